@@ -1,0 +1,184 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from auth0.management.client import Auth0
+from auth0.management.errors import BadRequestError
+
+from toolkit.collect import collect
+from toolkit.collect.search import Walk
+from toolkit.collect.window import Window
+from toolkit.errors import IncompleteError
+
+START = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def member(number: int, created_at: datetime | None, **more):
+    record = {
+        "user_id": f"auth0|{number:08d}",
+        "email": f"user{number:06d}@example.com",
+        "name": f"User {number}",
+        "identities": [{"connection": "db", "provider": "auth0", "user_id": f"{number:08d}"}],
+        "picture": "https://example.com/a.png",
+    }
+    if created_at is not None:
+        record |= {"created_at": iso(created_at), "updated_at": iso(created_at)}
+    return record | more
+
+
+def evenly(count: int, *, years: float = 5, first: int = 0):
+    step = timedelta(days=365 * years) / count
+    return [member(first + number, START + number * step) for number in range(count)]
+
+
+def found(snapshot) -> list[str]:
+    return sorted(snapshot.users["user_id"])
+
+
+def ids(records) -> list[str]:
+    return sorted(record["user_id"] for record in records)
+
+
+def test_twenty_thousand_awkward_users_are_all_found(tenant_with):
+    """3,000 in one millisecond, 500 without created_at, linked users, some of the future."""
+    instant = START + timedelta(days=700, milliseconds=7)
+    records = evenly(16_000)
+    records += [member(100_000 + n, instant) for n in range(3_000)]
+    records += [member(200_000 + n, None) for n in range(500)]
+    linked = [
+        {"connection": "db", "provider": "auth0", "user_id": "x"},
+        {"connection": "google-oauth2", "provider": "google-oauth2", "user_id": "1"},
+    ]
+    records += [
+        member(300_000 + n, START + timedelta(days=n), identities=linked) for n in range(450)
+    ]
+    records += [member(400_000 + n, datetime(2999, 1, 1 + n, tzinfo=UTC)) for n in range(25)]
+    records += [member(500_000 + n, datetime(1955, 1, 1 + n, tzinfo=UTC)) for n in range(25)]
+    snapshot = collect(tenant_with(records))
+    assert snapshot.provenance.complete
+    assert found(snapshot) == ids(records)
+
+
+def test_evenly_spread_users_cost_little_more_than_one_request_per_hundred(tenant_with):
+    tenant = tenant_with(evenly(20_000))
+    snapshot = collect(tenant)
+    assert len(snapshot) == 20_000
+    assert tenant.requests <= 0.0115 * 20_000
+
+
+def test_the_plain_pager_of_the_sdk_raises_where_the_collection_succeeds(tenant_with):
+    records = evenly(1_500)
+    tenant = tenant_with(records)
+    sandbox = tenant._sandbox
+    sdk = Auth0(base_url=f"{sandbox.base_url}/api/v2", token=tenant._token)
+    with pytest.raises(BadRequestError) as refusal:
+        list(sdk.users.list(per_page=100))
+    assert refusal.value.body["errorCode"] == "invalid_paging"
+    sdk._client_wrapper.httpx_client.httpx_client.close()
+    assert found(collect(tenant)) == ids(records)
+
+
+@pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 999, 1000, 1001])
+def test_a_tenant_of_any_size_round_the_limits_is_read_whole(tenant_with, count):
+    records = evenly(count) if count else []
+    assert found(collect(tenant_with(records))) == ids(records)
+
+
+def test_users_of_one_instant_are_told_apart_by_name_where_they_have_no_email(tenant_with):
+    records = [
+        {
+            "user_id": f"sms|{n}",
+            "name": f"+49 {n:05d}",
+            "created_at": iso(START),
+            "identities": [{"connection": "sms", "provider": "sms", "user_id": str(n)}],
+        }
+        for n in range(2_500)
+    ]
+    assert found(collect(tenant_with(records))) == ids(records)
+
+
+def test_users_of_one_instant_and_one_name_are_told_apart_by_time(tenant_with):
+    records = [
+        {
+            "user_id": f"auth0|{n}",
+            "name": "Bo",
+            "created_at": iso(START),
+            "updated_at": iso(START + timedelta(milliseconds=n // 2)),
+            "identities": [],
+        }
+        for n in range(2_500)
+    ]
+    assert found(collect(tenant_with(records))) == ids(records)
+
+
+def test_users_whom_nothing_tells_apart_are_an_error_and_never_a_quiet_success(tenant_with):
+    records = [{"user_id": f"auth0|{n}", "created_at": iso(START)} for n in range(1_200)]
+    with pytest.raises(IncompleteError, match="same millisecond"):
+        collect(tenant_with(records))
+
+
+def test_two_thousand_users_without_created_at_are_found(tenant_with):
+    records = evenly(50) + [member(1_000_000 + n, None) for n in range(2_000)]
+    assert found(collect(tenant_with(records))) == ids(records)
+
+
+def test_no_profile_however_odd_stops_the_run_or_gets_lost(tenant_with):
+    odd = [
+        {"picture": 42},
+        {"picture": {"a": 1}},
+        {"name": ["x"]},
+        {"user_metadata": "text"},
+        {"user_metadata": {"picture": 7}},
+        {"identities": "none"},
+        {"identities": [None, 3]},
+        {"logins_count": "many"},
+        {"last_login": "yesterday"},
+        {"email": None, "name": None},
+        {"name": "\ud800 half a pair"},
+        {"name": "x" * 100_000},
+    ]
+    records = [member(n, START + timedelta(days=n), **more) for n, more in enumerate(odd)]
+    snapshot = collect(tenant_with(records))
+    assert found(snapshot) == ids(records)
+    assert list(snapshot.users.sort_values("user_id")["source"][:2]) == ["invalid", "invalid"]
+
+
+def test_a_gap_between_what_is_counted_and_what_is_given_is_an_error(tenant_with):
+    class Forgetful:
+        """A tenant that counts one user more than it gives."""
+
+        def __init__(self, tenant):
+            self.tenant = tenant
+
+        def search(self, q, **options):
+            page = self.tenant.search(q, **options)
+            return type(page)(page.users[:-1], page.total)
+
+    walk = Walk(Forgetful(tenant_with(evenly(40))))
+    with pytest.raises(IncompleteError, match="counts 40"):
+        list(walk)
+
+
+def test_windows_are_disjoint_and_add_up(tenant_with):
+    windows = [one for one in Walk(tenant_with(evenly(7_000))) if isinstance(one, Window)]
+    everybody = [user.user_id for window in windows for user in window.users]
+    assert len(everybody) == len(set(everybody)) == 7_000
+    assert len({window.query for window in windows}) == len(windows)
+
+
+def test_closing_the_reader_stops_the_walkers(tenant_with):
+    tenant = tenant_with(evenly(9_000))
+    events = iter(Walk(tenant))
+    next(events)
+    events.close()
+    assert tenant.requests < 40
+
+
+def test_only_the_needed_fields_are_asked_for(tenant_with):
+    records = [member(1, START, app_metadata={"secret": 1}, phone_number="+49")]
+    page = tenant_with(records).search("created_at:[* TO *]")
+    assert "app_metadata" not in page.users[0]
+    assert "phone_number" not in page.users[0]

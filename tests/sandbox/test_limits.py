@@ -1,0 +1,103 @@
+import pytest
+
+from toolkit.sandbox.limits import Limits
+
+USERS = ("GET", "/api/v2/users")
+
+
+@pytest.fixture
+def limits(hands):
+    return lambda plan: Limits(plan, clock=hands, monotonic=hands)
+
+
+def _burst(limits, method, path):
+    count = 0
+    while limits.take(method, path).allowed:
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize(
+    ("plan", "method", "path", "burst"),
+    [
+        ("free", *USERS, 2),
+        ("enterprise", *USERS, 50),
+        ("essentials", *USERS, 40),
+        ("essentials", "GET", "/api/v2/users/auth0|1", 40),
+        ("essentials", "GET", "/api/v2/users-by-email", 40),
+        ("essentials", "PATCH", "/api/v2/users/auth0|1", 20),
+        ("essentials", "GET", "/api/v2/connections", 5),
+        ("essentials", "GET", "/api/v2/rules", 10),
+    ],
+)
+def test_each_plan_lets_its_burst_through(limits, plan, method, path, burst):
+    assert _burst(limits(plan), method, path) == burst
+
+
+def test_an_unlimited_plan_says_nothing(limits):
+    assert limits("unlimited").take(*USERS) is None
+
+
+def test_a_plan_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="no such plan: gold"):
+        Limits("gold")
+
+
+def test_groups_do_not_share_a_bucket(limits):
+    bucket = limits("essentials")
+    _burst(bucket, *USERS)
+    assert bucket.take("GET", "/api/v2/connections").allowed
+
+
+def test_what_flows_back_can_be_used_again(limits, hands):
+    bucket = limits("free")
+    _burst(bucket, *USERS)
+    hands.now += 0.49
+    assert not bucket.take(*USERS).allowed
+    hands.now += 0.02
+    assert bucket.take(*USERS).allowed
+    hands.now += 1000
+    assert _burst(bucket, *USERS) == 2
+
+
+def test_the_headers_say_when_the_bucket_is_full_again(limits, hands):
+    reading = limits("free").take(*USERS)
+    assert reading.headers == {
+        "x-ratelimit-limit": "2",
+        "x-ratelimit-remaining": "1",
+        "x-ratelimit-reset": "1800000001",
+    }
+
+
+def test_over_the_limit_the_answer_is_auth0s_429(serve, person, hands):
+    client = serve([person(1)], plan="free", clock=hands, monotonic=hands)
+    good = [client.users() for _ in range(2)]
+    assert [answer.headers["x-ratelimit-remaining"] for answer in good] == ["1", "0"]
+    over = client.users()
+    assert over.status_code == 429
+    assert over.json() == {
+        "statusCode": 429,
+        "error": "Too Many Requests",
+        "message": "Global limit has been reached",
+        "errorCode": "too_many_requests",
+    }
+    assert over.headers["x-ratelimit-remaining"] == "0"
+    assert over.headers["x-ratelimit-reset"] == "1800000002"
+    assert "retry-after" not in over.headers
+    assert client.sandbox.requests.limited == 1
+    hands.now += 1
+    assert client.users().is_success
+
+
+def test_a_refusal_carries_the_headers_too(serve, person, hands):
+    client = serve([person(1)], plan="enterprise", clock=hands, monotonic=hands)
+    answer = client.users(q="picture:x")
+    assert answer.status_code == 400
+    assert answer.headers["x-ratelimit-limit"] == "50"
+
+
+def test_tokens_and_pictures_are_not_limited(serve, hands):
+    client = serve([], plan="free", clock=hands, monotonic=hands)
+    for _ in range(5):
+        assert client.token().is_success
+        assert client.get("/avatars/ab.png").is_success

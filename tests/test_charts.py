@@ -1,0 +1,201 @@
+"""Charts: they say what they show, draw anything without a warning, and twice the same."""
+
+import re
+from html.parser import HTMLParser
+from itertools import cycle
+from xml.etree import ElementTree as ET
+
+import pandas as pd
+import pytest
+
+from toolkit.charts import COLOURS, by_group, by_source, cohorts
+from toolkit.coverage import Coverage, coverage
+from toolkit.errors import SettingsError
+from toolkit.picture import Source
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '=HYPERLINK("http://example.com")',
+    "\u202egnp.exe",
+    "x" * 10_000,
+    "$\\frac{1}{0}$ $",
+    "會社 😀🏳️‍🌈",
+    "שלום مرحبا",
+    "\x00\n\t\ud800",
+    "a & b \"c\" 'd'",
+    "\u0301\u0301",
+]
+
+
+def made(pairs, by="connection"):
+    rows = [(group, source, users) for (group, source), users in pairs.items()]
+    return Coverage(by, pd.DataFrame(rows, columns=["group", "source", "users"]))
+
+
+def hostile():
+    """Ten connections with names that nobody should be able to choose, read as from a tenant."""
+    sources = cycle([s.value for s in Source])
+    rows = [(name, next(sources)) for name in HOSTILE for _ in range(3)]
+    return coverage(
+        pd.DataFrame(rows, columns=["connection", "source"], dtype="object"), "connection"
+    )
+
+
+EVERY = made({("pw", s.value): 1 + n for n, s in enumerate(Source)})
+MONTHS = made(
+    {
+        ("2019-11", "social"): 90,
+        ("2020-02", "unresolved"): 10,
+        ("2026-10", "unresolved"): 80,
+        ("2026-10", "social"): 15,
+        ("2026-10", "custom"): 5,
+        ("(unknown)", "missing"): 7,
+    },
+    "cohort",
+)
+
+
+def ids(svg):
+    return re.findall(r' id="([^"]+)"', svg)
+
+
+def test_every_source_has_a_colour_of_its_own():
+    assert list(COLOURS) == list(Source)
+    assert len(set(COLOURS.values())) == len(Source)
+
+
+def test_the_title_states_the_two_largest_sources():
+    chart = by_source(made({("a", "social"): 382, ("a", "unresolved"): 347, ("b", "custom"): 271}))
+    assert chart.title == "38 % of pictures come from a social login; 35 % are unresolved"
+    assert "social 382 users, 38.2 %" in chart.alt
+
+
+def test_the_title_states_what_the_groups_differ_by_most():
+    chart = by_group(
+        made({("pw", "unresolved"): 96, ("google", "social"): 80, ("google", "unresolved"): 4})
+    )
+    assert chart.title == "100 % of social pictures are on google"
+
+
+def test_groups_beyond_the_largest_are_folded_and_said():
+    chart = by_group(made({(f"c{n:02d}", "social"): 100 - n for n in range(20)}), top=12)
+    assert "the 12 largest of 20 connections" in chart.alt
+    assert "8 others, 676 users" in chart.alt
+    assert "c11, 89 users" in chart.alt
+    assert "c12" not in chart.alt
+
+
+def test_one_group_too_many_is_shown_instead_of_one_other():
+    chart = by_group(made({(f"c{n:02d}", "social"): 100 - n for n in range(13)}), top=12)
+    assert "c12, 88 users" in chart.alt
+    assert "other" not in chart.alt
+
+
+def test_groups_that_do_not_differ_are_not_made_to():
+    same = made({(g, s): 10 for g in "ab" for s in ("social", "missing")})
+    assert by_group(same).title == "The sources hardly differ between connections"
+
+
+def test_activity_is_told_in_words():
+    groups = made({("30 days", "social"): 50, ("never", "missing"): 50}, "activity")
+    assert "never logged in, 50 users: missing 100 %" in by_group(groups).alt
+    assert (
+        by_group(groups).title == "100 % of social pictures are of people seen in the last 30 days"
+    )
+
+
+def test_cohorts_state_the_largest_change_and_who_is_left_out():
+    chart = cohorts(MONTHS)
+    assert chart.title == (
+        "Social pictures fell from 90 % in the first 12 months to 15 % in the last"
+    )
+    assert "7 without a date are left out" in chart.alt
+
+
+def test_sixty_years_of_months_become_years():
+    chart = cohorts(made({("1970-01", "social"): 5, ("2026-01", "custom"): 5}, "cohort"))
+    assert "by year of joining" in chart.alt
+
+
+@pytest.mark.parametrize("by", ["connection", "provider", "cohort", "activity"])
+def test_nobody_at_all_is_drawn_without_a_fuss(by):
+    assert by_group(Coverage.empty(by)).title == "There are no users"
+    assert by_source(Coverage.empty(by)).svg()
+    assert cohorts(Coverage.empty("cohort")).svg()
+
+
+def test_one_month_and_one_source_are_drawn():
+    assert (
+        cohorts(made({("2026-01", "social"): 1}, "cohort")).title == "All users joined in 2026-01"
+    )
+    assert by_source(made({("a", "missing"): 1})).title == "All pictures are missing"
+
+
+def test_a_chart_of_the_wrong_coverage_is_refused():
+    with pytest.raises(SettingsError, match="connection"):
+        by_group(Coverage.empty("source"))
+    with pytest.raises(SettingsError, match="cohort"):
+        cohorts(Coverage.empty("connection"))
+
+
+def test_hostile_names_are_drawn_without_a_warning_and_without_mathematics():
+    chart = by_group(hostile())
+    root = ET.fromstring(chart.svg())
+    assert root.tag.endswith("svg")
+    assert not root.findall(".//{*}script")
+    assert "\\u202egnp.exe" in chart.alt
+    assert "x" * 100 not in chart.alt
+
+
+def test_names_in_the_drawing_are_cut_to_the_room_there_is():
+    figure = by_group(hostile()).figure
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert any(text.startswith("xxxxxxxx") and text.endswith("…") for text in texts)
+    assert max(map(len, texts)) < 120
+    assert all(not text.get_parse_math() for text in figure.axes[0].texts)
+
+
+def test_unresolved_is_striped_wherever_it_is_drawn():
+    for chart in (by_source(EVERY), by_group(EVERY), cohorts(MONTHS)):
+        hatched = {patch.get_hatch() for patch in chart.figure.axes[0].patches}
+        assert "////" in hatched
+
+
+def test_the_same_chart_is_the_same_svg_without_a_date():
+    first, second = by_group(EVERY).svg(), by_group(EVERY).svg()
+    assert first == second
+    assert "<dc:date>" not in first
+    assert "Matplotlib" not in first
+
+
+def test_two_charts_in_one_page_share_no_identifier():
+    first, second = by_group(EVERY).inline_svg("a"), by_group(EVERY).inline_svg("b")
+    assert len(ids(first)) == len(set(ids(first)))
+    assert not set(ids(first)) & set(ids(second))
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', first))
+    assert used <= set(ids(first))
+
+
+def test_an_inline_chart_has_words_and_takes_the_colours_of_the_page():
+    svg = by_group(hostile()).inline_svg("a")
+    root = ET.fromstring(svg)
+    assert root.get("role") == "img"
+    assert root.find("{*}title").text == by_group(hostile()).title
+    assert root.find("{*}desc").text == by_group(hostile()).alt
+    assert "var(--card, #ffffff)" in svg
+    assert "var(--ink, #1f2328)" in svg
+    assert not re.search(r": #(?:ffffff|1f2328|59636e|d1d9e0)", svg)
+
+
+def test_a_notebook_shows_one_image_with_its_words():
+    tags = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            tags.append((tag, dict(attrs)))
+
+    chart = by_group(hostile())
+    Reader().feed(chart._repr_html_())
+    assert [tag for tag, _ in tags] == ["figure", "img"]
+    assert tags[1][1]["alt"] == chart.alt
+    assert tags[1][1]["src"].startswith("data:image/svg+xml;base64,")

@@ -1,0 +1,206 @@
+"""Coverage: counting, adding up, and the tables people read."""
+
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from toolkit.coverage import ACTIVITY, CHOICES, Coverage, combine, coverage, percent, visible
+from toolkit.errors import SettingsError, UnreadableInputError
+from toolkit.picture import Source
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+
+moments = st.none() | st.datetimes(
+    datetime(2015, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone
+    datetime(2026, 12, 31),  # noqa: DTZ001 - same
+    timezones=st.just(UTC),
+)
+names = st.none() | st.sampled_from(["pw", "google", "(none)", "", "\ud800", "$x$"])
+people = st.lists(
+    st.tuples(st.sampled_from([s.value for s in Source]), names, names, moments, moments),
+    max_size=25,
+)
+
+# The first example pays for what pandas imports late.
+unhurried = settings(deadline=None)
+
+
+def frame_of(rows):
+    columns = ["source", "connection", "provider", "created_at", "last_login"]
+    return pd.DataFrame(rows, columns=columns, dtype="object")
+
+
+def counted(rows, by="source"):
+    return coverage(frame_of(rows), by, as_of=NOW)
+
+
+@unhurried
+@given(people, st.lists(st.integers(0, 25), max_size=4), st.sampled_from(CHOICES))
+def test_chunks_add_up_to_the_whole_however_they_are_cut(rows, cuts, by):
+    total = Coverage.empty(by)
+    edges = [0, *sorted(cuts), len(rows)]
+    for start, end in pairwise(edges):
+        total = counted(rows[start:end], by) + total
+    whole = counted(rows, by)
+    assert total == whole
+    assert hash(total) == hash(whole)
+    assert whole.users == len(rows)
+
+
+@unhurried
+@given(people, people, people, st.sampled_from(CHOICES))
+def test_adding_is_associative_and_commutative_and_nobody_adds_nothing(a, b, c, by):
+    x, y, z = (counted(rows, by) for rows in (a, b, c))
+    assert (x + y) + z == x + (y + z)
+    assert x + y == y + x
+    assert x + Coverage.empty(by) == x == Coverage.empty(by) + x
+
+
+@unhurried
+@given(people, st.sampled_from(CHOICES))
+def test_shares_add_to_one_and_users_to_the_total(rows, by):
+    table = counted(rows, by).table()
+    assert table["users"].sum() == len(rows)
+    if rows:
+        assert table["share"].sum() == pytest.approx(1)
+    if by != "source":
+        named = [s.value for s in Source if s.value in table.columns]
+        assert (table[named].sum(axis="columns") == table["users"]).all()
+
+
+@pytest.mark.parametrize("dtype", ["object", "str", "string[pyarrow]", "string", "category"])
+def test_every_dtype_of_a_column_counts_the_same(dtype):
+    frame = pd.DataFrame(
+        {
+            "source": pd.Series(["social", "social", "missing"], dtype=dtype),
+            "connection": pd.Series(["google", None, None], dtype=dtype),
+        }
+    )
+    got = coverage(frame, "connection").counts
+    assert got.to_dict("list") == {
+        "group": ["(none)", "(none)", "google"],
+        "source": ["social", "missing", "social"],
+        "users": [1, 1, 1],
+    }
+    assert got.dtypes.astype(str).to_dict() == {"group": "str", "source": "str", "users": "int64"}
+
+
+def test_a_category_that_nobody_has_is_no_group():
+    source = pd.Categorical(["social"], categories=["social", "custom"])
+    assert coverage(pd.DataFrame({"source": source})).sources == {Source.SOCIAL: 1}
+
+
+@pytest.mark.parametrize("dtype", ["datetime64[us, UTC]", "object", "str"])
+def test_cohorts_are_months_of_creation_in_order_and_the_unknown_come_last(dtype):
+    created = pd.Series(["2024-03-31T23:59:59.999Z", None, "2019-12-01T00:00:00Z"], dtype="str")
+    stamps = pd.to_datetime(created, utc=True, format="ISO8601")
+    moments = created if dtype == "str" else stamps.astype(dtype)
+    frame = pd.DataFrame({"source": ["social"] * 3, "created_at": moments})
+    table = coverage(frame, "cohort").table()
+    assert list(table["group"]) == ["2019-12", "2024-03", "(unknown)"]
+
+
+@pytest.mark.parametrize(
+    ("last_login", "group"),
+    [
+        ("2026-11-25T00:00:00Z", "30 days"),
+        ("2026-11-22T00:00:00Z", "30 days"),
+        ("2026-10-23T00:00:00Z", "30 days"),
+        ("2026-10-22T23:59:59Z", "90 days"),
+        ("2026-08-24T00:00:00Z", "90 days"),
+        ("2026-08-23T23:59:59Z", "365 days"),
+        ("2025-11-22T00:00:00Z", "365 days"),
+        ("2025-11-21T23:59:59Z", "older"),
+        (None, "never"),
+    ],
+)
+def test_activity_counts_back_from_a_given_moment(last_login, group):
+    frame = pd.DataFrame({"source": ["social"], "last_login": [last_login]})
+    for as_of in (NOW, pd.Timestamp("2026-11-22"), pd.Timestamp("2026-11-22T01:00:00+01:00")):
+        assert coverage(frame, "activity", as_of=as_of).table()["group"].item() == group
+
+
+def test_activity_is_listed_from_recent_to_never():
+    logins = [None, "2020-01-01", "2026-01-01", "2026-09-01", "2026-11-21"]
+    frame = pd.DataFrame({"source": ["social"] * 5, "last_login": logins})
+    assert list(coverage(frame, "activity", as_of=NOW).table()["group"]) == list(ACTIVITY)
+
+
+def test_the_table_by_source_has_the_largest_first_and_ties_in_the_order_of_sources():
+    frame = pd.DataFrame({"source": ["missing", "custom", "initials", "initials", "social"]})
+    table = coverage(frame).table()
+    assert list(table["source"]) == ["initials", "social", "custom", "missing"]
+    assert list(table["share"]) == [0.4, 0.2, 0.2, 0.2]
+
+
+def test_the_dictionary_holds_plain_numbers_for_json():
+    frame = pd.DataFrame({"source": ["social", "missing"], "connection": ["google", "google"]})
+    half = {"users": 1, "share": 0.5}
+    assert coverage(frame).as_dict() == {"social": half, "missing": half}
+    assert coverage(frame, "connection").as_dict() == {
+        "google": {"users": 2, "share": 1.0, "sources": {"social": half, "missing": half}}
+    }
+    value = coverage(frame).as_dict()["social"]
+    assert type(value["users"]) is int
+    assert type(value["share"]) is float
+
+
+def test_an_unknown_choice_names_the_choices():
+    with pytest.raises(SettingsError, match="source, connection, provider, cohort, activity"):
+        coverage(frame_of([]), "colour")
+
+
+def test_activity_without_a_date_to_count_from_is_refused():
+    with pytest.raises(SettingsError, match="as_of"):
+        coverage(frame_of([]), "activity")
+
+
+def test_coverages_by_different_things_do_not_add():
+    with pytest.raises(SettingsError, match="do not add up"):
+        combine(Coverage.empty("source"), Coverage.empty("cohort"))
+
+
+@pytest.mark.parametrize("source", ["selfie", None, ""])
+def test_a_source_that_is_none_is_refused(source):
+    with pytest.raises(UnreadableInputError, match="not a source"):
+        coverage(pd.DataFrame({"source": [source]}))
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(UnreadableInputError, match="'connection'"):
+        coverage(pd.DataFrame({"source": ["social"]}), "connection")
+
+
+def test_what_people_typed_stays_text_in_both_drawings():
+    name = "<script>\u202e\n" + "x" * 10_000
+    drawn = coverage(pd.DataFrame({"source": ["social"], "connection": [name]}), "connection")
+    html, text = drawn._repr_html_(), repr(drawn)
+    assert "<script>" not in html
+    assert "&lt;script&gt;\\u202e\\nxxx" in html
+    assert "<script>\\u202e\\nxxx" in text
+    assert len(text.splitlines()) == 3
+    assert max(map(len, text.splitlines())) < 120
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "text"),
+    [
+        (0, 0, "0 %"),
+        (0.38, 0, "38 %"),
+        (0.3824, 1, "38.2 %"),
+        (0.0001, 0, "<1 %"),
+        (0.0001, 1, "<0.1 %"),
+        (0.99999, 1, ">99.9 %"),
+        (1, 0, "100 %"),
+    ],
+)
+def test_percentages_never_hide_somebody(share, digits, text):
+    assert percent(share, digits) == text
+
+
+def test_what_cannot_be_seen_is_written_out():
+    assert visible("a\u202eb\x00\ud800é") == "a\\u202eb\\x00\\ud800é"

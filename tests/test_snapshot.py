@@ -1,0 +1,117 @@
+import json
+import stat
+from datetime import UTC, datetime
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from toolkit.audit import audit, profiles
+from toolkit.columns import SNAPSHOT
+from toolkit.errors import OutputError, UnreadableInputError
+from toolkit.snapshot import Provenance, Snapshot, ensure_writable, read_snapshot, replacing
+from toolkit.user import user
+
+RECORDS = [
+    {
+        "user_id": "auth0|1",
+        "email": "bo@example.com",
+        "created_at": "2024-01-02T03:04:05.678Z",
+        "logins_count": 3,
+        "identities": [{"provider": "auth0", "connection": "db"}],
+    },
+    {"user_id": "google-oauth2|2", "picture": "https://lh3.googleusercontent.com/a/x=s96-c"},
+]
+
+
+@pytest.fixture
+def snapshot():
+    provenance = Provenance(
+        tenant="tenant.example",
+        taken_at=datetime(2026, 11, 20, tzinfo=UTC),
+        method="search",
+        complete=True,
+        users=2,
+        windows=1,
+        requests=2,
+        seconds=0.5,
+        sandbox=False,
+        toolkit_version="0.1.0",
+    )
+    return Snapshot(audit(profiles(map(user, RECORDS))), provenance)
+
+
+def test_what_is_written_is_read_back(snapshot, tmp_path):
+    snapshot.write(tmp_path / "new" / "snapshot.parquet")
+    again = read_snapshot(tmp_path / "new" / "snapshot.parquet")
+    pd.testing.assert_frame_equal(again.users, snapshot.users)
+    assert again.provenance == snapshot.provenance
+
+
+def test_the_file_has_the_documented_columns_and_provenance(snapshot, tmp_path):
+    snapshot.write(tmp_path / "s.parquet")
+    schema = pq.read_schema(tmp_path / "s.parquet")
+    assert schema.names == SNAPSHOT.names
+    assert schema.field("created_at").type == pa.timestamp("ms", tz="UTC")
+    assert schema.metadata[b"schema_version"] == b"1"
+    assert json.loads(schema.metadata[b"provenance"])["complete"] is True
+
+
+def test_only_its_owner_may_read_it(snapshot, tmp_path):
+    snapshot.write(tmp_path / "s.parquet")
+    assert stat.S_IMODE((tmp_path / "s.parquet").stat().st_mode) == 0o600
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_draft(snapshot, tmp_path):
+    path = tmp_path / "s.parquet"
+    path.write_bytes(b"old")
+
+    def interrupted():
+        with replacing(path) as file:
+            file.write(b"half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        interrupted()
+    assert path.read_bytes() == b"old"
+    assert [one.name for one in tmp_path.iterdir()] == ["s.parquet"]
+
+
+def test_a_place_that_cannot_be_written_is_found_out_first(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file" / "s.parquet", tmp_path):
+        with pytest.raises(OutputError, match="--out"):
+            ensure_writable(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet at all", None])
+def test_what_is_no_snapshot_is_said_to_be_none(tmp_path, content):
+    path = tmp_path / "s.parquet"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UnreadableInputError, match=r"s\.parquet"):
+        read_snapshot(path)
+
+
+def test_another_parquet_file_is_no_snapshot(tmp_path):
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
+    with pytest.raises(UnreadableInputError, match="not a snapshot"):
+        read_snapshot(tmp_path / "other.parquet")
+
+
+def test_a_later_version_is_refused(snapshot, tmp_path):
+    snapshot.write(tmp_path / "s.parquet")
+    table = pq.read_table(tmp_path / "s.parquet")
+    later = table.replace_schema_metadata(table.schema.metadata | {b"schema_version": b"2"})
+    pq.write_table(later, tmp_path / "s.parquet")
+    with pytest.raises(UnreadableInputError, match="later version"):
+        read_snapshot(tmp_path / "s.parquet")
+
+
+def test_the_summary_is_what_coverage_json_promises(snapshot):
+    summary = json.loads(json.dumps(snapshot.summary()))
+    assert {"tenant", "taken_at", "users", "complete", "sources"} <= summary.keys()
+    assert summary["sources"]["social"] == {"users": 1, "share": 0.5}
+    assert sum(one["users"] for one in summary["sources"].values()) == summary["users"] == 2
+    assert snapshot.summary("connection")["groups"]["db"]["users"] == 1

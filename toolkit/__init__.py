@@ -1,0 +1,109 @@
+"""Where do the pictures of your Auth0 users come from, and what should the default be?
+
+The path through the package: `picture` (what one URL is) → `audit` (a frame of
+users) → `coverage` (what it adds up to) → `charts` and `report` (what people see).
+
+Everything here is imported when it is first used, so that `import toolkit` is quick.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toolkit.audit import audit
+    from toolkit.charts import by_group, by_source, cohorts
+    from toolkit.collect import collect
+    from toolkit.coverage import Coverage, combine, coverage
+    from toolkit.embedded import embedded_tenant, open_tenant
+    from toolkit.errors import PictureAuditError
+    from toolkit.explain import explain
+    from toolkit.panels.bar import Bar
+    from toolkit.picture import Source, Verdict, classify
+    from toolkit.progress import Progress
+    from toolkit.report import report
+    from toolkit.sandbox.server import Sandbox
+    from toolkit.snapshot import Snapshot, read_snapshot
+    from toolkit.tenant import Tenant, connect
+
+_HOMES = {
+    "Bar": "panels.bar",
+    "Coverage": "coverage",
+    "PictureAuditError": "errors",
+    "Progress": "progress",
+    "Sandbox": "sandbox.server",
+    "Snapshot": "snapshot",
+    "Source": "picture",
+    "Tenant": "tenant",
+    "Verdict": "picture",
+    "audit": "audit",
+    "by_group": "charts",
+    "by_source": "charts",
+    "classify": "picture",
+    "cohorts": "charts",
+    "collect": "collect",
+    "combine": "coverage",
+    "connect": "tenant",
+    "coverage": "coverage",
+    "embedded_tenant": "embedded",
+    "explain": "explain",
+    "open_tenant": "embedded",
+    "read_snapshot": "snapshot",
+    "report": "report",
+}
+
+__all__ = [
+    "Bar",
+    "Coverage",
+    "PictureAuditError",
+    "Progress",
+    "Sandbox",
+    "Snapshot",
+    "Source",
+    "Tenant",
+    "Verdict",
+    "audit",
+    "by_group",
+    "by_source",
+    "classify",
+    "cohorts",
+    "collect",
+    "combine",
+    "connect",
+    "coverage",
+    "embedded_tenant",
+    "explain",
+    "open_tenant",
+    "read_snapshot",
+    "report",
+]
+
+
+class _Package(ModuleType):
+    """A package whose functions keep their names beside modules of the same name.
+
+    Importing `toolkit.coverage` would otherwise put that module in the place of the
+    function `toolkit.coverage`.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever bears that name
+    """Import a public name when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'toolkit' has no attribute {name!r}")
+    value = getattr(import_module(f"toolkit.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__

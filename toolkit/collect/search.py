@@ -1,0 +1,398 @@
+"""Every user of a tenant by search, though no search gives more than 1,000.
+
+Auth0 lets nobody page past 1,000 users of one query ("List and Search Users"),
+and is known to stop counting there too. So the users are divided into windows
+of `created_at`, which never changes and so holds still while people log in. A
+window is slid over the years: its pages are read in order, and its end is set
+where the tenth page will do. A window is closed only when the tenant's own
+count of it, which comes with the pages, equals the number of distinct users
+read. Several spans are walked at once.
+"""
+
+import math
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
+from os.path import commonprefix
+from typing import NamedTuple, Protocol
+
+from toolkit.collect.window import Span, Window, escaped, milliseconds
+from toolkit.errors import IncompleteError, QueryError, SlowQueryError
+from toolkit.tenant import PAGE, Page
+from toolkit.user import User, user
+
+CAP = 1000
+"""Users of one query that Auth0 gives at most, and counts at most."""
+
+# Pages read before a window's end is set: the last page before the cap then
+# closes the window, and its `total` is the count to reconcile with.
+_OPEN_PAGES = CAP // PAGE - 1
+# How far into that last page the end is set. The density just before tells where;
+# 70 of 100 leaves room for it to be off by more than three standard deviations.
+_LAST_PAGE = 70
+_DENSITY_ROWS = 300
+_ATTEMPTS = 4
+_WORKERS = 8
+# Dividing a span costs up to a page: not worth it for fewer users.
+_WORTH_SHARING = 3000
+# What tells users of one instant apart: text that seldom changes before times that do.
+_TEXT_KEYS = ("email", "name", "nickname", "username")
+_TIME_KEYS = ("updated_at", "last_login")
+_CHARACTERS = " +-._0123456789@abcdefghijklmnopqrstuvwxyz"
+
+
+class Searchable(Protocol):
+    """What this module needs of a tenant."""
+
+    def search(
+        self, q: str, *, page: int = 0, per_page: int = PAGE, sort: str | None = None
+    ) -> Page:
+        """Read one page; see `toolkit.tenant.Tenant.search`."""
+
+
+class _Cancelled(Exception):  # noqa: N818 - not an error: the reader went away
+    """The reader went away; the walkers stop before their next request."""
+
+
+class _Rows:
+    """The distinct users of some pages, and their times in one field, in the order read."""
+
+    def __init__(self, field: str | None) -> None:
+        self._field = field
+        self._users: dict[str, User] = {}
+        self.times: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def add(self, page: Page) -> None:
+        for record in page.users:
+            one = user(record)
+            # Without an id, nothing but the whole profile tells one user from another.
+            key = one.user_id or repr(one)
+            if key not in self._users:
+                self._users[key] = one
+                self.times += self._time(one)
+
+    def before(self, end: int) -> tuple[User, ...]:
+        return tuple(one for one in self._users.values() if any(t < end for t in self._time(one)))
+
+    def all(self) -> tuple[User, ...]:
+        return tuple(self._users.values())
+
+    def _time(self, one: User) -> list[int]:
+        moment = getattr(one, self._field) if self._field else None
+        return [] if moment is None else [milliseconds(moment)]
+
+
+class _Step(NamedTuple):
+    """The first part of a span, to be read out, and what is left of the span."""
+
+    windows: Iterable[Window]
+    rest: Span | None
+    density: float = 0.0  # users a millisecond
+
+
+class Walk:
+    """One reading of all users.
+
+    Iterating it yields every page as it is read, to show progress by, and every
+    window as it closes: what the result is made of.
+
+    Args:
+        tenant: where to read; `search` is called by several threads at once.
+        workers: how many spans to walk at a time.
+    """
+
+    def __init__(self, tenant: Searchable, *, workers: int = _WORKERS) -> None:
+        self._tenant = tenant
+        self._workers = workers
+        self._events: queue.SimpleQueue[Page | Window | Exception | None] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._jobs = threading.Condition()
+        self._todo: list[Callable[[], Iterable[Window]]] = []
+        self._idle = 0
+        self._years = (0, 0)  # first and last created_at, milliseconds
+        self._walked = (0, 0)  # milliseconds, and users in them
+
+    def __iter__(self) -> Iterator[Page | Window]:
+        """Yield pages and windows until every user is in one.
+
+        Raises:
+            IncompleteError: a window could not be reconciled, or not be divided.
+            TenantError: the tenant did not go along.
+        """
+        self._todo = [self._begin, lambda: self._read(f"NOT _exists_:{Span().field}")]
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="collect") as pool:
+            for _ in range(self._workers):
+                pool.submit(self._work)
+            try:
+                for _ in range(self._workers):
+                    while (event := self._events.get()) is not None:
+                        if isinstance(event, Exception):
+                            raise event
+                        yield event
+            finally:
+                self._stop.set()
+                with self._jobs:
+                    self._jobs.notify_all()
+
+    @property
+    def expected(self) -> int | None:
+        """How many users there are, judging by the years walked so far; None at the start."""
+        walked, users = self._walked
+        first, last = self._years
+        return round(users / walked * (last - first)) if walked and last > first else None
+
+    # The workers
+
+    def _work(self) -> None:
+        try:
+            while (job := self._next_job()) is not None:
+                for window in job():
+                    self._events.put(window)
+        except _Cancelled:
+            pass
+        except Exception as error:  # noqa: BLE001 - handed to the reader, who raises it
+            self._events.put(error)
+        self._events.put(None)
+
+    def _next_job(self) -> Callable[[], Iterable[Window]] | None:
+        with self._jobs:
+            self._idle += 1
+            if self._idle == self._workers and not self._todo:
+                self._stop.set()  # nobody is left who could add a job
+                self._jobs.notify_all()
+            while not self._todo and not self._stop.is_set():
+                self._jobs.wait()
+            if self._stop.is_set():
+                return None
+            self._idle -= 1
+            return self._todo.pop(0)
+
+    def _walk_later(self, span: Span) -> None:
+        with self._jobs:
+            self._todo.append(lambda: self._walk(span))
+            self._jobs.notify()
+
+    def _page(self, q: str, sort: str | None, page: int = 0, per_page: int = PAGE) -> Page:
+        if self._stop.is_set():
+            raise _Cancelled
+        answer = self._tenant.search(q, page=page, per_page=per_page, sort=sort)
+        self._events.put(answer)
+        return answer
+
+    # One window
+
+    def _read(
+        self,
+        query: str,
+        sort: str | None = None,
+        divide: Callable[[], Iterable[Window]] | None = None,
+        first: Page | None = None,
+    ) -> Iterator[Window]:
+        """Read a query of fewer than 1,000 users whole; where that cannot be done, divide it.
+
+        The pages of a query shift when somebody is deleted meanwhile, and users
+        of one instant may change places between pages. Then the count of
+        distinct users falls short of the tenant's, and the window is read again.
+        """
+        divide = divide or (lambda: self._by_key(query))
+        total = got = 0
+        for _ in range(_ATTEMPTS):
+            try:
+                page = first or self._page(query, sort)
+                first, total, rows = None, page.total, _Rows(None)
+                if total >= CAP:
+                    break
+                rows.add(page)
+                steady = True
+                for number in range(1, math.ceil(total / PAGE)):
+                    page = self._page(query, sort, number)
+                    steady = steady and page.total == total
+                    rows.add(page)
+            except SlowQueryError:
+                total = CAP
+                break
+            got = len(rows)
+            if steady and got == total:
+                yield Window(query, rows.all())
+                return
+        if total <= PAGE:
+            raise IncompleteError(
+                f"The tenant counts {total} users in a window and gives {got} of them, however "
+                "often it is asked. Nothing was written; try again later."
+            )
+        yield from divide()
+
+    # Spans of time
+
+    def _begin(self) -> Iterator[Window]:
+        """Read a small tenant at once; divide the years of a larger one among the workers."""
+        whole = Span()
+        first = self._page(whole.query, _sort(whole))
+        if first.total < CAP:
+            yield from self._read(whole.query, _sort(whole), lambda: self._halved(whole), first)
+            return
+        begin, end = self._edge(whole, first), self._edge(whole)
+        self._years = (begin, end)
+        step = (end - begin) / self._workers
+        cuts = sorted({begin + round(step * part) for part in range(1, self._workers)})
+        for start, stop in pairwise([None, *cuts, None]):
+            self._walk_later(Span(start=start, end=stop))
+
+    def _edge(self, span: Span, first: Page | None = None) -> int:
+        """Return the first time of a span, given its first page, or else its last time."""
+        page = first or self._page(span.query, f"{span.field}:-1", per_page=1)
+        rows = _Rows(span.field)
+        rows.add(page)
+        if not rows.times:
+            raise IncompleteError(f"The tenant finds users by {span.field}, but shows none.")
+        return rows.times[0]
+
+    def _walk(self, span: Span) -> Iterator[Window]:
+        """Slide over a span from its beginning to its end."""
+        rest: Span | None = span
+        while rest is not None:
+            try:
+                step = self._step(rest)
+            except SlowQueryError:
+                yield from self._halved(rest)
+                return
+            for window in step.windows:
+                yield window
+                self._count(rest, step.rest, len(window.users))
+            rest = self._shared(step)
+
+    def _step(self, span: Span) -> _Step:
+        """Read the first window of a span."""
+        if span.instant:
+            return _Step(self._by_key(span.query), None)
+        rows, sort = _Rows(span.field), _sort(span)
+        for number in range(_OPEN_PAGES):
+            page = self._page(span.query, sort, number)
+            if number == 0 and page.total < CAP:
+                return _Step(self._read(span.query, sort, lambda: self._halved(span), page), None)
+            rows.add(page)
+        if not rows.times:
+            raise IncompleteError(f"The tenant finds users by {span.field}, but shows none.")
+        latest, sample = max(rows.times), rows.times[-_DENSITY_ROWS:]
+        density = len(sample) / max(1, latest - min(sample))
+        end = latest + max(1, round(_LAST_PAGE / density))
+        window = span.until(end if span.end is None else min(end, span.end))
+        page = self._page(window.query, sort, _OPEN_PAGES)
+        if page.total < CAP:
+            rows.add(page)
+        else:
+            # More users than expected lie there: end the window before its last instant.
+            window = span.until(latest)
+            if not rows.before(latest):
+                # All that was read is of one instant, the first that the span holds.
+                instant = span.since(latest).until(latest + 1)
+                return _Step(self._walk(instant), _rest(span, instant), density)
+            page = self._page(window.query, sort, (len(rows.before(latest)) - 1) // PAGE)
+        users = rows.before(window.end or 0)
+        if len(users) == page.total:
+            return _Step([Window(window.query, users)], _rest(span, window), density)
+        again = self._read(window.query, sort, lambda: self._halved(window))
+        return _Step(again, _rest(span, window), density)
+
+    def _halved(self, span: Span) -> Iterator[Window]:
+        """Walk a span in two parts, or an instant by another key."""
+        if span.instant:
+            yield from self._by_key(span.query)
+            return
+        first = self._page(span.query, _sort(span), per_page=1) if span.start is None else None
+        start = self._edge(span, first) if span.start is None else span.start
+        end = span.end if span.end is not None else self._edge(span) + 1
+        middle = max(start + 1, (start + end) // 2)
+        if span.start is None and end - start <= 1:
+            middle = start
+        yield from self._walk(span.until(middle))
+        yield from self._walk(span.since(middle))
+
+    def _count(self, span: Span, rest: Span | None, users: int) -> None:
+        if span.field != Span().field or span.base:
+            return
+        start = self._years[0] if span.start is None else span.start
+        end = rest.start if rest is not None else span.end
+        time, before = self._walked
+        walked = max(0, (self._years[1] if end is None else end) - start)
+        self._walked = (time + walked, before + users)
+
+    def _shared(self, step: _Step) -> Span | None:
+        """Give half of what is left to a worker who has nothing to do, if that is worth it."""
+        rest = step.rest
+        if rest is None or rest.start is None or rest.base:
+            return rest
+        end = self._years[1] if rest.end is None else rest.end
+        with self._jobs:
+            wanted = self._idle > len(self._todo)
+        if not wanted or (end - rest.start) * step.density < _WORTH_SHARING:
+            return rest
+        middle = (rest.start + end) // 2
+        self._walk_later(rest.since(middle))
+        return rest.until(middle)
+
+    # Users whom created_at does not tell apart
+
+    def _by_key(self, base: str, keys: Sequence[str] = _TEXT_KEYS + _TIME_KEYS) -> Iterator[Window]:
+        """Divide a query by another attribute than the time of creation."""
+        for number, key in enumerate(keys):
+            having = f"{base} AND _exists_:{key}"
+            try:
+                ends = [self._page(having, f"{key}:{way}", per_page=1) for way in (1, -1)]
+            except QueryError:  # not every tenant lets every attribute be searched or sorted
+                continue
+            if not ends[0].total:
+                continue
+            rest = keys[number + 1 :]
+            lacking = f"{base} AND NOT _exists_:{key}"
+            yield from self._read(lacking, None, partial(self._by_key, lacking, rest))
+            if key in _TIME_KEYS:
+                yield from self._walk(Span(key, base=base))
+            else:
+                yield from self._by_text(base, having, key, "", rest)
+            return
+        raise IncompleteError(
+            f"{CAP:,} or more users were created in the same millisecond, and nothing that a "
+            "search can use tells them apart. Use an export job instead."
+        )
+
+    def _by_text(
+        self, base: str, query: str, key: str, prefix: str, keys: Sequence[str]
+    ) -> Iterator[Window]:
+        """Divide a query by the first characters of an attribute."""
+
+        def deeper() -> Iterator[Window]:
+            low, high = (self._text_edge(query, key, way) for way in (1, -1))
+            shared = commonprefix([low, high])  # noqa: RUF071 - by character is what is meant
+            if low == high or not shared.startswith(prefix):
+                yield from self._by_key(query, keys)
+                return
+            first, last = low[len(shared) : len(shared) + 1], high[len(shared)]
+            starts = [shared + one for one in _CHARACTERS if first <= one <= last]
+            others = [f"{key}:{escaped(start)}*" for start in starts]
+            for start, other in zip(starts, others, strict=True):
+                yield from self._by_text(base, f"{base} AND {other}", key, start, keys)
+            rest = f"{query} AND NOT ({' OR '.join(others)})" if others else query
+            yield from self._read(rest, None, lambda: self._by_key(rest, keys))
+
+        yield from self._read(query, f"{key}:1", deeper)
+
+    def _text_edge(self, query: str, key: str, way: int) -> str:
+        page = self._page(query, f"{key}:{way}", per_page=1)
+        return str(page.users[0].get(key, "")).lower() if page.users else ""
+
+
+def _sort(span: Span) -> str:
+    return f"{span.field}:1"
+
+
+def _rest(span: Span, window: Span) -> Span | None:
+    if window.end is None or (span.end is not None and window.end >= span.end):
+        return None
+    return span.since(window.end)

@@ -1,0 +1,50 @@
+"""The tenant to work with: the one that the environment names, or the embedded one."""
+
+from pydantic import SecretStr
+
+from toolkit.sandbox.people import SEED, USERS, loadable, people
+from toolkit.sandbox.server import Sandbox
+from toolkit.settings import Settings, read_settings
+from toolkit.tenant import Tenant, connect
+
+
+def embedded_tenant(users: int = USERS, *, seed: int = SEED) -> Tenant:
+    """Start the embedded tenant with made-up users and connect to it.
+
+    Args:
+        users: how many people to make up.
+        seed: the same seed makes the same people.
+
+    Returns:
+        A tenant that stops when it is closed.
+    """
+    sandbox = Sandbox(loadable(person) for person in people(users, seed=seed))
+    sandbox.start()
+    try:
+        tenant = connect(settings_of(sandbox))
+    except BaseException:
+        sandbox.stop()
+        raise
+    tenant.on_close(sandbox.stop)
+    return tenant
+
+
+def settings_of(sandbox: Sandbox) -> Settings:
+    """Return the settings that reach a sandbox, whatever the environment says."""
+    return Settings.model_construct(
+        domain=sandbox.base_url,
+        client_id=sandbox.client_id,
+        client_secret=SecretStr(sandbox.client_secret),
+    )
+
+
+def open_tenant() -> Tenant:
+    """Connect to the tenant that the environment or `.env` names, or else to the embedded one.
+
+    Which one it is shows in the tenant's `sandbox` and in its text.
+
+    Raises:
+        SettingsError, TenantError: a tenant is named, but it cannot be reached.
+    """
+    settings = read_settings()
+    return connect(settings) if settings.domain else embedded_tenant()

@@ -1,0 +1,1 @@
+"""What notebooks show: widgets over the same functions that the command calls."""

@@ -1,0 +1,115 @@
+"""Rate limits of the Management API: token buckets, a set of them for each plan.
+
+Facts: Auth0 docs, "Rate Limit Configurations": the buckets' sizes; headers
+`x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (UNIX seconds). No
+`Retry-After`: the API description of the 429 names only those three.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many requests a bucket holds, and how many flow back each second."""
+
+    burst: int
+    rate: float
+
+
+_EVERYTHING = "everything"
+_READ_USERS = "read users"
+_WRITE_USERS = "write users"
+_READ_CONNECTIONS = "read connections"
+
+PLANS: Mapping[str, Mapping[str, Size]] = {
+    "free": {_EVERYTHING: Size(2, 2)},
+    "essentials": {
+        _READ_USERS: Size(40, 500 / 60),
+        _WRITE_USERS: Size(20, 200 / 60),
+        _READ_CONNECTIONS: Size(5, 50 / 60),
+        _EVERYTHING: Size(10, 150 / 60),
+    },
+    "enterprise": {_EVERYTHING: Size(50, 16)},
+    "unlimited": {},
+}
+"""Each plan's buckets; a request without a bucket of its own counts against "everything"."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one request found in its bucket."""
+
+    allowed: bool
+    limit: int
+    remaining: int
+    reset: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that tell the caller."""
+        return {
+            "x-ratelimit-limit": str(self.limit),
+            "x-ratelimit-remaining": str(self.remaining),
+            "x-ratelimit-reset": str(self.reset),
+        }
+
+
+class Limits:
+    """The buckets of one tenant.
+
+    Args:
+        plan: A name in `PLANS`.
+        clock: UNIX seconds, for the reset header.
+        monotonic: Seconds that never run backwards, for the refill.
+    """
+
+    def __init__(
+        self,
+        plan: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if plan not in PLANS:
+            raise ValueError(f"no such plan: {plan}; there are {', '.join(PLANS)}")
+        self._clock = clock
+        self._monotonic = monotonic
+        self._sizes = PLANS[plan]
+        self._lock = threading.Lock()
+        now = monotonic()
+        self._levels = {group: (float(size.burst), now) for group, size in self._sizes.items()}
+
+    def take(self, method: str, path: str) -> Reading | None:
+        """Count one request against its bucket; None where the plan has no limit."""
+        group = _group(method, path)
+        group = group if group in self._sizes else _EVERYTHING
+        if group not in self._sizes:
+            return None
+        size = self._sizes[group]
+        with self._lock:
+            now = self._monotonic()
+            level, since = self._levels[group]
+            level = min(float(size.burst), level + (now - since) * size.rate)
+            allowed = level >= 1
+            level -= allowed
+            self._levels[group] = (level, now)
+        until_full = (size.burst - level) / size.rate
+        return Reading(
+            allowed, size.burst, math.floor(level), math.ceil(self._clock() + until_full)
+        )
+
+
+def _group(method: str, path: str) -> str:
+    """Name the group of endpoints that a request belongs to."""
+    is_read = method in {"GET", "HEAD"}
+    if path.startswith(("/api/v2/users/", "/api/v2/users-by-email")) or path == "/api/v2/users":
+        if is_read:
+            return _READ_USERS
+        return _WRITE_USERS if method in {"PATCH", "POST"} else _EVERYTHING
+    if path.startswith("/api/v2/connections") and is_read:
+        return _READ_CONNECTIONS
+    return _EVERYTHING

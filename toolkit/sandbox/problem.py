@@ -1,0 +1,78 @@
+"""What the Management API answers instead of a result.
+
+Facts: the error bodies are those of Auth0's API description and of recordings of the API.
+"""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from starlette.responses import Response
+
+_PAGING = (
+    "You can only page through the first 1000 records. See "
+    "https://auth0.com/docs/users/search/v3/view-search-results-by-page#limitation"
+)
+
+
+class Problem(Exception):  # noqa: N818 - it is an answer before it is an error
+    """A refusal with Auth0's JSON body."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        code: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        """Return the answer to send."""
+        body: dict[str, object] = {
+            "statusCode": self.status,
+            "error": HTTPStatus(self.status).phrase,
+            "message": self.message,
+        }
+        if self.code:
+            body["errorCode"] = self.code
+        if self.message == "Invalid token":
+            body["attributes"] = {"error": self.message}
+        response = json_response(json.dumps(body), self.status)
+        response.headers.update(self.headers)
+        return response
+
+
+def json_response(text: str, status: int = 200) -> Response:
+    """Return an answer whose body is this JSON text."""
+    return Response(text, status, media_type="application/json; charset=utf-8")
+
+
+def bad_query(message: str) -> Problem:
+    """Return the refusal of a query parameter."""
+    return Problem(400, f"Query validation error: {message}", "invalid_query_string")
+
+
+def bad_paging() -> Problem:
+    """Return the refusal to page past the first 1,000 users."""
+    return Problem(400, _PAGING, "invalid_paging")
+
+
+def bad_body(message: str) -> Problem:
+    """Return the refusal of a request's body."""
+    return Problem(400, f"Payload validation error: {message}", "invalid_body")
+
+
+def no_such_user() -> Problem:
+    """Return the refusal to find a user."""
+    return Problem(404, "The user does not exist.", "inexistent_user")
+
+
+def not_found() -> Problem:
+    """Return the answer for a path that the API does not have."""
+    return Problem(404, "Not Found")

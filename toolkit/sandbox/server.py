@@ -1,0 +1,312 @@
+"""The sandbox: a local tenant that answers HTTP as Auth0 does."""
+
+import contextlib
+import logging
+import secrets
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from toolkit.sandbox.api import ROOT, Api
+from toolkit.sandbox.gate import Gate, read_body
+from toolkit.sandbox.limits import Limits
+from toolkit.sandbox.pictures import Pictures
+from toolkit.sandbox.problem import Problem
+from toolkit.sandbox.store import Store
+from toolkit.sandbox.tally import Tally
+from toolkit.sandbox.tokens import Tokens
+
+DEFAULT_SCOPES = (
+    "read:users update:users read:connections read:connections_options read:rules "
+    "read:actions create:actions update:actions delete:actions"
+)
+"""Every scope that the toolkit uses."""
+
+_LOOPBACK = "127.0.0.1"
+_GRACE = 5  # seconds for answers under way when the sandbox stops
+
+
+class Sandbox:
+    """A local tenant; a context manager that serves while it is open.
+
+    Args:
+        users: Auth0 user objects, as the API returns them; an extra key `_gravatar: true`
+            means that the sandbox's Gravatar has a picture for that person.
+        plan: Whose rate limits hold: free, essentials, enterprise or unlimited.
+        port: The port on 127.0.0.1; 0 takes a free one.
+        token_lifetime: Seconds that an access token is good for.
+        scopes: What the client may do, separated by spaces.
+        client_id: The one client's id; random unless given.
+        client_secret: The one client's secret; random unless given.
+        clock: UNIX seconds, for tokens, headers and `updated_at`.
+        monotonic: Seconds that never run backwards, for the rate limits.
+    """
+
+    def __init__(  # noqa: PLR0913 - everything that a test may want to hold fixed
+        self,
+        users: Iterable[Mapping[str, Any]],
+        *,
+        plan: str = "unlimited",
+        port: int = 0,
+        token_lifetime: int = 86400,
+        scopes: str = DEFAULT_SCOPES,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.client_id = client_id or secrets.token_urlsafe(24)
+        self.client_secret = client_secret or secrets.token_urlsafe(48)
+        self.requests = Tally()
+        self._limits = Limits(plan, clock=clock, monotonic=monotonic)
+        self._clock = clock
+        self._scopes = tuple(scopes.split())
+        self._lifetime = token_lifetime
+        self._port = port
+        self._users = users
+        self._store: Store | None = None
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+        self._asked_to_stop = threading.Event()
+
+    @property
+    def domain(self) -> str:
+        """Host and port, as in `127.0.0.1:54321`; the port is known once it has started."""
+        return f"{_LOOPBACK}:{self._port}"
+
+    @property
+    def base_url(self) -> str:
+        """Where it answers, as in `http://127.0.0.1:54321`."""
+        return f"http://{self.domain}"
+
+    @property
+    def user_count(self) -> int:
+        """How many users it has."""
+        return self._store.count() if self._store else 0
+
+    def describe(self) -> dict[str, str | int]:
+        """Return what a client needs to know: address, credentials, number of users."""
+        return {
+            "base_url": self.base_url,
+            "domain": self.domain,
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "users": self.user_count,
+        }
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables that point the toolkit at this sandbox."""
+        return {
+            "AUTH0_DOMAIN": self.base_url,
+            "AUTH0_CLIENT_ID": self.client_id,
+            "AUTH0_CLIENT_SECRET": self.client_secret,
+        }
+
+    def start(self) -> None:
+        """Load the users and serve in a background thread; return once it answers.
+
+        Raises:
+            RuntimeError: If it has been started before.
+            OSError: If the port is taken.
+        """
+        if self._server is not None or self._asked_to_stop.is_set():
+            raise RuntimeError("a sandbox starts once")
+        listener = _listener(self._port)
+        try:
+            self._port = listener.getsockname()[1]
+            self._store = Store(self._users)
+            self._users = ()
+            self._server = _Server(_door(self._application(self._store), self))
+        except BaseException:
+            listener.close()
+            self.stop()
+            raise
+        run = self._server.run
+        self._thread = threading.Thread(target=run, args=([listener],), name="sandbox")
+        self._thread.start()
+        self._server.settled.wait()
+        if not self._server.started:
+            self.stop()
+            raise RuntimeError("the sandbox's server did not start")
+
+    def stop(self) -> None:
+        """Stop serving and forget all users; nothing happens where it does not run."""
+        self._asked_to_stop.set()
+        if self._server and self._thread:
+            self._server.should_exit = True
+            self._thread.join()
+            self._thread = None
+        if self._store:
+            self._store.close()
+            self._store = None
+
+    def serve_forever(self, announce: Callable[[dict[str, str | int]], None] | None = None) -> None:
+        """Serve until SIGINT, SIGTERM or `stop()`, then stop and return.
+
+        Args:
+            announce: Called with `describe()` once it answers and signals are caught.
+        """
+        with _signals_set(self._asked_to_stop):
+            try:
+                if self._server is None:
+                    self.start()
+                if announce:
+                    announce(self.describe())
+                self._asked_to_stop.wait()
+            finally:
+                self.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _application(self, store: Store) -> Starlette:
+        """Put the parts together."""
+        tokens = Tokens(
+            issuer=f"{self.base_url}/",
+            audiences=(f"{self.base_url}{ROOT}/", f"https://{self.domain}{ROOT}/"),
+            client_id=self.client_id,
+            client_secret=self.client_secret,
+            scopes=self._scopes,
+            lifetime=self._lifetime,
+            clock=self._clock,
+        )
+        api = Api(store, Gate(tokens, self._limits), self._clock)
+        routes = [
+            _token_route(tokens),
+            *api.routes(),
+            *Pictures(store.has_gravatar).routes(),
+        ]
+        handlers = {Problem: _problem, HTTPException: _refusal, Exception: _breakdown}
+        return Starlette(routes=routes, exception_handlers=handlers)
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that says when it has started, or failed to."""
+
+    def __init__(self, application: ASGIApp) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application,
+                access_log=False,
+                log_config=None,
+                log_level=logging.WARNING,
+                lifespan="off",
+                ws="none",
+                timeout_graceful_shutdown=_GRACE,
+            )
+        )
+        self.settled = threading.Event()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            super().run(sockets)
+        finally:
+            self.settled.set()
+            for listener in sockets or []:
+                listener.close()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.settled.set()
+
+
+def _listener(port: int) -> socket.socket:
+    """Return a socket bound to loopback; the port is known before anything answers."""
+    # The protocol is named because asyncio sends small answers at once only where it is.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((_LOOPBACK, port))
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _door(application: ASGIApp, sandbox: Sandbox) -> ASGIApp:
+    """Turn foreign Host headers away (DNS rebinding), and count every answer."""
+    known = {f"{host}:{sandbox.domain.rpartition(':')[2]}" for host in _hosts()}
+
+    async def door(scope: Scope, receive: Receive, send: Send) -> None:
+        async def counting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                path = getattr(scope.get("route"), "path", "(none)")
+                sandbox.requests.add(scope["method"], path, message["status"])
+            await send(message)
+
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) == 1 and hosts[0].decode("latin-1").lower() in known:
+            await application(scope, receive, counting)
+        else:
+            refusal = Problem(421, "This host is not served here").response()
+            await refusal(scope, receive, counting)
+
+    return door
+
+
+def _hosts() -> tuple[str, ...]:
+    return (_LOOPBACK, "localhost", "[::1]")
+
+
+def _token_route(tokens: Tokens) -> Route:
+    async def endpoint(request: Request) -> Response:
+        body = await read_body(request)
+        content_type = request.headers.get("content-type", "")
+        return await run_in_threadpool(tokens.exchange, content_type, body)
+
+    return Route("/oauth/token", endpoint, methods=["POST"])
+
+
+def _problem(_: Request, error: Exception) -> Response:
+    if not isinstance(error, Problem):
+        raise error
+    return error.response()
+
+
+def _refusal(_: Request, error: Exception) -> Response:
+    """Starlette's own refusals (no such path or method) in Auth0's form."""
+    if not isinstance(error, HTTPException):
+        raise error
+    return Problem(error.status_code, error.detail).response()
+
+
+def _breakdown(_: Request, __: Exception) -> Response:
+    """A bug of the sandbox; Starlette raises it again, and uvicorn logs it to stderr."""
+    return Problem(500, "Internal server error", "internal_error").response()
+
+
+@contextlib.contextmanager
+def _signals_set(event: threading.Event) -> Iterator[None]:
+    """While this is open, SIGINT and SIGTERM set the event (in the main thread only)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: event.set()) for number in caught}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

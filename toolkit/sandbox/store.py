@@ -1,0 +1,234 @@
+"""The sandbox's users: a private SQLite database that disappears with the sandbox.
+
+One connection behind one lock serves all threads. SQLite keeps the database in its page
+cache and spills to a nameless temporary file, so that 100,000 users need little memory and
+nothing is left behind. The JSON of a user is stored as text beside the columns that are
+searched, and served as it is.
+"""
+
+import hashlib
+import json
+import re
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+from urllib.parse import urlsplit
+
+from toolkit.sandbox.condition import Condition
+from toolkit.sandbox.connections import Connection, connections_of
+from toolkit.sandbox.fields import COLUMNS, FIELDS, columns, facets, identifier
+
+GRAVATAR_KEY = "_gravatar"
+"""The extra key of a loaded user: true where the sandbox's Gravatar has a picture."""
+
+_BATCH = 2000
+_CACHE_KIB = 64 * 1024
+_INDEXED = ("created_at", "updated_at", "last_login", "logins_count", "email", "name")
+_HASH_PATH = re.compile(r"/avatar/([0-9a-f]{64}|[0-9a-f]{32})(?:\.\w+)?/?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Order:
+    """How a page is sorted: by a column (missing values last), ties by an internal key."""
+
+    column: str = "key"
+    descending: bool = False
+    ties_descending: bool = False
+
+
+class Store:
+    """All users of one sandbox, searchable. Safe to use from several threads."""
+
+    def __init__(self, users: Iterable[Mapping[str, Any]]) -> None:
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+        self._connections: dict[str, Connection] = {}
+        try:
+            self._create()
+            self._load(users)
+        except BaseException:
+            self._database.close()
+            raise
+
+    def close(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._database.close()
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The connections that the loaded users' identities come from, by name."""
+        return [self._connections[name] for name in sorted(self._connections)]
+
+    def connection(self, name: object) -> Connection | None:
+        """Return the connection of this name, if any user came from it."""
+        return self._connections.get(name) if isinstance(name, str) else None
+
+    def count(self) -> int:
+        """Return how many users there are."""
+        return int(self._rows("SELECT count(*) FROM users")[0][0])
+
+    def total(self, condition: Condition, most: int) -> int:
+        """Return how many users meet the condition, counting no further than `most`."""
+        sql = f"SELECT count(*) FROM (SELECT 1 FROM users WHERE {condition.sql} LIMIT ?)"  # noqa: S608 - built from a fixed table of columns, values are bound
+        return int(self._rows(sql, (*condition.parameters, most))[0][0])
+
+    def page(self, condition: Condition, order: Order, limit: int, offset: int) -> list[str]:
+        """Return the JSON of the users that meet the condition, sorted, from an offset on."""
+        by = f"users.{order.column} {'DESC' if order.descending else 'ASC'} NULLS LAST"
+        ties = f"users.key {'DESC' if order.ties_descending else 'ASC'}"
+        sorting = ties if order.column == "key" else f"{by}, {ties}"
+        # CROSS JOIN keeps users as the outer loop, so that its index does the sorting.
+        sql = f"""
+            SELECT body FROM users CROSS JOIN bodies ON bodies.key = users.key
+            WHERE {condition.sql} ORDER BY {sorting} LIMIT ? OFFSET ?
+        """  # noqa: S608 - built from a fixed table of columns, values are bound
+        return [body for (body,) in self._rows(sql, (*condition.parameters, limit, offset))]
+
+    def user(self, user_id: str) -> str | None:
+        """Return the JSON of one user, or None."""
+        found = self._find(user_id)
+        return found[1] if found else None
+
+    def by_email(self, email: str) -> list[str]:
+        """Return the JSON of all users with this e-mail address, upper and lower case alike."""
+        return self.page(Condition("email = ?", (email.lower(),)), Order(), 100, 0)
+
+    def change(
+        self, user_id: str, change: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> str | None:
+        """Replace one user by what `change` makes of it; return its JSON, or None.
+
+        Nobody else reads or writes in between. Whatever `change` raises leaves the user as
+        it was.
+        """
+        with self._lock:
+            found = self._find_unlocked(user_id)
+            if found is None:
+                return None
+            key, body = found
+            old = json.loads(body)
+            user = change(old)
+            values = {**columns(user), "user_id": identifier(user_id)}
+            assignments = ", ".join(f"{column} = ?" for column in COLUMNS)
+            body = json.dumps(user, separators=(",", ":"))
+            self._database.execute("BEGIN")
+            try:
+                self._database.execute(
+                    f"UPDATE users SET {assignments} WHERE key = ?",  # noqa: S608 - fixed columns
+                    (*(values[column] for column in COLUMNS), key),
+                )
+                self._database.execute("UPDATE bodies SET body = ? WHERE key = ?", (body, key))
+                self._database.executemany(
+                    "DELETE FROM facets WHERE field = ? AND value = ? AND user = ?",
+                    ((*facet, key) for facet in facets(old)),
+                )
+                self._add_facets((*facet, key) for facet in facets(user))
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
+        return body
+
+    def has_gravatar(self, digest: str) -> bool:
+        """Tell whether the sandbox's Gravatar has a picture for this MD5 or SHA-256."""
+        return bool(self._rows("SELECT 1 FROM gravatars WHERE hash = ?", (digest.lower(),)))
+
+    # --- reading ---
+
+    def _rows(self, sql: str, parameters: tuple[str | int, ...] = ()) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._database.execute(sql, parameters).fetchall()
+
+    def _find(self, user_id: str) -> tuple[int, str] | None:
+        with self._lock:
+            return self._find_unlocked(user_id)
+
+    def _find_unlocked(self, user_id: str) -> tuple[int, str] | None:
+        sql = "SELECT key, body FROM users JOIN bodies USING (key) WHERE user_id = ?"
+        found: tuple[int, str] | None = self._database.execute(
+            sql, (identifier(user_id),)
+        ).fetchone()
+        return found
+
+    # --- loading ---
+
+    def _create(self) -> None:
+        typed = ", ".join(f"{column} {'UNIQUE' * (column == 'user_id')}" for column in COLUMNS)
+        self._database.executescript(f"""
+            PRAGMA journal_mode = MEMORY;
+            PRAGMA synchronous = OFF;
+            PRAGMA cache_size = -{_CACHE_KIB};
+            CREATE TABLE users (key INTEGER PRIMARY KEY, {typed});
+            CREATE TABLE bodies (key INTEGER PRIMARY KEY, body TEXT NOT NULL);
+            CREATE TABLE facets (
+                field TEXT, value TEXT, user INTEGER, PRIMARY KEY (field, value, user)
+            ) WITHOUT ROWID;
+            CREATE TABLE gravatars (hash TEXT PRIMARY KEY) WITHOUT ROWID;
+        """)
+
+    def _load(self, users: Iterable[Mapping[str, Any]]) -> None:
+        numbered = enumerate(users, start=1)
+        replaced = 0
+        self._database.execute("BEGIN")
+        while batch := list(islice(numbered, _BATCH)):
+            replaced += self._insert(batch)
+        if replaced:
+            self._database.execute("DELETE FROM bodies WHERE key NOT IN (SELECT key FROM users)")
+            self._database.execute("DELETE FROM facets WHERE user NOT IN (SELECT key FROM users)")
+        for column in _INDEXED:
+            self._database.execute(f"CREATE INDEX users_{column} ON users ({column})")
+        self._database.execute("COMMIT")
+
+    def _insert(self, batch: list[tuple[int, Mapping[str, Any]]]) -> int:
+        """Insert users; a later one replaces an earlier one with the same user_id."""
+        before = self._database.execute("SELECT count(*) FROM users").fetchone()[0]
+        rows, bodies = [], []
+        found: list[tuple[str, str, int]] = []
+        hashes: list[tuple[str]] = []
+        for key, loaded in batch:
+            user = {name: value for name, value in loaded.items() if name != GRAVATAR_KEY}
+            rows.append((key, *columns(user).values()))
+            bodies.append((key, json.dumps(user, separators=(",", ":"))))
+            found.extend((*facet, key) for facet in facets(user))
+            if loaded.get(GRAVATAR_KEY) is True:
+                hashes.extend((digest,) for digest in _hashes(user))
+            for connection in connections_of(user):
+                self._connections.setdefault(connection.name, connection)
+        places = ", ".join("?" * (len(COLUMNS) + 1))
+        database = self._database
+        database.executemany(f"INSERT OR REPLACE INTO users VALUES ({places})", rows)  # noqa: S608 - question marks only
+        database.executemany("INSERT INTO bodies VALUES (?, ?)", bodies)
+        self._add_facets(found)
+        database.executemany("INSERT OR IGNORE INTO gravatars VALUES (?)", hashes)
+        after = database.execute("SELECT count(*) FROM users").fetchone()[0]
+        return int(before + len(batch) - after)
+
+    def _add_facets(self, rows: Iterable[tuple[str, str, int]]) -> None:
+        self._database.executemany("INSERT OR IGNORE INTO facets VALUES (?, ?, ?)", rows)
+
+
+def sortable(field: str) -> str | None:
+    """Return the column that `sort=field` sorts by, or None where the field cannot be sorted."""
+    known = FIELDS.get(field)
+    return known.column if known and known.column in COLUMNS else None
+
+
+def _hashes(user: Mapping[str, Any]) -> set[str]:
+    """Return the hashes that Gravatar would know this person by."""
+    found = set()
+    if isinstance(user.get("email"), str):
+        address = user["email"].strip().lower().encode("utf-8", "replace")
+        found.add(hashlib.md5(address, usedforsecurity=False).hexdigest())
+        found.add(hashlib.sha256(address).hexdigest())
+    if isinstance(user.get("picture"), str):
+        try:
+            path = urlsplit(user["picture"]).path
+        except ValueError:  # not a URL at all
+            return found
+        if match := _HASH_PATH.fullmatch(path):
+            found.add(match[1].lower())
+    return found

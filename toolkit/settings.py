@@ -1,0 +1,74 @@
+"""Which tenant, with which credentials: from the environment or a `.env` file."""
+
+import re
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from toolkit.errors import SettingsError
+
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?", re.IGNORECASE)
+
+
+class Settings(BaseSettings):
+    """Credentials and address of one tenant; secrets are masked wherever it is shown."""
+
+    # Without hide_input_in_errors a validation error would print the secret.
+    model_config = SettingsConfigDict(
+        env_prefix="AUTH0_", extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
+    )
+
+    domain: str | None = None
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+    token: SecretStr | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The tenant's address: https, or http where it is loopback (the sandbox).
+
+        Raises:
+            SettingsError: AUTH0_DOMAIN is missing or is not a host name.
+        """
+        if not self.domain:
+            raise SettingsError(
+                "AUTH0_DOMAIN is not set: name your tenant (tenant.eu.auth0.com) in the "
+                "environment or in .env, or try the embedded tenant with `picture-audit demo`."
+            )
+        if _HOST.fullmatch(self.domain):
+            return f"https://{self.domain}"
+        parts = urlsplit(self.domain)
+        if parts.scheme == "http" and _is_loopback(parts.hostname) and not parts.path.strip("/"):
+            return f"http://{parts.netloc}"
+        raise SettingsError(
+            "AUTH0_DOMAIN must be a host name such as tenant.eu.auth0.com, without https:// "
+            "(an http:// address is taken only for a sandbox on loopback)."
+        )
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host is None:
+        return False
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def read_settings() -> Settings:
+    """Read the environment, then `.env` of this folder, or of the project for a notebook.
+
+    Raises:
+        SettingsError: a value has the wrong form.
+    """
+    here = Path.cwd()
+    folder = here.parent if here.name == "notebooks" and not (here / ".env").exists() else here
+    try:
+        # _env_file is pydantic-settings' own keyword.
+        return Settings(_env_file=folder / ".env")  # type: ignore[call-arg]
+    except ValidationError as error:
+        names = ", ".join(f"AUTH0_{str(one['loc'][0]).upper()}" for one in error.errors())
+        raise SettingsError(f"{names} cannot be used: check the environment and .env.") from None

@@ -1,0 +1,202 @@
+"""A tenant's users at one moment, as a file: Parquet, one row per user."""
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, Self
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from toolkit.columns import SNAPSHOT
+from toolkit.coverage import Coverage, coverage
+from toolkit.errors import OutputError, UnreadableInputError
+from toolkit.picture import Source
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a snapshot comes from, and whether it is whole.
+
+    Attributes:
+        tenant: the tenant's domain.
+        taken_at: when the collection began (UTC).
+        method: how the users were read (`search`, …).
+        complete: true only where what was read was reconciled with what the tenant counts.
+        users: how many users the snapshot holds.
+        windows: into how many windows the reading was divided.
+        requests: how many requests that took, retries included, the token's not.
+        seconds: how long it took.
+        sandbox: whether the tenant is the embedded one.
+        toolkit_version: the version that wrote it.
+    """
+
+    tenant: str
+    taken_at: datetime
+    method: str
+    complete: bool
+    users: int
+    windows: int
+    requests: int
+    seconds: float
+    sandbox: bool
+    toolkit_version: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; times as ISO 8601."""
+        return asdict(self) | {"taken_at": self.taken_at.isoformat()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Read what `as_dict` wrote; keys of later versions are ignored.
+
+        Raises:
+            KeyError, TypeError, ValueError: a value is missing or of another type.
+        """
+        known = {field.name: values[field.name] for field in fields(cls)}
+        return cls(**known | {"taken_at": datetime.fromisoformat(values["taken_at"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The users of a tenant, classified, and where they come from.
+
+    Attributes:
+        users: one row per user with the columns of `toolkit.columns.SNAPSHOT`.
+        provenance: tenant, time, method and completeness.
+    """
+
+    users: pd.DataFrame
+    provenance: Provenance
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def coverage(self, by: str = "source") -> Coverage:
+        """Count the users by source, connection, provider, cohort or activity."""
+        return coverage(self.users, by, as_of=self.provenance.taken_at)
+
+    def summary(self, by: str = "source") -> dict[str, Any]:
+        """Return the coverage as plain values: what `coverage.json` holds.
+
+        Returns:
+            `tenant`, `taken_at`, `users`, `complete` and the rest of the provenance,
+            `sources` with users and share (0 to 1) of every source, and where `by` is something
+            else, `groups` by that.
+        """
+        groups = {} if by == "source" else {"by": by, "groups": self.coverage(by).as_dict()}
+        nobody = {source.value: {"users": 0, "share": 0.0} for source in Source}
+        sources = {"sources": nobody | self.coverage().as_dict()}
+        return self.provenance.as_dict() | {"users": len(self)} | sources | groups
+
+    def write(self, path: Path | str) -> None:
+        """Write the snapshot atomically, readable by its owner only: it is personal data.
+
+        Raises:
+            OutputError: the file cannot be written there; what stood there before still does.
+        """
+        table = pa.Table.from_pandas(self.users, schema=SNAPSHOT, preserve_index=False)
+        table = table.replace_schema_metadata(
+            {
+                "schema_version": str(SCHEMA_VERSION),
+                "provenance": json.dumps(self.provenance.as_dict()),
+            }
+        )
+        with replacing(Path(path)) as file:
+            pq.write_table(table, file, compression="zstd")
+
+    def __repr__(self) -> str:
+        state = "complete" if self.provenance.complete else "NOT complete"
+        return f"<Snapshot of {self.provenance.tenant}: {len(self):,} users, {state}>"
+
+
+def read_snapshot(path: Path | str) -> Snapshot:
+    """Read a snapshot file.
+
+    Raises:
+        UnreadableInputError: it does not exist, is no snapshot, or is of a later version.
+    """
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        missing = isinstance(error, FileNotFoundError)
+        what = "does not exist" if missing else "is not a Parquet file that can be read"
+        raise UnreadableInputError(f"{path} {what}.") from error
+    metadata = table.schema.metadata or {}
+    version = metadata.get(b"schema_version", b"").decode("ascii", "replace")
+    if version.isdigit() and int(version) > SCHEMA_VERSION:
+        raise UnreadableInputError(
+            f"{path} was written by a later version (schema {version}): update picture-audit."
+        )
+    try:
+        provenance = Provenance.from_dict(json.loads(metadata[b"provenance"]))
+        users = table.select(SNAPSHOT.names).to_pandas(types_mapper=_types)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnreadableInputError(
+            f"{path} is a Parquet file, but not a snapshot of picture-audit."
+        ) from error
+    return Snapshot(users, provenance)
+
+
+def _types(kind: pa.DataType) -> pd.Int64Dtype | None:
+    return pd.Int64Dtype() if kind == pa.int64() else None
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes the place of `path` only once it is whole and on disk.
+
+    The new file is readable by its owner only.
+
+    Raises:
+        OutputError: the folder cannot be made or written, or the disk is full.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(draft, "xb", opener=_private) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write {path}: {error.strerror or error}. Choose another place with --out."
+        ) from error
+    finally:
+        _discard(draft)
+
+
+def _discard(draft: Path) -> None:
+    try:
+        draft.unlink(missing_ok=True)
+    except OSError as error:
+        # Where the folder itself is out of reach there is no draft in it either.
+        if draft.parent.is_dir():
+            raise OutputError(f"Cannot remove {draft}: {error.strerror or error}.") from error
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def ensure_writable(path: Path) -> None:
+    """Find out before long work whether its result can be written.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    if path.is_dir():
+        raise OutputError(f"Cannot write {path}: it is a folder. Name a file with --out.")
+    probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with replacing(probe):
+        pass
+    probe.unlink()

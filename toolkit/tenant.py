@@ -1,0 +1,318 @@
+"""One tenant, through Auth0's own SDK: the only module that knows it."""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+import httpx
+import jwt
+from auth0.management.client import Auth0
+from auth0.management.core.api_error import ApiError
+from auth0.management.core.parse_error import ParsingError
+
+from toolkit.errors import (
+    CredentialsError,
+    QueryError,
+    ScopeError,
+    SettingsError,
+    SlowQueryError,
+    TenantError,
+    UnreachableError,
+)
+from toolkit.pace import Pace
+from toolkit.settings import Settings, read_settings
+from toolkit.user import FIELDS
+
+PAGE = 100
+"""Users a page: the most that Auth0 gives (Management API, GET /users, per_page)."""
+
+_RENEW_BEFORE = 30.0
+_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+_RETRIES = 5
+_SCOPE = re.compile(r"\b(?:read|update|create|delete):[a-z_]+\b")
+_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _URI_TOO_LONG, _UNAVAILABLE = 400, 401, 403, 414, 503
+_TOO_MANY = 429
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a user search.
+
+    Attributes:
+        users: Auth0 user objects, as the tenant gave them.
+        total: users that match, as the tenant counts: at 1,000 it stops counting.
+    """
+
+    users: list[Mapping[str, Any]]
+    total: int
+
+
+class _Token:
+    """A Management API token that renews itself, for the SDK to call."""
+
+    def __init__(self, settings: Settings, base_url: str, client: httpx.Client) -> None:
+        self._settings = settings
+        self._base_url = base_url
+        self._client = client
+        self._lock = threading.Lock()
+        self._renewable = settings.token is None
+        self._text = settings.token.get_secret_value() if settings.token else ""
+        self._until = 0.0
+        self.scopes = _scopes_of(self._text) if self._text else None
+
+    def __call__(self) -> str:
+        if self._renewable:
+            with self._lock:
+                if time.monotonic() >= self._until:
+                    self._renew()
+        return self._text
+
+    def _renew(self) -> None:
+        secret = self._settings.client_secret
+        answer = self._client.post(
+            f"{self._base_url}/oauth/token",
+            data={
+                "grant_type": "client_credentials",
+                "client_id": self._settings.client_id,
+                "client_secret": secret.get_secret_value() if secret else "",
+                "audience": f"{self._base_url}/api/v2/",
+            },
+        )
+        if answer.is_server_error or answer.status_code == _TOO_MANY:
+            raise TenantError(f"The tenant cannot issue a token now (HTTP {answer.status_code}).")
+        try:
+            body: Any = answer.json() if answer.is_success else {}
+            token, lifetime = str(body["access_token"]), float(body["expires_in"])
+        except (ValueError, KeyError, TypeError):
+            raise CredentialsError(
+                f"{self._host} does not accept the client's credentials (HTTP "
+                f"{answer.status_code}): check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, and that "
+                "the application is authorised for the Management API."
+            ) from None
+        self._text = token
+        # Renewed early enough that a request under way does not outlive its token.
+        self._until = time.monotonic() + lifetime - min(_RENEW_BEFORE, lifetime / 4)
+        self.scopes = _split_scopes(body.get("scope")) or _scopes_of(token)
+
+    @property
+    def _host(self) -> str:
+        return urlsplit(self._base_url).netloc
+
+
+def _split_scopes(text: object) -> frozenset[str] | None:
+    return frozenset(text.split()) if isinstance(text, str) and text.strip() else None
+
+
+def _scopes_of(token: str) -> frozenset[str] | None:
+    """Read the scopes off a token without trusting it; None where it does not say."""
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except jwt.InvalidTokenError:
+        return None
+    return _split_scopes(claims.get("scope"))
+
+
+class Tenant:
+    """A tenant to read from. Made by `connect`; a context manager that closes its connections.
+
+    Attributes:
+        domain: the tenant's host name.
+        sandbox: whether it is on loopback, so nobody's real tenant.
+    """
+
+    def __init__(self, settings: Settings, *, ceiling: float | None = None) -> None:
+        base_url = settings.base_url
+        self.domain = urlsplit(base_url).netloc
+        self.sandbox = base_url.startswith("http://")
+        if settings.token is None and not (settings.client_id and settings.client_secret):
+            raise SettingsError(
+                "No credentials: set AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, or AUTH0_TOKEN, in "
+                "the environment or in .env."
+            )
+        # A given transport makes httpx look past the system's proxies: name the one for https.
+        proxy = None if self.sandbox else getproxies().get("https")
+        self._pace = Pace(httpx.HTTPTransport(proxy=proxy), ceiling=ceiling)
+        self._client = httpx.Client(transport=self._pace, timeout=_TIMEOUT, trust_env=False)
+        self._token = _Token(settings, base_url, self._client)
+        self._closing: list[Callable[[], None]] = [self._client.close]
+        self._api = Auth0(
+            base_url=f"{base_url}/api/v2",
+            token=self._token,
+            httpx_client=self._client,
+            max_retries=_RETRIES,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        what = "the embedded tenant" if self.sandbox else "Tenant"
+        return f"<{what} {self.domain}>"
+
+    def close(self) -> None:
+        """Close the connections, then do what `on_close` was given."""
+        while self._closing:
+            self._closing.pop(0)()
+
+    def on_close(self, action: Callable[[], None]) -> None:
+        """Have something done once the connections are closed."""
+        self._closing.append(action)
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent so far, the token's included."""
+        return self._pace.requests
+
+    @property
+    def refused(self) -> int:
+        """How many of them were answered 429."""
+        return self._pace.refused
+
+    def require(self, *scopes: str) -> None:
+        """Make sure that the token may do what is about to be done.
+
+        A token that does not say what it may do passes: the tenant decides then.
+
+        Raises:
+            ScopeError: a scope is missing; the message names it.
+            CredentialsError, UnreachableError, TenantError: there is no token to be had.
+        """
+        with self._translated():
+            self._token()
+        granted = self._token.scopes
+        missing = [scope for scope in scopes if granted is not None and scope not in granted]
+        if missing:
+            raise _scope_error(self.domain, missing)
+
+    def search(
+        self, q: str, *, page: int = 0, per_page: int = PAGE, sort: str | None = None
+    ) -> Page:
+        """Read one page of the users that match a query.
+
+        Args:
+            q: Lucene query (Auth0, "User Search Query Syntax").
+            page: page number from 0; page * per_page must stay under 1,000.
+            per_page: users a page, at most 100.
+            sort: `field:1` or `field:-1`.
+
+        Raises:
+            SlowQueryError: the tenant gave up on the query; ask for less at a time.
+            QueryError: the tenant does not take this query.
+            TenantError: anything else that the tenant or the network did.
+        """
+        with self._translated():
+            try:
+                answer: Any = self._api.users.list(
+                    q=q,
+                    page=page,
+                    per_page=per_page,
+                    sort=sort,
+                    include_totals=True,
+                    fields=",".join(FIELDS),
+                    include_fields=True,
+                    search_engine="v3",
+                )
+            except ParsingError as error:
+                # The SDK refuses a whole page for one profile of an odd shape;
+                # the page itself is at hand all the same.
+                return _raw_page(error.body)
+        users = [user.model_dump(exclude_unset=True) for user in answer.items or []]
+        return Page(users, int(answer.response.total))
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn what the SDK and httpx raise into this package's errors.
+
+        Their texts hold payloads and addresses, so none of it is passed on.
+        """
+        try:
+            yield
+        except ApiError as error:
+            raise _api_error(self.domain, error) from None
+        except httpx.TransportError as error:
+            raise UnreachableError(
+                f"{self.domain} does not answer ({type(error).__name__}): check AUTH0_DOMAIN and "
+                "the network."
+            ) from None
+
+
+def _raw_page(body: object) -> Page:
+    users = body.get("users") if isinstance(body, Mapping) else None
+    total = body.get("total") if isinstance(body, Mapping) else None
+    if not isinstance(users, list) or not isinstance(total, int):
+        raise TenantError("The tenant's answer to a user search is not a page of users.")
+    return Page([user if isinstance(user, Mapping) else {"name": user} for user in users], total)
+
+
+def _scope_error(domain: str, missing: list[str]) -> ScopeError:
+    return ScopeError(
+        f"The token for {domain} lacks {' '.join(missing)}: grant it to the application under "
+        "APIs → Auth0 Management API → Machine to Machine Applications."
+    )
+
+
+def _api_error(domain: str, error: ApiError) -> TenantError:
+    status = error.status_code
+    body = error.body if isinstance(error.body, Mapping) else {}
+    if status == _UNAUTHORIZED:
+        return CredentialsError(
+            f"{domain} does not accept the token: check AUTH0_TOKEN, or that it has not expired."
+        )
+    if status == _FORBIDDEN:
+        scopes = _SCOPE.findall(str(body.get("message")))
+        return _scope_error(domain, scopes or ["a scope that it does not name"])
+    if status == _UNAVAILABLE:
+        return SlowQueryError(f"{domain} did not finish a query in time (HTTP 503).")
+    if status in (_BAD_REQUEST, _URI_TOO_LONG):
+        code = re.sub(r"[^a-z_]", "", str(body.get("errorCode")))[:40]
+        return QueryError(f"{domain} refused a query (HTTP {status} {code}).")
+    if status == _TOO_MANY:
+        return TenantError(
+            f"{domain} keeps answering that there are too many requests (HTTP 429): other clients "
+            "use up its rate limit. Try again later, or with a lower --rate."
+        )
+    return TenantError(f"{domain} answered HTTP {status}. Try again later.")
+
+
+def connect(
+    settings: Settings | None = None,
+    *,
+    scopes: tuple[str, ...] = ("read:users",),
+    ceiling: float | None = None,
+) -> Tenant:
+    """Open a tenant and make sure that the work ahead is allowed.
+
+    Args:
+        settings: which tenant, with which credentials; by default the environment and `.env`.
+        scopes: what the work ahead needs (Auth0's scope names).
+        ceiling: requests a second never to exceed, whatever the tenant allows.
+
+    Returns:
+        A tenant that can be used by several threads at once.
+
+    Raises:
+        SettingsError: the settings do not name a tenant and credentials.
+        UnreachableError, CredentialsError, ScopeError, TenantError: what the tenant says.
+    """
+    tenant = Tenant(settings or read_settings(), ceiling=ceiling)
+    try:
+        tenant.require(*scopes)
+    except BaseException:
+        tenant.close()
+        raise
+    return tenant
