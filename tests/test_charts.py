@@ -8,9 +8,10 @@ from xml.etree import ElementTree as ET
 import pandas as pd
 import pytest
 
-from toolkit.charts import COLOURS, by_group, by_source, cohorts
+from toolkit.charts import by_group, by_source, cohorts
 from toolkit.coverage import Coverage, coverage
 from toolkit.errors import SettingsError
+from toolkit.palette import COLOURS
 from toolkit.picture import Source
 
 HOSTILE = [

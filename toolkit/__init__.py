@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from toolkit.charts import by_group, by_source, cohorts
     from toolkit.collect import collect
     from toolkit.coverage import Coverage, combine, coverage
-    from toolkit.embedded import embedded_tenant, open_tenant
+    from toolkit.embedded import demo, embedded_tenant, open_tenant
     from toolkit.errors import PictureAuditError
     from toolkit.explain import explain
     from toolkit.panels.bar import Bar
@@ -46,6 +46,7 @@ _HOMES = {
     "combine": "coverage",
     "connect": "tenant",
     "coverage": "coverage",
+    "demo": "embedded",
     "embedded_tenant": "embedded",
     "explain": "explain",
     "open_tenant": "embedded",
@@ -72,6 +73,7 @@ __all__ = [
     "combine",
     "connect",
     "coverage",
+    "demo",
     "embedded_tenant",
     "explain",
     "open_tenant",

@@ -14,7 +14,6 @@ from html import escape
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
-from types import MappingProxyType
 from typing import Literal
 
 import matplotlib as mpl
@@ -28,26 +27,8 @@ from matplotlib.path import Path as Outline
 
 from toolkit.coverage import ACTIVITY, NONE, UNKNOWN, Coverage, percent, shorten, visible
 from toolkit.errors import SettingsError
+from toolkit.palette import COLOURS, STRIPE
 from toolkit.picture import Source
-
-COLOURS: Mapping[Source, str] = MappingProxyType(
-    {
-        Source.SOCIAL: "#0072B2",
-        Source.ENTERPRISE: "#56B4E9",
-        Source.GRAVATAR: "#009E73",
-        Source.METADATA: "#CC79A7",
-        Source.CUSTOM: "#D55E00",
-        Source.UNRESOLVED: "#D9DDE3",
-        Source.INITIALS: "#E69F00",
-        Source.PLACEHOLDER: "#F0E442",
-        Source.MISSING: "#6B7280",
-        Source.INVALID: "#8B93A1",
-    }
-)
-"""One colour for each source, everywhere: Okabe and Ito's, and greys for what is no picture."""
-
-STRIPE = "#9AA3B0"
-"""The stripes on what nobody knows."""
 
 _PAPER, _INK, _MUTED, _LINE = "#ffffff", "#1f2328", "#59636e", "#d1d9e0"
 _ON_DARK, _ON_LIGHT = "#fefefe", "#101418"  # labels on colours, which no theme changes

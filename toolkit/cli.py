@@ -3,32 +3,19 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import click
 import typer
-from rich.console import Console
 
-from toolkit import terminal
-from toolkit.collect import collect as collect_users
-from toolkit.embedded import embedded_tenant
 from toolkit.errors import PictureAuditError, SettingsError
-from toolkit.explain import explain as explained
-from toolkit.notebooks import notebook_folder
-from toolkit.progress import Progress
-from toolkit.records import parse, read_records
-from toolkit.report import report as write_report
 from toolkit.sandbox.limits import PLANS
-from toolkit.sandbox.people import SEED, USERS, loadable, people
-from toolkit.sandbox.server import Sandbox
-from toolkit.sheet import csv
-from toolkit.snapshot import Snapshot, ensure_writable, read_snapshot, replacing
-from toolkit.tenant import connect
+from toolkit.sandbox.people import SEED, USERS
+
+if TYPE_CHECKING:
+    from toolkit.snapshot import Snapshot
 
 app = typer.Typer(
     name="picture-audit",
@@ -37,11 +24,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-# What is piped into a file or a pager is not cut to the width of a terminal.
-_out = Console(width=None if sys.stdout.isatty() else 120)
-_err = Console(stderr=True)
-_INTERRUPTED = 130
-_USAGE = 2
 
 
 class By(StrEnum):
@@ -96,27 +78,24 @@ def picture_audit(
     """
 
 
-@app.command()
-def demo(
+@app.command("demo")
+def demo_(
     users: Annotated[int, typer.Option(min=0, help="How many users to make up.")] = USERS,
     seed: Annotated[int, typer.Option(help="The same seed makes the same users.")] = SEED,
     out: Annotated[Path, typer.Option(help="Folder for what is written.")] = Path("out"),
     no_progress: NoProgress = False,
 ) -> None:
     """Do the main job on the embedded tenant: collect, classify, count, report."""
-    ensure_writable(out / "snapshot.parquet")
-    with _bar("Collecting", no_progress) as show, embedded_tenant(users, seed=seed) as tenant:
-        snapshot = collect_users(tenant, out=out / "snapshot.parquet", show=show)
-    with replacing(out / "coverage.json") as file:
-        file.write(json.dumps(snapshot.summary(), indent=2).encode())
-    write_report(snapshot, out / "report.html")
+    from toolkit import terminal
+    from toolkit.embedded import demo
+
+    with terminal.progress("Collecting", off=no_progress) as show:
+        snapshot = demo(out, users=users, seed=seed, show=show)
     _print_coverage(snapshot, By.SOURCE)
-    _out.print(
-        f"\n  Snapshot  {out / 'snapshot.parquet'}      Report  {out / 'report.html'}      "
-        "Explore  uv run picture-audit lab",
-        style="dim",
-        highlight=False,
-        soft_wrap=True,
+    terminal.written(
+        Snapshot=out / "snapshot.parquet",
+        Report=out / "report.html",
+        Explore="uv run picture-audit lab",
     )
 
 
@@ -140,6 +119,10 @@ def sandbox(
     The first line of the output is one JSON object: base_url, domain, client_id,
     client_secret, users. They belong to this sandbox alone.
     """
+    from toolkit.records import read_records
+    from toolkit.sandbox.people import loadable, people
+    from toolkit.sandbox.server import Sandbox
+
     records = read_records(load) if load else map(loadable, people(users, seed=seed))
     try:
         Sandbox(records, plan=plan.value, port=port).serve_forever(_announce)
@@ -147,24 +130,28 @@ def sandbox(
         raise SettingsError(f"Cannot serve on port {port}: {error.strerror}.") from error
 
 
-@app.command()
-def collect(
+@app.command("collect")
+def collect_(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the snapshot.")],
     method: Annotated[Method, typer.Option(help="How to read the users.")] = Method.AUTO,
     rate: Rate = None,
     no_progress: NoProgress = False,
 ) -> None:
     """Read every user of the tenant into a snapshot, and prove that none is missing."""
+    from toolkit import terminal
+    from toolkit.collect import collect
+    from toolkit.snapshot import ensure_writable
+    from toolkit.tenant import connect
+
     del method  # search is the only one so far
     ensure_writable(out)
-    with connect(ceiling=rate) as tenant, _bar("Collecting", no_progress) as show:
-        snapshot = collect_users(tenant, out=out, show=show)
-    _err.print(terminal.headline(snapshot.coverage(), snapshot.provenance))
-    _err.print(f"Snapshot  {out}", style="dim", highlight=False, soft_wrap=True)
+    with connect(ceiling=rate) as tenant, terminal.progress("Collecting", off=no_progress) as show:
+        snapshot = collect(tenant, out=out, show=show)
+    terminal.collected(snapshot, out)
 
 
-@app.command()
-def explain(
+@app.command("explain")
+def explain_(
     url: Annotated[
         str,
         typer.Argument(
@@ -173,9 +160,12 @@ def explain(
     ] = "-",
 ) -> None:
     """Say in words where a picture comes from: one JSON object a line."""
+    from toolkit.explain import explain
+    from toolkit.records import parse
+
     subjects = [url] if url != "-" else parse(sys.stdin.buffer, "stdin")
     for subject in subjects:
-        typer.echo(json.dumps(explained(subject)))
+        typer.echo(json.dumps(explain(subject)))
 
 
 @app.command()
@@ -185,6 +175,9 @@ def coverage(
     output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
 ) -> None:
     """Count the users of a snapshot by source, connection, provider, cohort or activity."""
+    from toolkit.sheet import csv
+    from toolkit.snapshot import read_snapshot
+
     content = read_snapshot(snapshot)
     if output is Format.JSON:
         typer.echo(json.dumps(content.summary(by.value), indent=2))
@@ -201,6 +194,8 @@ def lab(
     ] = None,
 ) -> None:
     """Open the notebooks in JupyterLab."""
+    from toolkit.notebooks import notebook_folder
+
     folder = notebook_folder()
     command = [sys.executable, "-m", "jupyterlab", *(arguments or [])]
     raise typer.Exit(subprocess.run(command, cwd=folder, check=False).returncode)  # noqa: S603 - our own interpreter; the options are the caller's
@@ -209,45 +204,26 @@ def lab(
 # What the commands have in common
 
 
-def _print_coverage(snapshot: Snapshot, by: By) -> None:
-    counted = snapshot.coverage(by.value)
-    _out.print(terminal.headline(counted, snapshot.provenance), soft_wrap=True)
-    _out.print()
-    _out.print(terminal.coverage_table(counted, _out.width))
+def _print_coverage(snapshot: "Snapshot", by: By) -> None:
+    from toolkit import terminal
+
+    terminal.show_coverage(snapshot.coverage(by.value), snapshot.provenance)
 
 
 def _announce(description: dict[str, str | int]) -> None:
     print(json.dumps(description), flush=True)  # noqa: T201 - one line for programs, at once
 
 
-@contextmanager
-def _bar(what: str, off: bool) -> Iterator[Callable[[Progress], None]]:
-    with terminal.progress_bar(_err, what, enabled=not off) as show:
-        yield show
-
-
 def main() -> None:
     """Run the command; every error that is expected ends in one line and an exit code."""
-    debug = "--debug" in sys.argv[1:]
     if "--version" in sys.argv[1:2]:
         typer.echo(version_of("auth0-picture-audit"))
         return
     try:
-        code = app(standalone_mode=False)
+        app()
     except PictureAuditError as error:
-        if debug:
+        if "--debug" in sys.argv[1:]:
             raise
-        _complain(str(error))
+        typer.secho("Error:", fg="red", bold=True, err=True, nl=False)
+        typer.echo(f" {error}", err=True)
         sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(_USAGE)
-    except (KeyboardInterrupt, click.Abort):
-        _complain("Interrupted.")
-        sys.exit(_INTERRUPTED)
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _complain(message: str) -> None:
-    _err.print("Error:", style="bold red", end=" ")
-    _err.print(message, markup=False, highlight=False, soft_wrap=True)

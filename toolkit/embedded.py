@@ -1,10 +1,18 @@
 """The tenant to work with: the one that the environment names, or the embedded one."""
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+
 from pydantic import SecretStr
 
+from toolkit.collect import collect
+from toolkit.progress import Progress
+from toolkit.report import report
 from toolkit.sandbox.people import SEED, USERS, loadable, people
 from toolkit.sandbox.server import Sandbox
 from toolkit.settings import Settings, read_settings
+from toolkit.snapshot import Snapshot, ensure_writable, replacing
 from toolkit.tenant import Tenant, connect
 
 
@@ -48,3 +56,34 @@ def open_tenant() -> Tenant:
     """
     settings = read_settings()
     return connect(settings) if settings.domain else embedded_tenant()
+
+
+def demo(
+    out: Path | str = "out",
+    *,
+    users: int = USERS,
+    seed: int = SEED,
+    show: Callable[[Progress], None] | None = None,
+) -> Snapshot:
+    """Do the main job on the embedded tenant: collect, classify, count, report.
+
+    Args:
+        out: folder for `snapshot.parquet`, `coverage.json` and `report.html`.
+        users: how many people to make up.
+        seed: the same seed makes the same people.
+        show: called with each `Progress`.
+
+    Returns:
+        The snapshot.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    folder = Path(out)
+    ensure_writable(folder / "snapshot.parquet")
+    with embedded_tenant(users, seed=seed) as tenant:
+        snapshot = collect(tenant, out=folder / "snapshot.parquet", show=show)
+    with replacing(folder / "coverage.json") as file:
+        file.write(json.dumps(snapshot.summary(), indent=2).encode())
+    report(snapshot, folder / "report.html")
+    return snapshot

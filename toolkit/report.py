@@ -11,9 +11,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from toolkit.charts import COLOURS, STRIPE, Chart, by_group, cohorts
-from toolkit.coverage import ACTIVITY, CHOICES, Coverage, percent, shorten
+from toolkit.charts import Chart, by_group, cohorts
+from toolkit.coverage import ACTIVITY, Coverage, percent, shorten
 from toolkit.errors import SettingsError
+from toolkit.palette import COLOURS, STRIPE
 from toolkit.picture import Source
 from toolkit.snapshot import Snapshot, replacing
 
@@ -99,7 +100,8 @@ def report(snapshot: Snapshot, path: Path | str) -> None:
     Raises:
         OutputError: the file cannot be written there.
     """
-    page = report_html({by: snapshot.coverage(by) for by in CHOICES}, snapshot.provenance.as_dict())
+    shown = ("source", "connection", "cohort", "activity")
+    page = report_html({by: snapshot.coverage(by) for by in shown}, snapshot.provenance.as_dict())
     with replacing(Path(path)) as file:
         file.write(page.encode())
 

@@ -1,8 +1,10 @@
 """What a terminal shows: the coverage table and the progress of long work."""
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,14 +13,15 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from toolkit.charts import COLOURS
 from toolkit.coverage import Coverage, percent, shorten
+from toolkit.palette import COLOURS
 from toolkit.picture import Source
 from toolkit.progress import Progress
-from toolkit.snapshot import Provenance
+from toolkit.snapshot import Provenance, Snapshot
 
 _WIDTH = 30
 _FEWEST_WORDS = 20
+_PIPED = 120
 _LONGEST_NAME = 40
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _SOLID, _STRIPED = "█", "░"
@@ -127,21 +130,45 @@ def _stack(counts: dict[Source, int], users: int) -> Text:
     return text
 
 
+def _stdout() -> Console:
+    # What is piped into a file or a pager is not cut to the width of a terminal.
+    return Console(width=None if sys.stdout.isatty() else _PIPED)
+
+
+def show_coverage(coverage: Coverage, provenance: Provenance) -> None:
+    """Print a coverage to stdout."""
+    console = _stdout()
+    console.print(headline(coverage, provenance), soft_wrap=True)
+    console.print()
+    console.print(coverage_table(coverage, console.width))
+
+
+def written(**places: Path | str) -> None:
+    """Print to stdout what stands where."""
+    line = "      ".join(f"{what}  {place}" for what, place in places.items())
+    _stdout().print(f"\n  {line}", style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+def collected(snapshot: Snapshot, path: Path) -> None:
+    """Print to stderr what was collected."""
+    console = Console(stderr=True)
+    console.print(headline(snapshot.coverage(), snapshot.provenance), soft_wrap=True)
+    console.print(f"Snapshot  {path}", style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
 @contextmanager
-def progress_bar(
-    console: Console, what: str, *, enabled: bool = True
-) -> Iterator[Callable[[Progress], None]]:
-    """Draw progress as a bar, on a terminal only.
+def progress(what: str, *, off: bool = False) -> Iterator[Callable[[Progress], None]]:
+    """Draw progress as a bar on stderr, where that is a terminal.
 
     Args:
-        console: where; nothing is drawn unless it is a terminal.
         what: what is going on.
-        enabled: false draws nothing at all.
+        off: draw nothing at all.
 
     Yields:
         A function to call with each `Progress`.
     """
-    if not enabled or not console.is_terminal:
+    console = Console(stderr=True)
+    if off or not console.is_terminal:
         yield lambda _: None
         return
     columns = (

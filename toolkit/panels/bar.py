@@ -25,7 +25,7 @@ class Bar:
         if not self._shown:
             self._shown = True
             display(self._box)  # type: ignore[no-untyped-call] # IPython has no types here
-        self._bar.max = max(progress.total or progress.done * 2, 1)
+        self._bar.max = max(progress.total or progress.done * 2, progress.done, 1)
         self._bar.value = progress.done
         self._text.value = text(progress)
 

@@ -1,0 +1,22 @@
+"""The pictures in the README, drawn from the embedded tenant: `uv run python -m tests.pictures`."""
+
+from pathlib import Path
+
+from toolkit import by_source
+from toolkit.audit import audit, profiles
+from toolkit.charts import Chart
+from toolkit.coverage import coverage
+from toolkit.sandbox.people import people
+from toolkit.user import user
+
+FOLDER = Path(__file__).parent.parent / "notebooks" / "pictures"
+
+
+def drawn() -> dict[str, Chart]:
+    frame = audit(profiles(user(person.record) for person in people()))
+    return {"coverage.svg": by_source(coverage(frame))}
+
+
+if __name__ == "__main__":
+    for name, chart in drawn().items():
+        (FOLDER / name).write_text(chart.svg(), "utf-8")

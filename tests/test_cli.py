@@ -1,0 +1,242 @@
+"""The command as people run it: its output, its exit code, the files it leaves."""
+
+import json
+import signal
+import subprocess
+import sys
+from io import BytesIO, TextIOWrapper
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from toolkit.cli import app, main
+from toolkit.errors import PictureAuditError, UnreadableInputError
+from toolkit.sandbox.people import loadable, people
+from toolkit.sandbox.server import Sandbox
+from toolkit.snapshot import read_snapshot
+
+COMMAND = [sys.executable, "-W", "error", "-c", "from toolkit.cli import main; main()"]
+
+
+class Answer(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run(no_credentials, monkeypatch, capfd):
+    """Run the command in an empty folder with only the credentials that are given."""
+
+    def run(*arguments, environment=None, text=""):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["picture-audit", *map(str, arguments)])
+            patch.setattr(sys, "stdin", TextIOWrapper(BytesIO(text.encode())))
+            for name, value in (environment or {}).items():
+                patch.setenv(name, value)
+            capfd.readouterr()
+            try:
+                main()
+                code = 0
+            except SystemExit as end:
+                code = end.code or 0
+        return Answer(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def sandbox():
+    with Sandbox(map(loadable, people(300))) as sandbox:
+        yield sandbox
+
+
+def failed(answer, code):
+    """Say in one or two lines on stderr what is wrong, and nothing on stdout."""
+    assert answer.returncode == code, answer.stderr
+    assert answer.stdout == ""
+    assert answer.stderr.startswith("Error: ")
+    assert len(answer.stderr.splitlines()) <= 2
+    assert "Traceback" not in answer.stderr
+    return answer.stderr
+
+
+def test_demo_adds_up_and_writes_what_it_says(run, tmp_path):
+    answer = run("demo")
+    assert answer.returncode == 0, answer.stderr
+    assert "Where the pictures of 5,000 users come from" in answer.stdout
+    assert "complete, reconciled" in answer.stdout
+    summary = json.loads((tmp_path / "out" / "coverage.json").read_text())
+    assert summary["complete"] is True
+    assert sum(one["users"] for one in summary["sources"].values()) == summary["users"] == 5000
+    assert len(read_snapshot(tmp_path / "out" / "snapshot.parquet")) == 5000
+    assert (tmp_path / "out" / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_demo_with_the_same_seed_finds_the_same(run, tmp_path):
+    for name in ("one", "two"):
+        assert run("demo", "--users", 400, "--seed", 7, "--out", name).returncode == 0
+    one, two = (read_snapshot(tmp_path / name / "snapshot.parquet") for name in ("one", "two"))
+    assert one.users.equals(two.users)
+
+
+def test_a_demo_of_nobody_is_a_demo(run):
+    answer = run("demo", "--users", 0)
+    assert answer.returncode == 0, answer.stderr
+    assert "0 users" in answer.stdout
+
+
+def test_collect_and_coverage_on_a_tenant(run, sandbox, tmp_path):
+    answer = run(
+        "collect", "--out", "t.parquet", "--method", "search", environment=sandbox.environment()
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout == ""
+    assert "300 users" in answer.stderr
+    assert len(read_snapshot(tmp_path / "t.parquet")) == 300
+    for by in ("source", "connection", "provider", "cohort", "activity"):
+        table = json.loads(run("coverage", "t.parquet", "--by", by, "--format", "json").stdout)
+        groups = table["sources"] if by == "source" else table["groups"]
+        assert sum(group["users"] for group in groups.values()) == 300
+        assert run("coverage", "t.parquet", "--by", by).returncode == 0
+    rows = run("coverage", "t.parquet", "--format", "csv").stdout.splitlines()
+    assert rows[0] == "source,users,share"
+
+
+def test_a_token_does_instead_of_a_client(run, sandbox):
+    answer = httpx.post(
+        f"{sandbox.base_url}/oauth/token",
+        json={
+            "grant_type": "client_credentials",
+            "client_id": sandbox.client_id,
+            "client_secret": sandbox.client_secret,
+            "audience": f"{sandbox.base_url}/api/v2/",
+        },
+    )
+    token = answer.json()["access_token"]
+    environment = {"AUTH0_DOMAIN": sandbox.base_url, "AUTH0_TOKEN": token}
+    assert run("collect", "--out", "t.parquet", environment=environment).returncode == 0
+
+
+def test_without_a_tenant_it_says_how_to_name_one(run):
+    assert "AUTH0_DOMAIN" in failed(run("collect", "--out", "t.parquet"), 2)
+
+
+def test_a_wrong_secret_is_one_line_without_the_secret(run, sandbox):
+    environment = sandbox.environment() | {"AUTH0_CLIENT_SECRET": "canary-secret"}
+    said = failed(run("collect", "--out", "t.parquet", environment=environment), 2)
+    assert "AUTH0_CLIENT_SECRET" in said
+    assert "canary" not in said
+
+
+def test_a_wrong_token_is_one_line_without_the_token(run, sandbox):
+    environment = {"AUTH0_DOMAIN": sandbox.base_url, "AUTH0_TOKEN": "canary-token"}
+    said = failed(run("collect", "--out", "t.parquet", environment=environment), 2)
+    assert "AUTH0_TOKEN" in said
+    assert "canary" not in said
+
+
+def test_a_missing_scope_is_named(run):
+    with Sandbox([], scopes="read:connections") as sandbox:
+        said = failed(run("collect", "--out", "t.parquet", environment=sandbox.environment()), 2)
+    assert "read:users" in said
+
+
+def test_an_unreachable_tenant_is_one_line(run, sandbox):
+    environment = sandbox.environment()
+    sandbox.stop()
+    said = failed(run("collect", "--out", "t.parquet", environment=environment), 2)
+    assert "does not answer" in said
+
+
+@pytest.mark.parametrize(
+    "domain", ["https://tenant.example", "http://tenant.example", "a b", "tenant.example/x", "@"]
+)
+def test_a_domain_that_is_no_host_name_is_refused(run, domain):
+    environment = {"AUTH0_DOMAIN": domain, "AUTH0_TOKEN": "canary"}
+    assert "host name" in failed(run("collect", "--out", "t.parquet", environment=environment), 2)
+
+
+def test_a_place_that_cannot_be_written_is_said_before_anything_is_read(run, sandbox, tmp_path):
+    (tmp_path / "file").write_text("")
+    answer = run("collect", "--out", "file/t.parquet", environment=sandbox.environment())
+    assert "Cannot write" in failed(answer, 2)
+    assert sandbox.requests.total == 0
+    assert "Cannot write" in failed(run("demo", "--out", "file"), 2)
+
+
+def test_what_is_no_snapshot_is_said_to_be_none(run, tmp_path):
+    (tmp_path / "x.parquet").write_text("x")
+    assert "x.parquet" in failed(run("coverage", "x.parquet"), 2)
+    assert "does not exist" in failed(run("coverage", "nothing.parquet"), 2)
+
+
+def test_a_traceback_is_shown_only_when_asked_for(run):
+    with pytest.raises(UnreadableInputError):
+        run("--debug", "coverage", "nothing.parquet")
+
+
+def test_wrong_usage_exits_with_2(run):
+    for arguments in (["coverage"], ["collect"], ["nonsense"], ["coverage", "x", "--by", "moon"]):
+        assert run(*arguments).returncode == 2
+
+
+def test_explain_gives_one_object_a_line_and_the_reason_in_words(run):
+    url = "https://lh3.googleusercontent.com/a/x=s96-c"
+    one = json.loads(run("explain", url).stdout)
+    assert (one["source"], one["provider"], one["evidence"]) == ("social", "google-oauth2", "url")
+    assert "Google" in one["reason"]
+    users = [json.dumps({"user_id": f"auth0|{n}", "picture": url}) for n in range(3)]
+    lines = run("explain", "-", text="\n".join(users)).stdout.splitlines()
+    assert [json.loads(line)["user_id"] for line in lines] == ["auth0|0", "auth0|1", "auth0|2"]
+
+
+def test_explain_names_the_line_that_it_cannot_read(run):
+    answer = run("explain", "-", text='{"user_id": "auth0|1"}\nnonsense\n')
+    assert answer.returncode == 2
+    assert "line 2" in answer.stderr
+    assert len(answer.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_sandbox_announces_itself_and_serves_until_it_is_stopped(tmp_path, number):
+    users = tmp_path / "users.ndjson"
+    users.write_text('{"user_id": "auth0|1"}\n{"user_id": "auth0|2"}\n')
+    command = [*COMMAND, "sandbox", "--load", str(users), "--plan", "free"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        announced = json.loads(server.stdout.readline())
+        server.send_signal(number)
+        assert server.wait(20) == 0
+    assert {"base_url", "domain", "client_id", "client_secret", "users"} <= announced.keys()
+    assert announced["users"] == 2
+
+
+def test_a_file_of_users_that_cannot_be_read_is_said_with_its_line(run, tmp_path):
+    (tmp_path / "users.ndjson").write_text('{"user_id": "auth0|1"}\n[1]\n')
+    assert "line 2" in failed(run("sandbox", "--load", "users.ndjson"), 2)
+
+
+def test_every_error_has_an_exit_code():
+    def family(kind):
+        yield kind
+        for below in kind.__subclasses__():
+            yield from family(below)
+
+    assert {kind.exit_code for kind in family(PictureAuditError)} == {1, 2}
+
+
+def test_every_command_has_a_help_text(run):
+    listed = run("--help").stdout
+    for command in app.registered_commands:
+        name = command.name or command.callback.__name__
+        assert name in listed
+        assert run(name, "--help").returncode == 0
+
+
+def test_as_a_process_it_ends_with_the_same_output_and_code(tmp_path, no_credentials):
+    command = [*COMMAND, "coverage", "nothing.parquet"]
+    ended = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    failed(Answer(ended.returncode, ended.stdout, ended.stderr), 2)

@@ -1,0 +1,43 @@
+"""The package as a whole: its public names, and how little importing it costs."""
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+import toolkit
+
+NAMES = """
+Bar Coverage PictureAuditError Progress Sandbox Snapshot Source Tenant Verdict audit by_group
+by_source classify cohorts collect combine connect coverage demo embedded_tenant explain open_tenant
+read_snapshot report
+""".split()
+
+
+def test_the_public_names_are_these_and_sorted():
+    assert sorted(toolkit.__all__) == sorted(NAMES)
+    assert toolkit.__all__ == dir(toolkit)
+    for name in NAMES:
+        assert getattr(toolkit, name).__doc__
+
+
+def test_a_function_keeps_its_name_beside_the_module_of_the_same_name():
+    module = import_module("toolkit.coverage")
+
+    assert callable(toolkit.coverage)
+    assert module.coverage is toolkit.coverage
+
+
+def test_importing_it_imports_nothing_heavy():
+    script = "import sys, toolkit; print(sorted(sys.modules))"
+    modules = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout
+    for heavy in ("pandas", "matplotlib", "pyarrow", "auth0", "ipywidgets", "httpx"):
+        assert f"'{heavy}'" not in modules
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = toolkit.nonsense
