@@ -39,7 +39,7 @@ def snapshot():
         sandbox=False,
         toolkit_version="0.1.0",
     )
-    return Snapshot(audit(profiles(map(user, RECORDS))), provenance)
+    return Snapshot(provenance, audit(profiles(map(user, RECORDS))))
 
 
 def test_what_is_written_is_read_back(snapshot, tmp_path):

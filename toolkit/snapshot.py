@@ -3,7 +3,7 @@
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
@@ -20,6 +20,16 @@ from toolkit.errors import OutputError, UnreadableInputError
 from toolkit.picture import Source
 
 SCHEMA_VERSION = 1
+# Rows that are read at a time.
+_CHUNK = 131_072
+# The column that each kind of coverage looks at.
+_GROUPED = {
+    "source": "source",
+    "connection": "connection",
+    "provider": "provider",
+    "cohort": "created_at",
+    "activity": "last_login",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,7 @@ class Provenance:
         seconds: how long it took.
         sandbox: whether the tenant is the embedded one.
         toolkit_version: the version that wrote it.
+        notes: what else is worth knowing: what is missing, what changed since when.
     """
 
     tenant: str
@@ -49,6 +60,7 @@ class Provenance:
     seconds: float
     sandbox: bool
     toolkit_version: str
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values; times as ISO 8601."""
@@ -61,28 +73,67 @@ class Provenance:
         Raises:
             KeyError, TypeError, ValueError: a value is missing or of another type.
         """
-        known = {field.name: values[field.name] for field in fields(cls)}
-        return cls(**known | {"taken_at": datetime.fromisoformat(values["taken_at"])})
+        known = {field.name: values[field.name] for field in fields(cls) if field.name != "notes"}
+        notes = tuple(str(note) for note in values.get("notes", ()))
+        taken_at = datetime.fromisoformat(values["taken_at"])
+        return cls(**known | {"taken_at": taken_at, "notes": notes})
 
 
-@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The users of a tenant, classified, and where they come from.
 
-    Attributes:
-        users: one row per user with the columns of `toolkit.columns.SNAPSHOT`.
+    A snapshot that was read from a file loads its users only when they are asked
+    for; counting them reads the file piece by piece.
+
+    Args:
         provenance: tenant, time, method and completeness.
+        users: one row per user with the columns of `toolkit.columns.SNAPSHOT`.
+        path: the file to read the users from instead.
     """
 
-    users: pd.DataFrame
-    provenance: Provenance
+    def __init__(
+        self,
+        provenance: Provenance,
+        users: pd.DataFrame | None = None,
+        *,
+        path: Path | None = None,
+    ) -> None:
+        self.provenance = provenance
+        self.path = path
+        self._users = users
+
+    @property
+    def users(self) -> pd.DataFrame:
+        """One row per user with the columns of `toolkit.columns.SNAPSHOT`."""
+        if self._users is None:
+            self._users = pd.concat(self.chunks(), ignore_index=True)
+        return self._users
 
     def __len__(self) -> int:
-        return len(self.users)
+        return self.provenance.users
+
+    def chunks(self, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+        """Yield the users piece by piece, so that memory holds one piece at a time.
+
+        Args:
+            columns: which columns, or None for all.
+        """
+        names = list(columns or SNAPSHOT.names)
+        if self._users is not None or self.path is None:
+            yield self.users[names]
+            return
+        with pq.ParquetFile(self.path) as file:
+            yield _empty(names)
+            for batch in file.iter_batches(_CHUNK, columns=names):
+                yield batch.to_pandas(types_mapper=_types)
 
     def coverage(self, by: str = "source") -> Coverage:
         """Count the users by source, connection, provider, cohort or activity."""
-        return coverage(self.users, by, as_of=self.provenance.taken_at)
+        columns = ["source", *sorted({_GROUPED[by]} - {"source"})] if by in _GROUPED else None
+        counted = Coverage.empty(by)
+        for chunk in self.chunks(columns):
+            counted += coverage(chunk, by, as_of=self.provenance.taken_at)
+        return counted
 
     def summary(self, by: str = "source") -> dict[str, Any]:
         """Return the coverage as plain values: what `coverage.json` holds.
@@ -103,19 +154,50 @@ class Snapshot:
         Raises:
             OutputError: the file cannot be written there; what stood there before still does.
         """
-        table = pa.Table.from_pandas(self.users, schema=SNAPSHOT, preserve_index=False)
-        table = table.replace_schema_metadata(
-            {
-                "schema_version": str(SCHEMA_VERSION),
-                "provenance": json.dumps(self.provenance.as_dict()),
-            }
-        )
-        with replacing(Path(path)) as file:
-            pq.write_table(table, file, compression="zstd")
+        with writing(Path(path)) as writer:
+            for chunk in self.chunks():
+                writer.add(chunk)
+            writer.finish(self.provenance)
 
     def __repr__(self) -> str:
         state = "complete" if self.provenance.complete else "NOT complete"
         return f"<Snapshot of {self.provenance.tenant}: {len(self):,} users, {state}>"
+
+
+class Writer:
+    """Writes a snapshot piece by piece. Made by `writing`."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        # With Arrow's own schema stored, readers would look for the provenance there,
+        # and it is not known before the end.
+        self._parquet = pq.ParquetWriter(file, SNAPSHOT, compression="zstd", store_schema=False)
+
+    def add(self, frame: pd.DataFrame) -> None:
+        """Append classified users: the columns of `toolkit.columns.SNAPSHOT`, in any order."""
+        if len(frame):
+            table = pa.Table.from_pandas(frame[SNAPSHOT.names], SNAPSHOT, preserve_index=False)
+            self._parquet.write_table(table)
+
+    def finish(self, provenance: Provenance) -> None:
+        """Note where the users come from; to be called once, at the end."""
+        self._parquet.add_key_value_metadata(
+            {
+                "schema_version": str(SCHEMA_VERSION),
+                "provenance": json.dumps(provenance.as_dict()),
+            }
+        )
+        self._parquet.close()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Writer]:
+    """Write a snapshot piece by piece; it takes its place only once it is finished.
+
+    Raises:
+        OutputError: the file cannot be written there; what stood there before still does.
+    """
+    with replacing(path) as file:
+        yield Writer(file)
 
 
 def read_snapshot(path: Path | str) -> Snapshot:
@@ -125,12 +207,12 @@ def read_snapshot(path: Path | str) -> Snapshot:
         UnreadableInputError: it does not exist, is no snapshot, or is of a later version.
     """
     try:
-        table = pq.read_table(path)
+        schema = pq.read_schema(path)
     except (OSError, pa.ArrowException) as error:
         missing = isinstance(error, FileNotFoundError)
         what = "does not exist" if missing else "is not a Parquet file that can be read"
         raise UnreadableInputError(f"{path} {what}.") from error
-    metadata = table.schema.metadata or {}
+    metadata = schema.metadata or {}
     version = metadata.get(b"schema_version", b"").decode("ascii", "replace")
     if version.isdigit() and int(version) > SCHEMA_VERSION:
         raise UnreadableInputError(
@@ -138,12 +220,19 @@ def read_snapshot(path: Path | str) -> Snapshot:
         )
     try:
         provenance = Provenance.from_dict(json.loads(metadata[b"provenance"]))
-        users = table.select(SNAPSHOT.names).to_pandas(types_mapper=_types)
-    except (KeyError, TypeError, ValueError) as error:
+        whole = set(SNAPSHOT.names) <= set(schema.names)
+    except (KeyError, TypeError, ValueError):
+        whole = False
+    if not whole:
         raise UnreadableInputError(
             f"{path} is a Parquet file, but not a snapshot of picture-audit."
-        ) from error
-    return Snapshot(users, provenance)
+        )
+    return Snapshot(provenance, path=Path(path))
+
+
+def _empty(names: list[str]) -> pd.DataFrame:
+    frame: pd.DataFrame = SNAPSHOT.empty_table().select(names).to_pandas(types_mapper=_types)
+    return frame
 
 
 def _types(kind: pa.DataType) -> pd.Int64Dtype | None:

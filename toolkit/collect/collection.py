@@ -53,7 +53,6 @@ def collecting(tenant: Tenant, *, workers: int = 8) -> Generator[Progress, None,
         )
     frame = audit(profiles(sorted(users.values(), key=lambda one: one.user_id)))
     return Snapshot(
-        frame,
         Provenance(
             tenant=tenant.domain,
             taken_at=taken_at,
@@ -66,6 +65,7 @@ def collecting(tenant: Tenant, *, workers: int = 8) -> Generator[Progress, None,
             sandbox=tenant.sandbox,
             toolkit_version=version("auth0-picture-audit"),
         ),
+        frame,
     )
 
 
