@@ -10,8 +10,8 @@ import toolkit
 
 NAMES = """
 Bar Coverage PictureAuditError Progress Sandbox Snapshot Source Tenant Verdict audit by_group
-by_source classify cohorts collect combine connect coverage demo embedded_tenant explain open_tenant
-read_snapshot report
+by_source classify cohorts collect combine connect coverage demo embedded_tenant explain ingest
+open_tenant read_snapshot report
 """.split()
 
 

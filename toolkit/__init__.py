@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from toolkit.audit import audit
     from toolkit.charts import by_group, by_source, cohorts
     from toolkit.collect import collect
+    from toolkit.collect.ingestion import ingest
     from toolkit.coverage import Coverage, combine, coverage
     from toolkit.embedded import demo, embedded_tenant, open_tenant
     from toolkit.errors import PictureAuditError
@@ -49,6 +50,7 @@ _HOMES = {
     "demo": "embedded",
     "embedded_tenant": "embedded",
     "explain": "explain",
+    "ingest": "collect.ingestion",
     "open_tenant": "embedded",
     "read_snapshot": "snapshot",
     "report": "report",
@@ -76,6 +78,7 @@ __all__ = [
     "demo",
     "embedded_tenant",
     "explain",
+    "ingest",
     "open_tenant",
     "read_snapshot",
     "report",

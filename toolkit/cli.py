@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toolkit.errors import PictureAuditError, SettingsError
+from toolkit.sandbox.faults import FAULTS
 from toolkit.sandbox.limits import PLANS
 from toolkit.sandbox.people import SEED, USERS
 
@@ -48,11 +49,15 @@ class Method(StrEnum):
     """How a tenant's users are read."""
 
     AUTO = "auto"
+    EXPORT = "export"
     SEARCH = "search"
 
 
 Plan = StrEnum("Plan", {name.upper(): name for name in PLANS})  # type: ignore[misc] # made of data
 _UNLIMITED = Plan("unlimited")
+
+# One paragraph a fault: the help text folds lines of one paragraph together.
+_FAULTS = "Faults:\n\n" + "\n\n".join(f"{name}: {what}." for name, what in FAULTS.items())
 
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="Draw no progress bar.")]
 Rate = Annotated[
@@ -99,7 +104,7 @@ def demo_(
     )
 
 
-@app.command()
+@app.command(epilog=_FAULTS)
 def sandbox(
     users: Annotated[int, typer.Option(min=0, help="How many users to make up.")] = USERS,
     load: Annotated[
@@ -113,19 +118,32 @@ def sandbox(
     seed: Annotated[int, typer.Option(help="The same seed makes the same users.")] = SEED,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
     plan: Annotated[Plan, typer.Option(help="Whose rate limits hold.")] = _UNLIMITED,
+    faults: Annotated[
+        str, typer.Option(metavar="NAME,NAME,…", help="What shall go wrong: see below.")
+    ] = "",
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Serve https, with a certificate made at start.")
+    ] = False,
 ) -> None:
     """Serve a local tenant on loopback until SIGINT or SIGTERM.
 
     The first line of the output is one JSON object: base_url, domain, client_id,
-    client_secret, users. They belong to this sandbox alone.
+    client_secret, users, and with --tls ca_file. They belong to this sandbox alone. The
+    seed decides when the faults strike, too.
     """
     from toolkit.records import read_records
     from toolkit.sandbox.people import loadable, people
     from toolkit.sandbox.server import Sandbox
 
+    names = [name.strip() for name in faults.split(",") if name.strip()]
     records = read_records(load) if load else map(loadable, people(users, seed=seed))
     try:
-        Sandbox(records, plan=plan.value, port=port).serve_forever(_announce)
+        tenant = Sandbox(
+            records, plan=plan.value, port=port, faults=names, fault_seed=seed, tls=tls
+        )
+        tenant.serve_forever(_announce)
+    except ValueError as error:
+        raise SettingsError(f"--faults: {error}.") from None
     except OSError as error:
         raise SettingsError(f"Cannot serve on port {port}: {error.strerror}.") from error
 
@@ -134,19 +152,49 @@ def sandbox(
 def collect_(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the snapshot.")],
     method: Annotated[Method, typer.Option(help="How to read the users.")] = Method.AUTO,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for an export job.")] = 8
+    * 3600.0,
     rate: Rate = None,
     no_progress: NoProgress = False,
 ) -> None:
-    """Read every user of the tenant into a snapshot, and prove that none is missing."""
+    """Read every user of the tenant into a snapshot, and prove that none is missing.
+
+    Whatever interrupts it: the same command goes on where it ended. `auto` takes an export
+    job, as Auth0 recommends, unless the tenant is small or does not allow it.
+    """
     from toolkit import terminal
     from toolkit.collect import collect
     from toolkit.snapshot import ensure_writable
     from toolkit.tenant import connect
 
-    del method  # search is the only one so far
     ensure_writable(out)
-    with connect(ceiling=rate) as tenant, terminal.progress("Collecting", off=no_progress) as show:
-        snapshot = collect(tenant, out=out, show=show)
+    with (
+        terminal.interruptible(),
+        connect(ceiling=rate) as tenant,
+        terminal.progress("Collecting", off=no_progress) as show,
+    ):
+        snapshot = collect(tenant, out=out, method=method.value, deadline=timeout, show=show)
+    terminal.collected(snapshot, out)
+
+
+@app.command("ingest")
+def ingest_(
+    exports: Annotated[
+        list[Path],
+        typer.Argument(metavar="EXPORT…", help="Auth0 export files: NDJSON or CSV, gzip or plain."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the snapshot.")],
+    tenant: Annotated[
+        str | None, typer.Option(help="The tenant's domain. By default what the files are called.")
+    ] = None,
+    no_progress: NoProgress = False,
+) -> None:
+    """Read export files that you already have into a snapshot."""
+    from toolkit import terminal
+    from toolkit.collect.ingestion import ingest
+
+    with terminal.interruptible(), terminal.progress("Reading", off=no_progress) as show:
+        snapshot = ingest(exports, out, tenant=tenant, show=show)
     terminal.collected(snapshot, out)
 
 

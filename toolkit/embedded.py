@@ -82,7 +82,7 @@ def demo(
     folder = Path(out)
     ensure_writable(folder / "snapshot.parquet")
     with embedded_tenant(users, seed=seed) as tenant:
-        snapshot = collect(tenant, out=folder / "snapshot.parquet", show=show)
+        snapshot = collect(tenant, out=folder / "snapshot.parquet", method="search", show=show)
     with replacing(folder / "coverage.json") as file:
         file.write(json.dumps(snapshot.summary(), indent=2).encode())
     report(snapshot, folder / "report.html")

@@ -10,6 +10,7 @@
     │   ├── UnreachableError  no answer at all
     │   ├── CredentialsError  the tenant does not accept the credentials
     │   ├── ScopeError        the token may not do this
+    │   ├── MissingError      the tenant does not know what was asked for
     │   ├── QueryError        the tenant does not take this search query
     │   └── SlowQueryError    the tenant gave up on a search query
     └── IncompleteError       it ended, and something is missing             exit 1
@@ -51,6 +52,10 @@ class CredentialsError(TenantError):
 
 class ScopeError(TenantError):
     """The token lacks a scope that this work needs."""
+
+
+class MissingError(TenantError):
+    """The tenant does not know what was asked for."""
 
 
 class QueryError(TenantError):

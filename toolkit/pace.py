@@ -43,6 +43,7 @@ class Bucket:
     not_before: float = 0.0
     known: bool = False
     level_at: float = 0.0
+    measured: bool = False
     anchor: tuple[float, float, int] | None = None  # time, remaining, answered then
 
     @property
@@ -66,8 +67,10 @@ class Bucket:
         if self.level is not None:
             self.level -= 1.0
 
-    def learned(self, now: float, headers: httpx.Headers | None, *, refused: bool) -> None:
-        """Take in an answer; `headers` is None where there was none."""
+    def learned(
+        self, now: float, headers: httpx.Headers | None, *, refused: bool, wall: float
+    ) -> None:
+        """Take in an answer; `headers` is None where there was none, `wall` is UNIX seconds."""
         self.in_flight -= 1
         if headers is None:
             return
@@ -84,6 +87,10 @@ class Bucket:
         # What is in flight may or may not be in the tenant's count already: say it is not.
         self.level = remaining - self.in_flight - (1.0 if refused else 0.0)
         self.level_at = now
+        reset = _number(headers.get("x-ratelimit-reset"))
+        if not self.measured and reset is not None and limit > remaining:
+            # What the tenant says itself, a second off at most: full again by then.
+            self.refill = max(_FIRST_REFILL, (limit - remaining) / max(1.0, reset - wall + 1.0))
         self._measure(now, remaining)
 
     def _measure(self, now: float, remaining: float) -> None:
@@ -97,13 +104,17 @@ class Bucket:
         full = remaining >= self.limit - 1
         if measured > 0 and (not full or measured > self.refill):
             # A bucket that is full hides part of its refill: then the measure is a lower bound.
-            self.refill = (self.refill + measured) / 2 if self.refill > _FIRST_REFILL else measured
+            self.refill = (self.refill + measured) / 2 if self.measured else measured
+            self.measured = True
         self.anchor = (now, remaining, self.answered)
 
     def _refused(self, now: float, headers: httpx.Headers) -> None:
-        self.refill = max(0.1, self.refill * 0.8)
+        if self.measured:
+            self.refill = max(0.1, self.refill * 0.8)
         wait = _number(headers.get("retry-after"))
-        self.not_before = max(self.not_before, now + (min(wait, 60.0) if wait else 1 / self.refill))
+        if wait is None and "x-ratelimit-remaining" not in headers:
+            wait = 1.0  # nothing to go by
+        self.not_before = max(self.not_before, now + min(wait or 0.0, 60.0))
         self.anchor = None
 
 
@@ -124,6 +135,7 @@ class Pace(httpx.BaseTransport):
         transport: what really sends.
         ceiling: requests a second never to exceed, or None.
         clock: seconds, monotonic.
+        wall: UNIX seconds, to read the tenant's headers by.
         sleep: waits that many seconds.
     """
 
@@ -133,11 +145,13 @@ class Pace(httpx.BaseTransport):
         *,
         ceiling: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._transport = transport
         self._ceiling = ceiling
         self._clock = clock
+        self._wall = wall
         self._sleep = sleep
         self._buckets: dict[tuple[str, str], Bucket] = {}
         self._next = 0.0
@@ -157,7 +171,8 @@ class Pace(httpx.BaseTransport):
         finally:
             with self._lock:
                 self.refused += refused
-                bucket.learned(self._clock(), headers, refused=refused)
+                now, wall = self._clock(), self._wall()
+                bucket.learned(now, headers, refused=refused, wall=wall)
                 self._first_answer.notify_all()
         return response
 

@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -40,7 +40,8 @@ class Provenance:
         tenant: the tenant's domain.
         taken_at: when the collection began (UTC).
         method: how the users were read (`search`, …).
-        complete: true only where what was read was reconciled with what the tenant counts.
+        complete: true only where what was read was reconciled with what the tenant counts,
+            or, of export files, where they were whole.
         users: how many users the snapshot holds.
         windows: into how many windows the reading was divided.
         requests: how many requests that took, retries included, the token's not.
@@ -186,6 +187,9 @@ class Writer:
                 "provenance": json.dumps(provenance.as_dict()),
             }
         )
+
+    def close(self) -> None:
+        """End the file."""
         self._parquet.close()
 
 
@@ -196,8 +200,8 @@ def writing(path: Path) -> Iterator[Writer]:
     Raises:
         OutputError: the file cannot be written there; what stood there before still does.
     """
-    with replacing(path) as file:
-        yield Writer(file)
+    with replacing(path) as file, closing(Writer(file)) as writer:
+        yield writer
 
 
 def read_snapshot(path: Path | str) -> Snapshot:
@@ -251,7 +255,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(draft, "xb", opener=_private) as file:
+        with open(draft, "xb", opener=private_opener) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -273,7 +277,8 @@ def _discard(draft: Path) -> None:
             raise OutputError(f"Cannot remove {draft}: {error.strerror or error}.") from error
 
 
-def _private(path: str, flags: int) -> int:
+def private_opener(path: str, flags: int) -> int:
+    """Open a file that only its owner may read; an `opener` for `open`."""
     return os.open(path, flags, 0o600)
 
 

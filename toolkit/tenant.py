@@ -3,11 +3,11 @@
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -19,6 +19,7 @@ from auth0.management.core.parse_error import ParsingError
 
 from toolkit.errors import (
     CredentialsError,
+    MissingError,
     QueryError,
     ScopeError,
     SettingsError,
@@ -30,14 +31,18 @@ from toolkit.pace import Pace
 from toolkit.settings import Settings, read_settings
 from toolkit.user import FIELDS
 
+_T = TypeVar("_T")
+
 PAGE = 100
 """Users a page: the most that Auth0 gives (Management API, GET /users, per_page)."""
 
 _RENEW_BEFORE = 30.0
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
-_RETRIES = 5
+_RETRIES = 6
+_TOKEN_WAITS = (0.2, 1.0, 3.0)  # seconds
 _SCOPE = re.compile(r"\b(?:read|update|create|delete):[a-z_]+\b")
-_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _URI_TOO_LONG, _UNAVAILABLE = 400, 401, 403, 414, 503
+_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 400, 401, 403, 404
+_URI_TOO_LONG, _UNAVAILABLE = 414, 503
 _TOO_MANY = 429
 
 
@@ -46,12 +51,60 @@ class Page:
     """One page of a user search.
 
     Attributes:
-        users: Auth0 user objects, as the tenant gave them.
+        users: Auth0 user objects, as the tenant gave them (whatever it gave).
         total: users that match, as the tenant counts: at 1,000 it stops counting.
     """
 
-    users: list[Mapping[str, Any]]
+    users: Sequence[object]
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An export job, as the tenant describes it.
+
+    Attributes:
+        id: its id.
+        status: `pending`, `completed`, `failed`, or a name that means it is still running.
+        percentage: how far it says it is, or None.
+        location: where its file is, for 60 seconds, once it is completed. Whoever knows
+            it can read every user: it is left out of the text form.
+    """
+
+    id: str
+    status: str
+    percentage: int | None = None
+    location: str | None = field(default=None, repr=False)
+
+
+class _Whole(httpx.BaseTransport):
+    """Answers that are whole when the SDK gets them.
+
+    The SDK tries again where a connection breaks before the answer, and not where it
+    breaks in the middle or takes too long. For requests that only read, all of these are
+    one thing: the answer did not come. And a query that the tenant gave up on is not to
+    be tried again as it is (Auth0: "refine your search criteria").
+    """
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
+        self._transport = transport
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and read its answer whole."""
+        try:
+            response = self._transport.handle_request(request)
+            response.read()
+        except (httpx.NetworkError, httpx.ProtocolError, httpx.ReadTimeout) as error:
+            if request.method != "GET" or isinstance(error, httpx.ConnectError):
+                raise
+            raise httpx.RemoteProtocolError("the answer did not come whole") from error
+        if response.status_code == _UNAVAILABLE and b"exceeded the timeout" in response.content:
+            raise SlowQueryError("The tenant did not finish a query in time (HTTP 503).")
+        return response
+
+    def close(self) -> None:
+        """Close what really sends."""
+        self._transport.close()
 
 
 class _Token:
@@ -62,31 +115,53 @@ class _Token:
         self._base_url = base_url
         self._client = client
         self._lock = threading.Lock()
-        self._renewable = settings.token is None
+        self.renewable = settings.token is None
         self._text = settings.token.get_secret_value() if settings.token else ""
         self._until = 0.0
         self.scopes = _scopes_of(self._text) if self._text else None
 
     def __call__(self) -> str:
-        if self._renewable:
+        if self.renewable:
             with self._lock:
                 if time.monotonic() >= self._until:
                     self._renew()
         return self._text
 
-    def _renew(self) -> None:
+    def forget(self, text: str) -> None:
+        """Have a token renewed that the tenant does not accept any more."""
+        with self._lock:
+            if self._text == text:
+                self._until = 0.0
+
+    def _ask(self) -> httpx.Response:
+        """Ask for a token; no more than a few times where the tenant is out of order."""
         secret = self._settings.client_secret
-        answer = self._client.post(
-            f"{self._base_url}/oauth/token",
-            data={
-                "grant_type": "client_credentials",
-                "client_id": self._settings.client_id,
-                "client_secret": secret.get_secret_value() if secret else "",
-                "audience": f"{self._base_url}/api/v2/",
-            },
-        )
-        if answer.is_server_error or answer.status_code == _TOO_MANY:
-            raise TenantError(f"The tenant cannot issue a token now (HTTP {answer.status_code}).")
+        for wait in (*_TOKEN_WAITS, None):
+            try:
+                answer = self._client.post(
+                    f"{self._base_url}/oauth/token",
+                    data={
+                        "grant_type": "client_credentials",
+                        "client_id": self._settings.client_id,
+                        "client_secret": secret.get_secret_value() if secret else "",
+                        "audience": f"{self._base_url}/api/v2/",
+                    },
+                )
+            except httpx.ConnectError:
+                raise
+            except httpx.TransportError:
+                if wait is None:
+                    raise
+            else:
+                if not (answer.is_server_error or answer.status_code == _TOO_MANY):
+                    return answer
+                if wait is None:
+                    break
+            time.sleep(wait)
+        raise TenantError("The tenant cannot issue a token now. Try again later.")
+
+    def _renew(self) -> None:
+        answer = self._ask()
         try:
             body: Any = answer.json() if answer.is_success else {}
             token, lifetime = str(body["access_token"]), float(body["expires_in"])
@@ -139,7 +214,7 @@ class Tenant:
         # A given transport makes httpx look past the system's proxies: name the one for https.
         proxy = None if self.sandbox else getproxies().get("https")
         self._pace = Pace(httpx.HTTPTransport(proxy=proxy), ceiling=ceiling)
-        self._client = httpx.Client(transport=self._pace, timeout=_TIMEOUT, trust_env=False)
+        self._client = httpx.Client(transport=_Whole(self._pace), timeout=_TIMEOUT, trust_env=False)
         self._token = _Token(settings, base_url, self._client)
         self._closing: list[Callable[[], None]] = [self._client.close]
         self._api = Auth0(
@@ -215,24 +290,74 @@ class Tenant:
             QueryError: the tenant does not take this query.
             TenantError: anything else that the tenant or the network did.
         """
-        with self._translated():
-            try:
-                answer: Any = self._api.users.list(
-                    q=q,
-                    page=page,
-                    per_page=per_page,
-                    sort=sort,
-                    include_totals=True,
-                    fields=",".join(FIELDS),
-                    include_fields=True,
-                    search_engine="v3",
-                )
-            except ParsingError as error:
-                # The SDK refuses a whole page for one profile of an odd shape;
-                # the page itself is at hand all the same.
-                return _raw_page(error.body)
+        return self._with_fresh_token(lambda: self._search(q, page, per_page, sort))
+
+    def _search(self, q: str, page: int, per_page: int, sort: str | None) -> Page:
+        try:
+            answer: Any = self._api.users.list(
+                q=q,
+                page=page,
+                per_page=per_page,
+                sort=sort,
+                include_totals=True,
+                fields=",".join(FIELDS),
+                include_fields=True,
+                search_engine="v3",
+            )
+        except ParsingError as error:
+            # The SDK refuses a whole page for one profile of an odd shape;
+            # the page itself is at hand all the same.
+            return _raw_page(error.body)
         users = [user.model_dump(exclude_unset=True) for user in answer.items or []]
         return Page(users, int(answer.response.total))
+
+    def start_export(self) -> Job:
+        """Start an export of all users, of our fields only (scope `read:users`).
+
+        The format is always named: without one Auth0 exports CSV, which cannot carry
+        metadata (Auth0, "Bulk User Exports").
+
+        Raises:
+            TenantError: the tenant did not go along.
+        """
+        # Where an answer gets lost the SDK asks again; a second export harms nobody.
+        fields = [{"name": name} for name in FIELDS]
+        return self._with_fresh_token(
+            lambda: _job(self._api.jobs.users_exports.create(format="json", fields=fields))
+        )
+
+    def check_export(self) -> None:
+        """Find out whether the tenant lets this token ask for jobs, without starting one.
+
+        Raises:
+            ScopeError, QueryError: it does not.
+            TenantError: the tenant did not go along.
+        """
+        try:
+            self.export_job("job_0000000000000000")
+        except MissingError:
+            return  # it would have said so
+
+    def export_job(self, job_id: str) -> Job:
+        """Ask how an export is getting on; every answer carries a fresh link.
+
+        Raises:
+            MissingError: the tenant does not know that job: after 24 hours it is gone.
+            TenantError: the tenant did not go along.
+        """
+        return self._with_fresh_token(lambda: _job(self._api.jobs.get(job_id)))
+
+    def _with_fresh_token(self, call: Callable[[], _T]) -> _T:
+        """Call the tenant, once more where the token has run out meanwhile."""
+        with self._translated():
+            text = self._token()
+            try:
+                return call()
+            except ApiError as error:
+                if error.status_code != _UNAUTHORIZED or not self._token.renewable:
+                    raise
+            self._token.forget(text)
+            return call()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -251,12 +376,18 @@ class Tenant:
             ) from None
 
 
+def _job(answer: Any) -> Job:  # noqa: ANN401 - the SDK's models of two endpoints
+    # The answer to a new job has no such fields yet.
+    percentage, location = (getattr(answer, name, None) for name in ("percentage_done", "location"))
+    return Job(answer.id, answer.status, percentage, location)
+
+
 def _raw_page(body: object) -> Page:
     users = body.get("users") if isinstance(body, Mapping) else None
     total = body.get("total") if isinstance(body, Mapping) else None
     if not isinstance(users, list) or not isinstance(total, int):
         raise TenantError("The tenant's answer to a user search is not a page of users.")
-    return Page([user if isinstance(user, Mapping) else {"name": user} for user in users], total)
+    return Page(users, total)
 
 
 def _scope_error(domain: str, missing: list[str]) -> ScopeError:
@@ -266,7 +397,7 @@ def _scope_error(domain: str, missing: list[str]) -> ScopeError:
     )
 
 
-def _api_error(domain: str, error: ApiError) -> TenantError:
+def _api_error(domain: str, error: ApiError) -> TenantError:  # noqa: PLR0911 - one for each status
     status = error.status_code
     body = error.body if isinstance(error.body, Mapping) else {}
     if status == _UNAUTHORIZED:
@@ -276,6 +407,8 @@ def _api_error(domain: str, error: ApiError) -> TenantError:
     if status == _FORBIDDEN:
         scopes = _SCOPE.findall(str(body.get("message")))
         return _scope_error(domain, scopes or ["a scope that it does not name"])
+    if status == _NOT_FOUND:
+        return MissingError(f"{domain} does not know what was asked for (HTTP 404).")
     if status == _UNAVAILABLE:
         return SlowQueryError(f"{domain} did not finish a query in time (HTTP 503).")
     if status in (_BAD_REQUEST, _URI_TOO_LONG):

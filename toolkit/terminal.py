@@ -1,6 +1,7 @@
 """What a terminal shows: the coverage table and the progress of long work."""
 
 import math
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,7 +41,9 @@ def _bar(part: float, width: int, *, striped: bool) -> str:
 def headline(coverage: Coverage, provenance: Provenance) -> Text:
     """Say in one line what was counted, where, and whether it is whole."""
     where = "sandbox" if provenance.sandbox else provenance.tenant
-    whole = "complete, reconciled" if provenance.complete else "NOT COMPLETE"
+    # What was in a file was not compared with what a tenant counts.
+    counted = "complete" if provenance.method == "ingest" else "complete, reconciled"
+    whole = counted if provenance.complete else "NOT COMPLETE"
     text = Text(f"Where the pictures of {coverage.users:,} users come from", style="bold")
     text.append(f"   {where} · ", style="dim")
     text.append(whole, style="green" if provenance.complete else "bold red")
@@ -153,7 +156,22 @@ def collected(snapshot: Snapshot, path: Path) -> None:
     """Print to stderr what was collected."""
     console = Console(stderr=True)
     console.print(headline(snapshot.coverage(), snapshot.provenance), soft_wrap=True)
+    for note in snapshot.provenance.notes:
+        console.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)
     console.print(f"Snapshot  {path}", style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Where the user interrupts, say how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        command = shlex.join(["picture-audit", *sys.argv[1:]])
+        Console(stderr=True).print(
+            f"\nInterrupted. To go on: {command}", markup=False, highlight=False, soft_wrap=True
+        )
+        raise
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 # What is asked of the tenant, by search and by export. `identities` may hold
 # identity-provider tokens for a client with `read:user_idp_tokens`: of each
@@ -79,7 +79,7 @@ def _count(value: object) -> int | None:
     return int(value) if 0 <= value < _MAX_COUNT else None
 
 
-def _primary(record: Mapping[str, Any]) -> Mapping[str, Any]:
+def _primary(record: Mapping[str, object]) -> Mapping[str, object]:
     """Return the identity that the root attributes belong to.
 
     Fact: Auth0, "User Account Linking": the primary identity's profile is the
@@ -91,15 +91,18 @@ def _primary(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return next((entry for entry in identities if isinstance(entry, Mapping)), {})
 
 
-def user(record: Mapping[str, Any]) -> User:
+def user(record: object) -> User:
     """Cut an Auth0 user object down to what a snapshot keeps. Never raises.
 
     Args:
         record: one user object of the Management API or of an export file.
 
     Returns:
-        The user; `user_id` is empty where the object has none.
+        The user; `user_id` is empty where the object has none. What is no object at
+        all is kept as a user whose picture is its JSON text, and so is invalid.
     """
+    if not isinstance(record, Mapping):
+        record = {"picture": {"not a user object": record}}
     primary = _primary(record)
     user_id = _text(record.get("user_id")) or ""
     metadata = record.get("user_metadata")

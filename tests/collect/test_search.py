@@ -1,14 +1,16 @@
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from auth0.management.client import Auth0
 from auth0.management.errors import BadRequestError
 
-from toolkit.collect import collect
+from toolkit import collect as collect_users
 from toolkit.collect.search import Walk
 from toolkit.collect.window import Window
 from toolkit.errors import IncompleteError
 
+collect = partial(collect_users, method="search")
 START = datetime(2020, 1, 1, tzinfo=UTC)
 
 

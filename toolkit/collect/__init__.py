@@ -1,5 +1,5 @@
 """Every user of a tenant, provably."""
 
-from toolkit.collect.collection import collect, collecting
+from toolkit.collect.collection import METHODS, collect, collecting, unfinished
 
-__all__ = ["collect", "collecting"]
+__all__ = ["METHODS", "collect", "collecting", "unfinished"]

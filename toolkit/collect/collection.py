@@ -1,116 +1,297 @@
-"""A collection: every user of a tenant, reconciled and classified."""
+"""A collection: every user of a tenant, reconciled and classified, in a file."""
 
+import math
 import time
-from collections.abc import Callable, Generator
-from datetime import UTC, datetime
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Generator, Iterable
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from toolkit.audit import audit, profiles
-from toolkit.collect.search import Walk
-from toolkit.collect.window import Window
-from toolkit.errors import IncompleteError
+from toolkit.collect.export import DEADLINE, exported_users, exporting
+from toolkit.collect.reconcile import differing
+from toolkit.collect.search import CAP, Walk
+from toolkit.collect.state import State, open_state, state_path
+from toolkit.collect.window import Span, Window, milliseconds, remaining
+from toolkit.errors import (
+    IncompleteError,
+    QueryError,
+    ScopeError,
+    SettingsError,
+    SlowQueryError,
+    TenantError,
+)
 from toolkit.progress import Progress
-from toolkit.snapshot import Provenance, Snapshot, ensure_writable
+from toolkit.snapshot import Provenance, Snapshot, Writer, ensure_writable, read_snapshot, writing
 from toolkit.tenant import Tenant
 from toolkit.user import User
 
+METHODS = ("auto", "export", "search")
+"""How users can be read; `auto` takes the export, unless the tenant is small or has none."""
 
-def collecting(tenant: Tenant, *, workers: int = 8) -> Generator[Progress, None, Snapshot]:
-    """Read and classify every user, telling how far it has come.
-
-    Args:
-        tenant: where to read.
-        workers: how many spans of time to read at once; the pace is the tenant's in any case.
-
-    Yields:
-        Progress in users. Closing the generator stops the collection.
-
-    Returns:
-        The snapshot; it is complete, or an error is raised.
-
-    Raises:
-        IncompleteError: the tenant counts more users than it gives.
-        TenantError: the tenant did not go along.
-    """
-    taken_at, started, before = datetime.now(UTC), time.monotonic(), tenant.requests
-    walk = Walk(tenant, workers=workers)
-    users: dict[str, User] = {}
-    read = counted = windows = 0
-    for event in walk:
-        if isinstance(event, Window):
-            windows += 1
-            counted += len(event.users)
-            users |= {one.user_id or repr(one): one for one in event.users}
-        else:
-            read += len(event.users)
-        yield _progress(max(read, counted), walk.expected, time.monotonic() - started, windows)
-    # Windows are disjoint, so their counts add up to the tenant's users.
-    if counted != len(users):
-        raise IncompleteError(
-            f"The tenant counts {counted:,} users and {len(users):,} were read. Nothing was "
-            "written; try again later."
-        )
-    frame = audit(profiles(sorted(users.values(), key=lambda one: one.user_id)))
-    return Snapshot(
-        Provenance(
-            tenant=tenant.domain,
-            taken_at=taken_at,
-            method="search",
-            complete=True,
-            users=len(frame),
-            windows=windows,
-            requests=tenant.requests - before,
-            seconds=round(time.monotonic() - started, 3),
-            sandbox=tenant.sandbox,
-            toolkit_version=version("auth0-picture-audit"),
-        ),
-        frame,
-    )
-
-
-def _progress(done: int, expected: int | None, seconds: float, windows: int) -> Progress:
-    rate = done / seconds if seconds > 0 else None
-    total = max(done, expected) if expected is not None else None
-    eta = (total - done) / rate if rate and total is not None else None
-    note = f"{windows} windows reconciled"
-    return Progress(done, total, rate, eta, note, estimated=True)
+_ROWS = 50_000  # users classified at a time
 
 
 def collect(
     tenant: Tenant,
     *,
     out: Path | str | None = None,
+    method: str = "auto",
+    deadline: float = DEADLINE,
     show: Callable[[Progress], None] | None = None,
     workers: int = 8,
 ) -> Snapshot:
-    """Read and classify every user of a tenant, by search.
+    """Read and classify every user of a tenant.
 
     Args:
         tenant: what `toolkit.connect` returned.
-        out: where to write the snapshot, or None to keep it in memory only.
+        out: where to write the snapshot. Whatever interrupts the collection, the same call
+            goes on where it ended. None keeps the snapshot in memory only.
+        method: one of `METHODS`.
+        deadline: seconds to wait for an export job.
         show: called with each `Progress`.
-        workers: how many spans of time to read at once.
+        workers: how many spans of time to search at once; the pace is the tenant's anyhow.
 
     Returns:
         The snapshot: every user once, reconciled with the tenant's own counts.
 
     Raises:
         OutputError: `out` cannot be written; found out before anything is read.
-        IncompleteError: the tenant counts more users than it gives.
-        TenantError: the tenant did not go along.
+        SettingsError: `method` is unknown, or an unfinished collection stands in the way.
+        IncompleteError: the tenant counts more users than it gives, or stopped answering.
+        TenantError: the tenant did not go along from the start.
     """
-    if out is not None:
-        ensure_writable(Path(out))
-    steps = collecting(tenant, workers=workers)
+    if out is None:
+        with TemporaryDirectory(prefix="picture-audit-") as folder:
+            options = {"method": method, "deadline": deadline, "show": show, "workers": workers}
+            snapshot = collect(tenant, out=Path(folder) / "snapshot", **options)  # type: ignore[arg-type] # passed on as they came
+            return Snapshot(snapshot.provenance, snapshot.users)
+    steps = collecting(tenant, Path(out), method=method, deadline=deadline, workers=workers)
+    return run(steps, show)
+
+
+def run(
+    steps: Generator[Progress, None, Snapshot], show: Callable[[Progress], None] | None
+) -> Snapshot:
+    """Do long work to its end, showing each step, and return what it comes to."""
     while True:
         try:
             progress = next(steps)
         except StopIteration as end:
             snapshot: Snapshot = end.value
-            break
+            return snapshot
         if show is not None:
             show(progress)
-    if out is not None:
-        snapshot.write(out)
-    return snapshot
+
+
+def collecting(
+    tenant: Tenant,
+    out: Path,
+    *,
+    method: str = "auto",
+    deadline: float = DEADLINE,
+    workers: int = 8,
+) -> Generator[Progress, None, Snapshot]:
+    """Do what `collect` does, step by step.
+
+    Yields:
+        Progress: in users, but while an export runs in percent, then in bytes. Closing the
+        generator stops the collection; another one with the same `out` goes on.
+
+    Returns:
+        The snapshot, read from `out` as its users are asked for.
+
+    Raises:
+        As `collect`.
+    """
+    if method not in METHODS:
+        raise SettingsError(f"Cannot collect by {method!r}: choose one of {', '.join(METHODS)}.")
+    ensure_writable(out)
+    started, before, why = time.monotonic(), tenant.requests, ""
+
+    def choose() -> str:
+        nonlocal why
+        chosen, why = _choice(tenant) if method == "auto" else (method, "")
+        return chosen
+
+    with open_state(out, tenant=tenant.domain, method=method, choose=choose) as state:
+        yield Progress(0, note=f"by {state.method}: {why}" if why else f"by {state.method}")
+        read = _by_search if state.method == "search" else _by_export
+        try:
+            with writing(out) as writer:
+                steps = read(tenant, state, writer, deadline=deadline, workers=workers)
+                users, windows = yield from steps
+                notes = [f"by {state.method}: {why}"] if why else []
+                notes += ["went on with an interrupted collection"] if state.resumed else []
+                writer.finish(
+                    Provenance(
+                        tenant=tenant.domain,
+                        taken_at=state.taken_at,
+                        method=state.method,
+                        complete=True,
+                        users=users,
+                        windows=windows,
+                        requests=tenant.requests - before,
+                        seconds=round(time.monotonic() - started, 3),
+                        sandbox=tenant.sandbox,
+                        toolkit_version=version("auth0-picture-audit"),
+                        notes=tuple(notes),
+                    )
+                )
+        except TenantError as error:
+            kept = sum(len(window.users) for window in state.windows)
+            if not kept and state.job is None:
+                state.discard()
+                raise
+            raise IncompleteError(
+                f"{error} Not every user was read: {kept:,} are kept in {state.path.name}; run "
+                "the same command again to go on."
+            ) from error
+        state.discard()
+    return read_snapshot(out)
+
+
+def _choice(tenant: Tenant) -> tuple[str, str]:
+    """Choose how to read a tenant, and say why."""
+    try:
+        if tenant.search(Span().query, per_page=1).total < CAP:
+            return "search", f"the tenant has fewer than {CAP:,} users"
+    except SlowQueryError:
+        pass  # that is a large tenant
+    try:
+        tenant.check_export()
+    except (ScopeError, QueryError):
+        return "search", "the tenant does not allow exports"
+    return "export", "as Auth0 recommends"
+
+
+# By search
+
+
+def _by_search(
+    tenant: Tenant, state: State, writer: Writer, *, deadline: float, workers: int
+) -> Generator[Progress, None, tuple[int, int]]:
+    """Read windows until every user is in one; returns users and windows."""
+    del deadline  # a search ends when it ends
+    spans = remaining(window.span for window in state.windows) if state.windows else None
+    kept = sum(len(window.users) for window in state.windows)
+    walk = Walk(tenant, workers=workers, spans=spans)
+    started, read = time.monotonic(), 0
+    for event in walk:
+        if isinstance(event, Window):
+            state.windows.append(event)
+            state.close_window(event)
+        else:
+            read += len(event.users)
+        expected = walk.expected
+        yield _progress(
+            kept + read,
+            None if expected is None else kept + expected,
+            read / max(time.monotonic() - started, 1e-6),
+            f"{len(state.windows)} windows reconciled",
+        )
+    users = {one.user_id or repr(one): one for window in state.windows for one in window.users}
+    # Windows are disjoint, so their counts add up to the tenant's users.
+    counted = sum(len(window.users) for window in state.windows)
+    if counted != len(users):
+        state.discard()
+        raise IncompleteError(
+            f"The tenant counts {counted:,} users and {len(users):,} were read. Nothing was "
+            "written; try again later."
+        )
+    _write(writer, sorted(users.values(), key=lambda one: one.user_id))
+    return len(users), len(state.windows)
+
+
+def _progress(done: int, expected: int | None, rate: float, note: str) -> Progress:
+    total = None if expected is None else max(done, expected)
+    eta = (total - done) / rate if total is not None and rate else None
+    return Progress(done, total, rate or None, eta, note, estimated=True)
+
+
+# By an export job
+
+
+def _by_export(
+    tenant: Tenant, state: State, writer: Writer, *, deadline: float, workers: int
+) -> Generator[Progress, None, tuple[int, int]]:
+    """Read an export, then again what the tenant counts differently; users and windows."""
+    file = state.path.with_suffix(".gz")
+    try:
+        yield from exporting(tenant, state, file, deadline=deadline)
+        times, undated = array("q"), 0
+        for number, one in enumerate(exported_users(file)):
+            if one.created_at is None:
+                undated += 1
+            else:
+                times.append(milliseconds(one.created_at))
+            if number % _ROWS == 0:
+                yield Progress(number, note="reading the export")
+        again: list[Span | None] = []
+        windows = 0
+        for span, differs in differing(tenant, times, undated):
+            windows += 1
+            again += [span] if differs else []
+            yield Progress(len(times) + undated, note=f"{windows} windows counted")
+        fresh: list[User] = []
+        if again:
+            for event in Walk(tenant, workers=workers, spans=again):
+                fresh += event.users if isinstance(event, Window) else ()
+                yield Progress(len(fresh), note="reading again what changed meanwhile")
+        standing = filter(_outside(again), exported_users(file))
+        users = _write(writer, _distinct(standing, fresh))
+    finally:
+        file.unlink(missing_ok=True)
+    return users, windows
+
+
+def _outside(spans: Iterable[Span | None]) -> Callable[[User], bool]:
+    """Return a test for users whom none of these windows covers."""
+    spans = list(spans)
+    undated = None in spans
+    ends = sorted(
+        (
+            -math.inf if span.start is None else span.start,
+            math.inf if span.end is None else span.end,
+        )
+        for span in spans
+        if span is not None
+    )
+    starts = [start for start, _ in ends]
+
+    def outside(one: User) -> bool:
+        if one.created_at is None:
+            return not undated
+        moment = milliseconds(one.created_at)
+        place = bisect_right(starts, moment) - 1
+        return place < 0 or moment >= ends[place][1]
+
+    return outside
+
+
+def _distinct(*groups: Iterable[User]) -> Iterable[User]:
+    seen: set[str] = set()
+    for group in groups:
+        for one in group:
+            key = one.user_id or repr(one)
+            if key not in seen:
+                seen.add(key)
+                yield one
+
+
+def _write(writer: Writer, users: Iterable[User]) -> int:
+    """Classify and write users, some at a time; returns how many."""
+    rest, written = iter(users), 0
+    while some := list(islice(rest, _ROWS)):
+        writer.add(audit(profiles(some)))
+        written += len(some)
+    return written
+
+
+def unfinished(out: Path) -> bool:
+    """Whether an interrupted collection into `out` can be gone on with."""
+    path = state_path(out)
+    return path.is_file() and path.stat().st_size > 0

@@ -12,7 +12,8 @@ read. Several spans are walked at once.
 import math
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
@@ -27,6 +28,9 @@ from toolkit.user import User, user
 CAP = 1000
 """Users of one query that Auth0 gives at most, and counts at most."""
 
+UNDATED = f"NOT _exists_:{Span().field}"
+"""The query for users without `created_at`."""
+
 # Pages read before a window's end is set: the last page before the cap then
 # closes the window, and its `total` is the count to reconcile with.
 _OPEN_PAGES = CAP // PAGE - 1
@@ -38,6 +42,7 @@ _ATTEMPTS = 4
 _WORKERS = 8
 # Dividing a span costs up to a page: not worth it for fewer users.
 _WORTH_SHARING = 3000
+_YEAR = 365 * 24 * 3600 * 1000  # milliseconds
 # What tells users of one instant apart: text that seldom changes before times that do.
 _TEXT_KEYS = ("email", "name", "nickname", "username")
 _TIME_KEYS = ("updated_at", "last_login")
@@ -105,17 +110,27 @@ class Walk:
     Args:
         tenant: where to read; `search` is called by several threads at once.
         workers: how many spans to walk at a time.
+        spans: what to read instead of everybody, to go on where an earlier walk ended;
+            None among them stands for the users without `created_at`.
     """
 
-    def __init__(self, tenant: Searchable, *, workers: int = _WORKERS) -> None:
+    def __init__(
+        self,
+        tenant: Searchable,
+        *,
+        workers: int = _WORKERS,
+        spans: Sequence[Span | None] | None = None,
+    ) -> None:
         self._tenant = tenant
         self._workers = workers
+        self._spans = spans
         self._events: queue.SimpleQueue[Page | Window | Exception | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._jobs = threading.Condition()
         self._todo: list[Callable[[], Iterable[Window]]] = []
         self._idle = 0
         self._years = (0, 0)  # first and last created_at, milliseconds
+        self._ahead = 0  # milliseconds to walk
         self._walked = (0, 0)  # milliseconds, and users in them
 
     def __iter__(self) -> Iterator[Page | Window]:
@@ -125,7 +140,8 @@ class Walk:
             IncompleteError: a window could not be reconciled, or not be divided.
             TenantError: the tenant did not go along.
         """
-        self._todo = [self._begin, lambda: self._read(f"NOT _exists_:{Span().field}")]
+        self._todo = [self._begin, self._undated] if self._spans is None else []
+        self._go_on(self._spans or ())
         with ThreadPoolExecutor(self._workers, thread_name_prefix="collect") as pool:
             for _ in range(self._workers):
                 pool.submit(self._work)
@@ -142,10 +158,9 @@ class Walk:
 
     @property
     def expected(self) -> int | None:
-        """How many users there are, judging by the years walked so far; None at the start."""
+        """How many users there are to read, judging by the time walked so far; None at first."""
         walked, users = self._walked
-        first, last = self._years
-        return round(users / walked * (last - first)) if walked and last > first else None
+        return round(users / walked * self._ahead) if walked and self._ahead else None
 
     # The workers
 
@@ -193,6 +208,7 @@ class Walk:
         sort: str | None = None,
         divide: Callable[[], Iterable[Window]] | None = None,
         first: Page | None = None,
+        span: Span | None = None,
     ) -> Iterator[Window]:
         """Read a query of fewer than 1,000 users whole; where that cannot be done, divide it.
 
@@ -219,7 +235,7 @@ class Walk:
                 break
             got = len(rows)
             if steady and got == total:
-                yield Window(query, rows.all())
+                yield Window(query, rows.all(), span)
                 return
         if total <= PAGE:
             raise IncompleteError(
@@ -233,16 +249,45 @@ class Walk:
     def _begin(self) -> Iterator[Window]:
         """Read a small tenant at once; divide the years of a larger one among the workers."""
         whole = Span()
-        first = self._page(whole.query, _sort(whole))
-        if first.total < CAP:
-            yield from self._read(whole.query, _sort(whole), lambda: self._halved(whole), first)
-            return
-        begin, end = self._edge(whole, first), self._edge(whole)
-        self._years = (begin, end)
+        try:
+            first = self._page(whole.query, _sort(whole))
+        except SlowQueryError:
+            begin, end = 0, self._now()
+        else:
+            if first.total < CAP:
+                yield from self._read_span(whole, first)
+                return
+            begin, end = self._edge(whole, first), self._edge(whole)
+        self._years, self._ahead = (begin, end), end - begin
         step = (end - begin) / self._workers
         cuts = sorted({begin + round(step * part) for part in range(1, self._workers)})
         for start, stop in pairwise([None, *cuts, None]):
             self._walk_later(Span(start=start, end=stop))
+
+    def _undated(self) -> Iterator[Window]:
+        """Read the users without `created_at`."""
+        yield from self._read(UNDATED, None, lambda: [self._gathered(UNDATED, None)])
+
+    def _go_on(self, spans: Sequence[Span | None]) -> None:
+        """Walk these spans, whose ends are known from an earlier walk."""
+        dated = [span for span in spans if span is not None]
+        if len(dated) < len(spans):
+            self._todo.append(self._undated)
+        ends = [end for span in dated for end in (span.start, span.end) if end is not None]
+        last = max([*ends, self._now()])
+        self._years = (min([*ends, last]), last)
+        for span in dated:
+            start = self._years[0] if span.start is None else span.start
+            self._ahead += (last if span.end is None else span.end) - start
+            self._walk_later(span)
+
+    def _read_span(self, span: Span, first: Page | None = None) -> Iterator[Window]:
+        return self._read(span.query, _sort(span), lambda: self._halved(span), first, span)
+
+    def _gathered(self, query: str, span: Span | None) -> Window:
+        """Read users whom `created_at` does not tell apart, as one window."""
+        users = [user for part in self._by_key(query) for user in part.users]
+        return Window(query, tuple(users), span)
 
     def _edge(self, span: Span, first: Page | None = None) -> int:
         """Return the first time of a span, given its first page, or else its last time."""
@@ -270,12 +315,12 @@ class Walk:
     def _step(self, span: Span) -> _Step:
         """Read the first window of a span."""
         if span.instant:
-            return _Step(self._by_key(span.query), None)
+            return _Step(self._walk_instant(span), None)
         rows, sort = _Rows(span.field), _sort(span)
         for number in range(_OPEN_PAGES):
             page = self._page(span.query, sort, number)
             if number == 0 and page.total < CAP:
-                return _Step(self._read(span.query, sort, lambda: self._halved(span), page), None)
+                return _Step(self._read_span(span, page), None)
             rows.add(page)
         if not rows.times:
             raise IncompleteError(f"The tenant finds users by {span.field}, but shows none.")
@@ -296,23 +341,39 @@ class Walk:
             page = self._page(window.query, sort, (len(rows.before(latest)) - 1) // PAGE)
         users = rows.before(window.end or 0)
         if len(users) == page.total:
-            return _Step([Window(window.query, users)], _rest(span, window), density)
-        again = self._read(window.query, sort, lambda: self._halved(window))
-        return _Step(again, _rest(span, window), density)
+            return _Step([Window(window.query, users, window)], _rest(span, window), density)
+        return _Step(self._read_span(window), _rest(span, window), density)
+
+    def _walk_instant(self, span: Span) -> Iterator[Window]:
+        yield self._gathered(span.query, span)
 
     def _halved(self, span: Span) -> Iterator[Window]:
         """Walk a span in two parts, or an instant by another key."""
         if span.instant:
-            yield from self._by_key(span.query)
+            yield from self._walk_instant(span)
             return
-        first = self._page(span.query, _sort(span), per_page=1) if span.start is None else None
-        start = self._edge(span, first) if span.start is None else span.start
-        end = span.end if span.end is not None else self._edge(span) + 1
+        start, end = self._ends(span)
         middle = max(start + 1, (start + end) // 2)
         if span.start is None and end - start <= 1:
             middle = start
         yield from self._walk(span.until(middle))
         yield from self._walk(span.since(middle))
+
+    def _ends(self, span: Span) -> tuple[int, int]:
+        """Return the times between which a span's users lie, as far as the tenant tells."""
+        start, end = span.start, span.end
+        try:
+            if start is None:
+                start = self._edge(span, self._page(span.query, _sort(span), per_page=1))
+            if end is None:
+                end = self._edge(span) + 1
+        except SlowQueryError:
+            start = start or 0
+            end = max(self._now(), start + _YEAR) if end is None else end
+        return start, end
+
+    def _now(self) -> int:
+        return round(time.time() * 1000)
 
     def _count(self, span: Span, rest: Span | None, users: int) -> None:
         if span.field != Span().field or span.base:
@@ -385,7 +446,8 @@ class Walk:
 
     def _text_edge(self, query: str, key: str, way: int) -> str:
         page = self._page(query, f"{key}:{way}", per_page=1)
-        return str(page.users[0].get(key, "")).lower() if page.users else ""
+        first = page.users[0] if page.users else None
+        return str(first.get(key, "")).lower() if isinstance(first, Mapping) else ""
 
 
 def _sort(span: Span) -> str:

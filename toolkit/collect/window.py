@@ -1,5 +1,7 @@
 """A window: a part of the tenant's users that one query names."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -70,7 +72,43 @@ class Window:
     Attributes:
         query: what names them.
         users: the users, in no particular order.
+        span: the part of all time that the window covers, or None for the users
+            without `created_at`.
     """
 
     query: str
     users: tuple[User, ...]
+    span: Span | None
+
+
+def remaining(closed: Iterable[Span | None]) -> list[Span | None]:
+    """Return what closed windows leave uncovered of all users.
+
+    Args:
+        closed: spans of `created_at` in any order, and None for the users without one.
+
+    Returns:
+        The gaps between them, in order of time; None last where it is not in `closed`.
+    """
+    spans: list[Span] = []
+    undated = True
+    for one in closed:
+        if one is None:
+            undated = False
+        else:
+            spans.append(one)
+    spans.sort(key=lambda span: -math.inf if span.start is None else span.start)
+    gaps: list[Span | None] = []
+    at: float = -math.inf
+    for span in spans:
+        start = -math.inf if span.start is None else span.start
+        if start > at:
+            gaps.append(Span(start=_finite(at), end=_finite(start)))
+        at = max(at, math.inf if span.end is None else span.end)
+    if at < math.inf:
+        gaps.append(Span(start=_finite(at)))
+    return [*gaps, None] if undated else gaps
+
+
+def _finite(moment: float) -> int | None:
+    return None if math.isinf(moment) else int(moment)

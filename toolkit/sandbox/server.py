@@ -1,6 +1,8 @@
 """The sandbox: a local tenant that answers HTTP as Auth0 does."""
 
+import asyncio
 import contextlib
+import json
 import logging
 import secrets
 import signal
@@ -19,15 +21,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from toolkit.sandbox.api import ROOT, Api
+from toolkit.sandbox.certificate import Certificate
+from toolkit.sandbox.churn import Churn, Churned
+from toolkit.sandbox.faults import Faults
 from toolkit.sandbox.gate import Gate, read_body
+from toolkit.sandbox.jobs import Jobs
 from toolkit.sandbox.limits import Limits
+from toolkit.sandbox.moment import iso
 from toolkit.sandbox.pictures import Pictures
 from toolkit.sandbox.problem import Problem
 from toolkit.sandbox.store import Store
 from toolkit.sandbox.tally import Tally
 from toolkit.sandbox.tokens import Tokens
+from toolkit.sandbox.weather import HANG_UP
 
 DEFAULT_SCOPES = (
     "read:users update:users read:connections read:connections_options read:rules "
@@ -51,8 +60,14 @@ class Sandbox:
         scopes: What the client may do, separated by spaces.
         client_id: The one client's id; random unless given.
         client_secret: The one client's secret; random unless given.
-        clock: UNIX seconds, for tokens, headers and `updated_at`.
-        monotonic: Seconds that never run backwards, for the rate limits.
+        faults: What shall go wrong, names in `toolkit.sandbox.faults.FAULTS`.
+        fault_seed: The same seed makes the same faults.
+        tls: Whether it answers https, with a certificate that `ca_file` vouches for.
+        clock: UNIX seconds, for tokens, headers, jobs and `updated_at`.
+        monotonic: Seconds that never run backwards, for the rate limits and the lag.
+
+    Raises:
+        ValueError: If there is no such plan or fault.
     """
 
     def __init__(  # noqa: PLR0913 - everything that a test may want to hold fixed
@@ -65,6 +80,9 @@ class Sandbox:
         scopes: str = DEFAULT_SCOPES,
         client_id: str | None = None,
         client_secret: str | None = None,
+        faults: Iterable[str] = (),
+        fault_seed: int = 1,
+        tls: bool = False,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -72,12 +90,18 @@ class Sandbox:
         self.client_secret = client_secret or secrets.token_urlsafe(48)
         self.requests = Tally()
         self._limits = Limits(plan, clock=clock, monotonic=monotonic)
+        self._faults = Faults(faults, fault_seed)
         self._clock = clock
+        self._monotonic = monotonic
         self._scopes = tuple(scopes.split())
-        self._lifetime = token_lifetime
+        self._lifetime = self._faults.lifetime(token_lifetime)
         self._port = port
         self._users = users
+        self._tls = tls
+        self._certificate: Certificate | None = None
         self._store: Store | None = None
+        self._churn: Churn | None = None
+        self._jobs: Jobs | None = None
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self._asked_to_stop = threading.Event()
@@ -90,16 +114,74 @@ class Sandbox:
     @property
     def base_url(self) -> str:
         """Where it answers, as in `http://127.0.0.1:54321`."""
-        return f"http://{self.domain}"
+        return f"{'https' if self._tls else 'http'}://{self.domain}"
+
+    @property
+    def ca_file(self) -> str | None:
+        """The file that vouches for its certificate while it runs with TLS, or None."""
+        return str(self._certificate.ca_file) if self._certificate else None
 
     @property
     def user_count(self) -> int:
         """How many users it has."""
         return self._store.count() if self._store else 0
 
+    @property
+    def churned(self) -> Churned:
+        """Who came, changed and left by the fault `churn` so far."""
+        return self._churn.record if self._churn else Churned()
+
+    @property
+    def leaks(self) -> int:
+        """How many downloads came with an Authorization header, which they never should."""
+        return self._jobs.leaks if self._jobs else 0
+
+    def users(self) -> Iterator[dict[str, Any]]:
+        """Yield every user as it is now, in the order of loading."""
+        yield from map(json.loads, self._running().records())
+
+    def change(self, user_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Set root attributes of a user, past every rule of the API; return the user.
+
+        `updated_at` moves, unless it is one of the changes.
+
+        Raises:
+            KeyError: If there is no such user.
+        """
+        moved = {"updated_at": iso(self._clock()), **changes}
+        body = self._running().change(user_id, lambda user: {**user, **moved})
+        if body is None:
+            raise KeyError(user_id)
+        changed: dict[str, Any] = json.loads(body)
+        return changed
+
+    def create(self, user: Mapping[str, Any]) -> None:
+        """Add a user, as it is.
+
+        Raises:
+            ValueError: If it has no user_id, or there is such a user already.
+        """
+        self._running().create(user)
+
+    def delete(self, user_id: str) -> None:
+        """Remove a user.
+
+        Raises:
+            KeyError: If there is no such user.
+        """
+        if not self._running().delete(user_id):
+            raise KeyError(user_id)
+
+    def _running(self) -> Store:
+        if self._store is None:
+            raise RuntimeError("the sandbox does not run")
+        return self._store
+
     def describe(self) -> dict[str, str | int]:
         """Return what a client needs to know: address, credentials, number of users."""
+        secured = {"ca_file": self.ca_file} if self.ca_file else {}
         return {
+            **secured,
             "base_url": self.base_url,
             "domain": self.domain,
             "client_id": self.client_id,
@@ -109,8 +191,11 @@ class Sandbox:
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables that point the toolkit at this sandbox."""
+        secured = {"SSL_CERT_FILE": self.ca_file} if self.ca_file else {}
         return {
-            "AUTH0_DOMAIN": self.base_url,
+            **secured,
+            # With TLS a host name will do, as for a real tenant.
+            "AUTH0_DOMAIN": self.domain if self._tls else self.base_url,
             "AUTH0_CLIENT_ID": self.client_id,
             "AUTH0_CLIENT_SECRET": self.client_secret,
         }
@@ -127,9 +212,13 @@ class Sandbox:
         listener = _listener(self._port)
         try:
             self._port = listener.getsockname()[1]
-            self._store = Store(self._users)
+            self._certificate = Certificate() if self._tls else None
+            self._store = self._faults.store(self._users, self._monotonic)
             self._users = ()
-            self._server = _Server(_door(self._application(self._store), self))
+            self._churn = self._faults.churn(self._store, self._clock)
+            application = self._application(self._store)
+            application = self._faults.around(application, self._churn, self._clock)
+            self._server = _Server(_door(application, self), self._certificate)
         except BaseException:
             listener.close()
             self.stop()
@@ -149,6 +238,11 @@ class Sandbox:
             self._server.should_exit = True
             self._thread.join()
             self._thread = None
+        if self._jobs:
+            self._jobs.close()
+        if self._certificate:
+            self._certificate.close()
+            self._certificate = None
         if self._store:
             self._store.close()
             self._store = None
@@ -181,7 +275,7 @@ class Sandbox:
     ) -> None:
         self.stop()
 
-    def _application(self, store: Store) -> Starlette:
+    def _application(self, store: Store) -> ASGIApp:
         """Put the parts together."""
         tokens = Tokens(
             issuer=f"{self.base_url}/",
@@ -192,9 +286,12 @@ class Sandbox:
             lifetime=self._lifetime,
             clock=self._clock,
         )
-        api = Api(store, Gate(tokens, self._limits), self._clock)
+        gate = Gate(tokens, self._limits)
+        api = Api(store, gate, self._clock)
+        self._jobs = Jobs(store, gate, self.base_url, self._clock, self._faults.jobs)
         routes = [
             _token_route(tokens),
+            *self._jobs.routes(),
             *api.routes(),
             *Pictures(store.has_gravatar).routes(),
         ]
@@ -205,10 +302,12 @@ class Sandbox:
 class _Server(uvicorn.Server):
     """A uvicorn server that says when it has started, or failed to."""
 
-    def __init__(self, application: ASGIApp) -> None:
+    def __init__(self, application: ASGIApp, certificate: Certificate | None) -> None:
         super().__init__(
             uvicorn.Config(
                 application,
+                http=_Protocol,
+                ssl_context_factory=(lambda *_: certificate.context()) if certificate else None,
                 access_log=False,
                 log_config=None,
                 log_level=logging.WARNING,
@@ -230,6 +329,14 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.settled.set()
+
+
+class _Protocol(H11Protocol):
+    """HTTP that lets a request hang up on its client."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, HANG_UP: transport}
 
 
 def _listener(port: int) -> socket.socket:

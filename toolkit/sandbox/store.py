@@ -11,7 +11,7 @@ import json
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -25,6 +25,8 @@ GRAVATAR_KEY = "_gravatar"
 """The extra key of a loaded user: true where the sandbox's Gravatar has a picture."""
 
 _BATCH = 2000
+_CHUNK = 10_000
+_PRIME = 2**31 - 1
 _CACHE_KIB = 64 * 1024
 _INDEXED = ("created_at", "updated_at", "last_login", "logins_count", "email", "name")
 _HASH_PATH = re.compile(r"/avatar/([0-9a-f]{64}|[0-9a-f]{32})(?:\.\w+)?/?", re.IGNORECASE)
@@ -32,11 +34,19 @@ _HASH_PATH = re.compile(r"/avatar/([0-9a-f]{64}|[0-9a-f]{32})(?:\.\w+)?/?", re.I
 
 @dataclass(frozen=True)
 class Order:
-    """How a page is sorted: by a column (missing values last), ties by an internal key."""
+    """How a page is sorted: by a column (missing values last), ties by an internal key.
+
+    Attributes:
+        column: The column; `key` is the order of loading.
+        descending: Whether the largest comes first.
+        ties_descending: Whether equals come in the reverse of the order of loading.
+        salt: Anything but 0 puts equals into an order of this number's own.
+    """
 
     column: str = "key"
     descending: bool = False
     ties_descending: bool = False
+    salt: int = 0
 
 
 class Store:
@@ -79,7 +89,8 @@ class Store:
     def page(self, condition: Condition, order: Order, limit: int, offset: int) -> list[str]:
         """Return the JSON of the users that meet the condition, sorted, from an offset on."""
         by = f"users.{order.column} {'DESC' if order.descending else 'ASC'} NULLS LAST"
-        ties = f"users.key {'DESC' if order.ties_descending else 'ASC'}"
+        ties = f"users.key * {order.salt} % {_PRIME}, " if order.salt else ""
+        ties += f"users.key {'DESC' if order.ties_descending else 'ASC'}"
         sorting = ties if order.column == "key" else f"{by}, {ties}"
         # CROSS JOIN keeps users as the outer loop, so that its index does the sorting.
         sql = f"""
@@ -90,8 +101,29 @@ class Store:
 
     def user(self, user_id: str) -> str | None:
         """Return the JSON of one user, or None."""
-        found = self._find(user_id)
-        return found[1] if found else None
+        with self._lock:
+            return self._read(user_id)
+
+    def records(self) -> Iterator[str]:
+        """Yield the JSON of every user, in the order of loading, in bounded memory.
+
+        Up to 10,000 users are read at one instant; others can write between two such chunks.
+        """
+        key = 0
+        sql = "SELECT key, body FROM bodies WHERE key > ? ORDER BY key LIMIT ?"
+        while rows := self._rows(sql, (key, _CHUNK)):
+            yield from (body for _, body in rows)
+            key = rows[-1][0]
+
+    def somebody(self, share: float) -> str | None:
+        """Return the JSON of the user at this share (0 to 1) of the order of loading, or None."""
+        sql = """
+            SELECT body FROM bodies
+            WHERE key >= (SELECT CAST(max(key) * ? AS INTEGER) FROM bodies) ORDER BY key LIMIT 1
+        """
+        with self._lock:
+            row = self._database.execute(sql, (share,)).fetchone()
+        return str(row[0]) if row else None
 
     def by_email(self, email: str) -> list[str]:
         """Return the JSON of all users with this e-mail address, upper and lower case alike."""
@@ -106,32 +138,34 @@ class Store:
         it was.
         """
         with self._lock:
-            found = self._find_unlocked(user_id)
-            if found is None:
+            body = self._read(user_id)
+            if body is None:
                 return None
-            key, body = found
-            old = json.loads(body)
-            user = change(old)
-            values = {**columns(user), "user_id": identifier(user_id)}
-            assignments = ", ".join(f"{column} = ?" for column in COLUMNS)
-            body = json.dumps(user, separators=(",", ":"))
-            self._database.execute("BEGIN")
-            try:
-                self._database.execute(
-                    f"UPDATE users SET {assignments} WHERE key = ?",  # noqa: S608 - fixed columns
-                    (*(values[column] for column in COLUMNS), key),
-                )
-                self._database.execute("UPDATE bodies SET body = ? WHERE key = ?", (body, key))
-                self._database.executemany(
-                    "DELETE FROM facets WHERE field = ? AND value = ? AND user = ?",
-                    ((*facet, key) for facet in facets(old)),
-                )
-                self._add_facets((*facet, key) for facet in facets(user))
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
-            self._database.execute("COMMIT")
-        return body
+            user = change(json.loads(body))
+            self._write(user_id, user)
+        return _text(user)
+
+    def create(self, user: Mapping[str, Any]) -> None:
+        """Add a user.
+
+        Raises:
+            ValueError: If it has no user_id, or there is such a user already.
+        """
+        user_id = user.get("user_id")
+        if not isinstance(user_id, str):
+            raise ValueError("a user needs a user_id")  # noqa: TRY004 - the value is at fault
+        with self._lock:
+            if self._read(user_id) is not None:
+                raise ValueError("there is a user with this user_id already")
+            self._write(user_id, user)
+
+    def delete(self, user_id: str) -> bool:
+        """Remove a user; tell whether there was one."""
+        with self._lock:
+            if self._read(user_id) is None:
+                return False
+            self._write(user_id, None)
+        return True
 
     def has_gravatar(self, digest: str) -> bool:
         """Tell whether the sandbox's Gravatar has a picture for this MD5 or SHA-256."""
@@ -143,16 +177,63 @@ class Store:
         with self._lock:
             return self._database.execute(sql, parameters).fetchall()
 
-    def _find(self, user_id: str) -> tuple[int, str] | None:
-        with self._lock:
-            return self._find_unlocked(user_id)
+    def _read(self, user_id: str) -> str | None:
+        """Return the JSON of one user; the caller holds the lock."""
+        found = self._find(user_id)
+        return found[1] if found else None
 
-    def _find_unlocked(self, user_id: str) -> tuple[int, str] | None:
+    def _find(self, user_id: str) -> tuple[int, str] | None:
         sql = "SELECT key, body FROM users JOIN bodies USING (key) WHERE user_id = ?"
         found: tuple[int, str] | None = self._database.execute(
             sql, (identifier(user_id),)
         ).fetchone()
         return found
+
+    # --- writing ---
+
+    def _write(self, user_id: str, user: Mapping[str, Any] | None) -> None:
+        """Add, replace or (None) remove one user as a whole; the caller holds the lock."""
+        found = self._find(user_id)
+        self._database.execute("BEGIN")
+        try:
+            if found is None:
+                self._append(user)
+            elif user is None:
+                self._remove(*found)
+            else:
+                self._replace(*found, user)
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    def _append(self, user: Mapping[str, Any] | None) -> None:
+        if user is not None:
+            sql = "SELECT coalesce(max(key), 0) + 1 FROM bodies"
+            self._insert([(self._database.execute(sql).fetchone()[0], user)])
+
+    def _replace(self, key: int, old: str, user: Mapping[str, Any]) -> None:
+        # The user_id that finds it stays, whatever the record says.
+        values = {name: value for name, value in columns(user).items() if name != "user_id"}
+        assignments = ", ".join(f"{column} = ?" for column in values)
+        self._database.execute(
+            f"UPDATE users SET {assignments} WHERE key = ?",  # noqa: S608 - fixed columns
+            (*values.values(), key),
+        )
+        self._database.execute("UPDATE bodies SET body = ? WHERE key = ?", (_text(user), key))
+        self._remove_facets(key, old)
+        self._add_facets((*facet, key) for facet in facets(user))
+
+    def _remove(self, key: int, old: str) -> None:
+        self._remove_facets(key, old)
+        self._database.execute("DELETE FROM users WHERE key = ?", (key,))
+        self._database.execute("DELETE FROM bodies WHERE key = ?", (key,))
+
+    def _remove_facets(self, key: int, body: str) -> None:
+        self._database.executemany(
+            "DELETE FROM facets WHERE field = ? AND value = ? AND user = ?",
+            ((*facet, key) for facet in facets(json.loads(body))),
+        )
 
     # --- loading ---
 
@@ -192,7 +273,7 @@ class Store:
         for key, loaded in batch:
             user = {name: value for name, value in loaded.items() if name != GRAVATAR_KEY}
             rows.append((key, *columns(user).values()))
-            bodies.append((key, json.dumps(user, separators=(",", ":"))))
+            bodies.append((key, _text(user)))
             found.extend((*facet, key) for facet in facets(user))
             if loaded.get(GRAVATAR_KEY) is True:
                 hashes.extend((digest,) for digest in _hashes(user))
@@ -215,6 +296,10 @@ def sortable(field: str) -> str | None:
     """Return the column that `sort=field` sorts by, or None where the field cannot be sorted."""
     known = FIELDS.get(field)
     return known.column if known and known.column in COLUMNS else None
+
+
+def _text(user: Mapping[str, Any]) -> str:
+    return json.dumps(user, separators=(",", ":"))
 
 
 def _hashes(user: Mapping[str, Any]) -> set[str]:
