@@ -12,6 +12,7 @@ import pytest
 from tests.pictures import FOLDER, drawn
 from toolkit.cli import app
 from toolkit.picture import Source
+from toolkit.sandbox.faults import FAULTS
 from toolkit.sandbox.server import Sandbox
 
 ROOT = Path(__file__).parent.parent
@@ -99,3 +100,11 @@ def test_every_command_is_documented():
     for command in app.registered_commands:
         name = command.name or command.callback.__name__
         assert f"picture-audit {name}" in README
+
+
+def test_every_fault_of_the_sandbox_is_in_the_table_of_promises():
+    table = README[README.index("| what goes wrong |") :].partition("\n\n")[0]
+    for fault in FAULTS:
+        assert f"`{fault}`" in table
+    for name in re.findall(r"`(tests/[^`]+)`", table):
+        assert (ROOT / name).is_file()

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from enum import StrEnum
+from functools import partial
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -152,6 +153,10 @@ def sandbox(
 def collect_(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the snapshot.")],
     method: Annotated[Method, typer.Option(help="How to read the users.")] = Method.AUTO,
+    since: Annotated[
+        Path | None,
+        typer.Option(metavar="SNAPSHOT", help="Bring this snapshot up to date instead."),
+    ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for an export job.")] = 8
     * 3600.0,
     rate: Rate = None,
@@ -164,16 +169,18 @@ def collect_(
     """
     from toolkit import terminal
     from toolkit.collect import collect
-    from toolkit.snapshot import ensure_writable
+    from toolkit.snapshot import ensure_writable, read_snapshot
     from toolkit.tenant import connect
 
     ensure_writable(out)
+    former = read_snapshot(since) if since else None
+    how = partial(collect, method=method.value, since=former, deadline=timeout)
     with (
         terminal.interruptible(),
         connect(ceiling=rate) as tenant,
         terminal.progress("Collecting", off=no_progress) as show,
     ):
-        snapshot = collect(tenant, out=out, method=method.value, deadline=timeout, show=show)
+        snapshot = how(tenant, out=out, show=show)
     terminal.collected(snapshot, out)
 
 

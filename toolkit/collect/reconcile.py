@@ -15,26 +15,32 @@ _WORKERS = 8
 
 
 def differing(
-    tenant: Searchable, times: Sequence[int], undated: int
+    tenant: Searchable, times: Sequence[int], undated: int, *, since: int
 ) -> Iterator[tuple[Span | None, bool]]:
     """Count the tenant's users window by window, and say which windows differ.
+
+    Nobody can be created in the past, so where as many users are left as were read they
+    are the same. Only among those created since the reading began may one have come for
+    one who went: that window always counts as differing.
 
     Args:
         tenant: what counts.
         times: `created_at` of every user that was read, milliseconds since 1970, in any order.
         undated: how many users were read that have none.
+        since: when the reading began, milliseconds since 1970.
 
     Yields:
         Every window, in no particular order, and whether it differs. Together the windows
         cover all of time, and with None the users without `created_at`.
     """
-    # More users in one instant than the tenant counts cannot be reconciled by a count.
-    jobs = [(None, undated), *_windows(array("q", sorted(times)))]
+    former = array("q", sorted(time for time in times if time < since))
+    jobs = [(None, undated), *_windows(former, since)]
+    yield Span(start=since), True
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="count") as pool:
         yield from pool.map(lambda job: (job[0], not _agrees(tenant, *job)), jobs)
 
 
-def _windows(times: "array[int]") -> Iterator[tuple[Span, int]]:
+def _windows(times: "array[int]", since: int) -> Iterator[tuple[Span, int]]:
     cuts = [0]
     at = _FULL
     while at < len(times):
@@ -46,12 +52,12 @@ def _windows(times: "array[int]") -> Iterator[tuple[Span, int]]:
         at += _FULL
     for first, end in pairwise([*cuts, len(times)]):
         start = times[first] if first else None
-        yield Span(start=start, end=times[end] if end < len(times) else None), end - first
+        yield Span(start=start, end=times[end] if end < len(times) else since), end - first
 
 
 def _agrees(tenant: Searchable, span: Span | None, users: int) -> bool:
     if users >= CAP:
-        return False
+        return False  # of one instant, and more than the tenant counts: to be read again
     try:
         page = tenant.search(span.query if span else UNDATED, per_page=1)
     except SlowQueryError:

@@ -132,6 +132,7 @@ class Walk:
         self._years = (0, 0)  # first and last created_at, milliseconds
         self._ahead = 0  # milliseconds to walk
         self._walked = (0, 0)  # milliseconds, and users in them
+        self._walking: dict[int, tuple[int, int]] = {}  # the same, of open windows by thread
 
     def __iter__(self) -> Iterator[Page | Window]:
         """Yield pages and windows until every user is in one.
@@ -159,7 +160,8 @@ class Walk:
     @property
     def expected(self) -> int | None:
         """How many users there are to read, judging by the time walked so far; None at first."""
-        walked, users = self._walked
+        parts = [self._walked, *list(self._walking.values())]
+        walked, users = (sum(column) for column in zip(*parts, strict=True))
         return round(users / walked * self._ahead) if walked and self._ahead else None
 
     # The workers
@@ -320,8 +322,10 @@ class Walk:
         for number in range(_OPEN_PAGES):
             page = self._page(span.query, sort, number)
             if number == 0 and page.total < CAP:
+                self._note(span, span.end, page.total)
                 return _Step(self._read_span(span, page), None)
             rows.add(page)
+            self._note(span, max(rows.times, default=span.start), len(rows))
         if not rows.times:
             raise IncompleteError(f"The tenant finds users by {span.field}, but shows none.")
         latest, sample = max(rows.times), rows.times[-_DENSITY_ROWS:]
@@ -375,14 +379,23 @@ class Walk:
     def _now(self) -> int:
         return round(time.time() * 1000)
 
+    def _note(self, span: Span, end: int | None, users: int) -> None:
+        """Remember how far an open window has come, for `expected`."""
+        if span.field == Span().field and not span.base:
+            self._walking[threading.get_ident()] = (self._length(span, end), users)
+
     def _count(self, span: Span, rest: Span | None, users: int) -> None:
-        if span.field != Span().field or span.base:
-            return
-        start = self._years[0] if span.start is None else span.start
-        end = rest.start if rest is not None else span.end
-        time, before = self._walked
-        walked = max(0, (self._years[1] if end is None else end) - start)
-        self._walked = (time + walked, before + users)
+        """Remember a closed window, for `expected`."""
+        if span.field == Span().field and not span.base:
+            self._walking.pop(threading.get_ident(), None)
+            time, before = self._walked
+            end = rest.start if rest is not None else span.end
+            self._walked = (time + self._length(span, end), before + users)
+
+    def _length(self, span: Span, end: int | None) -> int:
+        first, last = self._years
+        start = first if span.start is None else span.start
+        return max(0, (last if end is None else end) - start)
 
     def _shared(self, step: _Step) -> Span | None:
         """Give half of what is left to a worker who has nothing to do, if that is worth it."""

@@ -1,0 +1,97 @@
+"""Exports: the job, the link, the file, and what is counted against it."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.conftest import settings_of
+from toolkit import collect, read_snapshot
+from toolkit.collect import collecting, export
+from toolkit.errors import IncompleteError
+from toolkit.sandbox.people import loadable, people
+from toolkit.sandbox.server import Sandbox
+from toolkit.tenant import connect
+
+RECORDS = [loadable(person) for person in people(1_500, seed=9)]
+IDS = sorted(record["user_id"] for record in RECORDS)
+
+
+@pytest.fixture(autouse=True)
+def in_a_hurry(no_credentials, monkeypatch):
+    monkeypatch.setattr(export, "_FIRST_WAIT", 0.02)
+    monkeypatch.setattr(export, "_LONGEST_WAIT", 0.1)
+
+
+@pytest.fixture
+def sandbox():
+    with Sandbox(RECORDS) as sandbox:
+        yield sandbox
+
+
+def test_an_export_finds_what_a_search_finds(sandbox):
+    with connect(settings_of(sandbox)) as tenant:
+        exported, searched = (collect(tenant, method=name) for name in ("export", "search"))
+    assert exported.users.sort_values("user_id", ignore_index=True).equals(searched.users)
+    assert exported.provenance.complete
+    assert exported.provenance.requests < searched.provenance.requests / 2
+    assert sandbox.leaks == 0
+
+
+def test_auto_takes_the_export_of_a_large_tenant_and_says_why(sandbox):
+    with connect(settings_of(sandbox)) as tenant:
+        snapshot = collect(tenant)
+    assert snapshot.provenance.method == "export"
+    assert "as Auth0 recommends" in snapshot.provenance.notes[0]
+
+
+def test_auto_searches_a_small_tenant_and_says_why():
+    with Sandbox(RECORDS[:900]) as sandbox, connect(settings_of(sandbox)) as tenant:
+        snapshot = collect(tenant)
+    assert snapshot.provenance.method == "search"
+    assert "fewer than 1,000" in snapshot.provenance.notes[0]
+
+
+def test_users_who_change_between_export_and_count_are_read_again(sandbox, tmp_path):
+    gone, now = IDS[7], datetime.now(UTC).isoformat(timespec="milliseconds")
+    fresh = {"user_id": "auth0|new", "created_at": now.replace("+00:00", "Z")}
+    with connect(settings_of(sandbox)) as tenant:
+        steps = collecting(tenant, tmp_path / "s.parquet", method="export")
+        notes = []
+        for progress in steps:
+            if progress.note == "reading the export" and progress.note not in notes:
+                sandbox.delete(gone)
+                sandbox.create(fresh)
+            notes.append(progress.note)
+    found = sorted(read_snapshot(tmp_path / "s.parquet").users["user_id"])
+    assert "reading again what changed meanwhile" in notes
+    assert found == sorted({*IDS, "auth0|new"} - {gone})
+
+
+def test_a_job_that_takes_too_long_is_given_up_and_gone_on_with_later(tmp_path):
+    with Sandbox(RECORDS, faults=["job-stalls"]) as sandbox:
+        with connect(settings_of(sandbox)) as tenant:
+            with pytest.raises(IncompleteError, match="within"):
+                collect(tenant, out=tmp_path / "s.parquet", method="export", deadline=0.05)
+            snapshot = collect(tenant, out=tmp_path / "s.parquet", method="export")
+        assert len(snapshot) == len(IDS)
+        created = [key for key in sandbox.requests.counts if key[0] == "POST" and "jobs" in key[1]]
+        assert sum(sandbox.requests.counts[key] for key in created) == 1
+
+
+def test_a_failed_job_is_said_and_nothing_is_left_but_what_goes_on(tmp_path):
+    with (
+        Sandbox(RECORDS, faults=["job-fails"]) as sandbox,
+        connect(settings_of(sandbox)) as tenant,
+        pytest.raises(IncompleteError, match="failed"),
+    ):
+        collect(tenant, out=tmp_path / "s.parquet", method="export")
+    assert [path.name for path in tmp_path.iterdir()] == ["s.parquet.part"]
+
+
+def test_the_link_shows_nowhere(sandbox, capfd):
+    with connect(settings_of(sandbox)) as tenant:
+        job = tenant.start_export()
+        while job.location is None:
+            job = tenant.export_job(job.id)
+    assert "Signature" in job.location
+    assert "Signature" not in repr(job) + str(job)
