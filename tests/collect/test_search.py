@@ -7,7 +7,7 @@ from auth0.management.errors import BadRequestError
 
 from toolkit import collect as collect_users
 from toolkit.collect.search import Walk
-from toolkit.collect.window import Window
+from toolkit.collect.window import Span, Window, remaining
 from toolkit.errors import IncompleteError
 
 collect = partial(collect_users, method="search")
@@ -169,6 +169,28 @@ def test_windows_are_disjoint_and_add_up(tenant_with):
     everybody = [user.user_id for window in windows for user in window.users]
     assert len(everybody) == len(set(everybody)) == 7_000
     assert len({window.query for window in windows}) == len(windows)
+
+
+def test_nobody_in_an_instant_is_a_window_too(tenant_with):
+    spans = [Span(start=5, end=6)]
+    events = list(Walk(tenant_with(evenly(3)), spans=spans))
+    assert [one.users for one in events if isinstance(one, Window)] == [()]
+
+
+def test_blocks_of_one_instant_are_read_though_their_order_changes(tenant_with):
+    moments = [START + timedelta(days=number // 150) for number in range(1_500)]
+    records = [member(number, moment) for number, moment in enumerate(moments)]
+    tenant = tenant_with(records, faults=["shuffled-ties"])
+    assert found(collect(tenant)) == ids(records)
+    assert tenant.requests < 600
+
+
+def test_what_is_left_to_read_is_what_lies_between_closed_windows():
+    spans = [Span(start=10, end=20), Span(end=10), None, Span(start=30, end=40)]
+    assert remaining(spans) == [Span(start=20, end=30), Span(start=40)]
+    assert remaining([Span()]) == [None]
+    assert remaining([]) == [Span(), None]
+    assert remaining([Span(), None]) == []
 
 
 def test_closing_the_reader_stops_the_walkers(tenant_with):
