@@ -1,7 +1,6 @@
 """Which tenant, with which credentials: from the environment or a `.env` file."""
 
 import re
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,6 +8,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from toolkit.errors import SettingsError
+from toolkit.wire import is_loopback
 
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?", re.IGNORECASE)
 
@@ -41,21 +41,12 @@ class Settings(BaseSettings):
         if _HOST.fullmatch(self.domain):
             return f"https://{self.domain}"
         parts = urlsplit(self.domain)
-        if parts.scheme == "http" and _is_loopback(parts.hostname) and not parts.path.strip("/"):
+        if parts.scheme == "http" and is_loopback(parts.hostname) and not parts.path.strip("/"):
             return f"http://{parts.netloc}"
         raise SettingsError(
             "AUTH0_DOMAIN must be a host name such as tenant.eu.auth0.com, without https:// "
             "(an http:// address is taken only for a sandbox on loopback)."
         )
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host is None:
-        return False
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def read_settings() -> Settings:

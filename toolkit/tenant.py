@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import httpx
 import jwt
@@ -30,6 +29,7 @@ from toolkit.errors import (
 from toolkit.pace import Pace
 from toolkit.settings import Settings, read_settings
 from toolkit.user import FIELDS
+from toolkit.wire import is_loopback, transport
 
 _T = TypeVar("_T")
 
@@ -77,6 +77,13 @@ class Job:
     location: str | None = field(default=None, repr=False)
 
 
+class _NeverAnsweredError(httpx.TransportError):
+    """No connection could be made from the start; the SDK does not try that again."""
+
+    def __init__(self) -> None:
+        super().__init__("no connection")
+
+
 class _Whole(httpx.BaseTransport):
     """Answers that are whole when the SDK gets them.
 
@@ -86,18 +93,25 @@ class _Whole(httpx.BaseTransport):
     be tried again as it is (Auth0: "refine your search criteria").
     """
 
-    def __init__(self, transport: httpx.BaseTransport) -> None:
-        self._transport = transport
+    def __init__(self, inner: httpx.BaseTransport) -> None:
+        self._transport = inner
+        self._answered = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and read its answer whole."""
         try:
             response = self._transport.handle_request(request)
             response.read()
+        except httpx.ConnectError as error:
+            # Who has never answered is not there: to try again would only take longer to say so.
+            if self._answered:
+                raise
+            raise _NeverAnsweredError from error
         except (httpx.NetworkError, httpx.ProtocolError, httpx.ReadTimeout) as error:
-            if request.method != "GET" or isinstance(error, httpx.ConnectError):
+            if request.method != "GET":
                 raise
             raise httpx.RemoteProtocolError("the answer did not come whole") from error
+        self._answered = True
         if response.status_code == _UNAVAILABLE and b"exceeded the timeout" in response.content:
             raise SlowQueryError("The tenant did not finish a query in time (HTTP 503).")
         return response
@@ -147,7 +161,7 @@ class _Token:
                         "audience": f"{self._base_url}/api/v2/",
                     },
                 )
-            except httpx.ConnectError:
+            except (httpx.ConnectError, _NeverAnsweredError):
                 raise
             except httpx.TransportError:
                 if wait is None:
@@ -205,15 +219,14 @@ class Tenant:
     def __init__(self, settings: Settings, *, ceiling: float | None = None) -> None:
         base_url = settings.base_url
         self.domain = urlsplit(base_url).netloc
-        self.sandbox = base_url.startswith("http://")
+        host = urlsplit(base_url).hostname or ""
+        self.sandbox = is_loopback(host)
         if settings.token is None and not (settings.client_id and settings.client_secret):
             raise SettingsError(
                 "No credentials: set AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, or AUTH0_TOKEN, in "
                 "the environment or in .env."
             )
-        # A given transport makes httpx look past the system's proxies: name the one for https.
-        proxy = None if self.sandbox else getproxies().get("https")
-        self._pace = Pace(httpx.HTTPTransport(proxy=proxy), ceiling=ceiling)
+        self._pace = Pace(transport(host), ceiling=ceiling)
         self._client = httpx.Client(transport=_Whole(self._pace), timeout=_TIMEOUT, trust_env=False)
         self._token = _Token(settings, base_url, self._client)
         self._closing: list[Callable[[], None]] = [self._client.close]
@@ -370,9 +383,9 @@ class Tenant:
         except ApiError as error:
             raise _api_error(self.domain, error) from None
         except httpx.TransportError as error:
+            what = type(error.__cause__ or error).__name__
             raise UnreachableError(
-                f"{self.domain} does not answer ({type(error).__name__}): check AUTH0_DOMAIN and "
-                "the network."
+                f"{self.domain} does not answer ({what}): check AUTH0_DOMAIN and the network."
             ) from None
 
 

@@ -1,5 +1,8 @@
 """Exports: the job, the link, the file, and what is counted against it."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -13,6 +16,7 @@ from toolkit.sandbox.server import Sandbox
 from toolkit.tenant import connect
 
 RECORDS = [loadable(person) for person in people(1_500, seed=9)]
+COMMAND = [sys.executable, "-c", "from toolkit.cli import main; main()", "collect"]
 IDS = sorted(record["user_id"] for record in RECORDS)
 
 
@@ -95,3 +99,18 @@ def test_the_link_shows_nowhere(sandbox, capfd):
             job = tenant.export_job(job.id)
     assert "Signature" in job.location
     assert "Signature" not in repr(job) + str(job)
+
+
+def test_over_https_an_export_trusts_the_certificates_that_it_is_told_to(no_credentials, tmp_path):
+    with Sandbox(RECORDS, tls=True) as sandbox:
+        for trusted in (True, False):
+            environment = sandbox.environment()
+            if not trusted:
+                del environment["SSL_CERT_FILE"]
+            command = [*COMMAND, "--method", "export", "--out", str(tmp_path / "s.parquet")]
+            ended = subprocess.run(
+                command, env=os.environ | environment, capture_output=True, text=True, check=False
+            )
+            assert ended.returncode == (0 if trusted else 2), ended.stderr
+        assert sandbox.leaks == 0
+    assert "does not answer" in ended.stderr

@@ -20,6 +20,7 @@ from toolkit.progress import Progress
 from toolkit.snapshot import private_opener
 from toolkit.tenant import Job, Tenant
 from toolkit.user import User, user
+from toolkit.wire import is_loopback, transport
 
 DEADLINE = 8 * 3600.0
 """Seconds after which to give up on a job: Auth0 used to end exports after eight hours."""
@@ -103,11 +104,11 @@ def _running(tenant: Tenant, state: State) -> Job:
 def _downloaded(location: str, file: Path) -> Generator[Progress, None, bool]:
     """Download the file; return whether it came whole."""
     url = httpx.URL(location)
-    if url.scheme != "https" and url.host not in ("127.0.0.1", "localhost"):
+    if url.scheme != "https" and not is_loopback(url.host):
         raise TenantError("The export's file is not at an https address.")
     started, done = time.monotonic(), 0
     # A client of its own: what the tenant is sent (the token above all) is not sent here.
-    with httpx.Client(timeout=_TIMEOUT, trust_env=False, follow_redirects=False) as client:
+    with httpx.Client(transport=transport(url.host), timeout=_TIMEOUT, trust_env=False) as client:
         try:
             with (
                 client.stream("GET", url, headers={"accept-encoding": "identity"}) as answer,

@@ -1,0 +1,24 @@
+"""How requests leave this machine: through the system's proxy, checked by its certificates."""
+
+from ipaddress import ip_address
+from urllib.request import getproxies
+
+import httpx
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host name or address is this machine itself."""
+    try:
+        return host is not None and ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def transport(host: str) -> httpx.HTTPTransport:
+    """Return an httpx transport to a host.
+
+    httpx looks past the system's proxies where it is given a transport, and reads
+    `.netrc` where it is not: so the proxy for https is named here. `SSL_CERT_FILE` and
+    `SSL_CERT_DIR` name certificates to trust.
+    """
+    return httpx.HTTPTransport(proxy=None if is_loopback(host) else getproxies().get("https"))
