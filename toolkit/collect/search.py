@@ -2,11 +2,11 @@
 
 Auth0 lets nobody page past 1,000 users of one query ("List and Search Users"),
 and is known to stop counting there too. So the users are divided into windows
-of `created_at`, which never changes and so holds still while people log in. A
-window is slid over the years: its pages are read in order, and its end is set
-where the tenth page will do. A window is closed only when the tenant's own
-count of it, which comes with the pages, equals the number of distinct users
-read. Several spans are walked at once.
+of `created_at`, which never changes and so holds still while people log in. Each
+window is made to hold fewer than 1,000, judging by the one before, so that the
+tenant counts it with every page. It is closed only when that count has not moved
+between its pages and equals the number of distinct users read: while it holds,
+nobody has left, and no page has shifted. Several spans are walked at once.
 """
 
 import math
@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
 from os.path import commonprefix
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from toolkit.collect.window import Span, Window, escaped, milliseconds
 from toolkit.errors import IncompleteError, QueryError, SlowQueryError
@@ -31,17 +31,19 @@ CAP = 1000
 UNDATED = f"NOT _exists_:{Span().field}"
 """The query for users without `created_at`."""
 
-# Pages read before a window's end is set: the last page before the cap then
-# closes the window, and its `total` is the count to reconcile with.
-_OPEN_PAGES = CAP // PAGE - 1
-# How far into that last page the end is set. The density just before tells where;
-# 70 of 100 leaves room for it to be off by more than three standard deviations.
-_LAST_PAGE = 70
-_DENSITY_ROWS = 300
-_ATTEMPTS = 4
+# Users by which a window stays below the cap, at first, at least and at most: as much as
+# the density of users is seen to vary.
+_ROOM, _LEAST_ROOM, _MOST_ROOM = 100.0, 15.0, 200.0
+# The page that shows where some 900 users end.
+_ROOMY = 8
+_ATTEMPTS = 6
 _WORKERS = 8
 # Dividing a span costs up to a page: not worth it for fewer users.
 _WORTH_SHARING = 3000
+MARGIN = 5 * 60 * 1000
+"""Milliseconds by which clocks and the search index may be behind each other."""
+
+_LAST = 253_402_300_799_999  # the last millisecond that a timestamp can name
 _YEAR = 365 * 24 * 3600 * 1000  # milliseconds
 # What tells users of one instant apart: text that seldom changes before times that do.
 _TEXT_KEYS = ("email", "name", "nickname", "username")
@@ -82,23 +84,12 @@ class _Rows:
                 self._users[key] = one
                 self.times += self._time(one)
 
-    def before(self, end: int) -> tuple[User, ...]:
-        return tuple(one for one in self._users.values() if any(t < end for t in self._time(one)))
-
     def all(self) -> tuple[User, ...]:
         return tuple(self._users.values())
 
     def _time(self, one: User) -> list[int]:
         moment = getattr(one, self._field) if self._field else None
         return [] if moment is None else [milliseconds(moment)]
-
-
-class _Step(NamedTuple):
-    """The first part of a span, to be read out, and what is left of the span."""
-
-    windows: Iterable[Window]
-    rest: Span | None
-    density: float = 0.0  # users a millisecond
 
 
 class Walk:
@@ -217,11 +208,13 @@ class Walk:
         The pages of a query shift when somebody is deleted meanwhile, and users
         of one instant may change places between pages. Then the count of
         distinct users falls short of the tenant's, and the window is read again. Nobody
-        can join a window of the past: what several readings show of it adds up.
+        can join a window of the past, so a count that holds means that nobody left it
+        either, and what several readings show of it adds up.
         """
         divide = divide or (lambda: self._by_key(query))
-        past = span is not None and span.end is not None and span.end < self._now()
+        past = span is not None and span.end is not None and span.end < self._now() - MARGIN
         total, got, rows = -1, 0, _Rows(None)
+        before: set[User] | None = None
         for _ in range(_ATTEMPTS):
             try:
                 page = first or self._page(query, sort)
@@ -241,12 +234,17 @@ class Walk:
                 break
             got = len(rows)
             if steady and got == total:
-                yield Window(query, rows.all(), span)
-                return
+                users = rows.all()
+                # One page is read at one moment. Of more, somebody may have gone and
+                # somebody come between two: then the next reading differs.
+                if past or total <= PAGE or before == set(users):
+                    yield Window(query, users, span)
+                    return
+                before = set(users)
         if total <= PAGE:
             raise IncompleteError(
                 f"The tenant counts {total} users in a window and gives {got} of them, however "
-                "often it is asked. Nothing was written; try again later."
+                "often it is asked."
             )
         yield from divide()
 
@@ -255,19 +253,22 @@ class Walk:
     def _begin(self) -> Iterator[Window]:
         """Read a small tenant at once; divide the years of a larger one among the workers."""
         whole = Span()
+        now = self._now() - MARGIN
+        self._walk_later(whole.since(now))
+        former = whole.until(now)
         try:
-            first = self._page(whole.query, _sort(whole))
+            first = self._page(former.query, _sort(former))
         except SlowQueryError:
-            begin, end = 0, self._now()
+            begin, end = 0, now
         else:
             if first.total < CAP:
-                yield from self._read_span(whole, first)
+                yield from self._read_span(former, first)
                 return
-            begin, end = self._edge(whole, first), self._edge(whole)
+            begin, end = self._edge(former, first), self._edge(former)
         self._years, self._ahead = (begin, end), end - begin
         step = (end - begin) / self._workers
         cuts = sorted({begin + round(step * part) for part in range(1, self._workers)})
-        for start, stop in pairwise([None, *cuts, None]):
+        for start, stop in pairwise([None, *cuts, now]):
             self._walk_later(Span(start=start, end=stop))
 
     def _undated(self) -> Iterator[Window]:
@@ -298,59 +299,76 @@ class Walk:
     def _edge(self, span: Span, first: Page | None = None) -> int:
         """Return the first time of a span, given its first page, or else its last time."""
         page = first or self._page(span.query, f"{span.field}:-1", per_page=1)
+        return self._times(span, page)[0]
+
+    def _walk(self, span: Span) -> Iterator[Window]:
+        """Slide over a span from its beginning to its end, a window at a time."""
+        rest: Span | None = span
+        density, room = 0.0, _ROOM  # users a millisecond; users to stay below the cap by
+        while rest is not None:
+            try:
+                window, first, start = self._next_window(rest, density, CAP - room)
+            except SlowQueryError:
+                yield from self._halved(rest)
+                return
+            users = first.total if first else CAP
+            self._note(window, users)
+            windows = self._read_span(window, first) if first else self._walk_instant(window)
+            for part in windows:
+                yield part
+                self._count(window, len(part.users))
+            rest = _rest(rest, window)
+            if rest is not None and rest.start is not None:
+                # As dense as this window will the next one be, give or take as much again.
+                length = max(1, rest.start - start)
+                missed = abs(users - density * length) if density else 0
+                room = min(_MOST_ROOM, max(_LEAST_ROOM, missed, room / 2))
+                # After a crowd or a gap, what comes next is anybody's guess.
+                density = users / length if users >= PAGE and length > 1 else 0.0
+                rest = self._shared(rest, density)
+
+    def _next_window(
+        self, span: Span, density: float, users: float
+    ) -> tuple[Span, Page | None, int]:
+        """Find a window at the beginning of a span that the tenant counts to its end.
+
+        Args:
+            span: what is left to read.
+            density: users a millisecond to expect, or 0 where nobody knows.
+            users: how many the window shall hold.
+
+        Returns:
+            The window, its first page, and the time at which its users begin. There is no
+            page where the window is one instant with more users than the tenant counts.
+        """
+        start = span.start or 0
+        if not density:
+            page = self._page(span.query, _sort(span))
+            if page.total < CAP:
+                return span, page, start
+            first, last = self._times(span, page)
+            start = first if span.start is None else start
+            density = len(page.users) / max(1, last - first)
+        end = start + max(1, round(users / density))
+        while True:
+            last_end = _LAST if span.end is None else span.end
+            window = span if end >= last_end else span.until(end)
+            page = self._page(window.query, _sort(window))
+            if page.total < CAP:
+                return window, page, start
+            if window.instant:
+                return window, None, start
+            # More than expected: end where the tenant shows that there is room up to.
+            _, last = self._times(window, self._page(window.query, _sort(window), _ROOMY))
+            end = last if window.start != last else last + 1
+
+    def _times(self, span: Span, page: Page) -> tuple[int, int]:
+        """Return the first and the last time of a page."""
         rows = _Rows(span.field)
         rows.add(page)
         if not rows.times:
             raise IncompleteError(f"The tenant finds users by {span.field}, but shows none.")
-        return rows.times[0]
-
-    def _walk(self, span: Span) -> Iterator[Window]:
-        """Slide over a span from its beginning to its end."""
-        rest: Span | None = span
-        while rest is not None:
-            try:
-                step = self._step(rest)
-            except SlowQueryError:
-                yield from self._halved(rest)
-                return
-            for window in step.windows:
-                yield window
-                self._count(rest, step.rest, len(window.users))
-            rest = self._shared(step)
-
-    def _step(self, span: Span) -> _Step:
-        """Read the first window of a span."""
-        rows, sort = _Rows(span.field), _sort(span)
-        for number in range(_OPEN_PAGES):
-            page = self._page(span.query, sort, number)
-            if number == 0 and page.total < CAP:
-                self._note(span, span.end, page.total)
-                return _Step(self._read_span(span, page), None)
-            if span.instant:
-                return _Step(self._walk_instant(span), None)
-            rows.add(page)
-            self._note(span, max(rows.times, default=span.start), len(rows))
-        if not rows.times:
-            raise IncompleteError(f"The tenant finds users by {span.field}, but shows none.")
-        latest, sample = max(rows.times), rows.times[-_DENSITY_ROWS:]
-        density = len(sample) / max(1, latest - min(sample))
-        end = latest + max(1, round(_LAST_PAGE / density))
-        window = span.until(end if span.end is None else min(end, span.end))
-        page = self._page(window.query, sort, _OPEN_PAGES)
-        if page.total < CAP:
-            rows.add(page)
-        else:
-            # More users than expected lie there: end the window before its last instant.
-            window = span.until(latest)
-            if not rows.before(latest):
-                # All that was read is of one instant, the first that the span holds.
-                instant = span.since(latest).until(latest + 1)
-                return _Step(self._walk(instant), _rest(span, instant), density)
-            page = self._page(window.query, sort, (len(rows.before(latest)) - 1) // PAGE)
-        users = rows.before(window.end or 0)
-        if len(users) == page.total:
-            return _Step([Window(window.query, users, window)], _rest(span, window), density)
-        return _Step(self._read_span(window), _rest(span, window), density)
+        return min(rows.times), max(rows.times)
 
     def _walk_instant(self, span: Span) -> Iterator[Window]:
         yield self._gathered(span.query, span)
@@ -383,33 +401,32 @@ class Walk:
     def _now(self) -> int:
         return round(time.time() * 1000)
 
-    def _note(self, span: Span, end: int | None, users: int) -> None:
-        """Remember how far an open window has come, for `expected`."""
-        if span.field == Span().field and not span.base:
-            self._walking[threading.get_ident()] = (self._length(span, end), users)
+    def _note(self, window: Span, users: int) -> None:
+        """Remember a window that is being read, for `expected`."""
+        if window.field == Span().field and not window.base:
+            self._walking[threading.get_ident()] = (self._length(window), users)
 
-    def _count(self, span: Span, rest: Span | None, users: int) -> None:
-        """Remember a closed window, for `expected`."""
-        if span.field == Span().field and not span.base:
-            self._walking.pop(threading.get_ident(), None)
-            time, before = self._walked
-            end = rest.start if rest is not None else span.end
-            self._walked = (time + self._length(span, end), before + users)
+    def _count(self, window: Span, users: int) -> None:
+        """Remember a window, or a part of it, that is closed, for `expected`."""
+        if window.field == Span().field and not window.base:
+            noted, _ = self._walking.pop(threading.get_ident(), (0, 0))
+            with self._jobs:
+                time, before = self._walked
+                self._walked = (time + noted, before + users)
 
-    def _length(self, span: Span, end: int | None) -> int:
+    def _length(self, span: Span) -> int:
         first, last = self._years
         start = first if span.start is None else span.start
-        return max(0, (last if end is None else end) - start)
+        return max(0, (last if span.end is None else span.end) - start)
 
-    def _shared(self, step: _Step) -> Span | None:
+    def _shared(self, rest: Span, density: float) -> Span:
         """Give half of what is left to a worker who has nothing to do, if that is worth it."""
-        rest = step.rest
-        if rest is None or rest.start is None or rest.base:
-            return rest
         end = self._years[1] if rest.end is None else rest.end
+        if rest.start is None or rest.base:
+            return rest
         with self._jobs:
             wanted = self._idle > len(self._todo)
-        if not wanted or (end - rest.start) * step.density < _WORTH_SHARING:
+        if not wanted or (end - rest.start) * density < _WORTH_SHARING:
             return rest
         middle = (rest.start + end) // 2
         self._walk_later(rest.since(middle))
