@@ -19,6 +19,8 @@ from toolkit.sandbox.people import SEED, USERS
 if TYPE_CHECKING:
     from toolkit.snapshot import Snapshot
 
+_UNEXPECTED = 2
+
 app = typer.Typer(
     name="picture-audit",
     no_args_is_help=True,
@@ -276,9 +278,19 @@ def main() -> None:
         return
     try:
         app()
-    except PictureAuditError as error:
+    except Exception as error:
         if "--debug" in sys.argv[1:]:
             raise
         typer.secho("Error:", fg="red", bold=True, err=True, nl=False)
-        typer.echo(f" {error}", err=True)
-        sys.exit(error.exit_code)
+        typer.echo(f" {_said(error)}", err=True)
+        sys.exit(error.exit_code if isinstance(error, PictureAuditError) else _UNEXPECTED)
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, PictureAuditError):
+        return str(error)
+    # Its own words may hold what nobody should see.
+    return (
+        f"{type(error).__name__}, which nobody expected. `picture-audit --debug …` shows where; "
+        "please report it."
+    )

@@ -97,12 +97,15 @@ class Rule:
 # payload with it was found.
 RULES: tuple[Rule, ...] = (
     Rule(Source.INITIALS, None, "cdn.auth0.com", r"/avatars/", "Auth0's own initials image"),
-    Rule(
-        Source.INITIALS,
-        None,
-        "wp.com",
-        r"/cdn\.auth0\.com/avatars/",
-        "Auth0's initials image, as Gravatar's image proxy resolved it",
+    *(
+        Rule(
+            Source.INITIALS,
+            None,
+            f"i{number}.wp.com",
+            r"/cdn\.auth0\.com/avatars/",
+            "Auth0's initials image, as Gravatar's image proxy resolved it",
+        )
+        for number in range(3)
     ),
     Rule(
         Source.UNRESOLVED,
@@ -171,8 +174,8 @@ RULES: tuple[Rule, ...] = (
         Source.SOCIAL,
         "github",
         "githubusercontent.com",
-        r"/",
-        "served by GitHub (githubusercontent.com)",
+        r"/u/",
+        "served by GitHub (avatars.githubusercontent.com)",
     ),
     Rule(
         Source.SOCIAL,
@@ -286,7 +289,7 @@ class _Address:
 # dropped, a backslash is a slash, everything before the last @ is credentials.
 _BLANKS = "".join(map(chr, range(0x21)))
 _LINE_BREAKS = str.maketrans("", "", "\t\n\r")
-_URL = re.compile(r"(https?)://([^/?#\\]*)([^?#]*)(?:\?([^#]*))?", re.IGNORECASE | re.DOTALL)
+_URL = re.compile(r"(https?):[/\\]{2}([^/?#\\]*)([^?#]*)(?:\?([^#]*))?", re.IGNORECASE | re.DOTALL)
 _AUTHORITY = re.compile(r"(?:.*@)?(\[[0-9a-f:.]+\]|[^:]*)(?::([0-9]*))?", re.IGNORECASE | re.DOTALL)
 _FORBIDDEN_IN_HOST = re.compile(r"[\x00-\x20#/:<>?@\\\[\]^|%\x7f]")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20}):", re.IGNORECASE)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,6 @@ def read_records(path: Path | str) -> Iterator[dict[str, Any]]:
             packed = file.read(len(_GZIP)) == _GZIP
         with gzip.open(path) if packed else Path(path).open("rb") as lines:
             yield from parse(lines, str(path))
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or "the gzip data is cut short or damaged"
         raise UnreadableInputError(f"{path} cannot be read: {reason}.") from error

@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -10,7 +9,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from toolkit.errors import SettingsError
 from toolkit.wire import is_loopback
 
-_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?", re.IGNORECASE)
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,5}})?", re.IGNORECASE)
+_LOCAL = re.compile(r"http://([a-z0-9.]+|\[[0-9a-f:]+\])(?::([0-9]{1,5}))?/?", re.IGNORECASE)
+_MAX_PORT = 65535
 
 
 class Settings(BaseSettings):
@@ -38,15 +40,19 @@ class Settings(BaseSettings):
                 "AUTH0_DOMAIN is not set: name your tenant (tenant.eu.auth0.com) in the "
                 "environment or in .env, or try the embedded tenant with `picture-audit demo`."
             )
-        if _HOST.fullmatch(self.domain):
+        if _HOST.fullmatch(self.domain) and _is_port(self.domain.partition(":")[2]):
             return f"https://{self.domain}"
-        parts = urlsplit(self.domain)
-        if parts.scheme == "http" and is_loopback(parts.hostname) and not parts.path.strip("/"):
-            return f"http://{parts.netloc}"
+        local = _LOCAL.fullmatch(self.domain)
+        if local and is_loopback(local[1]) and _is_port(local[2] or ""):
+            return self.domain.rstrip("/")
         raise SettingsError(
             "AUTH0_DOMAIN must be a host name such as tenant.eu.auth0.com, without https:// "
             "(an http:// address is taken only for a sandbox on loopback)."
         )
+
+
+def _is_port(text: str) -> bool:
+    return not text or 0 < int(text) <= _MAX_PORT
 
 
 def read_settings() -> Settings:
@@ -60,6 +66,8 @@ def read_settings() -> Settings:
     try:
         # _env_file is pydantic-settings' own keyword.
         return Settings(_env_file=folder / ".env")  # type: ignore[call-arg]
+    except (UnicodeDecodeError, OSError):
+        raise SettingsError(f"{folder / '.env'} cannot be read: it must be a UTF-8 file.") from None
     except ValidationError as error:
         names = ", ".join(f"AUTH0_{str(one['loc'][0]).upper()}" for one in error.errors())
         raise SettingsError(f"{names} cannot be used: check the environment and .env.") from None

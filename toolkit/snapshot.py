@@ -32,6 +32,18 @@ _GROUPED = {
 }
 
 
+_KINDS: dict[str, tuple[type, ...]] = {
+    "taken_at": (datetime,),
+    "complete": (bool,),
+    "users": (int,),
+    "windows": (int,),
+    "requests": (int,),
+    "seconds": (int, float),
+    "sandbox": (bool,),
+    "notes": (tuple,),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """Where a snapshot comes from, and whether it is whole.
@@ -77,7 +89,13 @@ class Provenance:
         known = {field.name: values[field.name] for field in fields(cls) if field.name != "notes"}
         notes = tuple(str(note) for note in values.get("notes", ()))
         taken_at = datetime.fromisoformat(values["taken_at"])
-        return cls(**known | {"taken_at": taken_at, "notes": notes})
+        provenance = cls(**known | {"taken_at": taken_at, "notes": notes})
+        for field in fields(cls):
+            kind = _KINDS.get(field.name, (str,))
+            value = getattr(provenance, field.name)
+            if not isinstance(value, kind) or (isinstance(value, bool) and bool not in kind):
+                raise TypeError(f"{field.name} is of another type")
+        return provenance
 
 
 class Snapshot:
@@ -123,10 +141,13 @@ class Snapshot:
         if self._users is not None or self.path is None:
             yield self.users[names]
             return
-        with pq.ParquetFile(self.path) as file:
-            yield _empty(names)
-            for batch in file.iter_batches(_CHUNK, columns=names):
-                yield batch.to_pandas(types_mapper=_types)
+        try:
+            with pq.ParquetFile(self.path) as file:
+                yield _empty(names)
+                for batch in file.iter_batches(_CHUNK, columns=names):
+                    yield batch.to_pandas(types_mapper=_types)
+        except (OSError, pa.ArrowException) as error:
+            raise UnreadableInputError(f"{self.path} is damaged: collect again.") from error
 
     def coverage(self, by: str = "source") -> Coverage:
         """Count the users by source, connection, provider, cohort or activity."""

@@ -107,7 +107,7 @@ class _Whole(httpx.BaseTransport):
             if self._answered:
                 raise
             raise _NeverAnsweredError from error
-        except (httpx.NetworkError, httpx.ProtocolError, httpx.ReadTimeout) as error:
+        except (httpx.RequestError, httpx.StreamError) as error:
             if request.method != "GET":
                 raise
             raise httpx.RemoteProtocolError("the answer did not come whole") from error
@@ -226,6 +226,8 @@ class Tenant:
                 "No credentials: set AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, or AUTH0_TOKEN, in "
                 "the environment or in .env."
             )
+        if settings.token and not settings.token.get_secret_value().isascii():
+            raise SettingsError("AUTH0_TOKEN is not a token: it holds characters that none has.")
         self._pace = Pace(transport(host), ceiling=ceiling)
         self._client = httpx.Client(transport=_Whole(self._pace), timeout=_TIMEOUT, trust_env=False)
         self._token = _Token(settings, base_url, self._client)
@@ -321,8 +323,10 @@ class Tenant:
             # The SDK refuses a whole page for one profile of an odd shape;
             # the page itself is at hand all the same.
             return _raw_page(error.body)
-        users = [user.model_dump(exclude_unset=True) for user in answer.items or []]
-        return Page(users, int(answer.response.total))
+        if answer.items is None:
+            raise _no_page()
+        users = [user.model_dump(exclude_unset=True) for user in answer.items]
+        return Page(users, _total(answer.response.total))
 
     def start_export(self) -> Job:
         """Start an export of all users, of our fields only (scope `read:users`).
@@ -382,7 +386,9 @@ class Tenant:
             yield
         except ApiError as error:
             raise _api_error(self.domain, error) from None
-        except httpx.TransportError as error:
+        except ParsingError:
+            raise TenantError(f"{self.domain} gave an answer of another form.") from None
+        except httpx.RequestError as error:
             what = type(error.__cause__ or error).__name__
             raise UnreachableError(
                 f"{self.domain} does not answer ({what}): check AUTH0_DOMAIN and the network."
@@ -398,9 +404,21 @@ def _job(answer: Any) -> Job:  # noqa: ANN401 - the SDK's models of two endpoint
 def _raw_page(body: object) -> Page:
     users = body.get("users") if isinstance(body, Mapping) else None
     total = body.get("total") if isinstance(body, Mapping) else None
-    if not isinstance(users, list) or not isinstance(total, int):
-        raise TenantError("The tenant's answer to a user search is not a page of users.")
-    return Page(users, total)
+    if not isinstance(users, list):
+        raise _no_page()
+    return Page(users, _total(total))
+
+
+def _total(total: object) -> int:
+    if isinstance(total, bool) or not isinstance(total, int | float):
+        raise _no_page()
+    if not (total >= 0 and total == total // 1):
+        raise _no_page()
+    return int(total)
+
+
+def _no_page() -> TenantError:
+    return TenantError("The tenant's answer to a user search is not a page of users.")
 
 
 def _scope_error(domain: str, missing: list[str]) -> ScopeError:

@@ -1,9 +1,14 @@
 """How requests leave this machine: through the system's proxy, checked by its certificates."""
 
+import logging
 from ipaddress import ip_address
 from urllib.request import getproxies
 
 import httpx
+
+# httpx logs every address at INFO. Some of ours open a whole tenant (the link to an
+# export), and some hold parts of e-mail addresses (searches).
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def is_loopback(host: str | None) -> bool:

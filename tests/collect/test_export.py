@@ -82,23 +82,33 @@ def test_a_job_that_takes_too_long_is_given_up_and_gone_on_with_later(tmp_path):
         assert sum(sandbox.requests.counts[key] for key in created) == 1
 
 
-def test_a_failed_job_is_said_and_nothing_is_left_but_what_goes_on(tmp_path):
-    with (
-        Sandbox(RECORDS, faults=["job-fails"]) as sandbox,
-        connect(settings_of(sandbox)) as tenant,
-        pytest.raises(IncompleteError, match="failed"),
-    ):
+def test_a_failed_job_is_said_and_another_method_is_free_to_begin(tmp_path):
+    out = tmp_path / "s.parquet"
+    with Sandbox(RECORDS, faults=["job-fails"]) as sandbox, connect(settings_of(sandbox)) as tenant:
+        with pytest.raises(IncompleteError, match="failed"):
+            collect(tenant, out=out, method="export")
+        assert list(tmp_path.iterdir()) == []
+        assert len(collect(tenant, out=out, method="search")) == len(IDS)
+
+
+def test_a_file_of_somebodys_beside_the_snapshot_stays(sandbox, tmp_path):
+    (tmp_path / "s.gz").write_text("mine")
+    (tmp_path / "s.parquet.gz").write_text("mine")
+    with connect(settings_of(sandbox)) as tenant:
         collect(tenant, out=tmp_path / "s.parquet", method="export")
-    assert [path.name for path in tmp_path.iterdir()] == ["s.parquet.part"]
+    assert {path.name for path in tmp_path.iterdir()} == {"s.gz", "s.parquet.gz", "s.parquet"}
+    assert (tmp_path / "s.parquet.gz").read_text() == "mine"
 
 
-def test_the_link_shows_nowhere(sandbox, capfd):
+def test_the_link_shows_nowhere(sandbox, caplog):
+    caplog.set_level("INFO")
     with connect(settings_of(sandbox)) as tenant:
         job = tenant.start_export()
         while job.location is None:
             job = tenant.export_job(job.id)
     assert "Signature" in job.location
-    assert "Signature" not in repr(job) + str(job)
+        collect(tenant, method="export")
+    assert "Signature" not in repr(job) + str(job) + caplog.text
 
 
 def test_over_https_an_export_trusts_the_certificates_that_it_is_told_to(no_credentials, tmp_path):

@@ -156,6 +156,28 @@ def test_the_state_is_private_and_an_interruption_says_how_to_go_on(sandbox, tmp
     assert state_path(out).stat().st_mode & 0o777 == 0o600
 
 
+def test_killed_after_its_last_step_a_collection_is_finished_and_the_next_begins_anew(
+    sandbox, tenant, tmp_path
+):
+    out = tmp_path / "s.parquet"
+    unfinished(sandbox, out)
+    state = state_path(out).read_bytes()
+    collect(tenant, out=out, method="search")
+    state_path(out).write_bytes(state)
+    again = collect(tenant, out=out, method="search")
+    assert "went on" not in " ".join(again.provenance.notes)
+    assert len(again) == USERS
+
+
+def test_an_unfinished_collection_stands_in_the_way_of_a_refresh(
+    sandbox, tenant, undisturbed, tmp_path
+):
+    out = tmp_path / "s.parquet"
+    unfinished(sandbox, out)
+    with pytest.raises(SettingsError, match="unfinished"):
+        collect(tenant, out=out, since=undisturbed)
+
+
 def test_two_collections_into_one_file_do_not_meet(tenant, tmp_path):
     out = tmp_path / "s.parquet"
     first = collecting(tenant, out, method="search")

@@ -1,3 +1,4 @@
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -162,6 +163,54 @@ def test_a_gap_between_what_is_counted_and_what_is_given_is_an_error(tenant_with
     walk = Walk(Forgetful(tenant_with(evenly(40))))
     with pytest.raises(IncompleteError, match="counts 40"):
         list(walk)
+
+
+class Interfering:
+    """A tenant where something happens before each of its answers."""
+
+    def __init__(self, tenant, event):
+        self.tenant, self.event, self.answers = tenant, event, 0
+
+    def search(self, q, **options):
+        self.answers += 1
+        self.event(self.answers, q, options.get("page", 0))
+        return self.tenant.search(q, **options)
+
+
+@pytest.mark.parametrize("count", [500, 5_000])
+@pytest.mark.parametrize("moment", range(2, 40, 3))
+def test_somebody_who_leaves_between_two_pages_takes_nobody_along(tenant_with, count, moment):
+    records = evenly(count, years=1)
+    tenant = tenant_with(records)
+
+    def leave(answers, query, page):
+        if answers == moment:
+            with suppress(KeyError):
+                tenant._sandbox.delete(records[5 * moment]["user_id"])
+
+    windows = [
+        one for one in Walk(Interfering(tenant, leave), workers=1) if isinstance(one, Window)
+    ]
+    read = {user.user_id for window in windows for user in window.users}
+    assert set(ids(records)) - read <= {records[5 * moment]["user_id"]}
+
+
+def test_somebody_who_leaves_while_another_comes_takes_nobody_along(tenant_with):
+    now = datetime.now(UTC) - timedelta(seconds=90)
+    records = [member(n, now + timedelta(milliseconds=n)) for n in range(500)]
+    tenant = tenant_with(records)
+    done = []
+
+    def swap(answers, query, page):
+        if page == 3 and not done:
+            done.append(page)
+            tenant._sandbox.delete(records[10]["user_id"])
+            tenant._sandbox.create(member(999, datetime.now(UTC)))
+
+    windows = [one for one in Walk(Interfering(tenant, swap)) if isinstance(one, Window)]
+    read = {user.user_id for window in windows for user in window.users}
+    assert done
+    assert set(ids(records)) - read <= {records[10]["user_id"]}
 
 
 def test_windows_are_disjoint_and_add_up(tenant_with):

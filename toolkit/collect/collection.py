@@ -5,7 +5,7 @@ import time
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import TypeVar
 
 from toolkit.audit import audit, profiles
 from toolkit.collect.export import DEADLINE, exported_users, exporting
-from toolkit.collect.reconcile import differing
+from toolkit.collect.reconcile import counted, differing
 from toolkit.collect.refresh import refreshing
-from toolkit.collect.search import CAP, Walk
+from toolkit.collect.search import CAP, MARGIN, Walk
 from toolkit.collect.state import State, open_state, state_path
 from toolkit.collect.window import Span, Window, milliseconds, remaining
 from toolkit.errors import (
@@ -27,6 +27,7 @@ from toolkit.errors import (
     SlowQueryError,
     TenantError,
     UnreachableError,
+    UnreadableInputError,
 )
 from toolkit.progress import Progress
 from toolkit.snapshot import Provenance, Snapshot, Writer, ensure_writable, read_snapshot, writing
@@ -40,6 +41,8 @@ METHODS = ("auto", "export", "search")
 
 # Clocks differ: what counts as created since the reading began starts a little earlier.
 _MARGIN = timedelta(minutes=5)
+# How long the windows of an interrupted collection need not be counted again.
+_TRUSTED = timedelta(hours=1)
 _ROWS = 50_000  # users classified at a time
 
 
@@ -96,6 +99,11 @@ def _refreshed(
 ) -> Snapshot:
     if out is not None:
         ensure_writable(Path(out))
+        if unfinished(Path(out)):
+            raise SettingsError(
+                f"{state_path(Path(out))} is an unfinished collection: finish it without --since, "
+                "or delete the file."
+            )
     try:
         snapshot, _ = run(refreshing(tenant, since, workers=workers), show)
     except UnreachableError as error:
@@ -149,7 +157,9 @@ def collecting(
         chosen, why = _choice(tenant) if method == "auto" else (method, "")
         return chosen
 
-    with open_state(out, tenant=tenant.domain, method=method, choose=choose) as state:
+    with open_state(
+        out, tenant=tenant.domain, method=method, choose=choose, finished=_finish_time(out)
+    ) as state:
         yield Progress(0, note=f"by {state.method}: {why}" if why else f"by {state.method}")
         read = _by_search if state.method == "search" else _by_export
         try:
@@ -167,13 +177,18 @@ def collecting(
                         users=users,
                         windows=windows,
                         requests=tenant.requests - before,
-                        seconds=round(time.monotonic() - started, 3),
+                        seconds=round(
+                            (datetime.now(UTC) - state.taken_at).total_seconds()
+                            if state.resumed
+                            else time.monotonic() - started,
+                            3,
+                        ),
                         sandbox=tenant.sandbox,
                         toolkit_version=version("auth0-picture-audit"),
                         notes=tuple(notes),
                     )
                 )
-        except TenantError as error:
+        except (TenantError, IncompleteError) as error:
             kept = sum(len(window.users) for window in state.windows)
             if not kept and state.job is None:
                 state.discard()
@@ -208,6 +223,8 @@ def _by_search(
 ) -> Generator[Progress, None, tuple[int, int]]:
     """Read windows until every user is in one; returns users and windows."""
     del deadline  # a search ends when it ends
+    if state.resumed:
+        state.windows = list(_standing(tenant, state))
     spans = remaining(window.span for window in state.windows) if state.windows else None
     kept = sum(len(window.users) for window in state.windows)
     walk = Walk(tenant, workers=workers, spans=spans)
@@ -227,15 +244,33 @@ def _by_search(
         )
     users = {one.user_id or repr(one): one for window in state.windows for one in window.users}
     # Windows are disjoint, so their counts add up to the tenant's users.
-    counted = sum(len(window.users) for window in state.windows)
-    if counted != len(users):
+    total = sum(len(window.users) for window in state.windows)
+    if total != len(users):
         state.discard()
         raise IncompleteError(
-            f"The tenant counts {counted:,} users and {len(users):,} were read. Nothing was "
+            f"The tenant counts {total:,} users and {len(users):,} were read. Nothing was "
             "written; try again later."
         )
     _write(writer, sorted(users.values(), key=lambda one: one.user_id))
     return len(users), len(state.windows)
+
+
+def _standing(tenant: Tenant, state: State) -> Iterable[Window]:
+    """Yield the windows of an interrupted run that are still what the tenant has."""
+    old = datetime.now(UTC) - state.taken_at > _TRUSTED
+    limit = milliseconds(state.taken_at) - MARGIN
+    for window in state.windows:
+        past = window.span is not None and window.span.end is not None and window.span.end <= limit
+        if past and (not old or counted(tenant, window.span, len(window.users))):
+            yield window
+
+
+def _finish_time(out: Path) -> datetime | None:
+    """Return when the collection that stands in `out` began, or None where none does."""
+    try:
+        return read_snapshot(out).provenance.taken_at
+    except UnreadableInputError:
+        return None
 
 
 def _progress(done: int, expected: int | None, rate: float, note: str) -> Progress:
@@ -251,11 +286,11 @@ def _by_export(
     tenant: Tenant, state: State, writer: Writer, *, deadline: float, workers: int
 ) -> Generator[Progress, None, tuple[int, int]]:
     """Read an export, then again what the tenant counts differently; users and windows."""
-    file = state.path.with_suffix(".gz")
+    file = state.path.with_name(f"{state.path.name}.gz")
     try:
         yield from exporting(tenant, state, file, deadline=deadline)
         times, undated = array("q"), 0
-        for number, one in enumerate(exported_users(file)):
+        for number, one in enumerate(_distinct(exported_users(file))):
             if one.created_at is None:
                 undated += 1
             else:

@@ -103,27 +103,32 @@ def _running(tenant: Tenant, state: State) -> Job:
 
 def _downloaded(location: str, file: Path) -> Generator[Progress, None, bool]:
     """Download the file; return whether it came whole."""
-    url = httpx.URL(location)
+    try:
+        url = httpx.URL(location)
+    except httpx.InvalidURL:
+        raise TenantError("The export's file is at no address that can be used.") from None
     if url.scheme != "https" and not is_loopback(url.host):
         raise TenantError("The export's file is not at an https address.")
     started, done = time.monotonic(), 0
+    file.unlink(missing_ok=True)  # of a run that was killed
     # A client of its own: what the tenant is sent (the token above all) is not sent here.
     with httpx.Client(transport=transport(url.host), timeout=_TIMEOUT, trust_env=False) as client:
         try:
             with (
                 client.stream("GET", url, headers={"accept-encoding": "identity"}) as answer,
-                open(file, "wb", opener=private_opener) as target,
+                open(file, "xb", opener=private_opener) as target,
             ):
                 if not answer.is_success:
                     return False
-                size = int(answer.headers.get("content-length") or 0) or None
+                length = answer.headers.get("content-length", "")
+                size = int(length) if length.isdecimal() else None
                 for chunk in answer.iter_raw(_CHUNK):
                     target.write(chunk)
                     done += len(chunk)
                     rate = done / max(time.monotonic() - started, 1e-6)
                     eta = (size - done) / rate if size else None
                     yield Progress(done, size, rate, eta, "downloading the export")
-        except httpx.TransportError:
+        except httpx.RequestError:
             return False
     return _is_whole(file)
 

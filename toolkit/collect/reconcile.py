@@ -37,7 +37,7 @@ def differing(
     jobs = [(None, undated), *_windows(former, since)]
     yield Span(start=since), True
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="count") as pool:
-        yield from pool.map(lambda job: (job[0], not _agrees(tenant, *job)), jobs)
+        yield from pool.map(lambda job: (job[0], not counted(tenant, *job)), jobs)
 
 
 def _windows(times: "array[int]", since: int) -> Iterator[tuple[Span, int]]:
@@ -55,7 +55,8 @@ def _windows(times: "array[int]", since: int) -> Iterator[tuple[Span, int]]:
         yield Span(start=start, end=times[end] if end < len(times) else since), end - first
 
 
-def _agrees(tenant: Searchable, span: Span | None, users: int) -> bool:
+def counted(tenant: Searchable, span: Span | None, users: int) -> bool:
+    """Whether the tenant counts so many users in a window; None is the one without times."""
     if users >= CAP:
         return False  # of one instant, and more than the tenant counts: to be read again
     try:

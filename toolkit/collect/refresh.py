@@ -131,6 +131,9 @@ def _require_whole(since: Snapshot, domain: str) -> None:
         )
     if not since.provenance.complete:
         raise SettingsError("The snapshot is not complete, so nothing builds on it: collect anew.")
+    if since.provenance.method == "ingest":
+        # Nobody knows when in the life of the tenant an export file was begun.
+        raise SettingsError("The snapshot is of export files, not of a tenant: collect anew.")
 
 
 def _progress(done: int, total: int, seconds: float, windows: int) -> Progress:

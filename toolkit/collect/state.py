@@ -80,7 +80,12 @@ class State:
 
 @contextmanager
 def open_state(
-    out: Path, *, tenant: str, method: str, choose: Callable[[], str]
+    out: Path,
+    *,
+    tenant: str,
+    method: str,
+    choose: Callable[[], str],
+    finished: datetime | None = None,
 ) -> Iterator[State]:
     """Open the state of the collection into `out`: an earlier run's, or a new one.
 
@@ -89,6 +94,8 @@ def open_state(
         tenant: whose users.
         method: `search`, `export`, or `auto` for whatever the earlier run used.
         choose: called for the method of a new collection.
+        finished: when the collection began that stands in `out`: where that is this very
+            one, the process was killed after its last step, and a new one begins.
 
     Raises:
         SettingsError: the file belongs to another tenant, version or method, is
@@ -99,8 +106,12 @@ def open_state(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "a+b", opener=private_opener) as file:
+            os.fchmod(file.fileno(), 0o600)
             _lock(file, path)
             state = _read(file, path, tenant, method, choose)
+            if state.resumed and state.taken_at == finished:
+                file.truncate(0)
+                state = _read(file, path, tenant, method, choose)
             state._file = file  # noqa: SLF001 - the one place that opens it
             yield state
     except OSError as error:
@@ -154,17 +165,20 @@ def _resumed(path: Path, documents: list[Any], tenant: str, method: str) -> Stat
         raise SettingsError(f"{path} is not of this version of picture-audit: {begin_anew}")
     if header.get("tenant") != tenant:
         raise SettingsError(f"{path} is an unfinished collection of another tenant: {begin_anew}")
-    if method not in ("auto", header["method"]):
+    if method not in ("auto", header.get("method")):
         raise SettingsError(
-            f"{path} is an unfinished collection by {header['method']}: {begin_anew}"
+            f"{path} is an unfinished collection by {header.get('method')}: {begin_anew}"
         )
-    taken_at = datetime.fromisoformat(header["taken_at"])
-    state = State(path, header["method"], taken_at, resumed=True)
-    for document in documents[1:]:
-        if "window" in document:
-            state.windows.append(_window(document["window"]))
-        elif "job" in document:
-            state.job = document["job"]
+    try:
+        taken_at = datetime.fromisoformat(header["taken_at"])
+        state = State(path, header["method"], taken_at, resumed=True)
+        for document in documents[1:]:
+            if "window" in document:
+                state.windows.append(_window(document["window"]))
+            else:
+                state.job = document["job"]
+    except (KeyError, TypeError, ValueError, IndexError):
+        raise SettingsError(f"{path} is damaged: delete the file to begin anew.") from None
     return state
 
 
