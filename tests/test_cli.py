@@ -173,8 +173,9 @@ def test_what_is_no_snapshot_is_said_to_be_none(run, tmp_path):
 
 
 def test_a_traceback_is_shown_only_when_asked_for(run):
-    with pytest.raises(UnreadableInputError):
-        run("--debug", "coverage", "nothing.parquet")
+    for arguments in (["--debug", "coverage", "x.parquet"], ["coverage", "x.parquet", "--debug"]):
+        with pytest.raises(UnreadableInputError):
+            run(*arguments)
 
 
 def test_wrong_usage_exits_with_2(run):

@@ -276,10 +276,15 @@ def main() -> None:
     if "--version" in sys.argv[1:2]:
         typer.echo(version_of("auth0-picture-audit"))
         return
+    # Wherever it stands in front of what is passed on.
+    own = sys.argv[: sys.argv.index("--")] if "--" in sys.argv else sys.argv
+    debug = "--debug" in own
+    if debug:
+        sys.argv.remove("--debug")
     try:
         app()
     except Exception as error:
-        if "--debug" in sys.argv[1:]:
+        if debug:
             raise
         typer.secho("Error:", fg="red", bold=True, err=True, nl=False)
         typer.echo(f" {_said(error)}", err=True)
@@ -291,6 +296,6 @@ def _said(error: Exception) -> str:
         return str(error)
     # Its own words may hold what nobody should see.
     return (
-        f"{type(error).__name__}, which nobody expected. `picture-audit --debug …` shows where; "
+        f"{type(error).__name__}, which nobody expected. With --debug it shows where; "
         "please report it."
     )

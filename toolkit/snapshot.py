@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from glob import escape
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -286,6 +287,12 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             f"Cannot write {path}: {error.strerror or error}. Choose another place with --out."
         ) from error
     finally:
+        _discard(draft)
+
+
+def discard_drafts(path: Path) -> None:
+    """Remove what processes that were killed left of their attempts to write `path`."""
+    for draft in path.parent.glob(f".{escape(path.name)}.{'[0-9a-f]' * 8}"):
         _discard(draft)
 
 

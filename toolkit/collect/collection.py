@@ -30,7 +30,15 @@ from toolkit.errors import (
     UnreadableInputError,
 )
 from toolkit.progress import Progress
-from toolkit.snapshot import Provenance, Snapshot, Writer, ensure_writable, read_snapshot, writing
+from toolkit.snapshot import (
+    Provenance,
+    Snapshot,
+    Writer,
+    discard_drafts,
+    ensure_writable,
+    read_snapshot,
+    writing,
+)
 from toolkit.tenant import Tenant
 from toolkit.user import User
 
@@ -160,6 +168,7 @@ def collecting(
     with open_state(
         out, tenant=tenant.domain, method=method, choose=choose, finished=_finish_time(out)
     ) as state:
+        discard_drafts(out)
         yield Progress(0, note=f"by {state.method}: {why}" if why else f"by {state.method}")
         read = _by_search if state.method == "search" else _by_export
         try:
