@@ -42,6 +42,11 @@ class User(NamedTuple):
     picture: str | None
     metadata_picture: str | None
 
+    @property
+    def key(self) -> str:
+        """What tells this user from others: the id, or without one the whole profile."""
+        return self.user_id or repr(self)
+
 
 _MAX_COUNT = 2**63
 

@@ -47,8 +47,6 @@ _T = TypeVar("_T")
 METHODS = ("auto", "export", "search")
 """How users can be read; `auto` takes the export, unless the tenant is small or has none."""
 
-# Clocks differ: what counts as created since the reading began starts a little earlier.
-_MARGIN = timedelta(minutes=5)
 # How long the windows of an interrupted collection need not be counted again.
 _TRUSTED = timedelta(hours=1)
 _ROWS = 50_000  # users classified at a time
@@ -251,7 +249,7 @@ def _by_search(
             read / max(time.monotonic() - started, 1e-6),
             f"{len(state.windows)} windows reconciled",
         )
-    users = {one.user_id or repr(one): one for window in state.windows for one in window.users}
+    users = {one.key: one for window in state.windows for one in window.users}
     # Windows are disjoint, so their counts add up to the tenant's users.
     total = sum(len(window.users) for window in state.windows)
     if total != len(users):
@@ -308,7 +306,7 @@ def _by_export(
                 yield Progress(number, note="reading the export")
         again: list[Span | None] = []
         windows = 0
-        began = milliseconds(state.taken_at - _MARGIN)
+        began = milliseconds(state.taken_at) - MARGIN
         for span, differs in differing(tenant, times, undated, since=began):
             windows += 1
             again += [span] if differs else []
@@ -353,9 +351,8 @@ def _distinct(*groups: Iterable[User]) -> Iterable[User]:
     seen: set[str] = set()
     for group in groups:
         for one in group:
-            key = one.user_id or repr(one)
-            if key not in seen:
-                seen.add(key)
+            if one.key not in seen:
+                seen.add(one.key)
                 yield one
 
 

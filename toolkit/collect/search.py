@@ -78,10 +78,8 @@ class _Rows:
     def add(self, page: Page) -> None:
         for record in page.users:
             one = user(record)
-            # Without an id, nothing but the whole profile tells one user from another.
-            key = one.user_id or repr(one)
-            if key not in self._users:
-                self._users[key] = one
+            if one.key not in self._users:
+                self._users[one.key] = one
                 self.times += self._time(one)
 
     def all(self) -> tuple[User, ...]:
