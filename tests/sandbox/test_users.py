@@ -11,6 +11,7 @@ from auth0.management.client import Auth0
 from auth0.management.core.api_error import ApiError
 
 from toolkit.sandbox import Sandbox
+from toolkit.sandbox.store import Store
 
 
 @pytest.fixture
@@ -317,3 +318,22 @@ def test_serving_in_the_foreground_ends_with_a_signal(number):
     sandbox.serve_forever(announce)
     assert described[0]["users"] == 1
     assert signal.getsignal(number) is before
+
+
+def test_a_page_and_its_total_are_of_one_moment(serve, person, monkeypatch):
+    client = serve(person(number) for number in range(3))
+    read = Store.page
+    leaving = []
+
+    def page_and_somebody_leaves(store, *asked):
+        found = read(store, *asked)
+        leaving.append(threading.Thread(target=store.delete, args=("auth0|000001",)))
+        leaving[-1].start()
+        leaving[-1].join(0.05)  # they would be gone by now
+        return found
+
+    monkeypatch.setattr(Store, "page", page_and_somebody_leaves)
+    answer = client.users(include_totals="true").json()
+    leaving[0].join()
+    assert (len(answer["users"]), answer["total"]) == (3, 3)
+    assert client.sandbox.user_count == 2

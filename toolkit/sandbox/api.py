@@ -84,11 +84,13 @@ class Api:
         except QueryError as error:
             raise bad_query(str(error)) from error
         start = page * per_page
-        found = self.store.page(wanted, order, per_page, start)
+        # One search answers with its users and their total: they are of one moment.
+        with self.store.instant():
+            found = self.store.page(wanted, order, per_page, start)
+            total = self.store.total(wanted, REACHABLE)
         users = "[" + ",".join(_projected(found, asked)) + "]"
         if not _flag(asked, "include_totals", default=False):
             return json_response(users)
-        total = self.store.total(wanted, REACHABLE)
         return json_response(
             f'{{"start":{start},"limit":{per_page},"length":{len(found)},'
             f'"users":{users},"total":{total}}}'

@@ -12,6 +12,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -53,7 +54,7 @@ class Store:
     """All users of one sandbox, searchable. Safe to use from several threads."""
 
     def __init__(self, users: Iterable[Mapping[str, Any]]) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
         self._connections: dict[str, Connection] = {}
         try:
@@ -76,6 +77,10 @@ class Store:
     def connection(self, name: object) -> Connection | None:
         """Return the connection of this name, if any user came from it."""
         return self._connections.get(name) if isinstance(name, str) else None
+
+    def instant(self) -> AbstractContextManager[object]:
+        """Return a context in which all that is read is of one moment: nobody writes meanwhile."""
+        return self._lock
 
     def count(self) -> int:
         """Return how many users there are."""
