@@ -1,5 +1,6 @@
 """Coverage: counting, adding up, and the tables people read."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -10,9 +11,12 @@ from hypothesis import strategies as st
 
 from toolkit.coverage import ACTIVITY, CHOICES, Coverage, combine, coverage, percent, visible
 from toolkit.errors import SettingsError, UnreadableInputError
+from toolkit.estimate import Estimate, Interval, Stratum
 from toolkit.picture import Source
+from toolkit.seen import Seen
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
+PAST, FUTURE = "2026-11-21T00:00:00Z", "2026-12-01T00:00:00Z"
 
 moments = st.none() | st.datetimes(
     datetime(2015, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone
@@ -84,9 +88,11 @@ def test_every_dtype_of_a_column_counts_the_same(dtype):
     assert got.to_dict("list") == {
         "group": ["(none)", "(none)", "google"],
         "source": ["social", "missing", "social"],
+        "seen": ["own", "none", "own"],
         "users": [1, 1, 1],
     }
-    assert got.dtypes.astype(str).to_dict() == {"group": "str", "source": "str", "users": "int64"}
+    texts = dict.fromkeys(["group", "source", "seen"], "str")
+    assert got.dtypes.astype(str).to_dict() == texts | {"users": "int64"}
 
 
 def test_a_category_that_nobody_has_is_no_group():
@@ -142,7 +148,12 @@ def test_the_dictionary_holds_plain_numbers_for_json():
     half = {"users": 1, "share": 0.5}
     assert coverage(frame).as_dict() == {"social": half, "missing": half}
     assert coverage(frame, "connection").as_dict() == {
-        "google": {"users": 2, "share": 1.0, "sources": {"social": half, "missing": half}}
+        "google": {
+            "users": 2,
+            "share": 1.0,
+            "own": {"low": 0.5, "high": 0.5},
+            "sources": {"social": half, "missing": half},
+        }
     }
     value = coverage(frame).as_dict()["social"]
     assert type(value["users"]) is int
@@ -204,3 +215,104 @@ def test_percentages_never_hide_somebody(share, digits, text):
 
 def test_what_cannot_be_seen_is_written_out():
     assert visible("a\u202eb\x00\ud800é") == "a\\u202eb\\x00\\ud800é"
+
+
+def seen_of(source, underlying=None, expires_at=None, overrides=None):
+    frame = pd.DataFrame(
+        {
+            "source": [source],
+            "underlying": [underlying or source],
+            "expires_at": pd.Series([expires_at], dtype="str"),
+        }
+    )
+    (name,) = coverage(frame, as_of=NOW, overrides=overrides).seen
+    return name
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("social", Seen.OWN),
+        ("enterprise", Seen.OWN),
+        ("gravatar", Seen.OWN),
+        ("custom", Seen.OWN),
+        ("unresolved", Seen.UNKNOWN),
+        ("initials", Seen.INITIALS),
+        ("placeholder", Seen.PLACEHOLDER),
+        ("missing", Seen.NONE),
+        ("invalid", Seen.BROKEN),
+    ],
+)
+def test_what_people_see_follows_from_the_source(source, shown):
+    assert seen_of(source) is shown
+    assert seen_of(source, expires_at=FUTURE) is shown
+    # An override that is known to reach nobody leaves the profile's picture.
+    assert seen_of("metadata", source, overrides=False) is shown
+
+
+def test_an_expired_picture_is_a_broken_image():
+    assert seen_of("social", expires_at=PAST) is Seen.BROKEN
+    assert seen_of("metadata", "social", PAST, overrides=False) is Seen.BROKEN
+    assert seen_of("metadata", "social", PAST, overrides=True) is Seen.OWN
+
+
+def test_an_override_is_an_own_picture_where_it_is_wired_and_unknown_where_nobody_knows():
+    assert seen_of("metadata", "missing", overrides=True) is Seen.OWN
+    assert seen_of("metadata", "missing", overrides=None) is Seen.UNKNOWN
+    assert seen_of("metadata", "custom", overrides=None) is Seen.OWN
+
+
+def test_nothing_counts_as_expired_without_a_date():
+    frame = pd.DataFrame({"source": ["social"], "expires_at": [PAST]})
+    assert coverage(frame).broken == {}
+    assert coverage(frame, as_of=NOW).broken == {Source.SOCIAL: 1}
+
+
+def unresolved_by_connection():
+    return pd.DataFrame(
+        {
+            "source": ["unresolved"] * 40 + ["gravatar", "initials", "social", "metadata"],
+            "connection": ["pw"] * 30 + ["apple"] * 10 + ["pw"] * 4,
+        }
+    )
+
+
+def test_own_pictures_lie_between_what_is_known_and_what_nobody_denies():
+    counted = coverage(unresolved_by_connection())
+    assert counted.own == Interval(2, 43, 22.5)
+    assert counted.estimated == {}
+    table = coverage(unresolved_by_connection(), "connection").table().set_index("group")
+    assert table.loc["apple", ["own_low", "own_high"]].tolist() == [0, 1]
+    assert table.loc["pw", ["own_low", "own_high"]].tolist() == [2 / 34, 33 / 34]
+
+
+def test_a_sample_narrows_what_nobody_knows():
+    estimate = Estimate(
+        (
+            Stratum("pw", Source.INITIALS, 30, 30, 12),
+            Stratum("apple", Source.PLACEHOLDER, 10, 5, 1),
+        )
+    )
+    counted = replace(coverage(unresolved_by_connection()), estimate=estimate)
+    assert counted.own.low >= 2 + 13
+    assert counted.own.high <= 2 + 12 + 9 + 1
+    found = counted.estimated
+    assert found[Source.INITIALS] == Interval(19, 19, 19)  # the others of 30, and one
+    assert 1 + 13 <= found[Source.GRAVATAR].low < found[Source.GRAVATAR].high <= 1 + 12 + 9
+    table = counted.table()
+    assert "unresolved" not in set(table["source"])
+    assert (table["low"] <= table["users"]).all()
+    assert (table["users"] <= table["high"]).all()
+    groups = replace(coverage(unresolved_by_connection(), "connection"), estimate=estimate)
+    rows = groups.table().set_index("group")
+    assert rows.loc["pw", ["own_low", "own_high"]].tolist() == [14 / 34, 15 / 34]
+    # What was counted stays what was counted.
+    assert counted.sources[Source.UNRESOLVED] == 40
+    assert counted + Coverage.empty() == counted
+
+
+def test_an_estimate_of_other_users_says_nothing():
+    estimate = Estimate((Stratum("pw", Source.INITIALS, 7, 7, 7),))
+    counted = replace(coverage(unresolved_by_connection()), estimate=estimate)
+    assert counted.own == Interval(2, 43, 22.5)
+    assert counted.estimated == {}

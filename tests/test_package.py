@@ -9,9 +9,10 @@ import pytest
 import toolkit
 
 NAMES = """
-Bar Coverage PictureAuditError Progress Sandbox Snapshot Source Tenant Verdict audit by_group
-by_source classify cohorts collect combine connect coverage demo embedded_tenant explain ingest
-open_tenant read_snapshot report
+Bar Coverage Estimate Finding Findings Interval PictureAuditError Progress Sandbox Seen Snapshot
+Source Tenant Verdict Wiring audit by_group by_source classify cohorts collect combine connect
+coverage demo embedded_tenant explain findings ingest open_tenant outcomes probe reach
+read_snapshot report
 """.split()
 
 

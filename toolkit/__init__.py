@@ -1,7 +1,8 @@
 """Where do the pictures of your Auth0 users come from, and what should the default be?
 
 The path through the package: `picture` (what one URL is) → `audit` (a frame of
-users) → `coverage` (what it adds up to) → `charts` and `report` (what people see).
+users) → `coverage` and `findings` (what it adds up to) → `charts` and `report` (what
+people see).
 
 Everything here is imported when it is first used, so that `import toolkit` is quick.
 """
@@ -19,25 +20,36 @@ if TYPE_CHECKING:
     from toolkit.coverage import Coverage, combine, coverage
     from toolkit.embedded import demo, embedded_tenant, open_tenant
     from toolkit.errors import PictureAuditError
+    from toolkit.estimate import Estimate, Interval
     from toolkit.explain import explain
+    from toolkit.findings import Finding, Findings, findings
     from toolkit.panels.bar import Bar
     from toolkit.picture import Source, Verdict, classify
+    from toolkit.probing import outcomes, probe, reach
     from toolkit.progress import Progress
     from toolkit.report import report
     from toolkit.sandbox.server import Sandbox
+    from toolkit.seen import Seen
     from toolkit.snapshot import Snapshot, read_snapshot
     from toolkit.tenant import Tenant, connect
+    from toolkit.wiring import Wiring
 
 _HOMES = {
     "Bar": "panels.bar",
     "Coverage": "coverage",
+    "Estimate": "estimate",
+    "Finding": "findings",
+    "Findings": "findings",
+    "Interval": "estimate",
     "PictureAuditError": "errors",
     "Progress": "progress",
     "Sandbox": "sandbox.server",
+    "Seen": "seen",
     "Snapshot": "snapshot",
     "Source": "picture",
     "Tenant": "tenant",
     "Verdict": "picture",
+    "Wiring": "wiring",
     "audit": "audit",
     "by_group": "charts",
     "by_source": "charts",
@@ -50,8 +62,12 @@ _HOMES = {
     "demo": "embedded",
     "embedded_tenant": "embedded",
     "explain": "explain",
+    "findings": "findings",
     "ingest": "collect.ingestion",
     "open_tenant": "embedded",
+    "outcomes": "probing",
+    "probe": "probing",
+    "reach": "probing",
     "read_snapshot": "snapshot",
     "report": "report",
 }
@@ -59,13 +75,19 @@ _HOMES = {
 __all__ = [
     "Bar",
     "Coverage",
+    "Estimate",
+    "Finding",
+    "Findings",
+    "Interval",
     "PictureAuditError",
     "Progress",
     "Sandbox",
+    "Seen",
     "Snapshot",
     "Source",
     "Tenant",
     "Verdict",
+    "Wiring",
     "audit",
     "by_group",
     "by_source",
@@ -78,8 +100,12 @@ __all__ = [
     "demo",
     "embedded_tenant",
     "explain",
+    "findings",
     "ingest",
     "open_tenant",
+    "outcomes",
+    "probe",
+    "reach",
     "read_snapshot",
     "report",
 ]

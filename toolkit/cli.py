@@ -17,6 +17,8 @@ from toolkit.sandbox.limits import PLANS
 from toolkit.sandbox.people import SEED, USERS
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from toolkit.snapshot import Snapshot
 
 _UNEXPECTED = 2
@@ -135,6 +137,7 @@ def sandbox(
     seed decides when the faults strike, too.
     """
     from toolkit.records import read_records
+    from toolkit.sandbox import scripts
     from toolkit.sandbox.people import loadable, people
     from toolkit.sandbox.server import Sandbox
 
@@ -142,7 +145,14 @@ def sandbox(
     records = read_records(load) if load else map(loadable, people(users, seed=seed))
     try:
         tenant = Sandbox(
-            records, plan=plan.value, port=port, faults=names, fault_seed=seed, tls=tls
+            records,
+            plan=plan.value,
+            port=port,
+            faults=names,
+            fault_seed=seed,
+            tls=tls,
+            actions=() if load else scripts.ACTIONS,
+            rules=() if load else scripts.RULES,
         )
         tenant.serve_forever(_announce)
     except ValueError as error:
@@ -232,16 +242,84 @@ def coverage(
     output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
 ) -> None:
     """Count the users of a snapshot by source, connection, provider, cohort or activity."""
+    from toolkit.snapshot import read_snapshot
+
+    _print_coverage(read_snapshot(snapshot), by, output)
+
+
+@app.command()
+def findings(
+    snapshot: SnapshotFile,
+    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    unmasked: Annotated[
+        bool, typer.Option("--unmasked", help="Show whole user_ids as examples.")
+    ] = False,
+) -> None:
+    """Say what is wrong with the pictures of a snapshot, for how many users, what to do."""
+    from toolkit import terminal
     from toolkit.sheet import csv
     from toolkit.snapshot import read_snapshot
 
-    content = read_snapshot(snapshot)
+    found = read_snapshot(snapshot).findings()
     if output is Format.JSON:
-        typer.echo(json.dumps(content.summary(by.value), indent=2))
+        typer.echo(json.dumps(found.as_dict(masked=not unmasked), indent=2))
     elif output is Format.CSV:
-        typer.echo(csv(content.coverage(by.value).table()), nl=False)
+        typer.echo(csv(found.table(masked=not unmasked)), nl=False)
     else:
-        _print_coverage(content, by)
+        terminal.show_findings(found)
+
+
+@app.command("probe")
+def probe_(
+    snapshot: SnapshotFile,
+    *,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Ask about N users drawn at random; estimate."),
+    ] = None,
+    everybody: Annotated[bool, typer.Option("--all", help="Ask about everybody.")] = False,
+    pictures: Annotated[
+        bool,
+        typer.Option("--pictures", help="Check that pictures of any source load, instead."),
+    ] = False,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Requests a second. By default 5, more for a sandbox."),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="With --pictures: ask for http: addresses, too.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether to go ahead.")] = False,
+    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    no_progress: NoProgress = False,
+) -> None:
+    """Ask Gravatar which unresolved pictures exist. Opt-in: it sends e-mail hashes.
+
+    With --all the snapshot is updated; with --sample it keeps the estimate and its 95 %
+    interval. With --pictures a sample of the pictures themselves is loaded from wherever
+    they are. Answers are kept for 30 days: nobody is asked twice, and an interrupted probe
+    goes on.
+    """
+    from toolkit import probing, terminal
+    from toolkit.consent import ensure_agreed
+    from toolkit.snapshot import ensure_writable, read_snapshot
+
+    if everybody is (sample is not None):
+        raise SettingsError("Say how many to ask about: either --sample N or --all.")
+    content = read_snapshot(snapshot)
+    ensure_writable(snapshot)
+    say = probing.notice_of_pictures if pictures else probing.notice
+    ensure_agreed(say(content, sample=sample, rate=rate), yes=yes)
+    with terminal.interruptible(), terminal.progress("Probing", off=no_progress) as show:
+        if pictures:
+            reached = probing.reach(content, sample=sample, rate=rate, insecure=insecure, show=show)
+        else:
+            content = probing.probe(content, sample=sample, rate=rate, show=show)
+    if pictures:
+        _print_frame(probing.outcomes(reached), output)
+    else:
+        _print_coverage(content, By.SOURCE, output)
+        probing.ensure_clear(content)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -261,10 +339,28 @@ def lab(
 # What the commands have in common
 
 
-def _print_coverage(snapshot: "Snapshot", by: By) -> None:
+def _print_coverage(snapshot: "Snapshot", by: By, output: Format = Format.TABLE) -> None:
     from toolkit import terminal
+    from toolkit.sheet import csv
 
-    terminal.show_coverage(snapshot.coverage(by.value), snapshot.provenance)
+    if output is Format.JSON:
+        typer.echo(json.dumps(snapshot.summary(by.value), indent=2))
+    elif output is Format.CSV:
+        typer.echo(csv(snapshot.coverage(by.value).table()), nl=False)
+    else:
+        terminal.show_coverage(snapshot.coverage(by.value), snapshot.provenance)
+
+
+def _print_frame(frame: "DataFrame", output: Format) -> None:
+    from toolkit import terminal
+    from toolkit.sheet import csv
+
+    if output is Format.JSON:
+        typer.echo(frame.to_json(orient="records", indent=2))
+    elif output is Format.CSV:
+        typer.echo(csv(frame), nl=False)
+    else:
+        terminal.show_frame(frame)
 
 
 def _announce(description: dict[str, str | int]) -> None:

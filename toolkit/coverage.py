@@ -1,7 +1,8 @@
-"""How many users each source of pictures has: counted in chunks, added up exactly.
+"""How many users each source of pictures has, and how many see a picture of their own.
 
-`coverage` of a whole snapshot and the sum of the coverages of its chunks are the
-same value, so that pages, export files and partitions all reduce with `+`.
+Counted in chunks and added up exactly: `coverage` of a whole snapshot and the sum of
+the coverages of its chunks are the same value, so that pages, export files and
+partitions all reduce with `+`.
 """
 
 import unicodedata
@@ -15,7 +16,9 @@ from typing import Any, Self, cast
 import pandas as pd
 
 from toolkit.errors import SettingsError, UnreadableInputError
+from toolkit.estimate import Estimate, Interval
 from toolkit.picture import Source
+from toolkit.seen import Seen, seen
 
 CHOICES = ("source", "connection", "provider", "cohort", "activity")
 """What users can be grouped by."""
@@ -38,13 +41,14 @@ ACTIVITY: Mapping[str, str] = MappingProxyType(
 """The groups by last login, most recent first, and what each says of its users."""
 
 _LIMITS = (30, 90, 365)  # days; the upper ends of the first groups of ACTIVITY
-_ORDER = {source.value: place for place, source in enumerate(Source)}
+_ORDER = {name.value: place for names in (Source, Seen) for place, name in enumerate(names)}
+_KEYS = ["group", "source", "seen"]
 _PERCENT = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Coverage:
-    """Users counted by group and source; a value that can be added.
+    """Users counted by group, source and what people see; a value that can be added.
 
     Whatever order and repetition `counts` comes in, it is kept summed up and
     sorted, so that equal coverages are equal frames.
@@ -52,8 +56,10 @@ class Coverage:
     Attributes:
         by: what the groups are: one of `CHOICES`.
         counts: columns `group` (str; the source itself where `by` is "source"),
-            `source` (str) and `users` (int64); one row for each pair that occurs,
-            sorted by group, then in the order of `Source`.
+            `source` (str), `seen` (str, of `toolkit.seen.Seen`; where the column is
+            missing, what the source alone says) and `users` (int64); one row for each
+            triple that occurs, sorted by group, then in the order of `Source` and `Seen`.
+        estimate: what a sample says of the unresolved users, or None.
 
     Raises:
         SettingsError: `by` is not one of `CHOICES`.
@@ -62,19 +68,24 @@ class Coverage:
 
     by: str
     counts: pd.DataFrame
+    estimate: Estimate | None = None
 
     def __post_init__(self) -> None:
         _check(self.by)
-        unknown = sorted(set(self.counts["source"]) - _ORDER.keys(), key=str)
+        unknown = sorted(set(self.counts["source"]) - {*Source}, key=str)
         if unknown:
             raise UnreadableInputError(
                 f"{visible(str(unknown[0]))!r} is not a source of pictures; "
                 "classify the snapshot again with this version"
             )
-        rows = self.counts.astype({"group": "str", "source": "str", "users": "int64"})
-        rows = rows.groupby(["group", "source"])["users"].sum().reset_index()
+        rows = self.counts
+        if "seen" not in rows.columns:
+            alone = {s: seen(Source(s), None, expired=False, overrides=None) for s in {*Source}}
+            rows = rows.assign(seen=[str(alone[Source(name)]) for name in rows["source"]])
+        rows = rows.astype(dict.fromkeys(_KEYS, "str") | {"users": "int64"})
+        rows = rows.groupby(_KEYS)["users"].sum().reset_index()
         rows = rows[rows["users"] > 0]
-        rows = rows.sort_values(["group", "source"], key=_place, ignore_index=True)
+        rows = rows.sort_values(_KEYS, key=_place, ignore_index=True)
         object.__setattr__(self, "counts", rows)
 
     @classmethod
@@ -93,50 +104,121 @@ class Coverage:
         sums = self.counts.groupby("source")["users"].sum().to_dict()
         return {source: int(sums[source]) for source in Source if source in sums}
 
+    @property
+    def seen(self) -> dict[Seen, int]:
+        """Users by what people see, of what occurs, in the order of `Seen`."""
+        sums = self.counts.groupby("seen")["users"].sum().to_dict()
+        return {name: int(sums[name]) for name in Seen if name in sums}
+
+    @property
+    def broken(self) -> dict[Source, int]:
+        """Users of each source whose picture is a broken image, of what occurs."""
+        rows = self.counts[self.counts["seen"] == Seen.BROKEN]
+        sums = rows.groupby("source")["users"].sum().to_dict()
+        return {source: int(sums[source]) for source in Source if source in sums}
+
+    @property
+    def own(self) -> Interval:
+        """How many users see a picture of their own.
+
+        From those who are known to, up to all of whom nobody knows that they do not;
+        where a sample was asked for, its 95 % interval stands for the unresolved.
+        """
+        unresolved = self.sources.get(Source.UNRESOLVED, 0)
+        return _own(self.seen, unresolved, self.estimate)
+
+    @property
+    def estimated(self) -> dict[Source, Interval]:
+        """What the sources come to where the sample is right: empty without an estimate.
+
+        The unresolved are shared out: `gravatar` gains those that the sample finds to
+        exist, `initials` and `placeholder` the others.
+        """
+        if self.estimate is None or self.estimate.users != self.sources.get(Source.UNRESOLVED, 0):
+            return {}
+        shares: dict[Source, Interval] = {Source.GRAVATAR: self.estimate.gravatars}
+        for source in (Source.INITIALS, Source.PLACEHOLDER):
+            part = self.estimate.where(lambda one, source=source: one.otherwise is source)  # type: ignore[misc] # bound at once
+            if part.users:
+                found = part.gravatars
+                rest = (part.users - n for n in (found.high, found.low, found.middle))
+                shares[source] = Interval(*rest)
+        return {source: part + self.sources.get(source, 0) for source, part in shares.items()}
+
     def table(self) -> pd.DataFrame:
         """Return the counts as people read them.
 
         Returns:
             Where `by` is "source": columns `source`, `users`, `share` (0 to 1), the
-            largest first. Otherwise one row for each group: `group`, `users`, `share`,
-            and a column of users for each source that occurs; the largest first, but
-            cohorts by date and activity from recent to never.
+            largest first; where a sample was asked for, the unresolved are shared out by
+            its best guess, and `low` and `high` are the ends of the 95 % interval in users.
+            Otherwise one row for each group: `group`, `users`, `share`, `own_low` and
+            `own_high` (the share of the group, 0 to 1, that sees a picture of their own:
+            from those known to, up to those of whom nobody knows; or the 95 % interval
+            of a sample), and a column of users for each source that occurs; the largest
+            first, but cohorts by date and activity from recent to never.
         """
         total = max(self.users, 1)
         if self.by == "source":
-            rows = pd.DataFrame(self.sources.items(), columns=["source", "users"])
-            rows = rows.astype({"source": "str", "users": "int64"})
-            rows["share"] = rows["users"] / total
-            return rows.sort_values("users", ascending=False, kind="stable", ignore_index=True)
+            return self._by_source(total)
         wide = self.counts.pivot_table(
             index="group", columns="source", values="users", aggfunc="sum", fill_value=0
         )
         wide = wide.reindex(columns=[source.value for source in self.sources]).astype("int64")
         wide.columns.name = None
         users = wide.sum(axis="columns").astype("int64")
+        own = [self._group(str(name)) for name in wide.index]
         wide.insert(0, "users", users)
         wide.insert(1, "share", users / total)
+        wide.insert(2, "own_low", pd.Series([one.low for one in own], wide.index) / users)
+        wide.insert(3, "own_high", pd.Series([one.high for one in own], wide.index) / users)
         rows = wide.reset_index().astype({"group": "str"})
         if self.by in {"cohort", "activity"}:
             return rows.sort_values("group", key=_in_time, ignore_index=True)
         return rows.sort_values("users", ascending=False, kind="stable", ignore_index=True)
+
+    def _by_source(self, total: int) -> pd.DataFrame:
+        known: dict[Source, float] = dict(self.sources)
+        if self.estimated:
+            del known[Source.UNRESOLVED]
+            known |= {source: round(part.middle) for source, part in self.estimated.items()}
+        rows = pd.DataFrame(known.items(), columns=["source", "users"])
+        rows = rows.astype({"source": "str", "users": "int64"})
+        rows["share"] = rows["users"] / total
+        if self.estimated:
+            exact = {s: Interval(n, n, n) for s, n in self.sources.items()} | self.estimated
+            rows["low"] = [exact[Source(name)].low for name in rows["source"]]
+            rows["high"] = [exact[Source(name)].high for name in rows["source"]]
+        return rows.sort_values("users", ascending=False, kind="stable", ignore_index=True)
+
+    def _group(self, name: str) -> Interval:
+        """How many users of one group see a picture of their own."""
+        mine = self.counts[self.counts["group"] == name]
+        sums = mine.groupby("seen")["users"].sum().to_dict()
+        unresolved = int(mine.loc[mine["source"] == Source.UNRESOLVED, "users"].sum())
+        part = None
+        if self.estimate is not None and self.by == "connection":
+            part = self.estimate.where(lambda one: _named(one.connection) == name)
+        return _own({Seen(str(s)): int(n) for s, n in sums.items()}, unresolved, part)
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """Return the table as plain values for JSON.
 
         Returns:
             `{SOURCE: {"users", "share"}}`, or for groups
-            `{GROUP: {"users", "share", "sources": {SOURCE: {"users", "share"}}}}` with
-            shares of the group. Sources without users are left out.
+            `{GROUP: {"users", "share", "own": {"low", "high"}, "sources": {SOURCE:
+            {"users", "share"}}}}` with shares of the group. Sources without users are left
+            out; a sample does not change what was counted.
         """
         if self.by == "source":
-            return _shares(dict(self.table().set_index("source")["users"]), self.users)
+            return _shares(self.sources, self.users)
         groups = {}
         for row in self.table().to_dict("records"):
             mine = {s.value: int(row[s.value]) for s in self.sources if row[s.value]}
             groups[str(row["group"])] = {
                 "users": int(row["users"]),
                 "share": float(row["share"]),
+                "own": {"low": float(row["own_low"]), "high": float(row["own_high"])},
                 "sources": _shares(mine, int(row["users"])),
             }
         return groups
@@ -147,7 +229,8 @@ class Coverage:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Coverage):
             return NotImplemented
-        return self.by == other.by and self.counts.equals(other.counts)
+        mine, theirs = (self.by, self.estimate), (other.by, other.estimate)
+        return mine == theirs and self.counts.equals(other.counts)
 
     def __hash__(self) -> int:
         return hash((self.by, *self.counts.itertuples(index=False, name=None)))
@@ -180,26 +263,33 @@ class Coverage:
         for name in rows.columns:
             if name in {"group", "source"}:
                 rows[name] = [shorten(str(value), 60) for value in rows[name]]
-            elif name == "share":
+            elif name in {"share", "own_low", "own_high"}:
                 rows[name] = [percent(value, 1) for value in rows[name]]
             else:
-                rows[name] = [f"{value:,}" for value in rows[name]]
+                rows[name] = [f"{value:,.0f}" for value in rows[name]]
         return rows
 
 
 def coverage(
-    frame: pd.DataFrame, by: str = "source", *, as_of: datetime | pd.Timestamp | None = None
+    frame: pd.DataFrame,
+    by: str = "source",
+    *,
+    as_of: datetime | pd.Timestamp | None = None,
+    overrides: bool | None = None,
 ) -> Coverage:
     """Count the users of each source, by group.
 
     Args:
         frame: one row per user, with the snapshot's columns; of these it needs
             `source` and the one that `by` looks at (`created_at` for "cohort",
-            `last_login` for "activity"). The dtypes do not matter.
+            `last_login` for "activity"), and looks at `underlying` and `expires_at`
+            where they are there, to say what people see. The dtypes do not matter.
         by: "source", "connection", "provider", "cohort" (the month of creation,
             "2024-03") or "activity" (the time since the last login, see `ACTIVITY`).
-        as_of: the moment that activity is counted back from; UTC where it names no
-            zone. A later login counts as recent.
+        as_of: the moment that activity is counted back from, and at which signed URLs
+            have expired or not; UTC where it names no zone. A later login counts as
+            recent. Without it no URL counts as expired.
+        overrides: whether `user_metadata.picture` reaches people; None where nobody knows.
 
     Returns:
         The counts; users without a group are under `NONE`, `UNKNOWN` or "never".
@@ -209,33 +299,43 @@ def coverage(
         UnreadableInputError: a column is missing, or a source is none of `Source`.
     """
     _check(by)
+    now = None if as_of is None or pd.isna(as_of) else _utc(as_of)
     source = _column(frame, "source")
     if by == "cohort":
         created = _moments(_column(frame, "created_at"))
         group = created.dt.year * 100 + created.dt.month
     elif by == "activity":
-        if as_of is None or pd.isna(as_of):
+        if now is None:
             raise SettingsError("activity needs a date to count back from: pass as_of")
-        now = pd.Timestamp(as_of)
-        now = now.tz_localize(UTC) if now.tzinfo is None else now.tz_convert(UTC)
-        seen = _moments(_column(frame, "last_login"))
-        past = pd.concat([seen < now - pd.Timedelta(days=days) for days in _LIMITS], axis=1)
-        group = past.sum(axis=1).where(seen.notna())
+        login = _moments(_column(frame, "last_login"))
+        past = pd.concat([login < now - pd.Timedelta(days=days) for days in _LIMITS], axis=1)
+        group = past.sum(axis=1).where(login.notna())
     else:
         group = _column(frame, by)
+    nobody = pd.Series(None, index=frame.index, dtype="str")
+    underlying = _column(frame, "underlying") if "underlying" in frame.columns else nobody
+    expired = pd.Series(False, index=frame.index)
+    if now is not None and "expires_at" in frame.columns:
+        expired = _moments(frame["expires_at"]) < now
     # Counting first and naming after makes the dtypes that a column arrives in (str,
     # object, Arrow, categorical) a matter of a few keys instead of a million values.
-    keys = pd.DataFrame({"group": group, "source": source})
-    sizes = keys.groupby(["group", "source"], dropna=False, observed=True, sort=False).size()
+    keys = pd.DataFrame(
+        {"group": group, "source": source, "underlying": underlying, "expired": expired}
+    )
+    sizes = keys.groupby([*keys], dropna=False, observed=True, sort=False).size()
     rows = [
-        (_name(by, pair[0]), _text(pair[1]), users)
-        for pair, users in cast("dict[tuple[Any, Any], int]", sizes.to_dict()).items()
+        (_name(by, key), _text(named), _shown(named, below, bool(late), overrides), users)
+        for (key, named, below, late), users in cast(
+            "dict[tuple[Any, Any, Any, Any], int]", sizes.to_dict()
+        ).items()
     ]
-    return Coverage(by, pd.DataFrame(rows, columns=["group", "source", "users"]))
+    return Coverage(by, pd.DataFrame(rows, columns=[*_KEYS, "users"]))
 
 
 def combine(first: Coverage, second: Coverage) -> Coverage:
     """Add two coverages of different users; the order and the grouping do not matter.
+
+    An estimate is of the whole: at most one of the two carries it.
 
     Raises:
         SettingsError: they are counted by different things.
@@ -245,7 +345,8 @@ def combine(first: Coverage, second: Coverage) -> Coverage:
             f"coverage by {first.by} and coverage by {second.by} do not add up; "
             "count both by the same"
         )
-    return Coverage(first.by, pd.concat([first.counts, second.counts], ignore_index=True))
+    counts = pd.concat([first.counts, second.counts], ignore_index=True)
+    return Coverage(first.by, counts, first.estimate or second.estimate)
 
 
 def percent(share: float, digits: int = 0) -> str:
@@ -304,6 +405,30 @@ def _column(frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
     return values
 
 
+def _utc(moment: datetime | pd.Timestamp) -> pd.Timestamp:
+    stamp = pd.Timestamp(moment)
+    return stamp.tz_localize(UTC) if stamp.tzinfo is None else stamp.tz_convert(UTC)
+
+
+def _shown(source: Any, underlying: Any, expired: bool, overrides: bool | None) -> str:  # noqa: ANN401 - whatever the columns hold
+    try:
+        below = None if pd.isna(underlying) else Source(underlying)
+        return seen(Source(source), below, expired=expired, overrides=overrides).value
+    except ValueError:
+        return Seen.UNKNOWN.value  # Coverage says what is wrong with it
+
+
+def _own(seen_: Mapping[Seen, int], unresolved: int, estimate: Estimate | None) -> Interval:
+    """How many see a picture of their own, of these counts and what a sample says of them."""
+    known, unknown = seen_.get(Seen.OWN, 0), seen_.get(Seen.UNKNOWN, 0)
+    if estimate is None or not unresolved or estimate.users != unresolved:
+        return Interval(known, known + unknown, known + unknown / 2)
+    found, others = estimate.gravatars, unknown - unresolved
+    return Interval(
+        known + found.low, known + found.high + others, known + found.middle + others / 2
+    )
+
+
 def _moments(values: "pd.Series[Any]") -> "pd.Series[Any]":
     """Return UTC timestamps, with NaT for what is none."""
     return pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601")
@@ -323,8 +448,12 @@ def _name(by: str, key: Any) -> str:  # noqa: ANN401 - whatever the column holds
     return NONE if null else _text(key)
 
 
+def _named(connection: str | None) -> str:
+    return _name("connection", connection)
+
+
 def _place(names: "pd.Series[Any]") -> "pd.Series[Any]":
-    return names.map(_ORDER) if names.name == "source" else names
+    return names if names.name == "group" else names.map(_ORDER)
 
 
 def _in_time(names: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -333,5 +462,7 @@ def _in_time(names: "pd.Series[Any]") -> "pd.Series[Any]":
     return names.map(lambda name: buckets.get(name, name.replace(UNKNOWN, "~")))
 
 
-def _shares(users: Mapping[str, int], total: int) -> dict[str, dict[str, Any]]:
-    return {name: {"users": int(n), "share": int(n) / total} for name, n in users.items()}
+def _shares(users: Mapping[Any, int], total: int) -> dict[str, dict[str, Any]]:
+    """Return users and share by source, the largest first."""
+    largest = sorted(users.items(), key=lambda pair: -pair[1])
+    return {str(name): {"users": n, "share": n / total} for name, n in largest}

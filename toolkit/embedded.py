@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from toolkit.collect import collect
 from toolkit.progress import Progress
 from toolkit.report import report
+from toolkit.sandbox import scripts
 from toolkit.sandbox.people import SEED, USERS, loadable, people
 from toolkit.sandbox.server import Sandbox
 from toolkit.settings import Settings, read_settings
@@ -26,7 +27,7 @@ def embedded_tenant(users: int = USERS, *, seed: int = SEED) -> Tenant:
     Returns:
         A tenant that stops when it is closed.
     """
-    sandbox = Sandbox(loadable(person) for person in people(users, seed=seed))
+    sandbox = embedded_sandbox(users, seed=seed)
     sandbox.start()
     try:
         tenant = connect(settings_of(sandbox))
@@ -34,7 +35,19 @@ def embedded_tenant(users: int = USERS, *, seed: int = SEED) -> Tenant:
         sandbox.stop()
         raise
     tenant.on_close(sandbox.stop)
+    tenant.seed = seed
     return tenant
+
+
+def embedded_sandbox(users: int = USERS, *, seed: int = SEED) -> Sandbox:
+    """Return the sandbox behind the embedded tenant, which is still to be started.
+
+    Args:
+        users: how many people to make up.
+        seed: the same seed makes the same people.
+    """
+    made_up = (loadable(person) for person in people(users, seed=seed))
+    return Sandbox(made_up, actions=scripts.ACTIONS, rules=scripts.RULES)
 
 
 def settings_of(sandbox: Sandbox) -> Settings:

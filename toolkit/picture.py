@@ -230,6 +230,26 @@ RULES: tuple[Rule, ...] = (
     Rule(Source.SOCIAL, "spotify", "i.scdn.co", r"/image/", "served by Spotify (i.scdn.co) (*)"),
 )
 
+RATING = r"(?i)[?&](?:r|rating)=(g|pg|r|x)(?:[&#]|$)"
+"""Where a Gravatar URL names the rating up to which pictures are shown; without one, `g`.
+
+Fact: docs.gravatar.com, "Images": `r` or `rating`.
+"""
+
+TOKEN_ONLY = (
+    r"^https?://graph\.microsoft\.com/.*/photos?/",
+    r"^https?://outlook\.office(?:365)?\.com/.*photo",
+    r"^https?://(?:www|people)\.googleapis\.com/",
+    r"^https?://api\.linkedin\.com/",
+    r"^https?://files\.slack\.com/",
+    r"^https?://[^/]+\.sharepoint\.com/_layouts/15/userphoto\.aspx",
+)
+"""Addresses that answer only to requests with an access token, which no `<img>` sends.
+
+Regular expressions that RE2 understands too. They rest on general knowledge of these
+interfaces: no Auth0 payload with one of them was found.
+"""
+
 # Auth0's connection strategies by kind (Management API, ConnectionStrategyEnum).
 ENTERPRISE_STRATEGIES = frozenset(
     "ad adfs auth0-adldap auth0-oidc google-apps ip office365 oidc okta pingfederate samlp "

@@ -1,6 +1,10 @@
 """Progress of long work, as a value that any face can draw."""
 
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import TypeVar
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +27,15 @@ class Progress:
     eta: float | None = None
     note: str = ""
     estimated: bool = False
+
+
+def run(steps: Generator[Progress, None, _T], show: Callable[[Progress], None] | None) -> _T:
+    """Do long work to its end, showing each step, and return what it comes to."""
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as end:
+            result: _T = end.value
+            return result
+        if show is not None:
+            show(progress)

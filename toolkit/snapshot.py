@@ -3,12 +3,13 @@
 import json
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from glob import escape
 from pathlib import Path
+from types import NoneType
 from typing import IO, Any, Self
 
 import pandas as pd
@@ -18,7 +19,10 @@ import pyarrow.parquet as pq
 from toolkit.columns import SNAPSHOT
 from toolkit.coverage import Coverage, coverage
 from toolkit.errors import OutputError, UnreadableInputError
+from toolkit.estimate import Estimate
+from toolkit.findings import Findings, findings
 from toolkit.picture import Source
+from toolkit.wiring import Wiring
 
 SCHEMA_VERSION = 1
 # Rows that are read at a time.
@@ -33,6 +37,11 @@ _GROUPED = {
 }
 
 
+_PARTS: dict[str, Callable[[Any], Any]] = {
+    "wiring": Wiring.from_dict,
+    "probed_at": datetime.fromisoformat,
+    "estimate": Estimate.from_dict,
+}
 _KINDS: dict[str, tuple[type, ...]] = {
     "taken_at": (datetime,),
     "complete": (bool,),
@@ -42,6 +51,10 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "seconds": (int, float),
     "sandbox": (bool,),
     "notes": (tuple,),
+    "wiring": (Wiring, NoneType),
+    "probed_at": (datetime, NoneType),
+    "estimate": (Estimate, NoneType),
+    "seed": (int, NoneType),
 }
 
 
@@ -62,6 +75,10 @@ class Provenance:
         sandbox: whether the tenant is the embedded one.
         toolkit_version: the version that wrote it.
         notes: what else is worth knowing: what is missing, what changed since when.
+        wiring: what sets the picture that applications see; None where nobody has read it.
+        probed_at: when Gravatar was last asked about these users (UTC), or None.
+        estimate: what a sample of the unresolved says of them, or None.
+        seed: what the embedded tenant's people were made from, or None for real ones.
     """
 
     tenant: str
@@ -75,10 +92,19 @@ class Provenance:
     sandbox: bool
     toolkit_version: str
     notes: tuple[str, ...] = ()
+    wiring: Wiring | None = None
+    probed_at: datetime | None = None
+    estimate: Estimate | None = None
+    seed: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values; times as ISO 8601."""
-        return asdict(self) | {"taken_at": self.taken_at.isoformat()}
+        return asdict(self) | {
+            "taken_at": self.taken_at.isoformat(),
+            "wiring": self.wiring.as_dict() if self.wiring else None,
+            "probed_at": self.probed_at.isoformat() if self.probed_at else None,
+            "estimate": self.estimate.as_dict() if self.estimate else None,
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -87,10 +113,12 @@ class Provenance:
         Raises:
             KeyError, TypeError, ValueError: a value is missing or of another type.
         """
-        known = {field.name: values[field.name] for field in fields(cls) if field.name != "notes"}
-        notes = tuple(str(note) for note in values.get("notes", ()))
-        taken_at = datetime.fromisoformat(values["taken_at"])
-        provenance = cls(**known | {"taken_at": taken_at, "notes": notes})
+        given = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        given["taken_at"] = datetime.fromisoformat(values["taken_at"])
+        given["notes"] = tuple(str(note) for note in values.get("notes", ()))
+        for name, read in _PARTS.items():
+            given[name] = None if values.get(name) is None else read(values[name])
+        provenance = cls(**given)
         for field in fields(cls):
             kind = _KINDS.get(field.name, (str,))
             value = getattr(provenance, field.name)
@@ -152,24 +180,46 @@ class Snapshot:
 
     def coverage(self, by: str = "source") -> Coverage:
         """Count the users by source, connection, provider, cohort or activity."""
-        columns = ["source", *sorted({_GROUPED[by]} - {"source"})] if by in _GROUPED else None
+        columns = ["source", "underlying", "expires_at", _GROUPED[by]] if by in _GROUPED else None
         counted = Coverage.empty(by)
-        for chunk in self.chunks(columns):
-            counted += coverage(chunk, by, as_of=self.provenance.taken_at)
-        return counted
+        for chunk in self.chunks(columns and list(dict.fromkeys(columns))):
+            counted += coverage(chunk, by, as_of=self.provenance.taken_at, overrides=self.overrides)
+        return replace(counted, estimate=self.provenance.estimate)
+
+    @property
+    def overrides(self) -> bool | None:
+        """Whether `user_metadata.picture` reaches people; None where nobody has read it."""
+        return self.provenance.wiring.override if self.provenance.wiring else None
+
+    def findings(self) -> Findings:
+        """Say what is wrong with the pictures, for how many users, and what to do."""
+        return findings(
+            self._users if self.path is None or self._users is not None else self.path,
+            as_of=self.provenance.taken_at,
+            wiring=self.provenance.wiring,
+        )
 
     def summary(self, by: str = "source") -> dict[str, Any]:
         """Return the coverage as plain values: what `coverage.json` holds.
 
         Returns:
             `tenant`, `taken_at`, `users`, `complete` and the rest of the provenance,
-            `sources` with users and share (0 to 1) of every source, and where `by` is something
-            else, `groups` by that.
+            `sources` with users and share (0 to 1) of every source, `own` with the users who
+            see a picture of their own (`low`, `high`, `middle`), `seen` with what people
+            see, and where `by` is something else, `groups` by that. Where a sample was asked
+            for, `estimated` has the sources as the sample divides the unresolved.
         """
+        whole = self.coverage()
         groups = {} if by == "source" else {"by": by, "groups": self.coverage(by).as_dict()}
         nobody = {source.value: {"users": 0, "share": 0.0} for source in Source}
-        sources = {"sources": nobody | self.coverage().as_dict()}
-        return self.provenance.as_dict() | {"users": len(self)} | sources | groups
+        counted = {
+            "users": len(self),
+            "sources": nobody | whole.as_dict(),
+            "own": asdict(whole.own),
+            "seen": {str(name): users for name, users in whole.seen.items()},
+        }
+        estimated = {str(name): asdict(users) for name, users in whole.estimated.items()}
+        return self.provenance.as_dict() | counted | {"estimated": estimated or None} | groups
 
     def write(self, path: Path | str) -> None:
         """Write the snapshot atomically, readable by its owner only: it is personal data.
@@ -195,11 +245,12 @@ class Writer:
         # and it is not known before the end.
         self._parquet = pq.ParquetWriter(file, SNAPSHOT, compression="zstd", store_schema=False)
 
-    def add(self, frame: pd.DataFrame) -> None:
+    def add(self, users: pd.DataFrame | pa.Table) -> None:
         """Append classified users: the columns of `toolkit.columns.SNAPSHOT`, in any order."""
-        if len(frame):
-            table = pa.Table.from_pandas(frame[SNAPSHOT.names], SNAPSHOT, preserve_index=False)
-            self._parquet.write_table(table)
+        if isinstance(users, pd.DataFrame):
+            users = pa.Table.from_pandas(users[SNAPSHOT.names], SNAPSHOT, preserve_index=False)
+        if len(users):
+            self._parquet.write_table(users.select(SNAPSHOT.names))
 
     def finish(self, provenance: Provenance) -> None:
         """Note where the users come from; to be called once, at the end."""

@@ -27,3 +27,8 @@ def transport(host: str) -> httpx.HTTPTransport:
     `SSL_CERT_DIR` name certificates to trust.
     """
     return httpx.HTTPTransport(proxy=None if is_loopback(host) else getproxies().get("https"))
+
+
+def async_transport(host: str) -> httpx.AsyncHTTPTransport:
+    """Return the same for an `httpx.AsyncClient`."""
+    return httpx.AsyncHTTPTransport(proxy=None if is_loopback(host) else getproxies().get("https"))

@@ -117,7 +117,7 @@ def test_where_nothing_changed_a_request_a_window_is_all_it_takes(case_of):
     case = case_of(evenly(20_000))
     snapshot, changes = case.refresh()
     assert changes == Changes()
-    assert case.requests <= 25
+    assert case.requests <= 25 + 3  # three read Actions, their order and Rules
     pd.testing.assert_frame_equal(snapshot.users, case.since.users)
 
 

@@ -1,8 +1,11 @@
 import hashlib
 import io
 
+import httpx
 import pytest
 from PIL import Image
+
+from toolkit.sandbox.faults import FAULTS
 
 MD5 = hashlib.md5(b"ann@example.com").hexdigest()
 SHA256 = hashlib.sha256(b"ann@example.com").hexdigest()
@@ -118,3 +121,84 @@ def test_initials_that_do_not_exist_are_denied_as_s3_does(client, name):
     assert answer.status_code == 403
     assert "<Code>AccessDenied</Code>" in answer.text
     assert answer.headers["content-type"].startswith("application/xml")
+
+
+@pytest.mark.parametrize(
+    ("mark", "asked", "status"),
+    [
+        (True, "", 200),
+        ("g", "&r=g", 200),
+        ("pg", "", 404),
+        ("pg", "&r=g", 404),
+        ("pg", "&r=pg", 200),
+        ("pg", "&rating=R", 200),
+        ("r", "&r=pg", 404),
+        ("x", "&r=x", 200),
+        ("x", "&r=nonsense", 404),
+        ("nonsense", "&r=x", 404),
+        (False, "&r=x", 404),
+    ],
+)
+def test_a_picture_shows_only_where_its_rating_may(serve, person, mark, asked, status):
+    client = serve([person(1, email="Ann@example.com", _gravatar=mark)])
+    assert client.get(f"/avatar/{MD5}?d=404{asked}").status_code == status
+
+
+def _asked(client, method, digest, count=1, **more):
+    return [
+        client.request(method, f"/avatar/{digest}", params={"d": "404", **more}, timeout=0.2)
+        for _ in range(count)
+    ]
+
+
+@pytest.fixture
+def struck(serve, person):
+    """Start a sandbox with one Gravatar and these faults."""
+    return lambda *faults: serve(
+        [person(1, email="Ann@example.com", _gravatar=True)], faults=faults
+    )
+
+
+@pytest.mark.parametrize("status", [503, 429])
+def test_gravatar_can_refuse_bursts_and_say_for_how_long(struck, status):
+    client = struck(f"gravatar-{status}")
+    answers = _asked(client, "HEAD", NOBODY, 400)
+    refusals = [answer for answer in answers if answer.status_code != 404]
+    assert {answer.status_code for answer in refusals} == {status}
+    assert {answer.headers["retry-after"] for answer in refusals} == {"1"}
+    assert len(refusals) == 6
+
+
+def test_gravatar_can_fall_silent(struck):
+    client = struck("gravatar-hangs")
+    silent = 0
+    for _ in range(60):
+        try:
+            _asked(client, "GET", NOBODY)
+        except httpx.ReadTimeout:
+            silent += 1
+    assert 1 <= silent <= 8
+
+
+def test_gravatar_can_lie_to_head_only(struck):
+    client = struck("gravatar-lies")
+    (lie,) = _asked(client, "HEAD", NOBODY)
+    assert (lie.status_code, lie.headers["content-type"]) == (200, "image/png")
+    assert _asked(client, "GET", NOBODY)[0].status_code == 404
+
+
+def test_gravatar_can_be_blind_from_the_start_or_after_a_while(struck):
+    assert _asked(struck("gravatar-blind"), "GET", MD5, d="mp")[0].status_code == 404
+    answers = _asked(struck("gravatar-turns"), "GET", MD5, 105)
+    assert [answer.status_code for answer in answers] == [200] * 100 + [404] * 5
+
+
+def test_a_portal_can_stand_before_gravatar(struck):
+    (page,) = _asked(struck("gravatar-portal"), "GET", NOBODY)
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+
+
+def test_faults_of_gravatar_leave_the_api_alone(struck):
+    client = struck(*(fault for fault in FAULTS if fault.startswith("gravatar-")))
+    assert all(client.users().is_success for _ in range(120))

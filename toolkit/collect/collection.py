@@ -10,12 +10,12 @@ from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
 
 from toolkit.audit import audit, profiles
 from toolkit.collect.export import DEADLINE, exported_users, exporting
 from toolkit.collect.reconcile import counted, differing
 from toolkit.collect.refresh import refreshing
+from toolkit.collect.scripts import read_wiring
 from toolkit.collect.search import CAP, MARGIN, Walk
 from toolkit.collect.state import State, open_state, state_path
 from toolkit.collect.window import Span, Window, milliseconds, remaining
@@ -29,7 +29,7 @@ from toolkit.errors import (
     UnreachableError,
     UnreadableInputError,
 )
-from toolkit.progress import Progress
+from toolkit.progress import Progress, run
 from toolkit.snapshot import (
     Provenance,
     Snapshot,
@@ -41,8 +41,6 @@ from toolkit.snapshot import (
 )
 from toolkit.tenant import Tenant
 from toolkit.user import User
-
-_T = TypeVar("_T")
 
 METHODS = ("auto", "export", "search")
 """How users can be read; `auto` takes the export, unless the tenant is small or has none."""
@@ -121,18 +119,6 @@ def _refreshed(
     return snapshot
 
 
-def run(steps: Generator[Progress, None, _T], show: Callable[[Progress], None] | None) -> _T:
-    """Do long work to its end, showing each step, and return what it comes to."""
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as end:
-            result: _T = end.value
-            return result
-        if show is not None:
-            show(progress)
-
-
 def collecting(
     tenant: Tenant,
     out: Path,
@@ -175,6 +161,7 @@ def collecting(
                 users, windows = yield from steps
                 notes = [f"by {state.method}: {why}"] if why else []
                 notes += ["went on with an interrupted collection"] if state.resumed else []
+                wired, unread = read_wiring(tenant)
                 writer.finish(
                     Provenance(
                         tenant=tenant.domain,
@@ -192,7 +179,9 @@ def collecting(
                         ),
                         sandbox=tenant.sandbox,
                         toolkit_version=version("auth0-picture-audit"),
-                        notes=tuple(notes),
+                        notes=(*notes, *unread),
+                        wiring=wired,
+                        seed=tenant.seed,
                     )
                 )
         except (TenantError, IncompleteError) as error:

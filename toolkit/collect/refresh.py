@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.audit import audit, profiles
+from toolkit.collect.scripts import read_wiring
 from toolkit.collect.search import CAP, UNDATED, Walk
 from toolkit.collect.window import Span, Window, milliseconds
 from toolkit.columns import PROFILE, SNAPSHOT
@@ -107,6 +108,7 @@ def refreshing(
     gone = comparison.gone - comparison.seen.keys()
     frame, changes = _applied(known, {i: one for i, one in fresh.items() if i not in gone}, gone)
     _reconcile(frame, comparison.totals)
+    wired, unread = read_wiring(tenant)
     provenance = Provenance(
         tenant=tenant.domain,
         taken_at=taken_at,
@@ -118,7 +120,10 @@ def refreshing(
         seconds=round(time.monotonic() - started, 3),
         sandbox=tenant.sandbox,
         toolkit_version=version("auth0-picture-audit"),
-        notes=(f"{changes} since {since.provenance.taken_at.isoformat()}",),
+        notes=(f"{changes} since {since.provenance.taken_at.isoformat()}", *unread),
+        wiring=wired,
+        probed_at=since.provenance.probed_at,
+        seed=tenant.seed,
     )
     return Snapshot(provenance, frame), changes
 

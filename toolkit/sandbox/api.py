@@ -5,7 +5,6 @@ Facts: Auth0 Management API v2 ("List or Search Users", "Get a User", "Update a 
 """
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from toolkit.sandbox.asked import MOST_PER_PAGE, flag, number, projection
 from toolkit.sandbox.condition import condition
 from toolkit.sandbox.gate import Call, Gate
 from toolkit.sandbox.problem import (
@@ -33,15 +33,8 @@ ROOT = "/api/v2"
 REACHABLE = 1000
 """Only the first 1,000 records of a search can be paged through, and are counted."""
 
-_MOST_PER_PAGE = 100
 _DEFAULT_PER_PAGE = 50
 _METHODS = ("DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT")
-_WHOLE_NUMBER = re.compile(r"-?\d{1,15}", re.ASCII)
-_ABOUT = {
-    "page": "Page index of the results to return. First page is 0.",
-    "per_page": "Number of results per page.",
-    "take": "Number of results per page. Defaults to 50.",
-}
 _UPDATE_SCOPES = ("update:users", "update:users_app_metadata", "update:current_user_metadata")
 
 
@@ -66,6 +59,7 @@ class Api:
             gate.route("GET", f"{ROOT}/users/{{id:path}}", self.user, "read:users"),
             gate.route("PATCH", f"{ROOT}/users/{{id:path}}", self.update_user, *_UPDATE_SCOPES),
             gate.route("GET", f"{ROOT}/connections", self.connections, "read:connections"),
+            gate.route("GET", f"{ROOT}/connections/{{id}}", self.connection, "read:connections"),
             Route(f"{ROOT}/{{rest:path}}", _unknown_path, methods=list(_METHODS)),
         ]
 
@@ -89,7 +83,7 @@ class Api:
             found = self.store.page(wanted, order, per_page, start)
             total = self.store.total(wanted, REACHABLE)
         users = "[" + ",".join(_projected(found, asked)) + "]"
-        if not _flag(asked, "include_totals", default=False):
+        if not flag(asked, "include_totals", default=False):
             return json_response(users)
         return json_response(
             f'{{"start":{start},"limit":{per_page},"length":{len(found)},'
@@ -139,20 +133,30 @@ class Api:
         is_paged = "page" in asked or "per_page" in asked
         page, per_page = _paging(asked) if is_paged else (0, max(len(documents), 1))
         shown = documents[page * per_page : (page + 1) * per_page]
-        bodies = list(map(_projection(asked) or dict, shown))
-        if not _flag(asked, "include_totals", default=False):
+        bodies = list(map(projection(asked) or dict, shown))
+        if not flag(asked, "include_totals", default=False):
             return json_response(json.dumps(bodies))
         summary = {"start": page * per_page, "limit": per_page, "length": len(bodies)}
         answer = {**summary, "connections": bodies, "total": len(documents)}
         return json_response(json.dumps(answer))
+
+    def connection(self, call: Call) -> Response:
+        """Read one connection. INFERRED: the error of one that is not there."""
+        wanted = call.request.path_params["id"]
+        found = next((one for one in self.store.connections if one.id == wanted), None)
+        if found is None:
+            raise Problem(404, "The connection does not exist", "inexistent_connection")
+        document = found.document(with_options="read:connections_options" in call.scopes)
+        project = projection(call.request.query_params) or dict
+        return json_response(json.dumps(project(document)))
 
 
 def _checkpoint(documents: list[dict[str, Any]], asked: QueryParams) -> Response:
     """One page from a checkpoint on; a `next` only where there is more."""
     ids = [document["id"] for document in documents]
     start = ids.index(asked["from"]) if asked.get("from") in ids else 0
-    end = start + _number(asked, "take", _DEFAULT_PER_PAGE, _MOST_PER_PAGE)
-    bodies = list(map(_projection(asked) or dict, documents[start:end]))
+    end = start + number(asked, "take", _DEFAULT_PER_PAGE, MOST_PER_PAGE)
+    bodies = list(map(projection(asked) or dict, documents[start:end]))
     answer: dict[str, Any] = {"connections": bodies}
     if end < len(documents):
         answer["next"] = ids[end]
@@ -168,36 +172,16 @@ def _user_id(request: Request) -> str:
 
 
 def _paging(asked: QueryParams) -> tuple[int, int]:
-    page = _number(asked, "page", 0, None)
-    per_page = _number(asked, "per_page", _DEFAULT_PER_PAGE, _MOST_PER_PAGE)
+    page = number(asked, "page", 0, None)
+    per_page = number(asked, "per_page", _DEFAULT_PER_PAGE, MOST_PER_PAGE)
     if page * per_page >= REACHABLE or (page + 1) * per_page > REACHABLE:
         raise bad_paging()
     return page, per_page
 
 
-def _number(asked: QueryParams, name: str, default: int, most: int | None) -> int:
-    text = asked.get(name, str(default))
-    where = f"on property {name} ({_ABOUT[name]})."
-    if not _WHOLE_NUMBER.fullmatch(text):
-        raise bad_query(f"'Expected type integer but found type string' {where}")
-    number = int(text)
-    if number < 0:
-        raise bad_query(f"'Value {number} is less than minimum 0' {where}")
-    if most is not None and number > most:
-        raise bad_query(f"'Value {number} is greater than maximum {most}' {where}")
-    return number
-
-
-def _flag(asked: QueryParams, name: str, *, default: bool) -> bool:
-    text = asked.get(name, "true" if default else "false")
-    if text not in {"true", "false"}:
-        raise bad_query(f"'Expected type boolean but found type string' on property {name}.")
-    return text == "true"
-
-
 def _order(asked: QueryParams, page: int) -> Order:
     """How to sort. Without `primary_order` equals may be in another order on the next page."""
-    shuffled = page % 2 == 1 and not _flag(asked, "primary_order", default=True)
+    shuffled = page % 2 == 1 and not flag(asked, "primary_order", default=True)
     if not asked.get("sort"):
         # The sandbox's own order; Auth0 promises none.
         return Order("created_at", ties_descending=shuffled)
@@ -211,15 +195,5 @@ def _order(asked: QueryParams, page: int) -> Order:
 
 def _projected(bodies: list[str], asked: QueryParams) -> list[str]:
     """The users' JSON with the asked fields only; untouched where all are asked for."""
-    project = _projection(asked)
+    project = projection(asked)
     return bodies if project is None else [json.dumps(project(json.loads(one))) for one in bodies]
-
-
-def _projection(asked: QueryParams) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
-    """Return what leaves the asked fields of a document, or None where all are asked for."""
-    if not asked.get("fields"):
-        return None
-    names = {name.strip() for name in asked["fields"].split(",")}
-    if _flag(asked, "include_fields", default=True):
-        return lambda document: {key: document[key] for key in document if key in names}
-    return lambda document: {key: document[key] for key in document if key not in names}

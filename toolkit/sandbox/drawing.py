@@ -26,6 +26,27 @@ def pattern(seed: str, size: int, kind: str = "png") -> bytes:
 
 
 @lru_cache(maxsize=_REMEMBERED)
+def face(seed: str, size: int) -> bytes:
+    """Return a picture that somebody might have of themselves: a head, hair, shoulders."""
+    digest = hashlib.sha256(seed.encode("utf-8", "replace")).digest()
+    ground, coat = (
+        f"hsl({digest[n] * 360 // 256}, 40%, {light}%)" for n, light in ((0, 78), (1, 42))
+    )
+    skin = f"hsl({18 + digest[2] % 16}, {35 + digest[3] % 25}%, {35 + digest[4] % 45}%)"
+    hair = f"hsl({digest[5] % 45}, {10 + digest[6] % 45}%, {12 + digest[7] % 45}%)"
+    image = Image.new("RGB", (size, size), ImageColor.getrgb(ground))
+    draw = ImageDraw.Draw(image)
+    parts = (
+        ((0.14, 0.68, 0.86, 1.5), coat),
+        ((0.29, 0.13, 0.71, 0.55 + digest[8] % 32 / 100), hair),
+        ((0.33, 0.22, 0.67, 0.66), skin),
+    )
+    for box, colour in parts:
+        draw.ellipse(tuple(size * edge for edge in box), fill=ImageColor.getrgb(colour))
+    return _encoded(image, "png")
+
+
+@lru_cache(maxsize=_REMEMBERED)
 def silhouette(size: int, kind: str = "png") -> bytes:
     """Return the outline of nobody in particular."""
     image = Image.new("RGB", (size, size), _GREY)

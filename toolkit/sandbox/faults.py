@@ -2,7 +2,7 @@
 
 Every fault but `job-fails` and `job-truncated-always` ends, or leaves a way round: a client
 that does the right thing gets every user. The same seed makes the same faults for the same
-requests in the same order.
+requests in the same order. Those of Gravatar strike its pictures only, never the API.
 """
 
 import math
@@ -35,6 +35,13 @@ FAULTS: Mapping[str, str] = {
     "job-stalls": "an export's percentage stays the same for five polls",
     "job-truncated": "the first download of an export ends early",
     "job-truncated-always": "every download of an export ends early",
+    "gravatar-503": "Gravatar refuses bursts of requests with 503 and Retry-After",
+    "gravatar-429": "Gravatar refuses bursts of requests with 429 and Retry-After",
+    "gravatar-hangs": "some of Gravatar's answers never come",
+    "gravatar-lies": "Gravatar answers every HEAD with 200, as if there were a picture",
+    "gravatar-blind": "Gravatar answers everything with 404, even where a picture must come",
+    "gravatar-portal": "a captive portal's page comes instead of Gravatar's answers",
+    "gravatar-turns": "Gravatar answers everything with 404 after 100 true answers",
 }
 """Each fault's name and what it does."""
 
@@ -101,6 +108,13 @@ class Faults:
             "503-flaky": weather.flaky,
             "slow": weather.slow,
             "reset": weather.reset,
+            "gravatar-503": partial(weather.busy_pictures, status=503),
+            "gravatar-429": partial(weather.busy_pictures, status=429),
+            "gravatar-hangs": weather.silent_pictures,
+            "gravatar-lies": weather.lying_heads,
+            "gravatar-blind": partial(weather.blind_pictures, after=0),
+            "gravatar-portal": weather.portal,
+            "gravatar-turns": partial(weather.blind_pictures, after=100),
         }
         if self.names.isdisjoint(layers):
             return application

@@ -1,7 +1,9 @@
 """The gate before every API request: the token, then the rate limit, then the scope."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -9,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from toolkit.sandbox.limits import Limits
-from toolkit.sandbox.problem import Problem
+from toolkit.sandbox.problem import Problem, invalid_body
 from toolkit.sandbox.tokens import Tokens
 
 _LONGEST_BODY = 1024 * 1024  # Auth0 docs, "Management API": 1 MB for each request
@@ -22,6 +24,20 @@ class Call:
     request: Request
     body: bytes
     scopes: frozenset[str]
+
+    def document(self) -> dict[str, Any]:
+        """Return the body's JSON object.
+
+        Raises:
+            Problem: If the body is anything else.
+        """
+        try:
+            found = json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise Problem(400, "Invalid request payload JSON format") from error
+        if not isinstance(found, dict):
+            raise invalid_body()
+        return found
 
 
 Handler = Callable[[Call], Response]

@@ -20,6 +20,7 @@ class Size:
     rate: float
 
 
+_API = "/api/v2/"
 _EVERYTHING = "everything"
 _READ_USERS = "read users"
 _WRITE_USERS = "write users"
@@ -84,7 +85,12 @@ class Limits:
         self._levels = {group: (float(size.burst), now) for group, size in self._sizes.items()}
 
     def take(self, method: str, path: str) -> Reading | None:
-        """Count one request against its bucket; None where the plan has no limit."""
+        """Count one request against its bucket; None where it has no limit.
+
+        That is so in a plan without limits, and for what is no part of the Management API.
+        """
+        if not path.startswith(_API):
+            return None
         group = _group(method, path)
         group = group if group in self._sizes else _EVERYTHING
         if group not in self._sizes:

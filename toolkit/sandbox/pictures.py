@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from toolkit.sandbox import drawing
+from toolkit.sandbox.store import RATINGS
 
 _AVATAR = re.compile(r"([0-9a-f]{64}|[0-9a-f]{32})(?:\.(png|jpg|jpeg))?", re.IGNORECASE)
 _INITIALS = re.compile(r"([A-Za-z0-9]{1,3})\.png")
@@ -33,9 +34,9 @@ _DENIED = """<?xml version="1.0" encoding="UTF-8"?>
 
 @dataclass(frozen=True)
 class Pictures:
-    """The picture hosts; `has_gravatar` tells which hashes have a picture."""
+    """The picture hosts; `gravatar` tells the rating of a hash's picture, None without one."""
 
-    has_gravatar: Callable[[str], bool]
+    gravatar: Callable[[str], str | None]
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes; Starlette answers HEAD where it answers GET."""
@@ -56,7 +57,8 @@ class Pictures:
         kind = "jpeg" if (match[2] or "png").lower() in {"jpg", "jpeg"} else "png"
         size = _size(asked)
         forced = _either(asked, "f", "forcedefault").lower() in {"y", "yes"}
-        if not forced and self.has_gravatar(digest):
+        rating = None if forced else self.gravatar(digest)
+        if rating and _shows(rating, _either(asked, "r", "rating").lower()):
             return _image(drawing.pattern(digest, size, kind), kind)
         return _fallback(_either(asked, "d", "default"), digest, size, kind)
 
@@ -70,6 +72,11 @@ class Pictures:
     def photon(self, request: Request) -> Response:
         """Answer as the proxy does for any other picture."""
         return _image(drawing.pattern(request.path_params["address"], _DEFAULT_SIZE), "png")
+
+
+def _shows(rating: str, highest: str) -> bool:
+    """Tell whether a picture is shown; without a rating asked for, only to everybody."""
+    return RATINGS.index(rating) <= (RATINGS.index(highest) if highest in RATINGS else 0)
 
 
 def _fallback(default: str, digest: str, size: int, kind: str) -> Response:

@@ -68,6 +68,11 @@ def bad_body(message: str) -> Problem:
     return Problem(400, f"Payload validation error: {message}", "invalid_body")
 
 
+def invalid_body() -> Problem:
+    """Return the refusal of a request's body by the part of the API that has Actions."""
+    return Problem(400, "Invalid Request Body.")
+
+
 def no_such_user() -> Problem:
     """Return the refusal to find a user."""
     return Problem(404, "The user does not exist.", "inexistent_user")

@@ -41,7 +41,7 @@ def updated(
     result = dict(user)
     for name, value in changes.items():
         if name in _METADATA:
-            result[name] = _merged(user.get(name), value)
+            result[name] = merged(user.get(name), value)
         elif value is None:
             result.pop(name, None)
         else:
@@ -103,8 +103,8 @@ def _check_connection(
         raise Problem(400, text, "operation_not_supported")
 
 
-def _merged(old: object, change: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Merge metadata at its first level; an empty object (or null) wipes it."""
+def merged(old: object, change: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return metadata with a change merged at its first level; `{}` (or None) wipes it."""
     if not change:
         return {}
     merged = {**old, **change} if isinstance(old, Mapping) else dict(change)

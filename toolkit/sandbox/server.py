@@ -23,19 +23,27 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from toolkit.sandbox.actions import Actions
 from toolkit.sandbox.api import ROOT, Api
+from toolkit.sandbox.bindings import Bindings
 from toolkit.sandbox.certificate import Certificate
 from toolkit.sandbox.churn import Churn, Churned
 from toolkit.sandbox.faults import Faults
 from toolkit.sandbox.gate import Gate, read_body
+from toolkit.sandbox.hosts import Hosts
 from toolkit.sandbox.jobs import Jobs
+from toolkit.sandbox.library import Library
 from toolkit.sandbox.limits import Limits
+from toolkit.sandbox.login import Login
 from toolkit.sandbox.moment import iso
+from toolkit.sandbox.node import Node
 from toolkit.sandbox.pictures import Pictures
 from toolkit.sandbox.problem import Problem
+from toolkit.sandbox.rules import Rules
 from toolkit.sandbox.store import Store
 from toolkit.sandbox.tally import Tally
 from toolkit.sandbox.tokens import Tokens
+from toolkit.sandbox.triggers import POST_LOGIN
 from toolkit.sandbox.weather import HANG_UP
 
 DEFAULT_SCOPES = (
@@ -54,6 +62,10 @@ class Sandbox:
     Args:
         users: Auth0 user objects, as the API returns them; an extra key `_gravatar: true`
             means that the sandbox's Gravatar has a picture for that person.
+        actions: Post-login Actions that it has from the start, in the order in which they
+            run: mappings with `name`, `code` and, unless they are as usual, `deployed`,
+            `bound` and `secrets` (see `toolkit.sandbox.library.Library`).
+        rules: Legacy Rules, in order: mappings with `name`, `script` and maybe `enabled`.
         plan: Whose rate limits hold: free, essentials, enterprise or unlimited.
         port: The port on 127.0.0.1; 0 takes a free one.
         token_lifetime: Seconds that an access token is good for.
@@ -67,13 +79,15 @@ class Sandbox:
         monotonic: Seconds that never run backwards, for the rate limits and the lag.
 
     Raises:
-        ValueError: If there is no such plan or fault.
+        ValueError: If there is no such plan or fault, or an Action cannot be as it is said.
     """
 
     def __init__(  # noqa: PLR0913 - everything that a test may want to hold fixed
         self,
         users: Iterable[Mapping[str, Any]],
         *,
+        actions: Iterable[Mapping[str, Any]] = (),
+        rules: Iterable[Mapping[str, Any]] = (),
         plan: str = "unlimited",
         port: int = 0,
         token_lifetime: int = 86400,
@@ -91,6 +105,8 @@ class Sandbox:
         self.requests = Tally()
         self._limits = Limits(plan, clock=clock, monotonic=monotonic)
         self._faults = Faults(faults, fault_seed)
+        self._library = Library(actions, clock)
+        self._rules = Rules(rules, clock)
         self._clock = clock
         self._monotonic = monotonic
         self._scopes = tuple(scopes.split())
@@ -139,6 +155,16 @@ class Sandbox:
     def users(self) -> Iterator[dict[str, Any]]:
         """Yield every user as it is now, in the order of loading."""
         yield from map(json.loads, self._running().records())
+
+    def actions(self) -> list[dict[str, Any]]:
+        """Return every Action as the API shows it now, the oldest first."""
+        with self._library.lock:
+            return [one.document(self._clock()) for one in self._library.actions()]
+
+    def bindings(self) -> list[dict[str, Any]]:
+        """Return what is bound to post-login, as the API shows it, in the order of running."""
+        with self._library.lock:
+            return [one.document(self._clock()) for one in self._library.bindings(POST_LOGIN)]
 
     def change(self, user_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Set root attributes of a user, past every rule of the API; return the user.
@@ -289,11 +315,26 @@ class Sandbox:
         gate = Gate(tokens, self._limits)
         api = Api(store, gate, self._clock)
         self._jobs = Jobs(store, gate, self.base_url, self._clock, self._faults.jobs)
+        node = Node()
+        login = Login(
+            store=store,
+            library=self._library,
+            rules=self._rules,
+            node=node,
+            issuer=tokens.issuer,
+            client_id=self.client_id,
+            clock=self._clock,
+        )
         routes = [
             _token_route(tokens),
             *self._jobs.routes(),
+            *Actions(self._library, gate, node).routes(),
+            *Bindings(self._library, gate).routes(),
+            *self._rules.routes(gate),
+            *login.routes(gate),
             *api.routes(),
-            *Pictures(store.has_gravatar).routes(),
+            *Pictures(store.gravatar).routes(),
+            *Hosts(self._clock).routes(),
         ]
         handlers = {Problem: _problem, HTTPException: _refusal, Exception: _breakdown}
         return Starlette(routes=routes, exception_handlers=handlers)

@@ -23,7 +23,11 @@ from toolkit.sandbox.connections import Connection, connections_of
 from toolkit.sandbox.fields import COLUMNS, FIELDS, columns, facets, identifier
 
 GRAVATAR_KEY = "_gravatar"
-"""The extra key of a loaded user: true where the sandbox's Gravatar has a picture."""
+"""The extra key of a loaded user: true where the sandbox's Gravatar has a picture, or that
+picture's rating (g, pg, r, x) where it is not suitable for everybody."""
+
+RATINGS = ("g", "pg", "r", "x")
+"""Ratings of Gravatar's pictures, mildest first."""
 
 _BATCH = 2000
 _CHUNK = 10_000
@@ -172,9 +176,10 @@ class Store:
             self._write(user_id, None)
         return True
 
-    def has_gravatar(self, digest: str) -> bool:
-        """Tell whether the sandbox's Gravatar has a picture for this MD5 or SHA-256."""
-        return bool(self._rows("SELECT 1 FROM gravatars WHERE hash = ?", (digest.lower(),)))
+    def gravatar(self, digest: str) -> str | None:
+        """Return the rating of the picture for this MD5 or SHA-256, or None without one."""
+        rows = self._rows("SELECT rating FROM gravatars WHERE hash = ?", (digest.lower(),))
+        return rows[0][0] if rows else None
 
     # --- reading ---
 
@@ -253,7 +258,7 @@ class Store:
             CREATE TABLE facets (
                 field TEXT, value TEXT, user INTEGER, PRIMARY KEY (field, value, user)
             ) WITHOUT ROWID;
-            CREATE TABLE gravatars (hash TEXT PRIMARY KEY) WITHOUT ROWID;
+            CREATE TABLE gravatars (hash TEXT PRIMARY KEY, rating TEXT) WITHOUT ROWID;
         """)
 
     def _load(self, users: Iterable[Mapping[str, Any]]) -> None:
@@ -274,14 +279,16 @@ class Store:
         before = self._database.execute("SELECT count(*) FROM users").fetchone()[0]
         rows, bodies = [], []
         found: list[tuple[str, str, int]] = []
-        hashes: list[tuple[str]] = []
+        hashes: list[tuple[str, str]] = []
         for key, loaded in batch:
             user = {name: value for name, value in loaded.items() if name != GRAVATAR_KEY}
             rows.append((key, *columns(user).values()))
             bodies.append((key, _text(user)))
             found.extend((*facet, key) for facet in facets(user))
-            if loaded.get(GRAVATAR_KEY) is True:
-                hashes.extend((digest,) for digest in _hashes(user))
+            mark = loaded.get(GRAVATAR_KEY)
+            rating = RATINGS[0] if mark is True else mark
+            if rating in RATINGS:
+                hashes.extend((digest, rating) for digest in _hashes(user))
             for connection in connections_of(user):
                 self._connections.setdefault(connection.name, connection)
         places = ", ".join("?" * (len(COLUMNS) + 1))
@@ -289,7 +296,7 @@ class Store:
         database.executemany(f"INSERT OR REPLACE INTO users VALUES ({places})", rows)  # noqa: S608 - question marks only
         database.executemany("INSERT INTO bodies VALUES (?, ?)", bodies)
         self._add_facets(found)
-        database.executemany("INSERT OR IGNORE INTO gravatars VALUES (?)", hashes)
+        database.executemany("INSERT OR IGNORE INTO gravatars VALUES (?, ?)", hashes)
         after = database.execute("SELECT count(*) FROM users").fetchone()[0]
         return int(before + len(batch) - after)
 

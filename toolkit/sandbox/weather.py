@@ -1,4 +1,4 @@
-"""Bad weather between a client and the API: refusals, gateways that fail, lost connections.
+"""Bad weather between a client and a host: refusals, gateways that fail, lost connections.
 
 Each kind is one ASGI middleware. It strikes in bursts that a seed decides on, and has a
 budget: a client that tries again gets through.
@@ -7,11 +7,12 @@ budget: a client that tries again gets through.
 import asyncio
 import math
 from collections.abc import Callable, Mapping
+from itertools import count
 from random import Random
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from toolkit.sandbox.problem import Problem
@@ -20,10 +21,12 @@ HANG_UP = "hang_up"
 """Where a request's state keeps the connection's transport."""
 
 _API = "/api/v2/"
+_PICTURES = "/avatar/"
 _GATEWAY = (
     "<html><head><title>502 Bad Gateway</title></head>"
     "<body><center><h1>502 Bad Gateway</h1></center></body></html>"
 )
+_PORTAL = "<html><head><title>Welcome</title></head><body>Sign in to go online</body></html>"
 _CALM = 49
 _LONGEST_STREAK = 4
 _SHORTEST, _LONGEST = 0.05, 0.3  # seconds of a delay
@@ -235,3 +238,50 @@ def before_reads(application: ASGIApp, action: Callable[[], None]) -> ASGIApp:
         await application(scope, receive, send)
 
     return acting
+
+
+def busy_pictures(application: ASGIApp, random: Random, streak: Streak, status: int) -> ASGIApp:
+    """Refuse bursts of requests for Gravatars; come back in a second, it says."""
+    bursts = Bursts(random, streak, gap=(20, 60), length=(1, 3), budget=6)
+    refusal = PlainTextResponse("Try again later", status, {"retry-after": "1"})
+    return _instead(application, refusal, lambda _: bursts.strikes())
+
+
+def silent_pictures(application: ASGIApp, random: Random, streak: Streak) -> ASGIApp:
+    """Never answer some requests for Gravatars."""
+    bursts = Bursts(random, streak, gap=(15, 40), length=(1, 2), budget=8)
+
+    async def silence(_: Scope, receive: Receive, __: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    return _instead(application, silence, lambda _: bursts.strikes())
+
+
+def lying_heads(application: ASGIApp, _: Random, __: Streak) -> ASGIApp:
+    """Say that there is a picture, to whoever asks for a Gravatar with HEAD."""
+    lie = Response(media_type="image/png")
+    return _instead(application, lie, lambda scope: scope["method"] == "HEAD")
+
+
+def portal(application: ASGIApp, _: Random, __: Streak) -> ASGIApp:
+    """Answer all requests for Gravatars with somebody else's page."""
+    return _instead(application, HTMLResponse(_PORTAL), lambda _: True)
+
+
+def blind_pictures(application: ASGIApp, _: Random, __: Streak, after: int) -> ASGIApp:
+    """Find no Gravatar any more, and no silhouette either, after some requests."""
+    numbers = count(1)
+    return _instead(
+        application, PlainTextResponse("404 Not Found", 404), lambda _: next(numbers) > after
+    )
+
+
+def _instead(application: ASGIApp, other: ASGIApp, strikes: Callable[[Scope], bool]) -> ASGIApp:
+    """Answer some requests for Gravatars by another application."""
+
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        struck = scope["path"].startswith(_PICTURES) and strikes(scope)
+        await (other if struck else application)(scope, receive, send)
+
+    return either

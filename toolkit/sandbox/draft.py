@@ -1,0 +1,131 @@
+"""The draft of an Action: what `POST` and `PATCH /actions/actions` write.
+
+Facts: Auth0 Management API, "Create an action", "Update an Action"; Auth0 docs, "Actions
+Limitations" (100 kB of code, 30 secrets, 10 dependencies); recordings of the API (a PATCH
+replaces the properties that it names). INFERRED: that a trigger cannot be exchanged for
+another one, and that a secret without a value keeps the one it has.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from toolkit.sandbox.problem import invalid_body
+from toolkit.sandbox.triggers import DEFAULT_RUNTIME, POST_LOGIN, runtimes
+
+_LONGEST_CODE = 100_000  # bytes
+_MOST_SECRETS, _LONGEST_KEY, _LONGEST_VALUE = 30, 128, 4096
+_MOST_DEPENDENCIES = 10
+_DEPENDENCY = frozenset({"name", "version", "registry_url"})
+_PROPERTIES = frozenset(
+    {"name", "supported_triggers", "code", "runtime", "dependencies", "secrets"}
+)
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A value that only the Action's code can read."""
+
+    name: str
+    value: str = field(repr=False)
+    updated: float
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What an Action consists of; a version keeps the draft that it was made from."""
+
+    name: str
+    trigger: str = POST_LOGIN
+    trigger_version: str = "v3"
+    code: str = ""
+    runtime: str = DEFAULT_RUNTIME
+    dependencies: tuple[Mapping[str, str], ...] = ()
+    secrets: tuple[Secret, ...] = ()
+
+    @property
+    def supported_triggers(self) -> list[dict[str, str]]:
+        """The one trigger, in the API's form."""
+        return [{"id": self.trigger, "version": self.trigger_version}]
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The secrets, as the code sees them at `event.secrets`."""
+        return {secret.name: secret.value for secret in self.secrets}
+
+
+def read_draft(body: Mapping[str, Any], former: Draft | None, now: float) -> Draft:
+    """Return the draft that a request's body makes, of a former one or from nothing.
+
+    Raises:
+        Problem: If the body is not one that Auth0 takes.
+    """
+    if body.keys() - _PROPERTIES or (former is None and "supported_triggers" not in body):
+        raise invalid_body()
+    name = body.get("name", former.name if former else None)
+    if not isinstance(name, str) or not name:
+        raise invalid_body()
+    draft = replace(former, name=name) if former else Draft(name)
+    if "supported_triggers" in body:
+        draft = _with_trigger(draft, body["supported_triggers"], former)
+    changes: dict[str, Any] = {}
+    if "code" in body:
+        changes["code"] = _code(body["code"])
+    if "dependencies" in body:
+        changes["dependencies"] = _dependencies(body["dependencies"])
+    if "secrets" in body:
+        changes["secrets"] = _secrets(body["secrets"], former, now)
+    if "runtime" in body:
+        changes["runtime"] = body["runtime"]
+    draft = replace(draft, **changes)
+    if draft.runtime not in runtimes(draft.trigger, draft.trigger_version):
+        raise invalid_body()
+    return draft
+
+
+def _with_trigger(draft: Draft, triggers: object, former: Draft | None) -> Draft:
+    """Return the draft for another version of its trigger, in that one's default runtime."""
+    if not isinstance(triggers, list) or len(triggers) != 1 or not isinstance(triggers[0], dict):
+        raise invalid_body()
+    name, version = triggers[0].get("id"), triggers[0].get("version")
+    possible = runtimes(name, version)
+    if not possible or (former and name != former.trigger):
+        raise invalid_body()
+    runtime = draft.runtime if draft.runtime in possible else possible[-1]
+    return replace(draft, trigger=str(name), trigger_version=str(version), runtime=runtime)
+
+
+def _code(code: object) -> str:
+    if not isinstance(code, str) or len(code.encode("utf-8", "replace")) > _LONGEST_CODE:
+        raise invalid_body()
+    return code
+
+
+def _dependencies(found: object) -> tuple[dict[str, str], ...]:
+    if not isinstance(found, list) or len(found) > _MOST_DEPENDENCIES:
+        raise invalid_body()
+    for one in found:
+        if not isinstance(one, dict) or one.keys() - _DEPENDENCY or "name" not in one:
+            raise invalid_body()
+        if not all(isinstance(value, str) for value in one.values()):
+            raise invalid_body()
+    return tuple(found)
+
+
+def _secrets(found: object, former: Draft | None, now: float) -> tuple[Secret, ...]:
+    if not isinstance(found, list) or len(found) > _MOST_SECRETS:
+        raise invalid_body()
+    known = {secret.name: secret for secret in former.secrets} if former else {}
+    return tuple(_secret(one, known, now) for one in found)
+
+
+def _secret(found: object, known: Mapping[str, Secret], now: float) -> Secret:
+    name = found.get("name") if isinstance(found, dict) else None
+    if not isinstance(found, dict) or not isinstance(name, str) or len(name) > _LONGEST_KEY:
+        raise invalid_body()
+    if "value" not in found and name in known:
+        return known[name]
+    value = found.get("value")
+    if not isinstance(value, str) or len(value) > _LONGEST_VALUE:
+        raise invalid_body()
+    return Secret(name, value, now)

@@ -1,0 +1,198 @@
+"""Whether anything at the tenant makes a picture of our choosing reach people.
+
+`user_metadata.picture` does nothing by itself, and no setting of Auth0 names a default
+picture (Auth0, "Change User Pictures"): an Action bound to post-login, or formerly a
+Rule, has to put either into the ID token. Their code is read here, never run. It says
+what a script mentions, not what it does under every condition: where that leaves
+doubt, the verdict is None.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+RULES_END = datetime(2026, 11, 18, tzinfo=UTC)
+"""When Rules stop being executed (Auth0, "Deprecations and Migrations")."""
+
+# Comments, and text in which they could hide; text is kept.
+_COMMENTS = re.compile(
+    r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`)|//[^\n]*|/\*.*?\*/""", re.DOTALL
+)
+_CLAIM = re.compile(r"""setCustomClaim\s*\(\s*(?:(["'`])picture\1\s*,|(?!["'`]))""")
+_RULE_SETS = re.compile(r"""\buser\s*(?:\.\s*picture|\[\s*["'`]picture["'`]\s*\])\s*=(?!=)""")
+_OVERRIDE = re.compile(
+    r"""user_metadata\b\s*(?:\|\|\s*\{\}\s*\)?\s*)?(?:\?\.|\.)?\s*\[?\s*["'`]?picture\b"""
+    r"""|\{[^{}]*\bpicture\b[^{}]*\}\s*=\s*[^;\n]*\buser_metadata\b"""
+)
+_ALIAS = re.compile(r"\b([\w$]+)\s*=\s*[^;\n=]*\buser_metadata\b(?!\s*\??\.\s*\w)")
+_METADATA = re.compile(r"\b(?:user_metadata|metadata|meta)\b[\s\S]*\bpicture\b")
+_LOOKS = re.compile(
+    r"""\buser\s*(?:\?\.|\.)\s*picture\b(?!\s*=(?!=))|\buser\s*(?:\?\.)?\[\s*["'`]picture["'`]\s*\](?!\s*=(?!=))"""
+    r"""|\{[^{}]*\bpicture\b[^{}]*\}\s*=\s*[^;\n]*\buser\b(?!_|\s*\??\.)"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """The code of an Action or a Rule.
+
+    Attributes:
+        kind: "action" or "rule".
+        name: what the tenant calls it.
+        code: JavaScript: of an Action what is deployed, not the draft.
+        on: whether it is bound to post-login and deployed, or, of a Rule, enabled.
+    """
+
+    kind: str
+    name: str
+    code: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Setter:
+    """A script that sets the picture that applications see.
+
+    Attributes:
+        kind: "action" or "rule".
+        name: what the tenant calls it.
+        on: whether it is bound and deployed, or enabled.
+        runs: whether that makes it run; a Rule has not since `RULES_END`.
+        override: whether it lets `user_metadata.picture` through; None where that is unclear.
+        default: whether it sets another picture than that; None where that is unclear.
+        spares: whether it looks at the picture that the user has before it replaces it.
+    """
+
+    kind: str
+    name: str
+    on: bool
+    runs: bool
+    override: bool | None
+    default: bool | None
+    spares: bool
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it would still run, had Rules not ended."""
+        return self.on and not self.runs
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What at a tenant sets the picture that applications see.
+
+    Attributes:
+        setters: the scripts that do, Actions in the order in which they run.
+        actions: whether the tenant's Actions were read.
+        rules: whether its Rules were read.
+        as_of: when (UTC).
+    """
+
+    setters: tuple[Setter, ...]
+    actions: bool
+    rules: bool
+    as_of: datetime
+
+    @property
+    def override(self) -> bool | None:
+        """Whether anything makes `user_metadata.picture` reach the ID token; None: unknown."""
+        return self._any("override")
+
+    @property
+    def default(self) -> bool | None:
+        """Whether anything makes a default picture reach the ID token; None: unknown."""
+        return self._any("default")
+
+    @property
+    def running(self) -> tuple[Setter, ...]:
+        """The scripts that set a picture and run."""
+        return tuple(one for one in self.setters if one.runs)
+
+    @property
+    def stopped(self) -> tuple[Setter, ...]:
+        """The picture Rules that stopped running with the end of Rules."""
+        return tuple(one for one in self.setters if one.stopped)
+
+    def _any(self, what: str) -> bool | None:
+        says = [getattr(one, what) for one in self.running]
+        if True in says:
+            return True
+        read = self.actions and (self.rules or self.as_of >= RULES_END)
+        return None if None in says or not read else False
+
+    def __repr__(self) -> str:
+        words = {True: "yes", False: "no", None: "unknown"}
+        return (
+            f"<Wiring: user_metadata.picture reaches the ID token: {words[self.override]}; "
+            f"a default picture: {words[self.default]}; {len(self.running)} scripts set one>"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values: verdicts and names, no code."""
+        setters = [asdict(one) for one in self.setters]
+        return asdict(self) | {"setters": setters, "as_of": self.as_of.isoformat()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `as_dict` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: a value is missing or of another type.
+        """
+        setters = tuple(
+            Setter(**{name: one[name] for name in Setter.__slots__}) for one in values["setters"]
+        )
+        moment = datetime.fromisoformat(values["as_of"])
+        return cls(setters, bool(values["actions"]), bool(values["rules"]), moment)
+
+
+def wiring(
+    scripts: Iterable[Script], as_of: datetime, *, actions: bool = True, rules: bool = True
+) -> Wiring:
+    """Judge a tenant's scripts by their code.
+
+    Args:
+        scripts: its Actions, in the order in which they are bound, and its Rules.
+        as_of: when they were read; decides whether Rules still run.
+        actions: whether its Actions could be read.
+        rules: whether its Rules could be read.
+    """
+    setters = (_setter(script, as_of) for script in scripts)
+    return Wiring(tuple(one for one in setters if one is not None), actions, rules, as_of)
+
+
+def _setter(script: Script, as_of: datetime) -> Setter | None:
+    """Judge one script; None where it does not set a picture."""
+    code = _COMMENTS.sub(lambda found: found[1] or " ", script.code)
+    rule = script.kind == "rule"
+    sets = (_RULE_SETS if rule else _CLAIM).findall(code)
+    if not sets:
+        return None
+    # A claim whose name is not written out may be any; it is ours if pictures come up at all.
+    named = rule or any(sets)
+    if not named and "picture" not in code:
+        return None
+    override: bool | None = bool(_OVERRIDE.search(code)) or _by_alias(code)
+    if not override and _METADATA.search(code):
+        override = None
+    writes = len(sets)
+    default: bool | None = not override if override is not None else None
+    if override and writes > 1:
+        default = None if not named else True
+    if not named:
+        override, default = (None if override else override), None
+    runs = script.on and not (rule and as_of >= RULES_END)
+    return Setter(
+        script.kind, script.name, script.on, runs, override, default, bool(_LOOKS.search(code))
+    )
+
+
+def _by_alias(code: str) -> bool:
+    """Whether a variable that holds user_metadata is asked for its picture."""
+    names = {found[1] for found in _ALIAS.finditer(code)}
+    return any(
+        re.search(rf"""(?<![\w$]){re.escape(name)}\s*\??\.?\s*(?:\[\s*["'`])?picture\b""", code)
+        for name in names
+    )
