@@ -36,9 +36,10 @@ _SHOWS_PLACEHOLDER = (
     "underlying IN ('initials', 'placeholder', 'missing', 'unresolved') AND " + _ROOT_SHOWS
 )
 _SOMEBODYS = "underlying IN ('social', 'enterprise', 'custom')"
+# What no rule decided, and so may be of any host.
+_UNRULED = "(underlying = 'custom' OR evidence = 'identity' OR source = 'metadata')"
 _IS_SHARED = "hash(picture) IN (SELECT digest FROM shared)"
-_TRIMMED = "lower(trim(email, chr(32) || chr(9) || chr(10) || chr(13)))"
-_BLANK = "trim(coalesce({}, ''), chr(32) || chr(9) || chr(10) || chr(13)) = ''"
+_TRIMMED = "lower(trim(email))"
 _COPY = r"^https?://i[012]\.wp\.com/cdn\.auth0\.com/avatars/"
 
 
@@ -102,7 +103,7 @@ _CHECKS = (
         "needs-token",
         "medium",
         "Pictures that need a token to load",
-        f"{_SOMEBODYS} AND regexp_matches(picture, '{'|'.join(TOKEN_ONLY)}', 'i')",
+        f"{_UNRULED} AND {_SOMEBODYS} AND regexp_matches(picture, '{'|'.join(TOKEN_ONLY)}', 'i')",
         "These addresses answer only to requests that carry an access token, which an <img> never "
         "does: people see a broken image.",
         "Copy the picture to a host of yours at login, or show the default.",
@@ -119,7 +120,7 @@ _CHECKS = (
         "override-unusable",
         "medium",
         "Overrides that cannot be used",
-        f"source <> 'metadata' AND NOT {_BLANK.format('metadata_picture')}",
+        "source <> 'metadata' AND trim(metadata_picture) <> ''",
         "user_metadata.picture holds something other than an https URL; where an application "
         "shows it anyway it is broken or insecure.",
         "Check what your application writes there; let only https URLs through.",
@@ -138,7 +139,8 @@ _CHECKS = (
         "resolved-copy",
         "low",
         "Initials from the image proxy",
-        f"underlying = 'initials' AND regexp_matches(picture, '{_COPY}', 'i')",
+        "underlying = 'initials' AND gravatar_hash IS NULL "
+        f"AND regexp_matches(picture, '{_COPY}', 'i')",
         "The profile holds the address to which Gravatar's proxy redirected: initials for ever, "
         "though the user may have got a Gravatar since.",
         "Replace them by the default: picture-audit plan … --through root",
@@ -173,7 +175,8 @@ _CHECKS = (
         "insecure",
         "low",
         "Pictures over plain http",
-        "underlying <> 'invalid' AND lower(left(trim(picture), 5)) = 'http:'",
+        "NOT starts_with(picture, 'https:') AND underlying <> 'invalid' "
+        "AND lower(left(trim(picture), 5)) = 'http:'",
         "Browsers warn of them, upgrade them or block them on https pages, and anybody on the way "
         "can see or change them.",
         "Serve them over https; Auth0 and Gravatar do.",
@@ -182,9 +185,8 @@ _CHECKS = (
         "hash-mismatch",
         "low",
         "Gravatars of another e-mail address",
-        f"gravatar_hash IS NOT NULL AND NOT {_BLANK.format('email')} "
-        "AND gravatar_hash <> CASE length(gravatar_hash) "
-        f"WHEN 32 THEN md5({_TRIMMED}) ELSE sha256({_TRIMMED}) END",
+        f"trim(email) <> '' AND gravatar_hash <> md5({_TRIMMED}) "
+        f"AND (length(gravatar_hash) = 32 OR gravatar_hash <> sha256({_TRIMMED}))",
         "The Gravatar belongs to another address than the user has now: to a former one, or to "
         "somebody else.",
         "Have the picture computed again from the present address.",
