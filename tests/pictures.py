@@ -1,20 +1,22 @@
 """The pictures in the README, drawn from the embedded tenant: `uv run python -m tests.pictures`."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
-from toolkit import by_source
 from toolkit.audit import audit, profiles
-from toolkit.charts import Chart
+from toolkit.charts import Chart, by_source
 from toolkit.coverage import coverage
 from toolkit.sandbox.people import people
 from toolkit.user import user
 
 FOLDER = Path(__file__).parent.parent / "notebooks" / "pictures"
+# At another moment other links have expired, and the pictures are others.
+AS_OF = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 def drawn() -> dict[str, Chart]:
     frame = audit(profiles(user(person.record) for person in people()))
-    return {"coverage.svg": by_source(coverage(frame))}
+    return {"coverage.svg": by_source(coverage(frame, as_of=AS_OF))}
 
 
 if __name__ == "__main__":

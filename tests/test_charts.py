@@ -7,10 +7,12 @@ from xml.etree import ElementTree as ET
 
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 
-from toolkit.charts import by_group, by_source, cohorts
+from toolkit.charts import by_group, by_source, cohorts, own_by_month, what_people_see
 from toolkit.coverage import Coverage, coverage
 from toolkit.errors import SettingsError
+from toolkit.estimate import Estimate, Stratum
 from toolkit.palette import COLOURS
 from toolkit.picture import Source
 
@@ -53,6 +55,30 @@ MONTHS = made(
         ("(unknown)", "missing"): 7,
     },
     "cohort",
+)
+
+
+def told(rows, by="connection", estimate=None):
+    """A coverage of rows (group, source, what people see, users)."""
+    frame = pd.DataFrame(rows, columns=["group", "source", "seen", "users"])
+    return Coverage(by, frame, estimate)
+
+
+EXPIRED = told(
+    [
+        ("facebook", "social", "own", 66),
+        ("facebook", "social", "broken", 34),
+        ("pw", "invalid", "broken", 10),
+        ("pw", "initials", "initials", 90),
+    ]
+)
+SAMPLED = told(
+    [
+        ("pw", "unresolved", "unknown", 1000),
+        ("pw", "initials", "initials", 100),
+        ("google", "social", "own", 900),
+    ],
+    estimate=Estimate((Stratum("pw", Source.INITIALS, 1000, 100, 30),)),
 )
 
 
@@ -157,7 +183,7 @@ def test_names_in_the_drawing_are_cut_to_the_room_there_is():
 
 
 def test_unresolved_is_striped_wherever_it_is_drawn():
-    for chart in (by_source(EVERY), by_group(EVERY), cohorts(MONTHS)):
+    for chart in (by_source(EVERY), by_group(EVERY), cohorts(MONTHS), what_people_see(EVERY)):
         hatched = {patch.get_hatch() for patch in chart.figure.axes[0].patches}
         assert "////" in hatched
 
@@ -200,3 +226,115 @@ def test_a_notebook_shows_one_image_with_its_words():
     assert [tag for tag, _ in tags] == ["figure", "img"]
     assert tags[1][1]["alt"] == chart.alt
     assert tags[1][1]["src"].startswith("data:image/svg+xml;base64,")
+
+
+def texts(chart):
+    return [text.get_text() for text in chart.figure.axes[0].texts]
+
+
+def test_what_has_expired_is_striped_in_the_colour_of_its_source_and_labelled():
+    for chart in (by_source(EXPIRED), by_group(EXPIRED)):
+        striped = [p for p in chart.figure.axes[0].patches if p.get_hatch() == r"\\\\"]
+        assert {to_hex(p.get_facecolor()).upper() for p in striped} == {COLOURS[Source.SOCIAL]}
+    assert "34 expired" in texts(by_source(EXPIRED))
+    assert "34 % expired" in texts(by_group(EXPIRED))
+    assert "social 100 users, 50.0 %, of which 34 expired" in by_source(EXPIRED).alt
+    assert "facebook, 100 users: social 100 % (34 % expired)" in by_group(EXPIRED).alt
+
+
+def test_what_is_no_url_at_all_has_not_expired():
+    chart = by_group(told([("pw", "invalid", "broken", 3), ("pw", "social", "own", 7)]))
+    assert "expired" not in chart.alt
+    assert "expired: a broken image" not in texts(chart)
+
+
+def test_a_sample_shares_out_the_unresolved_and_says_how_sure_that_is():
+    chart = by_source(SAMPLED)
+    assert "from a sample of 100 probed Gravatars, 95 % interval" in chart.alt
+    assert "unresolved" not in chart.alt
+    low, high = SAMPLED.estimated[Source.GRAVATAR].low, SAMPLED.estimated[Source.GRAVATAR].high
+    assert f"gravatar 300 users, 15.0 %, 95 % interval {low:,.0f} to {high:,.0f}" in chart.alt
+    assert any(text.startswith("300 ± ") for text in texts(chart))
+    assert chart.title.startswith("About ")
+
+
+def test_what_people_see_is_one_bar_with_all_its_parts_named():
+    chart = what_people_see(EXPIRED)
+    assert chart.title == "33 % of people see a picture of their own"
+    assert "own picture 33 %" in texts(chart)
+    assert "broken image" in texts(chart)
+    assert "22.0 %" in texts(chart)
+    assert "initials (Auth0's initials) 90 people, 45.0 %" in chart.alt
+
+
+def test_what_nobody_knows_is_in_the_title():
+    rows = [("a", "social", "own", 38), ("a", "unresolved", "unknown", 35)]
+    chart = what_people_see(told([*rows, ("a", "initials", "initials", 27)]))
+    assert chart.title == "At least 38 %, up to 73 % of people see a picture of their own"
+    assert what_people_see(SAMPLED).title.startswith("60 % ± ")
+
+
+def by_month(first, last, unknown=0):
+    """Two years in which the share with a picture of their own goes from one to another."""
+    rows = []
+    for year, own in (("2024", first), ("2025", last)):
+        for month in range(1, 13):
+            name = f"{year}-{month:02d}"
+            rows += [(name, "social", "own", own), (name, "unresolved", "unknown", unknown)]
+            rows.append((name, "initials", "initials", 100 - own - unknown))
+    return told(rows, "cohort")
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "unknown", "title"),
+    [
+        (72, 41, 0, "Coverage has fallen since 2024: from 72 % to 41 % of those who join"),
+        (41, 72, 0, "Coverage has risen since 2024: from 41 % to 72 % of those who join"),
+        (50, 51, 0, "Coverage has hardly changed since 2024: 50 %, and now 51 %"),
+        (
+            40,
+            30,
+            30,
+            "Whether coverage has changed since 2024 is not known: 40 to 70 %, and now 30 to 60 %",
+        ),
+        (
+            80,
+            30,
+            20,
+            "Coverage has fallen since 2024: from 80 to 100 % to 30 to 50 % of those who join",
+        ),
+    ],
+)
+def test_the_title_states_the_change_only_where_it_is_known(first, last, unknown, title):
+    chart = own_by_month(by_month(first, last, unknown))
+    assert chart.title == title
+    striped = [p for p in chart.figure.axes[0].patches if p.get_hatch() == "////"]
+    assert bool(striped) is bool(unknown)
+
+
+def test_first_and_last_value_stand_at_the_line():
+    assert {"72 %", "41 %"} <= set(texts(own_by_month(by_month(72, 41))))
+
+
+def test_few_and_no_months_are_drawn_too():
+    assert own_by_month(Coverage.empty("cohort")).title == "No user has a date of joining"
+    one = told([("2026-01", "social", "own", 1), ("2026-01", "missing", "none", 1)], "cohort")
+    assert (
+        own_by_month(one).title == "50 % of those who joined in 2026-01 see a picture of their own"
+    )
+    assert own_by_month(one).svg()
+    gap = told([("2020-01", "social", "own", 1), ("2026-01", "social", "own", 1)], "cohort")
+    assert len(own_by_month(gap).figure.axes[0].lines) == 2
+    with pytest.raises(SettingsError, match="cohort"):
+        own_by_month(Coverage.empty("connection"))
+
+
+def test_thousands_of_groups_are_folded_before_they_are_drawn():
+    chart = by_group(made({(f"c{n}", "social"): 1 + n for n in range(5000)}))
+    assert "the 12 largest of 5,000 connections" in chart.alt
+
+
+def test_a_sample_of_nobody_is_no_sample():
+    nobody = told([("pw", "social", "own", 7)], estimate=Estimate(()))
+    assert by_source(nobody).alt == by_source(told([("pw", "social", "own", 7)])).alt
+    assert what_people_see(nobody).title == "100 % of people see a picture of their own"

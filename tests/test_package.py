@@ -9,10 +9,11 @@ import pytest
 import toolkit
 
 NAMES = """
-Bar Coverage Estimate Finding Findings Interval PictureAuditError Progress Sandbox Seen Snapshot
-Source Tenant Verdict Wiring audit by_group by_source classify cohorts collect combine connect
-coverage demo embedded_tenant explain findings ingest open_tenant outcomes probe reach
-read_snapshot report
+Bar Candidate Comparison Coverage Estimate Finding Findings Interval PictureAuditError Progress
+Sandbox Seen Series Snapshot Source Tenant Verdict Wiring audit by_group by_source candidate
+classify cohorts collect combine compare connect coverage demo embedded_tenant explain findings
+flows ingest open_tenant outcomes over_time own_by_month probe reach read_snapshot report series
+what_people_see
 """.split()
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 
@@ -5,11 +6,25 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from toolkit.coverage import coverage
+from toolkit.coverage import Coverage, coverage
+from toolkit.estimate import Estimate, Stratum
+from toolkit.findings import Finding, Findings
 from toolkit.palette import COLOURS
+from toolkit.picture import Source
 from toolkit.progress import Progress
 from toolkit.snapshot import Provenance
-from toolkit.terminal import coverage_table, headline, progress
+from toolkit.terminal import (
+    coverage_table,
+    findings_table,
+    headline,
+    hints,
+    own_line,
+    progress,
+    show_coverage,
+    show_findings,
+    show_frame,
+)
+from toolkit.wiring import Wiring
 
 USERS = pd.DataFrame(
     {
@@ -87,3 +102,97 @@ def test_progress_on_a_terminal_shows_count_rate_and_time_left(monkeypatch):
         show(Progress(1200, 5000, 400.0, 9.5, "3 windows reconciled", estimated=True))
     for words in ("Collecting", "1,200 of ≈ 5,000", "400/s", "0:09 left", "3 windows reconciled"):
         assert words in screen.getvalue()
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+FACTS = Provenance("t.example", NOW, "search", True, 3, 1, 2, 0.5, False, "0.1.0")
+UNWIRED = replace(FACTS, wiring=Wiring((), actions=True, rules=True, as_of=NOW))
+COLUMNS = ["group", "source", "seen", "users"]
+ROWS = [
+    ("a", "social", "own", 600),
+    ("a", "social", "broken", 200),
+    ("a", "metadata", "own", 100),
+    ("a", "unresolved", "unknown", 1000),
+    ("a", "initials", "initials", 100),
+]
+COUNTED = Coverage("source", pd.DataFrame(ROWS, columns=COLUMNS))
+SAMPLED = replace(COUNTED, estimate=Estimate((Stratum("a", Source.INITIALS, 1000, 100, 30),)))
+
+
+def test_what_can_be_done_stands_beside_what_it_concerns(capsys):
+    show_coverage(COUNTED, UNWIRED)
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert "Gravatar or initials? picture-audit probe …" in lines["unresolved"]
+    assert "nothing shows these: see findings" in lines["metadata"]
+    assert "200 have expired: a broken image" in lines["social"]
+    assert "Auth0's letters" in lines["initials"]
+
+
+def test_hints_do_not_claim_what_nobody_has_read():
+    assert Source.METADATA not in hints(COUNTED, FACTS)
+    assert Source.UNRESOLVED not in hints(SAMPLED, FACTS)
+
+
+def test_what_has_expired_is_drawn_differently():
+    social = drawn(coverage_table(COUNTED, 120), 120).splitlines()[1]
+    assert "▒" in social
+    assert "█" in social
+
+
+def test_own_pictures_are_a_range_where_nobody_has_asked():
+    text = drawn(own_line(COUNTED), 120)
+    assert "See a picture of their own   35.0 to 85.0 %" in text
+    assert "1,700 if all who are unknown have one" in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_sample_shows_how_sure_it_is(width):
+    text = drawn(coverage_table(SAMPLED, width), width)
+    assert "unresolved" not in text
+    assert "300 ± " in text
+    assert all(len(line) <= width for line in text.splitlines())
+    assert "50.0 % ± " in drawn(own_line(SAMPLED), 200)
+    assert "a sample of 100 probed Gravatars" in drawn(own_line(SAMPLED), 200)
+
+
+def test_groups_say_how_many_see_a_picture_of_their_own():
+    by = Coverage("connection", COUNTED.counts.assign(group="db"))
+    for width in (60, 120):
+        assert "35 to 85 %" in drawn(coverage_table(by, width), width)
+    assert "▒" in drawn(coverage_table(by, 120), 120)
+
+
+FOUND = Finding(
+    "expired",
+    "medium",
+    "Expired [bold]pictures[/bold]",
+    1234,
+    0.0256,
+    "They do not load.",
+    "Rule “[red]x[/red]\u202e”: deploy the Action: picture-audit plan … --through action " * 3,
+    ("auth0|1",),
+)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_findings_say_what_it_is_how_many_and_what_to_do(width):
+    text = drawn(findings_table(Findings((FOUND,), 48213)), width)
+    for words in ("medium", "1,234", "2.6 %", "Expired [bold]pictures[/bold]", "[red]x[/red]"):
+        assert words in text
+    assert "\u202e" not in text
+    assert "auth0|1" not in text
+    assert all(len(line) <= width for line in text.splitlines())
+
+
+def test_notes_and_nothing_are_said(capsys):
+    show_findings(Findings((), 3, ("Nobody has read [the] Actions.",)))
+    out = capsys.readouterr().out
+    assert "Nothing." in out
+    assert "[the] Actions" in out
+
+
+def test_a_frame_is_text(capsys):
+    show_frame(pd.DataFrame({"host": ["[bold]x[/]\u202e"], "users": [12345], "share": [0.5]}))
+    out = capsys.readouterr().out
+    for words in ("[bold]x[/]", "\\u202e", "12,345", "0.500"):
+        assert words in out

@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from toolkit.audit import audit
-    from toolkit.charts import by_group, by_source, cohorts
+    from toolkit.candidate import Candidate, candidate
+    from toolkit.charts import by_group, by_source, cohorts, own_by_month, what_people_see
     from toolkit.collect import collect
     from toolkit.collect.ingestion import ingest
+    from toolkit.comparison import Comparison, Series, compare, series
     from toolkit.coverage import Coverage, combine, coverage
     from toolkit.embedded import demo, embedded_tenant, open_tenant
     from toolkit.errors import PictureAuditError
     from toolkit.estimate import Estimate, Interval
     from toolkit.explain import explain
     from toolkit.findings import Finding, Findings, findings
+    from toolkit.flow import flows, over_time
     from toolkit.panels.bar import Bar
     from toolkit.picture import Source, Verdict, classify
     from toolkit.probing import outcomes, probe, reach
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Bar": "panels.bar",
+    "Candidate": "candidate",
+    "Comparison": "comparison",
     "Coverage": "coverage",
     "Estimate": "estimate",
     "Finding": "findings",
@@ -45,6 +50,7 @@ _HOMES = {
     "Progress": "progress",
     "Sandbox": "sandbox.server",
     "Seen": "seen",
+    "Series": "comparison",
     "Snapshot": "snapshot",
     "Source": "picture",
     "Tenant": "tenant",
@@ -53,27 +59,36 @@ _HOMES = {
     "audit": "audit",
     "by_group": "charts",
     "by_source": "charts",
+    "candidate": "candidate",
     "classify": "picture",
     "cohorts": "charts",
     "collect": "collect",
     "combine": "coverage",
+    "compare": "comparison",
     "connect": "tenant",
     "coverage": "coverage",
     "demo": "embedded",
     "embedded_tenant": "embedded",
     "explain": "explain",
     "findings": "findings",
+    "flows": "flow",
     "ingest": "collect.ingestion",
     "open_tenant": "embedded",
     "outcomes": "probing",
+    "over_time": "flow",
+    "own_by_month": "charts",
     "probe": "probing",
     "reach": "probing",
     "read_snapshot": "snapshot",
     "report": "report",
+    "series": "comparison",
+    "what_people_see": "charts",
 }
 
 __all__ = [
     "Bar",
+    "Candidate",
+    "Comparison",
     "Coverage",
     "Estimate",
     "Finding",
@@ -83,6 +98,7 @@ __all__ = [
     "Progress",
     "Sandbox",
     "Seen",
+    "Series",
     "Snapshot",
     "Source",
     "Tenant",
@@ -91,23 +107,30 @@ __all__ = [
     "audit",
     "by_group",
     "by_source",
+    "candidate",
     "classify",
     "cohorts",
     "collect",
     "combine",
+    "compare",
     "connect",
     "coverage",
     "demo",
     "embedded_tenant",
     "explain",
     "findings",
+    "flows",
     "ingest",
     "open_tenant",
     "outcomes",
+    "over_time",
+    "own_by_month",
     "probe",
     "reach",
     "read_snapshot",
     "report",
+    "series",
+    "what_people_see",
 ]
 
 

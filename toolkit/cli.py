@@ -269,6 +269,46 @@ def findings(
         terminal.show_findings(found)
 
 
+@app.command("compare")
+def compare_(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="The earlier snapshot.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The later one.")],
+    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Even if they are of two tenants.")
+    ] = False,
+) -> None:
+    """Say who moved from which source to which between two snapshots; who came, who went."""
+    from toolkit.comparison import compare
+    from toolkit.sheet import csv
+    from toolkit.snapshot import read_snapshot
+
+    found = compare(read_snapshot(old), read_snapshot(new), anyway=anyway)
+    if output is Format.JSON:
+        typer.echo(json.dumps(found.as_dict(), indent=2))
+    elif output is Format.CSV:
+        typer.echo(csv(found.flow), nl=False)
+    else:
+        typer.echo(repr(found))
+
+
+@app.command("report")
+def report_(
+    snapshot: SnapshotFile,
+    out: Annotated[Path, typer.Option(metavar="FILE.html", help="Where to write the page.")],
+    personal: Annotated[
+        bool, typer.Option("--personal", help="Name users as examples: personal data.")
+    ] = False,
+) -> None:
+    """Write one self-contained page to hand on, and FILE.json, the same for programs."""
+    from toolkit import terminal
+    from toolkit.report import report
+    from toolkit.snapshot import read_snapshot
+
+    report(read_snapshot(snapshot), out, personal=personal)
+    terminal.written(Report=out, JSON=out.with_suffix(".json"))
+
+
 @app.command("probe")
 def probe_(
     snapshot: SnapshotFile,

@@ -16,7 +16,7 @@ from typing import Any, Self, cast
 import pandas as pd
 
 from toolkit.errors import SettingsError, UnreadableInputError
-from toolkit.estimate import Estimate, Interval
+from toolkit.estimate import Estimate, Interval, Stratum
 from toolkit.picture import Source
 from toolkit.seen import Seen, seen
 
@@ -134,7 +134,8 @@ class Coverage:
         The unresolved are shared out: `gravatar` gains those that the sample finds to
         exist, `initials` and `placeholder` the others.
         """
-        if self.estimate is None or self.estimate.users != self.sources.get(Source.UNRESOLVED, 0):
+        unresolved = self.sources.get(Source.UNRESOLVED, 0)
+        if self.estimate is None or not unresolved or self.estimate.users != unresolved:
             return {}
         shares: dict[Source, Interval] = {Source.GRAVATAR: self.estimate.gravatars}
         for source in (Source.INITIALS, Source.PLACEHOLDER):
@@ -167,11 +168,11 @@ class Coverage:
         wide = wide.reindex(columns=[source.value for source in self.sources]).astype("int64")
         wide.columns.name = None
         users = wide.sum(axis="columns").astype("int64")
-        own = [self._group(str(name)) for name in wide.index]
+        own = self._own_by_group()
         wide.insert(0, "users", users)
         wide.insert(1, "share", users / total)
-        wide.insert(2, "own_low", pd.Series([one.low for one in own], wide.index) / users)
-        wide.insert(3, "own_high", pd.Series([one.high for one in own], wide.index) / users)
+        wide.insert(2, "own_low", pd.Series({name: one.low for name, one in own.items()}) / users)
+        wide.insert(3, "own_high", pd.Series({name: one.high for name, one in own.items()}) / users)
         rows = wide.reset_index().astype({"group": "str"})
         if self.by in {"cohort", "activity"}:
             return rows.sort_values("group", key=_in_time, ignore_index=True)
@@ -191,15 +192,22 @@ class Coverage:
             rows["high"] = [exact[Source(name)].high for name in rows["source"]]
         return rows.sort_values("users", ascending=False, kind="stable", ignore_index=True)
 
-    def _group(self, name: str) -> Interval:
-        """How many users of one group see a picture of their own."""
-        mine = self.counts[self.counts["group"] == name]
-        sums = mine.groupby("seen")["users"].sum().to_dict()
-        unresolved = int(mine.loc[mine["source"] == Source.UNRESOLVED, "users"].sum())
-        part = None
+    def _own_by_group(self) -> dict[str, Interval]:
+        """How many users of each group see a picture of their own."""
+        known: dict[str, dict[Seen, int]] = {}
+        unresolved: dict[str, int] = {}
+        for group, source, seen_, users in self.counts.itertuples(index=False, name=None):
+            mine = known.setdefault(group, {})
+            mine[Seen(seen_)] = mine.get(Seen(seen_), 0) + users
+            unresolved[group] = unresolved.get(group, 0) + users * (source == Source.UNRESOLVED)
+        parts: dict[str, list[Stratum]] = {}
         if self.estimate is not None and self.by == "connection":
-            part = self.estimate.where(lambda one: _named(one.connection) == name)
-        return _own({Seen(str(s)): int(n) for s, n in sums.items()}, unresolved, part)
+            for stratum in self.estimate.strata:
+                parts.setdefault(_named(stratum.connection), []).append(stratum)
+        return {
+            group: _own(mine, unresolved[group], Estimate(tuple(parts.get(group, ()))))
+            for group, mine in known.items()
+        }
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """Return the table as plain values for JSON.

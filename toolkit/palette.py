@@ -21,5 +21,14 @@ COLOURS: Mapping[Source, str] = MappingProxyType(
 )
 """One colour for each source, everywhere: Okabe and Ito's, and greys for what is no picture."""
 
+EDGES: Mapping[Source, str] = MappingProxyType({Source.PLACEHOLDER: "#8A7F00"})
+"""The edge of a colour that a white ground would swallow."""
+
 STRIPE = "#9AA3B0"
 """The stripes on what nobody knows."""
+
+CROSSES = "#59606B"
+"""The crosses on what is no usable URL."""
+
+ON_DARK, ON_LIGHT = "#fefefe", "#101418"
+"""Letters and stripes on the colours, which no theme changes."""

@@ -1,12 +1,14 @@
-"""What a terminal shows: the coverage table and the progress of long work."""
+"""What a terminal shows: coverage, findings, and the progress of long work."""
 
 import math
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from pandas import DataFrame
+from pandas.api.types import is_numeric_dtype
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -14,18 +16,26 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from toolkit.coverage import Coverage, percent, shorten
+from toolkit.coverage import Coverage, percent, shorten, visible
+from toolkit.estimate import Interval
+from toolkit.findings import Findings
+from toolkit.headline import between, deviation, sampled
+from toolkit.headline import headline as answer
 from toolkit.palette import COLOURS
 from toolkit.picture import Source
 from toolkit.progress import Progress
+from toolkit.seen import Seen
 from toolkit.snapshot import Provenance, Snapshot
 
 _WIDTH = 30
 _FEWEST_WORDS = 20
 _PIPED = 120
-_LONGEST_NAME = 40
+_LONGEST_NAME, _LONGEST_CELL = 40, 200
+_WIDE = 100  # columns; below that a group's numbers leave no room for its bar
+_OWN = "See a picture of their own"
+_SEVERITIES = {"high": "bold red", "medium": "yellow", "low": "cyan", "info": "dim"}
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-_SOLID, _STRIPED = "█", "░"
+_SOLID, _STRIPED, _BROKEN = "█", "░", "▒"
 # What nobody knows yet is striped, here as in every chart.
 _UNKNOWN = frozenset({Source.UNRESOLVED})
 
@@ -51,86 +61,133 @@ def headline(coverage: Coverage, provenance: Provenance) -> Text:
     return text
 
 
-def coverage_table(coverage: Coverage, width: int) -> Table:
+def hints(coverage: Coverage, provenance: Provenance) -> dict[Source, str]:
+    """Say what there is to know or to do about the sources where there is something."""
+    said: dict[Source, str] = {}
+    for source, users in coverage.broken.items():
+        if source not in {Source.INVALID, Source.METADATA}:
+            said[source] = f"{users:,} have expired: a broken image"
+    if Source.UNRESOLVED in coverage.sources and not coverage.estimated:
+        said[Source.UNRESOLVED] = "Gravatar or initials? picture-audit probe …"
+    unused = provenance.wiring is not None and provenance.wiring.override is False
+    if unused and Source.METADATA in coverage.sources:
+        said[Source.METADATA] = "nothing shows these: see findings"
+    return said
+
+
+def coverage_table(
+    coverage: Coverage, width: int, hints: Mapping[Source, str] | None = None
+) -> Table:
     """Draw a coverage so that the answer is seen before it is read.
 
     Args:
-        coverage: what to draw.
+        coverage: what to draw. Where a sample was asked for, the sources are as it divides
+            the unresolved, with half of its 95 % interval behind a ±.
         width: columns of the terminal; the numbers are whole at any width, bars and
             words give way.
+        hints: what to say of a source instead of what it means.
     """
-    return _source_table(coverage, width) if coverage.by == "source" else _group_table(coverage)
+    if coverage.by != "source":
+        return _group_table(coverage, width)
+    return _source_table(coverage, width, hints or {})
 
 
-def _source_table(coverage: Coverage, width: int) -> Table:
-    rows = coverage.table()
-    numbers = [
-        (f"{users:,}", percent(share, 1))
-        for users, share in zip(rows["users"], rows["share"], strict=True)
-    ]
-    fixed = (
-        len("placeholder")
-        + sum(max([0, *map(len, column)]) for column in zip(*numbers, strict=True))
-        + 10
-    )
+def _source_table(coverage: Coverage, width: int, hints: Mapping[Source, str]) -> Table:
+    rows = [(Source(row["source"]), int(row["users"])) for _, row in coverage.table().iterrows()]
+    total, broken = max(coverage.users, 1), coverage.broken
+    numbers = _numbers(rows, total, coverage.estimated if sampled(coverage) else {})
+    widths = [max([1, *map(len, column)]) for column in zip(*numbers, strict=True)] or [1, 1]
+    fixed = len("placeholder") + sum(widths) + 2 * (len(widths) + 2)
     bar_width = max(4, min(_WIDTH, width - fixed))
-    words = width - fixed - bar_width
+    words = width - fixed - bar_width - 2
+    worded = words >= _FEWEST_WORDS
     table = Table(box=None, show_header=False, pad_edge=True, padding=(0, 1))
     table.add_column("source", no_wrap=True, min_width=len("placeholder"))
     table.add_column("bar", width=bar_width, no_wrap=True)
-    table.add_column(
-        "users",
-        justify="right",
-        no_wrap=True,
-        min_width=max([1, *(len(one) for one, _ in numbers)]),
-    )
-    table.add_column(
-        "share",
-        justify="right",
-        no_wrap=True,
-        min_width=max([1, *(len(one) for _, one in numbers)]),
-    )
-    if words >= _FEWEST_WORDS:
-        table.add_column("meaning", style="dim", overflow="ellipsis", no_wrap=True, max_width=words)
-    largest = float(rows["share"].max()) if len(rows) else 1.0
-    for name, share, told in zip(rows["source"], rows["share"], numbers, strict=True):
-        source = Source(name)
-        bar = _bar(share / largest, bar_width, striped=source in _UNKNOWN)
-        meaning = [source.meaning] if words >= _FEWEST_WORDS else []
-        table.add_row(str(source), Text(bar, style=COLOURS[source]), *told, *meaning)
+    for column in widths:
+        table.add_column(no_wrap=True, min_width=column)
+    if worded:
+        table.add_column("meaning", overflow="ellipsis", no_wrap=True, max_width=words)
+    largest = max([1, *(users for _, users in rows)])
+    for (source, users), told in zip(rows, numbers, strict=True):
+        late = broken.get(source, 0) if source is not Source.INVALID else 0
+        striped = source in _UNKNOWN
+        bar = Text(_bar((users - late) / largest, bar_width, striped=striped), COLOURS[source])
+        bar.append(_BROKEN * _cells(late / largest, bar_width))
+        bar.truncate(bar_width)
+        meaning = Text(hints[source]) if source in hints else Text(source.meaning, "dim")
+        table.add_row(str(source), bar, *told, *([meaning] if worded else []))
     return table
 
 
-def _group_table(coverage: Coverage) -> Table:
+def _numbers(
+    rows: list[tuple[Source, int]], total: int, estimated: Mapping[Source, Interval]
+) -> list[tuple[str, str]]:
+    """Write users and shares, and with a sample what follows their ±, so that they line up."""
+    doubts = {source: deviation(part) for source, part in estimated.items()}
+    people = {source: f" ± {doubt:,.0f}" for source, doubt in doubts.items()}
+    points = {source: f" ± {100 * doubt / total:.1f}" for source, doubt in doubts.items()}
+    room = [max([0, *map(len, texts.values())]) for texts in (people, points)]
+    shown = [(f"{users:,}", percent(users / total, 1)) for _, users in rows]
+    wide = [max([1, *map(len, column)]) for column in zip(*shown, strict=True)]
+    return [
+        (
+            users.rjust(wide[0]) + people.get(source, "").ljust(room[0]),
+            share.rjust(wide[1]) + points.get(source, "").ljust(room[1]),
+        )
+        for (source, _), (users, share) in zip(rows, shown, strict=True)
+    ]
+
+
+def _group_table(coverage: Coverage, width: int) -> Table:
     table = Table(box=None, pad_edge=True, padding=(0, 1), header_style="dim")
     table.add_column(coverage.by, overflow="fold")
-    table.add_column("users", justify="right")
-    table.add_column("share", justify="right")
-    table.add_column("sources, by share of the group", no_wrap=True)
+    table.add_column("users", justify="right", no_wrap=True)
+    table.add_column("share", justify="right", no_wrap=True)
+    table.add_column("own picture", justify="right", no_wrap=True)
+    drawn = width >= _WIDE
+    if drawn:
+        table.add_column("sources, by share of the group", no_wrap=True)
+    broken = coverage.counts[coverage.counts["seen"] == Seen.BROKEN]
+    late = broken.groupby(["group", "source"])["users"].sum().to_dict()
     for row in coverage.table().to_dict("records"):
-        counts = {source: int(row[source]) for source in coverage.sources}
-        group = escape(shorten(str(row["group"]), _LONGEST_NAME))
-        users = int(row["users"])
-        table.add_row(group, f"{users:,}", percent(float(row["share"]), 1), _stack(counts, users))
-    legend = Text(" ").join(
+        name, users = str(row["group"]), int(row["users"])
+        parts = {}
+        for source in coverage.sources:
+            gone = 0 if source is Source.INVALID else int(late.get((name, source.value), 0))
+            parts[source, False] = int(row[source]) - gone
+            parts[source, True] = gone
+        own = between(float(row["own_low"]), float(row["own_high"]))
+        group = escape(shorten(name, _LONGEST_NAME))
+        cells = [group, f"{users:,}", percent(float(row["share"]), 1), own]
+        table.add_row(*cells, *([_stack(parts, users)] if drawn else []))
+    keys = [
         Text(f"{_STRIPED if source in _UNKNOWN else _SOLID} {source} ", style=COLOURS[source])
         for source in coverage.sources
-    )
-    table.caption = legend
+    ]
+    if set(coverage.broken) - {Source.INVALID}:
+        keys.append(Text(f"{_BROKEN} expired "))
+    table.caption = Text(" ").join(keys) if drawn else ""
     table.caption_justify = "left"
     return table
 
 
-def _stack(counts: dict[Source, int], users: int) -> Text:
-    """Draw a group's sources as one bar whose parts add up to its width."""
+def _stack(parts: Mapping[tuple[Source, bool], int], users: int) -> Text:
+    """Draw a group's sources, each with what has expired, as one bar of one width."""
     text = Text()
     done = drawn = 0
-    for source, count in counts.items():
+    for (source, broken), count in parts.items():
         done += count
         cells = round(done / max(users, 1) * _WIDTH) - drawn
         drawn += cells
-        text.append((_STRIPED if source in _UNKNOWN else _SOLID) * cells, style=COLOURS[source])
+        cell = _BROKEN if broken else _STRIPED if source in _UNKNOWN else _SOLID
+        text.append(cell * cells, style=COLOURS[source])
     return text
+
+
+def _cells(part: float, width: int) -> int:
+    """Return how many cells a part (0 to 1) of a width fills; what is not nothing shows."""
+    return max(1, round(part * width)) if part else 0
 
 
 def _stdout() -> Console:
@@ -143,7 +200,79 @@ def show_coverage(coverage: Coverage, provenance: Provenance) -> None:
     console = _stdout()
     console.print(headline(coverage, provenance), soft_wrap=True)
     console.print()
-    console.print(coverage_table(coverage, console.width))
+    said = hints(coverage, provenance) if coverage.by == "source" else {}
+    beside = console.width >= _WIDE
+    console.print(coverage_table(coverage, console.width, said if beside else None))
+    console.print()
+    if said and not beside:
+        for source, words in said.items():
+            console.print(Text(f"  {source}: ").append(words, "dim"))
+        console.print()
+    console.print(own_line(coverage))
+
+
+def own_line(coverage: Coverage) -> Table:
+    """Say how many users see a picture of their own, and how sure that is."""
+    said, total = answer(coverage, digits=1), max(coverage.users, 1)
+    share = (
+        str(said)
+        if "±" in said.doubt
+        else between(coverage.own.low / total, coverage.own.high / total, 1)
+    )
+    line = Table.grid(padding=(0, 3))
+    line.add_column(no_wrap=True)
+    line.add_column(no_wrap=True)
+    line.add_column()
+    line.add_row(Text(f"  {_OWN}"), Text(share, "bold"), Text(said.people, "dim"))
+    return line
+
+
+def show_findings(findings: Findings) -> None:
+    """Print findings to stdout: what it is, how many it concerns, what to do."""
+    console = _stdout()
+    title = Text(f"What is worth knowing about the pictures of {findings.users:,} users", "bold")
+    console.print(title)
+    console.print()
+    console.print(findings_table(findings) if len(findings) else "  Nothing.")
+    for note in findings.notes:
+        console.print(Text(f"\n{visible(note)}", "dim"))
+
+
+def findings_table(findings: Findings) -> Table:
+    """Draw findings as rows: severity, users, share, and in words what it is and what to do."""
+    table = Table(box=None, pad_edge=True, padding=(0, 1), header_style="dim")
+    table.add_column("severity", no_wrap=True)
+    table.add_column("users", justify="right", no_wrap=True)
+    table.add_column("share", justify="right", no_wrap=True)
+    table.add_column("what it is, and what to do")
+    for one in findings:
+        words = Text(one.title, "bold")
+        words.append(f"  {one.id}", "dim")
+        words.append(f"\n→ {visible(one.advice)}", "not bold")
+        severity = Text(one.severity, _SEVERITIES[one.severity])
+        table.add_row(severity, f"{one.users:,}", percent(one.share, 1), words)
+    return table
+
+
+def show_frame(frame: DataFrame) -> None:
+    """Print a frame to stdout; what somebody typed stays text."""
+    table = Table(box=None, pad_edge=True, padding=(0, 1), header_style="dim")
+    for name in frame.columns:
+        number = is_numeric_dtype(frame[name])
+        table.add_column(
+            Text(shorten(str(name), _LONGEST_NAME)),
+            justify="right" if number else "left",
+            overflow="fold",
+        )
+    for row in frame.itertuples(index=False, name=None):
+        table.add_row(*(Text(_cell(value)) for value in row))
+    _stdout().print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return shorten(str(value), _LONGEST_CELL)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
 
 
 def written(**places: Path | str) -> None:

@@ -1,0 +1,540 @@
+"""What changed between two snapshots of a tenant, and over many: values that show themselves.
+
+Users are matched by their user_id, in one pass of DuckDB over frames or files, which
+puts on disk what memory does not hold.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from toolkit.coverage import percent, visible
+from toolkit.errors import SettingsError, UnreadableInputError
+from toolkit.estimate import Interval
+from toolkit.headline import between
+from toolkit.mask import mask
+from toolkit.picture import Source
+from toolkit.snapshot import Provenance, Snapshot
+
+_EXAMPLES = 3
+_MEMORY = "400MB"
+_UNKNOWN = "unknown"  # the tenant of exports whose files' names do not tell it
+
+# Users are told apart by 128 bits of hash instead of their user_id, which is longer: among
+# ten million users, two share them once in some 10^24 tries. A source has one byte. Which of
+# the two pictures counts is what `source` says.
+_SOURCE = f"ENUM {tuple(source.value for source in Source)}"
+_USERS = f"""
+    CREATE VIEW {{}} AS SELECT user_id::VARCHAR AS user_id, source::{_SOURCE} AS source,
+        CASE WHEN user_id <> '' THEN hash(user_id::VARCHAR)::UHUGEINT * 18446744073709551616
+            + hash(user_id || '#')::UHUGEINT END AS key,
+        hash(CASE source WHEN 'metadata' THEN metadata_picture::VARCHAR
+            ELSE picture::VARCHAR END) AS digest
+    FROM {{}}
+"""  # noqa: S608 - names of this module
+_MATCHED = f"""
+    CREATE TABLE matched AS SELECT old.source AS before, new.source AS after, count(*) AS users,
+        count(*) FILTER (old.digest <> new.digest) AS changed,
+        count(*) FILTER (coalesce(old.key, new.key) IS NULL) AS nameless,
+        min(coalesce(old.key, new.key), {_EXAMPLES}) AS keys
+    FROM old FULL OUTER JOIN new ON old.key = new.key
+    GROUP BY ALL
+"""  # noqa: S608 - a number of this module
+_NAMED = """
+    WITH named AS (
+        SELECT DISTINCT key, user_id FROM (
+            SELECT key, user_id FROM old UNION ALL SELECT key, user_id FROM new
+        ) SEMI JOIN (SELECT unnest(keys) AS key FROM matched) USING (key)
+    )
+    SELECT before, after, users, changed, nameless,
+        list_sort(list(user_id) FILTER (user_id IS NOT NULL))
+    FROM matched LEFT JOIN named ON list_contains(keys, key)
+    GROUP BY ALL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a snapshot says of everybody together.
+
+    Attributes:
+        tenant: the tenant's domain.
+        taken_at: when the collection began (UTC).
+        complete: whether the snapshot is known to be whole.
+        users: how many users there were.
+        own: how many of them see a picture of their own (`toolkit.coverage.Coverage.own`).
+        sources: users of each source that occurs, in the order of `Source`.
+    """
+
+    tenant: str
+    taken_at: datetime
+    complete: bool
+    users: int
+    own: Interval
+    sources: Mapping[Source, int]
+
+    @property
+    def own_low(self) -> float:
+        """The share (0 to 1) known to see a picture of their own; 0 where there is nobody."""
+        return self.own.low / max(self.users, 1)
+
+    @property
+    def own_high(self) -> float:
+        """The share (0 to 1) of whom nobody knows that they do not; 0 where there is nobody."""
+        return self.own.high / max(self.users, 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON: shares are 0 to 1, the time is ISO 8601."""
+        return {
+            "tenant": self.tenant,
+            "taken_at": self.taken_at.isoformat(),
+            "complete": self.complete,
+            "users": self.users,
+            "own": {"low": self.own_low, "high": self.own_high},
+            "sources": {source.value: users for source, users in self.sources.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Users whose picture was of one source and is of another, or still of the same.
+
+    Attributes:
+        before: the source in the old snapshot; None for those who came.
+        after: the source in the new snapshot; None for those who went.
+        users: how many they are.
+        changed: how many of them have another picture address than before. The signed
+            addresses of some providers change with each login, whatever they show.
+        examples: up to three of their user_ids, in order, the middle of each left out.
+    """
+
+    before: Source | None
+    after: Source | None
+    users: int
+    changed: int
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison:
+    """Two snapshots of the same tenant, user by user; a value that shows itself.
+
+    Attributes:
+        old: what the old snapshot says of everybody.
+        new: what the new one says.
+        moves: the users of each pair of sources that occurs, the most users first; those
+            who stayed with their source, came and went are among them.
+        notes: what to bear in mind with these numbers.
+    """
+
+    old: Moment
+    new: Moment
+    moves: tuple[Move, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def flow(self) -> pd.DataFrame:
+        """Users who are in both snapshots, from source to source, the most first.
+
+        Columns `from`, `to`, `users` (int64) and `examples` (masked user_ids, separated
+        by blanks). Rows where both sources are the same are those who stayed.
+        """
+        rows = [
+            (one.before, one.after, one.users, " ".join(one.examples))
+            for one in self.moves
+            if one.before and one.after
+        ]
+        return _frame(rows, ["from", "to", "users", "examples"])
+
+    @property
+    def came(self) -> pd.DataFrame:
+        """Users who are only in the new snapshot: columns `source`, `users`, `examples`."""
+        rows = [
+            (one.after, one.users, " ".join(one.examples))
+            for one in self.moves
+            if one.before is None
+        ]
+        return _frame(rows, ["source", "users", "examples"])
+
+    @property
+    def went(self) -> pd.DataFrame:
+        """Users who are only in the old snapshot: columns `source`, `users`, `examples`."""
+        rows = [
+            (one.before, one.users, " ".join(one.examples))
+            for one in self.moves
+            if one.after is None
+        ]
+        return _frame(rows, ["source", "users", "examples"])
+
+    @property
+    def moved(self) -> int:
+        """How many users are in both snapshots, with different sources."""
+        return sum(one.users for one in self.moves if one.before and one.after and _another(one))
+
+    @property
+    def matched(self) -> int:
+        """How many users are in both snapshots."""
+        return sum(one.users for one in self.moves if one.before and one.after)
+
+    @property
+    def changes(self) -> tuple[Move, ...]:
+        """Those who moved, came or went, by source, the most users first."""
+        return tuple(filter(_another, self.moves))
+
+    def table(self) -> pd.DataFrame:
+        """Return what happened to each source.
+
+        Returns:
+            One row for each source that occurs, in the order of `Source`: `source`, and
+            in users (int64) `before`, `after`, `change`, `came`, `went`, `moved_in`,
+            `moved_out`, `stayed` and `changed` (those of `stayed` who have another
+            picture of the same source).
+        """
+        rows = []
+        for source in Source:
+            before, after = self.old.sources.get(source, 0), self.new.sources.get(source, 0)
+            if not before and not after:
+                continue
+            ins = [one for one in self.changes if one.after is source]
+            outs = [one for one in self.changes if one.before is source]
+            kept = [one for one in self.moves if one.before is source is one.after]
+            rows.append(
+                (
+                    source,
+                    before,
+                    after,
+                    after - before,
+                    sum(one.users for one in ins if one.before is None),
+                    sum(one.users for one in outs if one.after is None),
+                    sum(one.users for one in ins if one.before),
+                    sum(one.users for one in outs if one.after),
+                    sum(one.users for one in kept),
+                    sum(one.changed for one in kept),
+                )
+            )
+        names = "before after change came went moved_in moved_out stayed changed".split()
+        return _frame(rows, ["source", *names])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON.
+
+        Returns:
+            `old` and `new` (`Moment.as_dict`), `matched`, `moved`, `came`, `went` (users),
+            `sources` (`table` as `{SOURCE: {"before", …}}`), `flow`, `came_by_source`,
+            `went_by_source` (those frames, one object a row) and `notes`.
+        """
+        table = self.table().set_index("source")
+        return {
+            "old": self.old.as_dict(),
+            "new": self.new.as_dict(),
+            "matched": self.matched,
+            "moved": self.moved,
+            "came": self.new.users - self.matched,
+            "went": self.old.users - self.matched,
+            "sources": {str(name): row for name, row in table.to_dict("index").items()},
+            "flow": self.flow.to_dict("records"),
+            "came_by_source": self.came.to_dict("records"),
+            "went_by_source": self.went.to_dict("records"),
+            "notes": list(self.notes),
+        }
+
+    def __repr__(self) -> str:
+        """Draw the comparison as text: the numbers, who moved, each source, the notes."""
+        moves = _moves_in_words(self).to_string(index=False) if self.changes else ""
+        table = _words(self.table()).to_string(index=False)
+        return "\n".join([_caption(self), *_sums(self), *filter(None, (moves, table)), *self.notes])
+
+    def _repr_html_(self) -> str:
+        """Draw the comparison as HTML for a notebook, as two tables."""
+        sums = "".join(f"<p>{escape(line)}</p>" for line in _sums(self))
+        moves = _html(_moves_in_words(self), "Who moved, came and went") if self.changes else ""
+        notes = "".join(f"<p>{escape(visible(note))}</p>" for note in self.notes)
+        return f"{_html(_words(self.table()), _caption(self))}{sums}{moves}{notes}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Series:
+    """What many snapshots of a tenant say of everybody, by time; a value that shows itself.
+
+    Attributes:
+        moments: one for each snapshot, the earliest first.
+    """
+
+    moments: tuple[Moment, ...]
+
+    def __iter__(self) -> Iterator[Moment]:
+        return iter(self.moments)
+
+    def __len__(self) -> int:
+        return len(self.moments)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The sources that occur, in the order of `Source`."""
+        return tuple(s for s in Source if any(s in moment.sources for moment in self.moments))
+
+    def table(self) -> pd.DataFrame:
+        """Return one row for each snapshot, the earliest first.
+
+        Returns:
+            Columns `taken_at` (UTC), `complete`, `users` (int64), `own_low` and `own_high`
+            (the share, 0 to 1, that sees a picture of their own: from those known to, up to
+            those of whom nobody knows; or the 95 % interval of a sample), and the share of
+            each source that occurs in any of them.
+        """
+        rows = [
+            (
+                moment.taken_at,
+                moment.complete,
+                moment.users,
+                moment.own_low,
+                moment.own_high,
+                *(moment.sources.get(source, 0) / max(moment.users, 1) for source in self.sources),
+            )
+            for moment in self.moments
+        ]
+        shares = ["own_low", "own_high", *(source.value for source in self.sources)]
+        types = {"complete": "bool", "users": "int64"} | dict.fromkeys(shares, "float64")
+        frame = pd.DataFrame(rows, columns=["taken_at", "complete", "users", *shares])
+        frame["taken_at"] = pd.to_datetime(frame["taken_at"], utc=True)
+        return frame.astype(types)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON: `moments`, one object each (`Moment.as_dict`)."""
+        return {"moments": [moment.as_dict() for moment in self.moments]}
+
+    def __repr__(self) -> str:
+        """Draw the table as text."""
+        return f"{_span(self)}\n{_over_time(self).to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        """Draw the table as HTML for a notebook."""
+        return _html(_over_time(self), _span(self))
+
+
+def compare(old: Snapshot, new: Snapshot, *, anyway: bool = False) -> Comparison:
+    """Find out who moved from which source to which, who came and who went.
+
+    Args:
+        old: the earlier snapshot.
+        new: the later snapshot.
+        anyway: compare snapshots of different tenants too, as after a move of all users.
+
+    Returns:
+        The comparison. Users without a user_id cannot be matched: they went, or came.
+
+    Raises:
+        SettingsError: they are of different tenants, and `anyway` is not set.
+        UnreadableInputError: a file is damaged, or holds a user twice.
+    """
+    notes = list(_doubts(old.provenance, new.provenance, anyway=anyway))
+    before, after = _moment(old), _moment(new)
+    rows = _matched(old, new)
+    # A user_id that occurs twice is matched twice.
+    for place, (name, moment) in enumerate((("old", before), ("new", after))):
+        if sum(row[2] for row in rows if row[place]) != moment.users:
+            raise UnreadableInputError(
+                f"A user_id occurs more than once in the {name} snapshot, or in both: "
+                "collect again."
+            )
+    nameless = sum(row[4] for row in rows)
+    if nameless:
+        notes.append(
+            f"{nameless:,} users without a user_id cannot be matched: they count as come or gone."
+        )
+    moves = [
+        Move(
+            before and Source(before),
+            after and Source(after),
+            users,
+            changed,
+            tuple(map(mask, examples or ())),
+        )
+        for before, after, users, changed, _, examples in rows
+    ]
+    moves.sort(key=lambda one: (-one.users, one.before or "", one.after or ""))
+    return Comparison(before, after, tuple(moves), tuple(notes))
+
+
+def series(snapshots: Iterable[Snapshot], *, anyway: bool = False) -> Series:
+    """Put snapshots of a tenant in the order of time; one at a time is looked at.
+
+    Args:
+        snapshots: any number, in any order.
+        anyway: take snapshots of different tenants too.
+
+    Raises:
+        SettingsError: they are of different tenants, and `anyway` is not set.
+        UnreadableInputError: a file is damaged.
+    """
+    moments, first = [], None
+    for snapshot in snapshots:
+        first = first or snapshot.provenance
+        if not anyway:
+            _ensure_same(first, snapshot.provenance)
+        moments.append(_moment(snapshot))
+    return Series(tuple(sorted(moments, key=lambda moment: moment.taken_at)))
+
+
+def _moment(snapshot: Snapshot) -> Moment:
+    told, counted = snapshot.provenance, snapshot.coverage()
+    return Moment(
+        told.tenant, told.taken_at, told.complete, counted.users, counted.own, counted.sources
+    )
+
+
+def _matched(old: Snapshot, new: Snapshot) -> list[tuple[Any, ...]]:
+    """Return source before and after, users, pictures changed, users without an id, examples."""
+    with TemporaryDirectory(prefix="picture-audit-") as folder:
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": _MEMORY,
+            "temp_directory": folder,
+            "preserve_insertion_order": False,
+        }
+        with duckdb.connect(config=settings) as engine:
+            try:
+                for name, snapshot in (("old", old), ("new", new)):
+                    if snapshot.path is None:
+                        engine.register(f"{name}_users", snapshot.users)
+                    else:
+                        engine.from_parquet(str(snapshot.path)).create_view(f"{name}_users")
+                    engine.execute(_USERS.format(name, f"{name}_users"))
+                engine.execute(_MATCHED)
+                return engine.execute(_NAMED).fetchall()
+            except duckdb.Error as error:  # of a damaged page it is no nearer kind
+                raise UnreadableInputError(
+                    "The snapshots cannot be compared: one of them is damaged, or the folder for "
+                    "temporary files is full. Collect again, or set TMPDIR to a larger place."
+                ) from error
+
+
+def _ensure_same(old: Provenance, new: Provenance) -> None:
+    if _differ(old, new):
+        both = [f"{one.tenant}, seed {one.seed}" if one.seed else one.tenant for one in (old, new)]
+        raise SettingsError(
+            f"These are snapshots of different tenants ({visible(both[0])}; {visible(both[1])}): "
+            "choose two of one tenant, or insist with anyway=True (--anyway)."
+        )
+
+
+def _differ(old: Provenance, new: Provenance) -> bool:
+    if old.sandbox and new.sandbox:
+        # The embedded tenant has another port each time: its seed tells its people.
+        return None not in {old.seed, new.seed} and old.seed != new.seed
+    names = {old.tenant.casefold(), new.tenant.casefold()}
+    return _UNKNOWN not in names and len(names) > 1
+
+
+def _doubts(old: Provenance, new: Provenance, *, anyway: bool) -> Iterator[str]:
+    if not anyway:
+        _ensure_same(old, new)
+    elif _differ(old, new):
+        yield "These are snapshots of different tenants: users are matched by user_id all the same."
+    if _UNKNOWN in {old.tenant, new.tenant}:
+        yield "Which tenant the snapshots are of is not known: the names of the files do not tell."
+    if old.taken_at > new.taken_at:
+        yield (
+            f"The first snapshot ({old.taken_at:%Y-%m-%d %H:%M}) is later than the second "
+            f"({new.taken_at:%Y-%m-%d %H:%M}): swap them to read forward in time."
+        )
+    if not old.complete:
+        yield "The old snapshot is not complete: who seems to have come may only have been missed."
+    if not new.complete:
+        yield "The new snapshot is not complete: who seems to have gone may only have been missed."
+    if old.probed_at != new.probed_at:
+        yield (
+            "Gravatar was asked between the two: moves from or to unresolved are what is known, "
+            "not what people see."
+        )
+    if old.toolkit_version != new.toolkit_version:
+        yield (
+            f"Different versions classified them ({old.toolkit_version}, {new.toolkit_version}): "
+            "moves without a new picture may be a new rule."
+        )
+
+
+def _another(one: Move) -> bool:
+    return one.before is not one.after
+
+
+def _frame(rows: list[tuple[Any, ...]], names: list[str]) -> pd.DataFrame:
+    words = {"from", "to", "source", "examples"}
+    types = {name: "str" if name in words else "int64" for name in names}
+    return pd.DataFrame(rows, columns=names).astype(types)
+
+
+def _caption(one: Comparison) -> str:
+    days = [f"{moment.taken_at:%Y-%m-%d}" for moment in (one.old, one.new)]
+    return visible(f"What changed in {one.new.tenant} from {days[0]} to {days[1]}")
+
+
+def _sums(one: Comparison) -> list[str]:
+    """Say users, moves and coverage in lines."""
+    came, went = one.new.users - one.matched, one.old.users - one.matched
+    changed = sum(move.changed for move in one.moves if not _another(move))
+    part = percent(one.moved / max(one.matched, 1), 1)
+    own = [between(moment.own_low, moment.own_high, 1) for moment in (one.old, one.new)]
+    return [
+        f"{one.old.users:,} users became {one.new.users:,}: {came:,} came, {went:,} went.",
+        f"{one.moved:,} of the {one.matched:,} in both ({part}) moved to another source.",
+        f"{changed:,} have another picture of the same source.",
+        f"A picture of their own: before {own[0]}, after {own[1]} of people.",
+    ]
+
+
+def _moves_in_words(one: Comparison) -> pd.DataFrame:
+    rows = [
+        (move.before or "(came)", move.after or "(went)", f"{move.users:,}") for move in one.changes
+    ]
+    return pd.DataFrame(rows, columns=["from", "to", "users"], dtype="str")
+
+
+def _words(table: pd.DataFrame) -> pd.DataFrame:
+    """Return counts as the text that people read."""
+    rows = table.astype("object")
+    for name in rows.columns[1:]:
+        sign = "+" if name == "change" else ""
+        rows[name] = [f"{n:{sign if n else ''},d}" for n in table[name]]
+    return rows.rename(columns=lambda name: name.replace("_", " "))
+
+
+def _span(one: Series) -> str:
+    if not one.moments:
+        return "No snapshots"
+    days = [f"{one.moments[i].taken_at:%Y-%m-%d}" for i in (0, -1)]
+    return visible(
+        f"The pictures of {one.moments[-1].tenant} in {len(one)} "
+        f"snapshot{'s' if len(one) > 1 else ''} from {days[0]} to {days[1]}"
+    )
+
+
+def _over_time(one: Series) -> pd.DataFrame:
+    table = one.table()
+    rows = table.astype("object")
+    rows["taken_at"] = [f"{moment.taken_at:%Y-%m-%d %H:%M}" for moment in one]
+    rows["complete"] = ["yes" if moment.complete else "no" for moment in one]
+    rows["users"] = [f"{moment.users:,}" for moment in one]
+    for name in rows.columns[3:]:
+        rows[name] = [percent(share, 1) for share in table[name]]
+    return rows.rename(columns=lambda name: name.replace("_", " "))
+
+
+def _html(words: pd.DataFrame, caption: str) -> str:
+    """Draw a table of text whose first column names its rows."""
+    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in words.columns)
+    body = "".join(
+        f'<tr><th scope="row">{escape(str(first))}</th>'
+        + "".join(f"<td>{escape(str(value))}</td>" for value in rest)
+        + "</tr>"
+        for first, *rest in words.itertuples(index=False, name=None)
+    )
+    return (
+        f"<table><caption>{escape(caption)}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )

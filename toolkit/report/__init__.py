@@ -1,0 +1,45 @@
+"""The report: one HTML page that explains itself and loads nothing, and its machine twin.
+
+It shows what a snapshot holds and decides nothing. Unless asked for examples it names
+no user: groups are connections and months, never people. Page and twin stay below 1 MB
+whatever the tenant's size: of more groups than `toolkit.report.page.LISTED` and
+`toolkit.report.twin.LISTED` the largest are listed, the others are added up, and it
+says how many they are.
+"""
+
+import json
+from pathlib import Path
+
+from toolkit.errors import SettingsError
+from toolkit.report.content import Content, content
+from toolkit.report.page import page
+from toolkit.report.twin import twin
+from toolkit.snapshot import Snapshot, replacing
+
+__all__ = ["Content", "content", "page", "report", "twin"]
+
+
+def report(snapshot: Snapshot, path: Path | str, *, personal: bool = False) -> None:
+    """Write the report of a snapshot: FILE.html, and FILE.json with the same numbers.
+
+    Args:
+        snapshot: the snapshot; its file is read piece by piece.
+        path: where to write the page. Its twin stands beside it, with the suffix `.json`.
+        personal: name a few users for each finding. The report is personal data then.
+
+    Raises:
+        SettingsError: the page has the name of its twin.
+        OutputError: the files cannot be written there.
+        UnreadableInputError: the snapshot's file is damaged.
+    """
+    place = Path(path)
+    if place.suffix.lower() == ".json":
+        raise SettingsError(f"{place.name} is what the report's twin is called: name a .html file.")
+    told = content(snapshot)
+    text = page(told, twin=place.with_suffix(".json").name, personal=personal)
+    values = json.dumps(twin(told, personal=personal), indent=1)
+    # Neither takes its place before both are on disk, or nearly.
+    with replacing(place) as html, replacing(place.with_suffix(".json")) as machine:
+        html.write(text.encode())
+        html.flush()
+        machine.write(f"{values}\n".encode())
