@@ -1,3 +1,4 @@
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -275,3 +276,15 @@ def test_nothing_that_a_profile_can_hold_makes_it_raise(picture, override, strat
     assert found.fallback is None or found.fallback in Fallback
     assert found.reason
     assert (found.gravatar_hash is None) == (found.fallback is None)
+
+
+def test_a_long_row_of_at_signs_does_not_hold_up_an_audit():
+    began = time.process_time()
+    assert classify("https://" + "@" * 200_000 + ":x").source is Source.INVALID
+    # Trying every one of them against every other would take minutes.
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("url", ["http\u017f://example.com/a.png", "https://[abc/", "https://[xyz]/a"])
+def test_what_only_looks_like_a_scheme_or_an_address_is_invalid(url):
+    assert classify(url).source is Source.INVALID

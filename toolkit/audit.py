@@ -1,16 +1,20 @@
 """Frames of users in, frames of classified users out."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from toolkit.columns import CLASSIFICATION, PROFILE
-from toolkit.picture import Verdict, classify
-from toolkit.user import User
+from toolkit.classifier import classified, tabulated_verdicts
+from toolkit.columns import CLASSIFICATION
+from toolkit.picture import classify
+from toolkit.user import User, tabulated
 
 _DECIDING = ("picture", "metadata_picture", "strategy", "connection")
+# Rows that are classified at a time.
+_ROWS = 131_072
 
 
 def profiles(users: Iterable[User]) -> pd.DataFrame:
@@ -23,9 +27,7 @@ def profiles(users: Iterable[User]) -> pd.DataFrame:
         One row per user, in the order given, with the profile columns of a
         snapshot: strings, UTC timestamps to the millisecond, a nullable count.
     """
-    rows = list(users)
-    columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(PROFILE)
-    return _frame(columns, PROFILE)
+    return _frame(tabulated(users))
 
 
 def audit(frame: pd.DataFrame) -> pd.DataFrame:
@@ -40,26 +42,65 @@ def audit(frame: pd.DataFrame) -> pd.DataFrame:
         A new frame with the same rows in the same order and the classification
         columns added, or replaced where the frame already had them.
     """
-    known: dict[tuple[object, ...], Verdict] = {}
-    verdicts = []
-    for key in zip(*(_objects(frame, name) for name in _DECIDING), strict=True):
-        # Values of the wrong type may be unhashable; their text decides as well.
-        hashable = tuple(value if isinstance(value, str | None) else repr(value) for value in key)
-        verdict = known.get(hashable)
-        if verdict is None:
-            picture, metadata_picture, strategy, connection = key
-            verdict = known[hashable] = classify(
-                picture,
-                metadata_picture=metadata_picture,
-                strategy=strategy if isinstance(strategy, str) else None,
-                connection=connection if isinstance(connection, str) else None,
-            )
-        verdicts.append(verdict)
-    columns = [[getattr(verdict, name) for verdict in verdicts] for name in CLASSIFICATION.names]
-    classified = _frame(columns, CLASSIFICATION).set_index(frame.index)
+    begins = range(0, len(frame), _ROWS)
+    verdicts = [_classified(frame.iloc[begin : begin + _ROWS]) for begin in begins]
+    table = pa.concat_tables([CLASSIFICATION.empty_table(), *verdicts])
     kept = frame.drop(columns=CLASSIFICATION.names, errors="ignore")
-    joined: pd.DataFrame = kept.join(classified)
+    joined: pd.DataFrame = kept.join(_frame(table).set_index(frame.index))
     return joined
+
+
+def _classified(frame: pd.DataFrame) -> pa.Table:
+    columns = {name: _texts(frame, name) for name in _DECIDING}
+    odd = np.any([which for _, which in columns.values()], axis=0)
+    table = classified(*(texts for texts, _ in columns.values()))
+    if not odd.any():
+        return table
+    rows = np.flatnonzero(odd)
+    values = [_objects(frame.iloc[rows], name) for name in _DECIDING]
+    exact = tabulated_verdicts(
+        classify(
+            picture,
+            metadata_picture=metadata_picture,
+            strategy=strategy if isinstance(strategy, str) else None,
+            connection=connection if isinstance(connection, str) else None,
+        )
+        for picture, metadata_picture, strategy, connection in zip(*values, strict=True)
+    )
+    place = np.arange(len(frame))
+    place[rows] = len(frame) + np.arange(len(rows))
+    return pa.concat_tables([table, exact]).take(pa.array(place))
+
+
+def _texts(frame: pd.DataFrame, name: str) -> tuple[pa.StringArray, npt.NDArray[np.bool_]]:
+    """Return a column as text, and which rows no text can stand for; those are null in it."""
+    odd = np.zeros(len(frame), np.bool_)
+    if name not in frame.columns:
+        return pa.nulls(len(frame), pa.string()), odd
+    column = frame[name]
+    if pd.api.types.infer_dtype(column, skipna=True) in {"string", "empty"}:
+        try:
+            return _string(pa.array(column, from_pandas=True)), odd
+        except UnicodeEncodeError:  # a lone surrogate: found below
+            pass
+    values = _objects(frame, name)
+    for row, value in enumerate(values):
+        if value is not None and not _is_text(value):
+            odd[row], values[row] = True, None
+    return pa.array(values, pa.string()), odd
+
+
+def _string(column: pa.Array | pa.ChunkedArray) -> pa.StringArray:
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    return column.cast(pa.string())
+
+
+def _is_text(value: object) -> bool:
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def _objects(frame: pd.DataFrame, name: str) -> list[object]:
@@ -71,11 +112,7 @@ def _objects(frame: pd.DataFrame, name: str) -> list[object]:
     return values
 
 
-def _frame(columns: Sequence[Sequence[Any]], schema: pa.Schema) -> pd.DataFrame:
-    arrays = [
-        pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)
-    ]
-    table = pa.table(arrays, schema=schema)
+def _frame(table: pa.Table) -> pd.DataFrame:
     # A nullable count stays a count instead of turning into a float.
     types = {pa.int64(): pd.Int64Dtype()}
     frame: pd.DataFrame = table.to_pandas(types_mapper=types.get)

@@ -309,8 +309,10 @@ class _Address:
 # dropped, a backslash is a slash, everything before the last @ is credentials.
 _BLANKS = "".join(map(chr, range(0x21)))
 _LINE_BREAKS = str.maketrans("", "", "\t\n\r")
-_URL = re.compile(r"(https?):[/\\]{2}([^/?#\\]*)([^?#]*)(?:\?([^#]*))?", re.IGNORECASE | re.DOTALL)
-_AUTHORITY = re.compile(r"(?:.*@)?(\[[0-9a-f:.]+\]|[^:]*)(?::([0-9]*))?", re.IGNORECASE | re.DOTALL)
+_URL = re.compile(
+    r"(https?):[/\\]{2}([^/?#\\]*)([^?#]*)(?:\?([^#]*))?", re.ASCII | re.IGNORECASE | re.DOTALL
+)
+_HOST = re.compile(r"(?:(\[[0-9a-f:.]+\])|([^:]*))(?::([0-9]*))?", re.ASCII | re.IGNORECASE)
 _FORBIDDEN_IN_HOST = re.compile(r"[\x00-\x20#/:<>?@\\\[\]^|%\x7f]")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20}):", re.IGNORECASE)
 _HASH = re.compile(r"/avatar/([0-9a-fA-F]{64}|[0-9a-fA-F]{32})")
@@ -340,14 +342,13 @@ def _parse(url: str) -> _Address | None:
     if match is None:
         return None
     scheme, authority, path, query = match.groups()
-    parts = _AUTHORITY.fullmatch(authority)
+    parts = _HOST.fullmatch(authority.rpartition("@")[2])
     if parts is None:
         return None
-    host, port = parts.groups()
-    if not host.startswith("["):
-        host = unquote(host).lower().removesuffix(".")
-        if not host or _FORBIDDEN_IN_HOST.search(host):
-            return None
+    number, name, port = parts.groups()
+    host = (number or unquote(name).removesuffix(".")).lower()
+    if not number and (not host or _FORBIDDEN_IN_HOST.search(host)):
+        return None
     if port and int(port[:6]) > _MAX_PORT:
         return None
     return _Address(scheme.lower(), host, path.replace("\\", "/") or "/", query or "")

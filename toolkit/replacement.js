@@ -28,16 +28,14 @@ function decoded(text) {
 
 // The parts of an http(s) URL as a browser would load it, or null.
 function parsed(url) {
-  const match = /^(https?):[/\\]{2}([^/?#\\]*)([^?#]*)(?:\?([^#]*))?/isu.exec(cleaned(url));
+  const match = /^(https?):[/\\]{2}([^/?#\\]*)([^?#]*)(?:\?([^#]*))?/is.exec(cleaned(url));
   if (!match) return null;
   const authority = match[2].slice(match[2].lastIndexOf("@") + 1);
-  const parts = /^(\[[0-9a-f:.]+\]|[^:]*)(?::([0-9]*))?$/is.exec(authority);
-  if (!parts || Number((parts[2] ?? "").slice(0, 6)) > 65535) return null;
-  let host = parts[1];
-  if (!host.startsWith("[")) {
-    host = decoded(host).toLowerCase().replace(/\.$/, "");
-    if (!host || /[\x00-\x20#/:<>?@\\[\]^|%\x7f]/.test(host)) return null;
-  }
+  const parts = /^(?:(\[[0-9a-f:.]+\])|([^:]*))(?::([0-9]*))?$/i.exec(authority);
+  if (!parts || Number((parts[3] ?? "").slice(0, 6)) > 65535) return null;
+  const host = (parts[1] ?? decoded(parts[2]).replace(/\.$/, "")).toLowerCase();
+  const forbidden = /[\x00-\x20#/:<>?@\\[\]^|%\x7f]/;
+  if (!parts[1] && (!host || forbidden.test(host))) return null;
   const path = match[3].replaceAll("\\", "/") || "/";
   return { secure: match[1].toLowerCase() === "https", host, path, query: match[4] ?? "" };
 }

@@ -27,6 +27,9 @@ from toolkit.wiring import Wiring
 SCHEMA_VERSION = 1
 # Rows that are read at a time.
 _CHUNK = 131_072
+# The columns that hold a few values over and over. Dictionaries and statistics of the others
+# would make files larger and writing slower.
+_REPEATED = ["connection", "strategy", "source", "underlying", "provider", "fallback", "evidence"]
 # The column that each kind of coverage looks at.
 _GROUPED = {
     "source": "source",
@@ -243,7 +246,14 @@ class Writer:
     def __init__(self, file: IO[bytes]) -> None:
         # With Arrow's own schema stored, readers would look for the provenance there,
         # and it is not known before the end.
-        self._parquet = pq.ParquetWriter(file, SNAPSHOT, compression="zstd", store_schema=False)
+        self._parquet = pq.ParquetWriter(
+            file,
+            SNAPSHOT,
+            compression="zstd",
+            use_dictionary=_REPEATED,
+            write_statistics=_REPEATED,
+            store_schema=False,
+        )
 
     def add(self, users: pd.DataFrame | pa.Table) -> None:
         """Append classified users: the columns of `toolkit.columns.SNAPSHOT`, in any order."""

@@ -1,9 +1,13 @@
 """What a snapshot keeps of one Auth0 user object."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from toolkit.columns import PROFILE
 
 # What is asked of the tenant, by search and by export. `identities` may hold
 # identity-provider tokens for a client with `read:user_idp_tokens`: of each
@@ -63,7 +67,8 @@ def _has_surrogate(text: str) -> bool:
     return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _time(value: object) -> datetime | None:
+def moment(value: object) -> datetime | None:
+    """Return the time that a value stands for, UTC to the millisecond, or None."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
@@ -123,10 +128,17 @@ def user(record: object) -> User:
         _text(record.get("name")),
         _text(primary.get("connection")),
         strategy,
-        _time(record.get("created_at")),
-        _time(record.get("updated_at")),
-        _time(record.get("last_login")),
+        moment(record.get("created_at")),
+        moment(record.get("updated_at")),
+        moment(record.get("last_login")),
         _count(record.get("logins_count")),
         _text(record.get("picture")),
         _text(override),
     )
+
+
+def tabulated(users: Iterable[User]) -> pa.Table:
+    """Put users into a table: one row each, in the order given, the columns of `PROFILE`."""
+    columns: Sequence[Sequence[Any]] = list(zip(*users, strict=True)) or [()] * len(PROFILE)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, PROFILE, strict=True)]
+    return pa.table(arrays, schema=PROFILE)

@@ -1,77 +1,50 @@
-"""An ingestion: export files that somebody already has, as a snapshot."""
+"""An ingestion: export files that somebody already has, as a snapshot.
 
+The files are inflated and the snapshot is written by one thread, while others read the pieces
+between, classify them and note whom they hold. Memory holds a few pieces, and eight bytes a
+user: whether anybody is there twice is found out at the end, and who that is only then.
+"""
+
+import os
+import secrets
+import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
-from toolkit.audit import audit, profiles
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from toolkit.classifier import with_verdicts
 from toolkit.collect.files import Export, exported
+from toolkit.collect.piece import Piece, Sheet, read_piece
+from toolkit.collect.repeats import Repeats, keys_of, repeats, without
 from toolkit.errors import IncompleteError, OutputError, UnreadableInputError
 from toolkit.progress import Progress
 from toolkit.snapshot import Provenance, Snapshot, ensure_writable, writing
-from toolkit.user import User, user
+from toolkit.user import tabulated, user
 
-# Rows that are classified and written at a time.
-_CHUNK = 25_000
+# Bytes of lines that are read at a time, and rows where the lines are no objects.
+_SHEET = 12 * 1024 * 1024
+_ROWS = 25_000
 _SUFFIXES = frozenset({".gz", ".json", ".jsonl", ".ndjson", ".csv"})
 _TOLD = 3
 
 
-class _Reading:
-    """The users of some export files in their order, each once.
+class _Classified(NamedTuple):
+    """Some rows of a snapshot, and a hash of each user's id."""
 
-    The ids of all users are kept in memory, with a hash of what was read of each:
-    about 200 bytes a user. Everything else passes through.
-    """
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
-        self._seen: dict[str, int] = {}
-        self._before = 0
-        self._export: Export | None = None
-        self.repeated = self.conflicting = 0
-        self.lost: list[str] = []
-
-    def __iter__(self) -> Iterator[User]:
-        for path in self._paths:
-            with exported(path) as export:
-                self._export = export
-                for _, record in export:
-                    one = user(record)
-                    if self._is_new(one):
-                        yield one
-                _ensure_users(export)
-            self._before, self._export = self.position, None
-            self.lost += export.troubles
-
-    @property
-    def position(self) -> int:
-        """How many bytes of all files were read, as they lie on the disk."""
-        return self._before + (self._export.position if self._export else 0)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What is missing or was left out, in sentences."""
-        notes = [f"{one}." for one in self.lost]
-        if self.repeated:
-            what = f"{self.repeated:,} rows repeat a user of an earlier row"
-            differing = f", {self.conflicting:,} of them with other values" * bool(self.conflicting)
-            notes.append(f"{what}{differing}: the first row of each user counts.")
-        return tuple(notes)
-
-    def _is_new(self, one: User) -> bool:
-        if not one.user_id:  # nobody can tell whether it stands for somebody else
-            return True
-        first = self._seen.get(one.user_id)
-        if first is None:
-            self._seen[one.user_id] = hash(one)
-            return True
-        self.repeated += 1
-        self.conflicting += first != hash(one)
-        return False
+    table: pa.Table
+    keys: npt.NDArray[np.uint64]
 
 
 def ingest(
@@ -107,34 +80,165 @@ def ingest(
         raise OutputError(f"Cannot write {out}: it is one of the exports. Choose another --out.")
     ensure_writable(out)
     started = time.monotonic()
-    reading, users = _Reading(paths), 0
     sizes = sum(path.stat().st_size for path in paths)
     newest = max(path.stat().st_mtime for path in paths)
-    with writing(out) as writer:
-        rows = iter(reading)
-        while chunk := list(islice(rows, _CHUNK)):
-            writer.add(audit(profiles(chunk)))
-            users += len(chunk)
-            if show is not None:
-                show(_progress(reading.position, sizes, time.monotonic() - started, users))
-        complete = not (reading.lost or reading.conflicting)
-        provenance = Provenance(
+    found = Repeats.none()
+
+    def provenance() -> Provenance:
+        return Provenance(
             tenant=tenant or _tenant(paths),
             taken_at=datetime.fromtimestamp(newest, UTC),
             method="ingest",
-            complete=complete,
-            users=users,
+            complete=not (reading.lost or found.conflicting),
+            users=reading.users - len(found.rows),
             windows=len(paths),
             requests=0,
             seconds=round(time.monotonic() - started, 3),
             sandbox=False,
             toolkit_version=version("auth0-picture-audit"),
-            notes=reading.notes,
+            notes=(*(f"{one}." for one in reading.lost), *found.notes),
         )
-        writer.finish(provenance)
-    if not complete:
-        raise IncompleteError(_incomplete(reading.notes, users, out))
-    return Snapshot(provenance, path=out)
+
+    def tell(users: int) -> None:
+        if show is not None:
+            show(_progress(reading.position, sizes, time.monotonic() - started, users))
+
+    with _database() as database, _drafted(out) as draft:
+        reading = _Reading(paths, database)
+        with writing(draft) as writer:
+            for table in reading:
+                writer.add(table)
+                tell(reading.users)
+            doubtful = reading.doubtful_keys()
+            if not len(doubtful):
+                told = provenance()
+                writer.finish(told)
+        if not len(doubtful):
+            draft.replace(out)
+        else:
+            found = repeats(draft, doubtful, database)
+            with writing(out) as writer:
+                for table in without(draft, found.rows):
+                    writer.add(table)
+                told = provenance()
+                writer.finish(told)
+            tell(told.users)
+    if not told.complete:
+        raise IncompleteError(_incomplete(told.notes, told.users, out))
+    return Snapshot(told, path=out)
+
+
+class _Reading:
+    """The classified users of some export files, piece by piece, in the order of the lines.
+
+    Attributes:
+        users: how many were yielded.
+        lost: what is missing of the files that were read, in words.
+    """
+
+    def __init__(self, paths: Sequence[Path], database: duckdb.DuckDBPyConnection) -> None:
+        self._paths = paths
+        self._database = database
+        self._keys: list[npt.NDArray[np.uint64]] = []
+        self._before = self.users = 0
+        self._export: Export | None = None
+        self.lost: list[str] = []
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        workers = max(2, os.cpu_count() or 1)
+        with ExitStack() as stack:
+            sheets = [stack.enter_context(closing(Sheet())) for _ in range(workers + 2)]
+            pool = stack.enter_context(ThreadPoolExecutor(workers))
+            for path in self._paths:
+                with exported(path) as self._export:
+                    read = self._objects if self._export.is_ndjson() else self._records
+                    for one in read(self._export, pool, sheets):
+                        self.users += len(one.table)
+                        self._keys.append(one.keys)
+                        if len(one.table):
+                            yield one.table
+                    _ensure_users(self._export)
+                self._before, self.lost = self.position, [*self.lost, *self._export.troubles]
+                self._export = None
+
+    @property
+    def position(self) -> int:
+        """How many bytes of all files were read, as they lie on the disk."""
+        return self._before + (self._export.position if self._export else 0)
+
+    def doubtful_keys(self) -> npt.NDArray[np.uint64]:
+        """Return the hashes of ids that stand more than once; ids of several users may be."""
+        keys = np.concatenate([np.zeros(0, np.uint64), *self._keys])
+        keys.sort()
+        return np.unique(keys[1:][keys[1:] == keys[:-1]])
+
+    def _objects(
+        self, export: Export, pool: ThreadPoolExecutor, sheets: Sequence[Sheet]
+    ) -> Iterator["_Classified"]:
+        free = list(sheets)
+        waiting: deque[tuple[Sheet, Future[tuple[Piece, _Classified]]]] = deque()
+
+        def oldest() -> "_Classified":
+            sheet, future = waiting.popleft()
+            piece, one = future.result()
+            export.account(piece.lines, len(piece.profiles), piece.unreadable)
+            free.append(sheet)
+            return one
+
+        while True:
+            sheet = free.pop()
+            sheet.begin()
+            if not export.fill(sheet.write, _SHEET):
+                break
+            sheet.end()
+            waiting.append((sheet, pool.submit(self._read, sheet)))
+            if not free:
+                yield oldest()
+        while waiting:
+            yield oldest()
+        yield self._classified(tabulated(map(user, export.last())), self._database)
+
+    def _records(
+        self, export: Export, _pool: ThreadPoolExecutor, _sheets: Sequence[Sheet]
+    ) -> Iterator["_Classified"]:
+        users = (user(record) for _, record in export)
+        while chunk := list(islice(users, _ROWS)):
+            yield self._classified(tabulated(chunk), self._database)
+
+    def _read(self, sheet: Sheet) -> tuple[Piece, "_Classified"]:
+        with self._database.cursor() as database:
+            piece = read_piece(sheet, database)
+            return piece, self._classified(piece.profiles, database)
+
+    @staticmethod
+    def _classified(profiles: pa.Table, database: duckdb.DuckDBPyConnection) -> "_Classified":
+        return _Classified(with_verdicts(profiles), keys_of(profiles["user_id"], database))
+
+
+@contextmanager
+def _database() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a DuckDB that computes in the thread that asks, and fetches nothing."""
+    with tempfile.TemporaryDirectory() as folder:  # what repeated users do not fit in memory
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "threads": 1,
+            "memory_limit": "512MB",
+            "temp_directory": folder,
+            "enable_external_file_cache": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        with duckdb.connect(config=settings) as database:
+            yield database
+
+
+@contextmanager
+def _drafted(out: Path) -> Iterator[Path]:
+    """Name a file beside `out` for what is not known to be the snapshot yet."""
+    draft = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
+    try:
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _ensure_readable(paths: Sequence[Path]) -> None:
