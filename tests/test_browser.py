@@ -1,22 +1,31 @@
-"""The notebooks in JupyterLab in a real browser, as a person would use them."""
+"""Notebooks and panels in a real browser, as a person would use them."""
 
+import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+import pandas as pd
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
+
+from toolkit.dashboard import _notebook, served
+from toolkit.sandbox.people import loadable, people
+from toolkit.sandbox.server import Sandbox
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 REQUIRED = os.environ.get("PICTURE_AUDIT_BROWSER") == "required"
+PICTURES = os.environ.get("PICTURE_AUDIT_SCREENSHOTS")
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
     "--disable-sync --no-first-run"
@@ -31,80 +40,292 @@ pytestmark = [
 ]
 
 
-def wait_for(url: str, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while True:
-        try:
-            urlopen(url, timeout=5).close()
-        except (URLError, ConnectionError):
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.2)
-        else:
-            return
-
-
-@pytest.fixture
-def lab(tmp_path, no_credentials):
-    """JupyterLab on a copy of the notebooks, with settings of its own."""
-    folder = tmp_path / "work" / "notebooks"
-    shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def serving(command, port, folder, **environment):
+    """A server with settings and folders of its own, and no credentials but those given."""
     names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
-    environment = os.environ | {name: str(tmp_path / name) for name in names}
-    environment |= {"JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"), "HOME": str(tmp_path)}
-    command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
-        *(f"--port={port}", "--IdentityProvider.token=", "--ServerApp.port_retries=0"),
-        *("--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
-    ]
-    with (tmp_path / "lab.log").open("wb") as log:
+    own = {name: str(folder / name) for name in (*names, "JUPYTERLAB_SETTINGS_DIR", "HOME")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AUTH0_")}
+    with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+            command,
+            cwd=folder,
+            env=kept | own | environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         try:
-            wait_for(f"http://127.0.0.1:{port}/api", 60)
+            wait_for(f"http://127.0.0.1:{port}/static/favicon.ico", 60)
             yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
             server.wait(30)
 
 
-@pytest.fixture
-def page():
+def wait_for(url: str, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            urlopen(url, timeout=5).close()
+        except URLError as error:
+            if hasattr(error, "code"):  # it answers
+                return
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+        except ConnectionError:
+            time.sleep(0.2)
+        else:
+            return
+
+
+@pytest.fixture(scope="module")
+def slow():
+    """A tenant that answers so slowly that there is time to press buttons."""
+    made_up = (loadable(person) for person in people(1500))
+    with Sandbox(made_up, plan="free") as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """JupyterLab on a copy of the notebooks; beside them stands one with the panels."""
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copytree(FOLDER, folder / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpo*"))
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+        *(f"--port={port}", "--IdentityProvider.token=", "--ServerApp.port_retries=0"),
+        *("--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
+        f"--ServerApp.root_dir={folder}",
+    ]
+    with serving(command, port, folder) as url:
+        yield url, folder
+
+
+@pytest.fixture(scope="module")
+def browser():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.errors, page.foreign = [], []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-
-        def seen(request) -> None:
-            parts = urlsplit(request.url)
-            if parts.scheme in {"http", "https", "ws"} and parts.hostname != "127.0.0.1":
-                page.foreign.append(request.url)
-
-        page.on("request", seen)
-        yield page
+        yield browser
         browser.close()
 
 
-def test_the_first_notebook_runs_to_its_end_and_shows_charts(lab, page):
-    """Fails if a person who presses Run All sees an error, no chart, or a call to the internet."""
-    page.goto(f"{lab}/lab/tree/1_avatar_coverage.ipynb?reset")
-    page.locator(".jp-RenderedMarkdown h1").first.wait_for(timeout=60_000)
+@contextmanager
+def tab(browser, **options):
+    """A page that must neither fail nor ask for anything outside of this machine."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1250}, **options)
+    page = context.new_page()
+    errors, foreign = [], []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+
+    def seen(request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme in {"http", "https", "ws", "wss"} and parts.hostname != "127.0.0.1":
+            foreign.append(request.url)
+
+    page.on("request", seen)
+    page.on("websocket", seen)
+    yield page
+    context.close()
+    assert errors == []
+    assert foreign == []
+
+
+def run_all(page, url) -> None:
+    page.goto(url)
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    outputs = page.locator(".jp-OutputArea")
-    outputs.locator("img[alt]").nth(2).wait_for(state="attached", timeout=90_000)
-    outputs.get_by_text("never", exact=True).first.wait_for(state="attached", timeout=60_000)
-    assert outputs.locator(".widget-progress, .jupyter-widgets").count() > 0
-    assert page.locator(".jp-RenderedText[data-mime-type*=error]").count() == 0
-    if pictures := os.environ.get("PICTURE_AUDIT_SCREENSHOTS"):
-        outputs.locator("img[alt]").first.scroll_into_view_if_needed()
+    begun = page.locator(".jp-InputPrompt").filter(has_text=re.compile(r"\d|\*")).first
+    until = time.monotonic() + 60
+    while not begun.is_visible():
+        assert time.monotonic() < until
+        # JupyterLab does nothing, and says nothing, while the kernel is being connected.
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         page.wait_for_timeout(1000)
-        page.screenshot(path=Path(pictures) / "notebook.png")
-    assert page.errors == []
-    assert page.foreign == []
+
+
+def picture(page, name) -> None:
+    if PICTURES:
+        page.wait_for_timeout(500)
+        page.screenshot(path=Path(PICTURES) / f"{name}.png")
+
+
+def test_the_first_notebook_runs_to_its_end_and_shows_charts(lab, browser):
+    """Fails if a person who presses Run All sees an error, no chart, or a call to the internet."""
+    with tab(browser) as page:
+        run_all(page, f"{lab[0]}/lab/tree/notebooks/1_avatar_coverage.ipynb?reset")
+        outputs = page.locator(".jp-OutputArea")
+        outputs.locator(".pa-panel table").first.wait_for(state="attached", timeout=90_000)
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
+        assert outputs.locator("img[alt]").count() > 2
+        assert outputs.locator(".widget-progress, .jupyter-widgets").count() > 0
+        assert page.locator(".jp-RenderedText[data-mime-type*=error]").count() == 0
+        outputs.locator("img[alt]").first.scroll_into_view_if_needed()
+        picture(page, "notebook")
+
+
+@pytest.fixture(scope="module", params=["lab", "voila"])
+def panel(request, browser, slow, tmp_path_factory):
+    """The dashboard's panels in JupyterLab, and the same served by Voilà."""
+    tenant = slow.environment()
+    if request.param == "lab":
+        url, folder = request.getfixturevalue("lab")
+        notebook = json.loads(_notebook(folder))
+        cell = notebook["cells"][0]
+        cell["source"] = f"import os\nos.environ |= {tenant!r}\n{cell['source']}"
+        (folder / "panels.ipynb").write_text(json.dumps(notebook), "utf-8")
+        with tab(browser) as page:
+            run_all(page, f"{url}/lab/tree/panels.ipynb?reset")
+            yield ready(page, request.param, folder)
+        return
+    folder = tmp_path_factory.mktemp("voila")
+    (folder / "files").mkdir()
+    port = free_port()
+    command, paths = served(folder / "files", folder, "127.0.0.1", port)
+    command.append("--no-browser")
+    with (
+        serving(command, port, folder, **tenant, **paths) as url,
+        tab(browser) as page,
+    ):
+        page.goto(f"{url}/?theme=dark")
+        yield ready(page, request.param, folder)
+
+
+def ready(page, face, folder):
+    button(page, "Collect").wait_for(timeout=60_000)
+    page.face, page.folder = face, folder
+    return page
+
+
+def button(page, name):
+    return page.locator(".pa-panel").get_by_role("button", name=name, exact=True)
+
+
+def field(page, label):
+    fields = page.locator(".pa-field").filter(has=page.get_by_text(label, exact=True))
+    return fields.locator("select, input")
+
+
+def alert(page):
+    return page.locator(".pa-panel [role=alert]")
+
+
+def explored(page):
+    """The panel with a snapshot shown: collected, unless a test before has done it."""
+    if not page.locator(".pa-table table").count():
+        field(page, "tenant").select_option(label="the embedded tenant (made-up people)")
+        button(page, "Collect").click()
+        page.locator(".pa-table table").wait_for(timeout=60_000)
+    if button(page, "Show all").is_visible():
+        button(page, "Show all").click()
+    button(page, "Clear").click()
+    expect(page.locator(".pa-big")).to_have_text("5,000 users")
+    return page
+
+
+def test_an_error_is_a_line_that_says_what_to_do(panel):
+    """Fails if a file that cannot be written leaves a person without a word."""
+    out = field(panel, "snapshot file")
+    before = out.input_value()
+    out.fill("/proc/nowhere/snapshot.parquet")
+    out.press("Enter")
+    button(panel, "Collect").click()
+    expect(alert(panel)).to_contain_text("Cannot write", timeout=30_000)
+    picture(panel, f"error-{panel.face}")
+    out.fill(before)
+    out.press("Enter")
+
+
+def test_a_collection_runs_to_its_end_and_shows_the_users(panel):
+    """Fails if Collect does not end with a chart and a table."""
+    explored(panel)
+    expect(panel.locator(".pa-panel [role=status]").first).to_contain_text("5,000 users, complete")
+    assert alert(panel).count() == 0
+    assert (panel.folder / "out" / "snapshot.parquet").stat().st_mode & 0o777 == 0o600
+    expect(panel.locator(".pa-table tbody tr")).to_have_count(25)
+    picture(panel, f"explorer-{panel.face}")
+
+
+def test_a_filter_changes_chart_and_table(panel):
+    """Fails if choosing a source leaves other users in the bars or in the table."""
+    explored(panel)
+    everybody = panel.locator(".pa-stack .pa-name").first.inner_text()
+    field(panel, "source").select_option(index=1)
+    expect(panel.locator(".pa-big")).not_to_have_text("5,000 users")
+    expect(panel.locator(".pa-stack .pa-name").first).not_to_have_text(everybody)
+    expect(panel.locator(".pa-table tbody tr td:nth-child(3)")).to_have_text(["social"] * 25)
+    expect(panel.locator(".pa-legend button")).to_have_count(1)
+
+
+def test_a_press_on_a_bar_lists_its_users(panel):
+    """Fails if a bar is a picture that cannot be pressed."""
+    explored(panel)
+    part = panel.locator(".pa-bar button.pa-custom").nth(1)
+    users = re.search(r"([\d,]+) users of (\S+),", part.get_attribute("title"))
+    part.focus()
+    panel.keyboard.press("Enter")
+    expect(
+        panel.locator(".pa-title", has_text=f"The {users[1]} users of {users[2]}")
+    ).to_be_visible()
+    rows = panel.locator(".pa-table tbody tr")
+    assert set(rows.locator("td:nth-child(3)").all_inner_texts()) == {"custom"}
+    assert set(rows.locator("td:nth-child(2)").all_inner_texts()) == {users[2]}
+    expect(panel.locator(".pa-big")).to_have_text("5,000 users")
+
+
+def test_names_and_pictures_are_shown_only_when_asked_for(panel):
+    """Fails if an address is readable at first, or a picture comes from elsewhere."""
+    explored(panel)
+    table = panel.locator(".pa-table")
+    assert "•••@" in table.inner_text()
+    assert table.locator("img").count() == 0
+    panel.get_by_text("show names and e-mail addresses").click()
+    panel.get_by_text("show pictures", exact=True).click()
+    expect(table).not_to_contain_text("•••@")
+    table.locator("img").nth(3).wait_for(timeout=30_000)
+    sources = {img.get_attribute("src")[:22] for img in table.locator("img").all()}
+    assert sources == {"data:image/png;base64,"}
+    panel.wait_for_timeout(300)
+    picture(panel, f"pictures-{panel.face}")
+    panel.get_by_text("show names and e-mail addresses").click()
+    panel.get_by_text("show pictures", exact=True).click()
+    expect(table).to_contain_text("•••@")
+
+
+def test_listed_users_are_written_to_a_file(panel):
+    """Fails if the CSV button writes nothing, or does not say where."""
+    explored(panel)
+    panel.locator(".pa-legend button.pa-custom").click()
+    expect(panel.locator(".pa-title", has_text="whose picture is custom")).to_be_visible()
+    button(panel, "CSV").click()
+    said = panel.get_by_text(re.compile(r"^Wrote [\d,]+ users to "))
+    said.wait_for(timeout=30_000)
+    written = panel.folder / "out" / said.inner_text().rpartition("/")[2]
+    assert set(pd.read_csv(written)["source"]) == {"custom"}
+
+
+def test_a_collection_is_paused_cancelled_and_gone_on_with(panel):
+    """Fails if a slow collection cannot be stopped, or starts from nothing afterwards."""
+    field(panel, "tenant").select_option(index=0)
+    out = field(panel, "snapshot file")
+    out.fill("out/slow.parquet")
+    out.press("Enter")
+    button(panel, "Collect").click()
+    said = panel.locator(".pa-panel [role=status]").first
+    expect(said).to_have_text("Reading …", timeout=30_000)
+    button(panel, "Pause").click()
+    expect(said).to_contain_text("Paused")
+    picture(panel, f"collecting-{panel.face}")
+    button(panel, "Go on").click()
+    button(panel, "Cancel").click()
+    expect(said).to_contain_text("Cancelled", timeout=30_000)
+    assert alert(panel).count() == 0
+    expect(button(panel, "Collect").or_(button(panel, "Resume"))).to_be_enabled()

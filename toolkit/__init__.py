@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from toolkit.collect.ingestion import ingest
     from toolkit.comparison import Comparison, Series, compare, series
     from toolkit.coverage import Coverage, combine, coverage
+    from toolkit.dashboard import dashboard
     from toolkit.embedded import demo, embedded_tenant, open_tenant
     from toolkit.errors import PictureAuditError
     from toolkit.estimate import Estimate, Interval
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from toolkit.findings import Finding, Findings, findings
     from toolkit.flow import flows, over_time
     from toolkit.panels.bar import Bar
+    from toolkit.panels.collector import collector
+    from toolkit.panels.explorer import explore
     from toolkit.picture import Source, Verdict, classify
     from toolkit.probing import outcomes, probe, reach
     from toolkit.progress import Progress
@@ -63,13 +66,16 @@ _HOMES = {
     "classify": "picture",
     "cohorts": "charts",
     "collect": "collect",
+    "collector": "panels.collector",
     "combine": "coverage",
     "compare": "comparison",
     "connect": "tenant",
     "coverage": "coverage",
+    "dashboard": "dashboard",
     "demo": "embedded",
     "embedded_tenant": "embedded",
     "explain": "explain",
+    "explore": "panels.explorer",
     "findings": "findings",
     "flows": "flow",
     "ingest": "collect.ingestion",
@@ -111,13 +117,16 @@ __all__ = [
     "classify",
     "cohorts",
     "collect",
+    "collector",
     "combine",
     "compare",
     "connect",
     "coverage",
+    "dashboard",
     "demo",
     "embedded_tenant",
     "explain",
+    "explore",
     "findings",
     "flows",
     "ingest",

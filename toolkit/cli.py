@@ -7,14 +7,12 @@ from enum import StrEnum
 from functools import partial
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from toolkit.errors import PictureAuditError, SettingsError
-from toolkit.sandbox.faults import FAULTS
-from toolkit.sandbox.limits import PLANS
-from toolkit.sandbox.people import SEED, USERS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -58,11 +56,30 @@ class Method(StrEnum):
     SEARCH = "search"
 
 
-Plan = StrEnum("Plan", {name.upper(): name for name in PLANS})  # type: ignore[misc] # made of data
-_UNLIMITED = Plan("unlimited")
+class Plan(StrEnum):
+    """Whose rate limits a sandbox has: the names of `toolkit.sandbox.limits.PLANS`."""
 
-# One paragraph a fault: the help text folds lines of one paragraph together.
-_FAULTS = "Faults:\n\n" + "\n\n".join(f"{name}: {what}." for name, what in FAULTS.items())
+    FREE = "free"
+    ESSENTIALS = "essentials"
+    ENTERPRISE = "enterprise"
+    UNLIMITED = "unlimited"
+
+
+class _Faulty(TyperCommand):
+    """A command whose help tells the faults of a sandbox: they are looked up only for that."""
+
+    def format_help(self, *about: Any, **named: Any) -> None:  # noqa: ANN401 - whatever typer passes
+        """Write the help, with one paragraph a fault: lines of one paragraph are folded."""
+        from toolkit.sandbox.faults import FAULTS
+
+        self.epilog = "\n\n".join(
+            ["Faults:", *(f"{name}: {what}." for name, what in FAULTS.items())]
+        )
+        super().format_help(*about, **named)
+
+
+# Those of `toolkit.sandbox.people`, which is not imported for every command.
+_USERS, _SEED = 5000, 1
 
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="Draw no progress bar.")]
 Rate = Annotated[
@@ -90,8 +107,8 @@ def picture_audit(
 
 @app.command("demo")
 def demo_(
-    users: Annotated[int, typer.Option(min=0, help="How many users to make up.")] = USERS,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same users.")] = SEED,
+    users: Annotated[int, typer.Option(min=0, help="How many users to make up.")] = _USERS,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same users.")] = _SEED,
     out: Annotated[Path, typer.Option(help="Folder for what is written.")] = Path("out"),
     no_progress: NoProgress = False,
 ) -> None:
@@ -109,9 +126,9 @@ def demo_(
     )
 
 
-@app.command(epilog=_FAULTS)
+@app.command(cls=_Faulty)
 def sandbox(
-    users: Annotated[int, typer.Option(min=0, help="How many users to make up.")] = USERS,
+    users: Annotated[int, typer.Option(min=0, help="How many users to make up.")] = _USERS,
     load: Annotated[
         Path | None,
         typer.Option(
@@ -120,9 +137,9 @@ def sandbox(
             "`_gravatar: true` gives a user a Gravatar.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same users.")] = SEED,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same users.")] = _SEED,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
-    plan: Annotated[Plan, typer.Option(help="Whose rate limits hold.")] = _UNLIMITED,
+    plan: Annotated[Plan, typer.Option(help="Whose rate limits hold.")] = Plan.UNLIMITED,
     faults: Annotated[
         str, typer.Option(metavar="NAME,NAME,…", help="What shall go wrong: see below.")
     ] = "",
@@ -360,6 +377,25 @@ def probe_(
     else:
         _print_coverage(content, By.SOURCE, output)
         probing.ensure_clear(content)
+
+
+@app.command("dashboard")
+def dashboard_(
+    address: Annotated[
+        str, typer.Option("--ip", help="Where to serve. Anything but loopback needs --expose.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8866,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Do not open a browser.")
+    ] = False,
+    expose: Annotated[
+        bool, typer.Option("--expose", help="Serve other machines, too: nobody has to log in.")
+    ] = False,
+) -> None:
+    """Serve the panels with Voilà, on loopback, to people who do not read code."""
+    from toolkit.dashboard import dashboard
+
+    raise typer.Exit(dashboard(address, port, open_browser=not no_browser, expose=expose))
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

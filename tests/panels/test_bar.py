@@ -12,7 +12,7 @@ def test_the_bar_follows_and_never_runs_over():
     bar = Bar()
     for done, total in ((0, None), (10, 5), (50, 100), (100, 100)):
         bar(Progress(done, total))
-        assert bar._bar.value == done
-        assert bar._bar.max >= done
+        assert bar._meter.bar.value == done
+        assert bar._meter.bar.max >= done
     bar.done()
-    assert bar._bar.value == bar._bar.max
+    assert bar._meter.bar.value == bar._meter.bar.max

@@ -6,6 +6,35 @@ from IPython.display import display
 from toolkit.progress import Progress
 
 
+class Meter(ipywidgets.HBox):  # type: ignore[misc] # ipywidgets has no types
+    """A bar and its words, for a panel.
+
+    Args:
+        what: what is going on.
+    """
+
+    def __init__(self, what: str = "Collecting") -> None:
+        self.bar = ipywidgets.IntProgress(min=0, max=1, description=what)
+        self.words = ipywidgets.Label()
+        super().__init__([self.bar, self.words])
+
+    def show(self, progress: Progress) -> None:
+        """Draw how far it has come."""
+        self.bar.max = max(progress.total or progress.done * 2, progress.done, 1)
+        self.bar.value = progress.done
+        self.words.value = text(progress)
+
+    def start(self) -> None:
+        """Empty the bar: work begins."""
+        self.bar.bar_style, self.bar.value, self.words.value = "", 0, ""
+
+    def done(self) -> None:
+        """Fill the bar: the work has ended well."""
+        self.bar.max = self.bar.value = max(self.bar.value, 1)
+        self.bar.bar_style = "success"
+        self.words.value = ""
+
+
 class Bar:
     """A progress bar that shows itself when the work begins. Call it with each `Progress`.
 
@@ -14,25 +43,19 @@ class Bar:
     """
 
     def __init__(self, what: str = "Collecting") -> None:
-        self._what = what
-        self._bar = ipywidgets.IntProgress(min=0, max=1, description=what)
-        self._text = ipywidgets.Label()
-        self._box = ipywidgets.HBox([self._bar, self._text])
+        self._meter = Meter(what)
         self._shown = False
 
     def __call__(self, progress: Progress) -> None:
         """Draw how far it has come."""
         if not self._shown:
             self._shown = True
-            display(self._box)  # type: ignore[no-untyped-call] # IPython has no types here
-        self._bar.max = max(progress.total or progress.done * 2, progress.done, 1)
-        self._bar.value = progress.done
-        self._text.value = text(progress)
+            display(self._meter)  # type: ignore[no-untyped-call] # IPython has no types here
+        self._meter.show(progress)
 
     def done(self) -> None:
         """Fill the bar: the work has ended well."""
-        self._bar.max = self._bar.value = max(self._bar.value, 1)
-        self._bar.bar_style = "success"
+        self._meter.done()
 
 
 def text(progress: Progress) -> str:

@@ -1,0 +1,165 @@
+"""The collector against the sandbox, by the methods behind its buttons."""
+
+import threading
+import time
+
+import pytest
+
+from toolkit.panels.collector import EMBEDDED, Collector, collector
+from toolkit.panels.dashboard import Dashboard
+from toolkit.sandbox.people import loadable, people
+from toolkit.sandbox.server import Sandbox
+
+
+@pytest.fixture
+def tenant(no_credentials, monkeypatch):
+    """A sandbox that the environment names as the tenant."""
+    with Sandbox([loadable(person) for person in people(300)]) as sandbox:
+        for name, value in sandbox.environment().items():
+            monkeypatch.setenv(name, value)
+        yield sandbox
+
+
+@pytest.fixture
+def panel(tenant, tmp_path):
+    panel = collector(tmp_path / "snapshot.parquet")
+    panel.method.value = "search"
+    return panel
+
+
+def ended(panel: Collector) -> None:
+    for thread in threading.enumerate():
+        if thread.name == "collector":
+            thread.join(60)
+    assert not panel._working
+
+
+def wait_for(true) -> None:
+    until = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+def test_a_collection_hands_its_snapshot_over(panel, tenant, tmp_path):
+    handed = []
+    panel.observe(lambda change: handed.append(change.new), "snapshot")
+    panel.start()
+    ended(panel)
+    assert panel.alert.value == ""
+    assert "300 users, complete" in panel.said.value
+    assert len(panel.snapshot) == 300
+    assert handed == [panel.snapshot]
+    assert panel.snapshot.path == tmp_path / "snapshot.parquet"
+    assert not panel.start_button.disabled
+    assert panel.cancel_button.disabled
+    assert not panel.open_button.disabled
+
+
+def test_no_secret_is_in_any_widget(panel, tenant):
+    panel.start()
+    ended(panel)
+    secret = tenant.environment()["AUTH0_CLIENT_SECRET"]
+    states = [str(widget.get_state()) for widget in (panel, *everything(panel))]
+    assert not any(secret in state for state in states)
+
+
+def everything(widget):
+    for child in getattr(widget, "children", ()):
+        yield child
+        yield from everything(child)
+
+
+def test_a_pause_lasts_until_somebody_goes_on(panel):
+    # Paused before it begins, so that the collection stands still at its first step.
+    panel.start()
+    panel.pause()
+    if panel._paused:
+        assert panel.pause_button.description == "Go on"
+        assert panel.snapshot is None
+        panel.pause()
+    ended(panel)
+    assert len(panel.snapshot) == 300
+
+
+def test_what_was_cancelled_goes_on_with_the_next_press(no_credentials, monkeypatch, tmp_path):
+    made_up = [loadable(person) for person in people(2500)]
+    with Sandbox(made_up, plan="essentials") as sandbox:
+        for name, value in sandbox.environment().items():
+            monkeypatch.setenv(name, value)
+        panel = collector(tmp_path / "snapshot.parquet")
+        panel.method.value = "search"
+        panel.start()
+        wait_for(lambda: "windows reconciled" in panel.meter.words.value or not panel._working)
+        panel.cancel()
+        ended(panel)
+        assert "Cancelled" in panel.said.value
+        assert panel.snapshot is None
+        assert panel.alert.value == ""
+        assert panel.start_button.description == "Resume"
+    with Sandbox(made_up, port=int(sandbox.base_url.rpartition(":")[2])) as sandbox:
+        for name, value in sandbox.environment().items():
+            monkeypatch.setenv(name, value)
+        panel.start()
+        ended(panel)
+    assert len(panel.snapshot) == 2500
+    assert panel.start_button.description == "Collect"
+
+
+def test_an_error_is_a_visible_line_and_the_button_works_again(panel, tmp_path):
+    (tmp_path / "file").write_text("")
+    panel.out.value = str(tmp_path / "file" / "snapshot.parquet")
+    panel.start()
+    ended(panel)
+    assert "Cannot write" in panel.alert.value
+    assert not panel.start_button.disabled
+    panel.out.value = "  "
+    panel.start()
+    assert "Name a file" in panel.alert.value
+
+
+def test_wrong_credentials_are_told_without_them(panel, monkeypatch):
+    monkeypatch.setenv("AUTH0_CLIENT_SECRET", "wrong-secret")
+    panel.start()
+    ended(panel)
+    assert 'role="alert"' in panel.alert.value
+    assert "wrong-secret" not in panel.alert.value
+
+
+def test_without_credentials_the_embedded_tenant_is_what_there_is(no_credentials, tmp_path):
+    panel = collector(tmp_path / "snapshot.parquet")
+    assert panel.tenant.options == (EMBEDDED,)
+    panel.start()
+    ended(panel)
+    assert panel.snapshot.provenance.sandbox
+
+
+def test_settings_that_cannot_be_read_are_a_visible_line(no_credentials, monkeypatch, tmp_path):
+    (tmp_path / ".env").write_bytes(b"AUTH0_DOMAIN=\xff")
+    assert "UTF-8" in collector().alert.value
+
+
+def test_a_file_that_is_there_is_opened_and_one_that_is_none_is_said(panel, tmp_path):
+    panel.start()
+    ended(panel)
+    other = collector(tmp_path / "snapshot.parquet")
+    other.open_file()
+    assert len(other.snapshot) == 300
+    (tmp_path / "other.parquet").write_text("no")
+    other.out.value = str(tmp_path / "other.parquet")
+    other.open_file()
+    assert "not a Parquet file" in other.alert.value
+
+
+def test_the_dashboard_shows_what_was_collected(tenant, tmp_path):
+    shown = Dashboard(tmp_path / "snapshot.parquet")
+    assert shown.explorer is None
+    shown.collector.start()
+    ended(shown.collector)
+    first = shown.explorer
+    assert "300 users" in first.headline.value
+    assert shown.children[-1] is first
+    shown.collector.open_file()
+    assert shown.explorer is not first
+    assert shown.alert.value == ""
+    shown.explorer.close()
