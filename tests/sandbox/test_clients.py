@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.npm import installed, without
+
 NODE = Path(__file__).with_name("node")
-REQUIRED = "PICTURE_AUDIT_NODE"
 
 # Each reads the tenant and prints what it saw as one JSON object.
 SYNC = """
@@ -140,38 +141,10 @@ def test_auth0s_python_client_works_as_in_its_readme(sandbox, program):
 @pytest.fixture(scope="module")
 def node_sdk(request, tmp_path_factory):
     """The folder that Auth0's SDK for Node is installed in; kept between runs."""
-    tools = {name: shutil.which(name) for name in ("node", "npm")}
-    missing = [name for name, path in tools.items() if path is None]
-    if missing:
-        _without(f"{' and '.join(missing)} not found")
-    wanted = (NODE / "package.json").read_text()
-    cache = request.config.cache
-    folder = cache.mkdir("auth0-node") if cache else tmp_path_factory.mktemp("auth0-node")
-    installed = folder / "package.json"
-    complete = folder / "complete"
-    if not (complete.exists() and installed.read_text() == wanted):
-        complete.unlink(missing_ok=True)
-        installed.write_text(wanted)
-        options = ["--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]
-        done = subprocess.run(
-            [tools["npm"], "install", *options],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        if done.returncode:
-            _without("npm could not install the SDK")
-        complete.touch()
-    return folder
-
-
-def _without(reason):
-    text = f"AUTH0'S NODE SDK IS NOT TESTED: {reason}; {REQUIRED}=required makes this a failure"
-    if os.environ.get(REQUIRED) == "required":
-        pytest.fail(text)
-    pytest.skip(text)
+    if shutil.which("node") is None:
+        without("auth0-node", "node is not found")
+    fallback = tmp_path_factory.mktemp("auth0-node")
+    return installed(request.config, "auth0-node", NODE / "package.json", fallback)
 
 
 def test_auth0s_node_client_works_as_in_its_readme(sandbox, node_sdk):
