@@ -73,6 +73,19 @@ def test_it_gives_way_to_others_who_use_the_same_tenant():
     assert limited.refused <= 0.01 * pace.requests
 
 
+@pytest.mark.parametrize(("burst", "rate"), [(2, 2), (50, 16)])
+def test_two_groups_of_endpoints_with_one_bucket_are_hardly_ever_refused(burst, rate):
+    clock = Clock()
+    limited = Limited(clock, burst, rate, latency=0.005)
+    pace = Pace(limited, clock=clock, wall=clock, sleep=clock.sleep)
+    with httpx.Client(transport=pace) as client:
+        while clock() < 1000 + 120:
+            client.patch("https://tenant.example/api/v2/users/1")
+            client.get("https://tenant.example/api/v2/users/1")
+    assert limited.granted >= 0.9 * (burst + 120 * rate)
+    assert limited.refused <= 0.01 * pace.requests
+
+
 def test_without_headers_it_does_not_hold_back():
     clock = Clock()
     free = Limited(clock, 10**9, 1, latency=0.01, headers=False)

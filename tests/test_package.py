@@ -9,11 +9,11 @@ import pytest
 import toolkit
 
 NAMES = """
-Bar Candidate Comparison Coverage Estimate Finding Findings Interval PictureAuditError Progress
-Sandbox Seen Series Snapshot Source Tenant Verdict Wiring audit by_group by_source candidate
-classify cohorts collect collector combine compare connect coverage dashboard demo embedded_tenant
-explain explore findings flows ingest open_tenant outcomes over_time own_by_month probe reach
-read_snapshot report series what_people_see
+Bar Candidate Comparison Coverage Estimate Finding Findings Interval Outcome PictureAuditError Plan
+Policy Progress Sandbox Seen Series Snapshot Source Tenant Verdict Wiring apply audit by_group
+by_source candidate classify cohorts collect collector combine compare connect coverage dashboard
+demo embedded_tenant explain explore findings flows ingest open_tenant outcomes over_time
+own_by_month plan probe reach read_plan read_snapshot report series undo verify what_people_see
 """.split()
 
 

@@ -111,7 +111,10 @@ def test_a_snapshot_in_memory_is_probed_too(snapshot, cache):
     assert Source.UNRESOLVED in snapshot.coverage().sources
 
 
-@pytest.mark.parametrize("asked", [{"sample": 0}, {"rate": 0}, {"rate": -1}])
+@pytest.mark.parametrize(
+    "asked",
+    [{"sample": 0}, {"rate": 0}, {"rate": -1}, {"rate": float("inf")}, {"rate": float("nan")}],
+)
 def test_no_sample_and_no_rate_are_refused(snapshot, cache, asked):
     with pytest.raises(SettingsError):
         probe(snapshot, cache=cache, **asked)
@@ -144,6 +147,12 @@ def test_a_sandbox_that_stopped_is_started_again_where_its_people_are_known(
     truth = {one.record["user_id"]: one.truth for one in people(60, seed=1)}
     users = probe(snapshot, cache=cache).users
     assert dict(zip(users["user_id"], users["source"], strict=True)) == truth
+    # The next one has another port, and nobody is asked about twice.
+    told = []
+    again = probe(read_snapshot(out / "snapshot.parquet"), cache=cache, show=told.append)
+    assert again.users["source"].equals(users["source"])
+    assert len(told) == 1
+    assert "already known" in told[0].note
 
 
 def test_a_sandbox_of_unknown_people_that_stopped_is_an_error(snapshot, sandbox_of, cache):
@@ -231,3 +240,20 @@ def test_nothing_is_sent_to_gravatar_without_a_yes(snapshot, tmp_path):
     assert refused.returncode == 2
     assert "gravatar.com" in refused.stderr
     assert "--yes" in refused.stderr
+
+
+def test_a_picture_of_blanks_is_none_and_is_not_asked_for(snapshot):
+    users = snapshot.users.head(3).assign(picture=["", "  ", None], metadata_picture=None)
+    assert reach(type(snapshot)(snapshot.provenance, users)).empty
+
+
+def test_a_snapshot_that_was_collected_anew_meanwhile_is_left_alone(
+    snapshot, sandbox_of, cache, tmp_path
+):
+    stale = type(snapshot)(snapshot.provenance, path=snapshot.path)
+    with connect(settings_of(sandbox_of)) as tenant:
+        collect(tenant, out=snapshot.path, method="search")
+    before = snapshot.path.read_bytes()
+    with pytest.raises(IncompleteError, match="anew meanwhile"):
+        probe(stale, cache=cache, sample=10)
+    assert snapshot.path.read_bytes() == before

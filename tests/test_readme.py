@@ -22,7 +22,7 @@ IN_TABLE = [
     text.replace("\\|", "|") for text in re.findall(r"\| `(uv run .*?|gunzip .*?)` \|", README)
 ]
 # These serve until they are stopped; their own tests do that.
-SERVERS = ("picture-audit lab", "picture-audit sandbox")
+SERVERS = ("picture-audit lab", "picture-audit dashboard", "picture-audit sandbox")
 
 
 @pytest.fixture

@@ -175,3 +175,32 @@ def test_wiring_survives_being_written_down_without_the_code():
     assert Wiring.from_dict(values) == found
     assert "setCustomClaim" not in str(values)
     assert "yes" in repr(found)
+
+
+def test_a_picture_may_be_unpacked_on_several_lines():
+    code = (
+        "const {\n  picture,\n  name\n} =\n    event.user.user_metadata;\n"
+        "api.idToken.setCustomClaim('picture', picture)"
+    )
+    assert judged(code).override is True
+
+
+# With a pattern that goes back over what it has seen, each of these takes minutes.
+@pytest.mark.parametrize(
+    "filling",
+    [
+        " " * 100_000,
+        "a$" * 50_000,
+        "meta " * 20_000,
+        "{ picture " * 10_000,
+        "{ picture } = " * 7_000,
+        "user_metadata" + " " * 80_000,
+        "/* " * 30_000,
+    ],
+    ids=lambda filling: filling[:12],
+)
+def test_large_code_is_judged_without_going_over_it_again_and_again(filling):
+    code = "api.idToken.setCustomClaim('picture', event.user.user_metadata.picture);" + filling
+    assert judged(code).override is True
+    code = "api.idToken.setCustomClaim('picture', D);" + filling
+    assert judged(code).override is not True

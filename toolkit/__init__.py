@@ -15,6 +15,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from toolkit.audit import audit
     from toolkit.candidate import Candidate, candidate
+    from toolkit.change.apply import apply
+    from toolkit.change.outcome import Outcome
+    from toolkit.change.planning import plan
+    from toolkit.change.rows import read_plan
+    from toolkit.change.undo import undo
+    from toolkit.change.verify import verify
     from toolkit.charts import by_group, by_source, cohorts, own_by_month, what_people_see
     from toolkit.collect import collect
     from toolkit.collect.ingestion import ingest
@@ -31,8 +37,10 @@ if TYPE_CHECKING:
     from toolkit.panels.collector import collector
     from toolkit.panels.explorer import explore
     from toolkit.picture import Source, Verdict, classify
+    from toolkit.plan import Plan
     from toolkit.probing import outcomes, probe, reach
     from toolkit.progress import Progress
+    from toolkit.replacement import Policy
     from toolkit.report import report
     from toolkit.sandbox.server import Sandbox
     from toolkit.seen import Seen
@@ -49,7 +57,10 @@ _HOMES = {
     "Finding": "findings",
     "Findings": "findings",
     "Interval": "estimate",
+    "Outcome": "change",
     "PictureAuditError": "errors",
+    "Plan": "plan",
+    "Policy": "replacement",
     "Progress": "progress",
     "Sandbox": "sandbox.server",
     "Seen": "seen",
@@ -59,6 +70,7 @@ _HOMES = {
     "Tenant": "tenant",
     "Verdict": "picture",
     "Wiring": "wiring",
+    "apply": "change",
     "audit": "audit",
     "by_group": "charts",
     "by_source": "charts",
@@ -83,11 +95,15 @@ _HOMES = {
     "outcomes": "probing",
     "over_time": "flow",
     "own_by_month": "charts",
+    "plan": "change",
     "probe": "probing",
     "reach": "probing",
+    "read_plan": "change",
     "read_snapshot": "snapshot",
     "report": "report",
     "series": "comparison",
+    "undo": "change",
+    "verify": "change",
     "what_people_see": "charts",
 }
 
@@ -100,7 +116,10 @@ __all__ = [
     "Finding",
     "Findings",
     "Interval",
+    "Outcome",
     "PictureAuditError",
+    "Plan",
+    "Policy",
     "Progress",
     "Sandbox",
     "Seen",
@@ -110,6 +129,7 @@ __all__ = [
     "Tenant",
     "Verdict",
     "Wiring",
+    "apply",
     "audit",
     "by_group",
     "by_source",
@@ -134,11 +154,15 @@ __all__ = [
     "outcomes",
     "over_time",
     "own_by_month",
+    "plan",
     "probe",
     "reach",
+    "read_plan",
     "read_snapshot",
     "report",
     "series",
+    "undo",
+    "verify",
     "what_people_see",
 ]
 

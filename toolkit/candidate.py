@@ -187,6 +187,7 @@ def candidate(
     seconds: float = SECONDS,
     most_bytes: int = MOST_BYTES,
     resolve: Resolver = by_dns,
+    at: Callable[[str], str] | None = None,
 ) -> Candidate:
     """Look at a proposed default picture: its address, and what is there.
 
@@ -197,6 +198,8 @@ def candidate(
         seconds: as for `toolkit.probe.fetch.fetch`.
         most_bytes: as for `toolkit.probe.fetch.fetch`.
         resolve: what resolves names.
+        at: says for an address where to ask instead, as `toolkit.hosts.Hosts.address` does
+            for made-up people; the verdicts on the address stay those on what was typed.
 
     Returns:
         The candidate. A bad picture never raises.
@@ -205,7 +208,7 @@ def candidate(
     if typed.url is None:
         return typed
     fetched = fetch(
-        url,
+        at(url) if at else url,
         exception=exception,
         direct=direct,
         seconds=seconds,

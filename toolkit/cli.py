@@ -15,9 +15,17 @@ from typer.core import TyperCommand
 from toolkit.errors import PictureAuditError, SettingsError
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from pandas import DataFrame
 
     from toolkit.snapshot import Snapshot
+
+    class _Shown(Protocol):
+        """What shows itself, as text and as plain values."""
+
+        def as_dict(self) -> dict[str, Any]: ...
+
 
 _UNEXPECTED = 2
 
@@ -364,7 +372,8 @@ def probe_(
     if everybody is (sample is not None):
         raise SettingsError("Say how many to ask about: either --sample N or --all.")
     content = read_snapshot(snapshot)
-    ensure_writable(snapshot)
+    if not pictures:
+        ensure_writable(snapshot)
     say = probing.notice_of_pictures if pictures else probing.notice
     ensure_agreed(say(content, sample=sample, rate=rate), yes=yes)
     with terminal.interruptible(), terminal.progress("Probing", off=no_progress) as show:
@@ -377,6 +386,194 @@ def probe_(
     else:
         _print_coverage(content, By.SOURCE, output)
         probing.ensure_clear(content)
+
+
+class Through(StrEnum):
+    """How a default picture is brought to people."""
+
+    ACTION = "action"
+    ROOT = "root"
+    METADATA = "metadata"
+    RULE = "rule"
+
+
+PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan file.")]
+Execute = Annotated[
+    bool, typer.Option("--execute", help="Write. Without it, it is only rehearsed.")
+]
+Confirm = Annotated[
+    str | None, typer.Option(metavar="DOMAIN", help="The tenant's domain, to execute.")
+]
+Limit = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Write no more than N users this time.")
+]
+ReadBack = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Read back N users instead of all.")
+]
+
+
+@app.command("plan")
+def plan_(
+    snapshot: SnapshotFile,
+    *,
+    picture: Annotated[str, typer.Option(metavar="URL", help="The default picture.")],
+    through: Annotated[Through, typer.Option(help="How to bring it to people.")],
+    out: Annotated[Path, typer.Option(metavar="PLAN", help="Where to write the plan.")],
+    connection: Annotated[
+        list[str] | None, typer.Option(metavar="C", help="Only users of this one; repeatable.")
+    ] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(metavar="S", help="Replace only this; repeatable.")
+    ] = None,
+    override: Annotated[
+        bool, typer.Option("--override", help="Let user_metadata.picture win where it is usable.")
+    ] = False,
+    irreversible: Annotated[
+        bool, typer.Option("--irreversible", help="Change those, too, who cannot be changed back.")
+    ] = False,
+    unseen: Annotated[
+        bool, typer.Option("--unseen", help="Do not load the picture to look at it.")
+    ] = False,
+    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    no_progress: NoProgress = False,
+) -> None:
+    """Compute who would change, from what to what, and how long it takes. Touches nothing.
+
+    Where the environment names the snapshot's tenant, its connections are asked who can be
+    changed (read:connections, read:connections_options); else that is guessed.
+    """
+    from toolkit import terminal
+    from toolkit.change import known_connections, looked_at, plan, policy_of
+    from toolkit.snapshot import read_snapshot
+
+    content = read_snapshot(snapshot)
+    seen = None if unseen else looked_at(picture, content.provenance)
+    policy = policy_of(
+        picture,
+        connections=connection,
+        sources=source,
+        override=override,
+        exception=f"http://{content.provenance.tenant}" if content.provenance.sandbox else None,
+    )
+    known = known_connections(content.provenance.tenant)
+    with terminal.progress("Planning", off=no_progress) as show:
+        made = plan(
+            content,
+            policy,
+            through=through.value,
+            out=out,
+            known=known,
+            irreversible=irreversible,
+            looked=seen,
+            show=show,
+        )
+    _print_value(made, output)
+    terminal.written(Plan=out)
+
+
+@app.command("apply")
+def apply_(
+    plan: PlanFile,
+    *,
+    execute: Execute = False,
+    confirm: Confirm = None,
+    limit: Limit = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="So many users are meant, where the plan asks again.")
+    ] = False,
+    canary: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Write and read back N users first.")
+    ] = None,
+    rate: Rate = None,
+    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    no_progress: NoProgress = False,
+) -> None:
+    """Carry a plan out; rehearse it without --execute. Journals to PLAN.journal.
+
+    Scopes: read:users, and update:users for root and metadata; read:actions,
+    create:actions and update:actions for action. The same command goes on where it ended.
+    """
+    from toolkit import terminal
+    from toolkit.change import apply
+    from toolkit.tenant import connect
+
+    with (
+        terminal.interruptible(),
+        connect(scopes=(), ceiling=rate) as tenant,
+        terminal.progress("Applying" if execute else "Rehearsing", off=no_progress) as show,
+    ):
+        outcome = apply(
+            tenant,
+            plan,
+            execute=execute,
+            confirm=confirm,
+            limit=limit,
+            agreed=yes,
+            canary=canary,
+            show=show,
+        )
+    _print_value(outcome, output)
+    _ensure_complete(outcome.complete)
+
+
+@app.command("verify")
+def verify_(
+    plan: PlanFile,
+    sample: ReadBack = None,
+    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    no_progress: NoProgress = False,
+) -> None:
+    """Read the tenant back and say what of a plan holds (read:users, or read:actions)."""
+    from toolkit import terminal
+    from toolkit.change import verify
+    from toolkit.tenant import connect
+
+    with (
+        terminal.interruptible(),
+        connect(scopes=()) as tenant,
+        terminal.progress("Reading back", off=no_progress) as show,
+    ):
+        verification = verify(tenant, plan, sample=sample, show=show)
+    _print_value(verification, output)
+    _ensure_complete(verification.complete)
+
+
+@app.command("undo")
+def undo_(
+    journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="What applying has left.")],
+    *,
+    execute: Execute = False,
+    confirm: Confirm = None,
+    limit: Limit = None,
+    sample: ReadBack = None,
+    rate: Rate = None,
+    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    no_progress: NoProgress = False,
+) -> None:
+    """Put back what a journal changed, where nobody changed it since; rehearse by default.
+
+    Scopes as for apply; removing an Action that was created needs delete:actions.
+    """
+    from toolkit import terminal
+    from toolkit.change import undo
+    from toolkit.tenant import connect
+
+    with (
+        terminal.interruptible(),
+        connect(scopes=(), ceiling=rate) as tenant,
+        terminal.progress("Undoing" if execute else "Rehearsing", off=no_progress) as show,
+    ):
+        outcome = undo(
+            tenant,
+            journal,
+            execute=execute,
+            confirm=confirm,
+            limit=limit,
+            sample=sample,
+            show=show,
+        )
+    _print_value(outcome, output)
+    _ensure_complete(outcome.complete)
 
 
 @app.command("dashboard")
@@ -425,6 +622,18 @@ def _print_coverage(snapshot: "Snapshot", by: By, output: Format = Format.TABLE)
         typer.echo(csv(snapshot.coverage(by.value).table()), nl=False)
     else:
         terminal.show_coverage(snapshot.coverage(by.value), snapshot.provenance)
+
+
+def _print_value(value: "_Shown", output: Format) -> None:
+    """Print what shows itself; only frames have a form as CSV."""
+    if output is Format.CSV:
+        raise SettingsError("This has no form as CSV: take --format table or json.")
+    typer.echo(json.dumps(value.as_dict(), indent=2) if output is Format.JSON else repr(value))
+
+
+def _ensure_complete(complete: bool) -> None:
+    if not complete:
+        raise typer.Exit(1)
 
 
 def _print_frame(frame: "DataFrame", output: Format) -> None:

@@ -8,12 +8,12 @@ def mask(user_id: str) -> str:
     """Return a user_id with the middle of what stands behind its connection left out.
 
     `auth0|5f7c8ec7c33c6c004bbafe82` becomes `auth0|5f…82`. What stands before the first
-    `|` names a strategy and stays; an identifier may itself be an e-mail address
-    (`samlp|corp|name@example.com`), so that only its first and last two characters stay.
+    `|` names a strategy and stays. What is an e-mail address may stand anywhere behind it,
+    and hold a `|` itself: of all of that only the first and last two characters stay.
     """
-    strategy, bar, rest = user_id.rpartition("|") if "@" in user_id else user_id.partition("|")
-    if not bar:
-        strategy, rest = "", user_id
+    strategy, bar, rest = user_id.partition("|")
+    if not bar or "@" in strategy:
+        strategy, bar, rest = "", "", user_id
     short = len(rest) < 4 * _ENDS
     return f"{strategy[:_LONGEST]}{bar}{'…' if short else f'{rest[:_ENDS]}…{rest[-_ENDS:]}'}"
 

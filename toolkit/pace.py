@@ -173,6 +173,7 @@ class Pace(httpx.BaseTransport):
                 self.refused += refused
                 now, wall = self._clock(), self._wall()
                 bucket.learned(now, headers, refused=refused, wall=wall)
+                self._join(bucket)
                 self._first_answer.notify_all()
         return response
 
@@ -187,6 +188,22 @@ class Pace(httpx.BaseTransport):
         key = (request.method, path.split("/", 1)[0])
         with self._lock:
             return self._buckets.setdefault(key, Bucket())
+
+    def _join(self, bucket: Bucket) -> None:
+        """Make one of this bucket and another of the same size.
+
+        Some plans have one bucket for all endpoints, others one for each group of them;
+        those are of different sizes where this package sends to both.
+        """
+        if bucket.level is None:
+            return
+        for twin in self._buckets.values():
+            if twin is not bucket and twin.level is not None and twin.limit == bucket.limit:
+                twin.level = min(twin.level, bucket.level)
+                self._buckets = {
+                    key: twin if one is bucket else one for key, one in self._buckets.items()
+                }
+                return
 
     def _wait(self, bucket: Bucket) -> None:
         while True:

@@ -5,6 +5,7 @@ Asking for all of them settles the question for every user; a random sample, str
 connection, answers it for the tenant at a small part of the cost.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -66,13 +67,23 @@ def probe(
         UnreachableError: nobody answers.
         OutputError: the snapshot or the cache cannot be written.
     """
-    if (sample is not None and sample < 1) or (rate is not None and not rate > 0):
-        raise SettingsError("A sample is one user or more, a rate more than 0 requests a second.")
+    _ensure_numbers(sample, rate)
     with hosts_of(snapshot.provenance) as hosts, _kept(cache, hosts) as answers:
         pace = rate or (SANDBOX_RATE if hosts.sandbox else RATE)
+        # A sandbox that is started again has another port, and the same people.
+        name = snapshot.provenance.tenant if hosts.sandbox else None
 
         def ask(questions: Sequence[Question]) -> Mapping[Question, Answer]:
-            return run(asking(questions, base_url=hosts.gravatar, rate=pace, cache=answers), show)
+            return run(
+                asking(
+                    questions,
+                    base_url=hosts.gravatar,
+                    rate=pace,
+                    cache=answers,
+                    known_as=name,
+                ),
+                show,
+            )
 
         if sample is None:
             return _resolved(snapshot, ask)
@@ -123,8 +134,9 @@ def ensure_clear(snapshot: Snapshot) -> None:
         what = "they stay unresolved"
     if unclear:
         raise IncompleteError(
-            f"{unclear:,} Gravatars got no clear answer; {what}. Run the same command again: "
-            "only those are asked for."
+            f"{unclear:,} users' Gravatars got no clear answer; {what}. Gravatar was out of reach "
+            "or busy, or a proxy or a login page answered for it.\n"
+            "Run the same command again, from another network if need be: only those are asked for."
         )
 
 
@@ -157,8 +169,7 @@ def reach(
     Raises:
         SettingsError: `sample` or `rate` is no number of users or requests.
     """
-    if (sample is not None and sample < 1) or (rate is not None and not rate > 0):
-        raise SettingsError("A sample is one user or more, a rate more than 0 requests a second.")
+    _ensure_numbers(sample, rate)
     frame = _drawn(snapshot, sample, np.random.default_rng(seed))
     polite = Manners()
     with hosts_of(snapshot.provenance) as hosts:
@@ -189,6 +200,13 @@ def outcomes(reached: pd.DataFrame) -> pd.DataFrame:
     counts.columns.name = None
     counts.insert(0, "users", counts.sum(axis="columns"))
     return counts.sort_values("users", ascending=False, kind="stable").reset_index()
+
+
+def _ensure_numbers(sample: int | None, rate: float | None) -> None:
+    if (sample is not None and sample < 1) or (rate is not None and not 0 < rate < math.inf):
+        raise SettingsError(
+            "A sample is one user or more, a rate any finite number of requests a second above 0."
+        )
 
 
 def _questions_of(snapshot: Snapshot) -> tuple[list[Question], int]:
@@ -292,6 +310,11 @@ def _rewritten(
     """Return a snapshot that is changed, in its file where it has one."""
     if snapshot.path is None:
         return Snapshot(provenance, change(snapshot.users))
+    if read_snapshot(snapshot.path).provenance.taken_at != provenance.taken_at:
+        raise IncompleteError(
+            f"{snapshot.path} was collected anew meanwhile and stays as it is. Run the same "
+            "command again: what is known is not asked for again."
+        )
     with writing(snapshot.path) as writer:
         for chunk in snapshot.chunks():
             writer.add(change(chunk))
@@ -377,4 +400,4 @@ def _shown(snapshot: Snapshot) -> Iterator[pd.DataFrame]:
         overridden = (chunk["source"] == Source.METADATA) & bool(snapshot.overrides)
         shown = chunk["metadata_picture"].where(overridden, chunk["picture"])
         frame = chunk[["user_id", "source"]].assign(shown=shown)
-        yield frame[shown.notna() & (shown != "")]
+        yield frame[shown.notna() & (shown.str.strip() != "")]

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -15,7 +17,12 @@ import jwt
 from auth0.management.client import Auth0
 from auth0.management.core.api_error import ApiError
 from auth0.management.core.parse_error import ParsingError
+from auth0.management.core.request_options import RequestOptions
+from auth0.management.types.action_binding_ref import ActionBindingRef
+from auth0.management.types.action_binding_with_ref import ActionBindingWithRef
+from auth0.management.types.action_trigger import ActionTrigger
 
+from toolkit.connection import Connection
 from toolkit.errors import (
     CredentialsError,
     MissingError,
@@ -36,6 +43,12 @@ _T = TypeVar("_T")
 PAGE = 100
 """Users a page: the most that Auth0 gives (Management API, GET /users, per_page)."""
 
+_POST_LOGIN = "post-login"
+# The current version of the trigger, and its runtime (recorded answers of "Get triggers").
+_TRIGGER_VERSION, _RUNTIME = "v3", "node22"
+# What makes a request to be made twice no different from one to be made once.
+_IDEMPOTENT = frozenset({"GET", "PATCH"})
+_ONCE: RequestOptions = {"max_retries": 0}
 _RENEW_BEFORE = 30.0
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _RETRIES = 6
@@ -77,6 +90,57 @@ class Job:
     location: str | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Action:
+    """An Action of the post-login trigger.
+
+    Attributes:
+        id: its id.
+        name: what the tenant calls it.
+        code: the draft, JavaScript.
+        deployed: the code that runs, or None where none is deployed.
+        status: `pending`, `building`, `packaged`, `built`, `retrying` or `failed`.
+        settled: whether the deployment is over; only then can it be bound.
+    """
+
+    id: str
+    name: str
+    code: str
+    deployed: str | None
+    status: str
+    settled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """An Action's place among those that run after a login.
+
+    Attributes:
+        id: its id; every change of the list gives new ones.
+        action_id: the Action.
+        name: what the list calls it.
+    """
+
+    id: str
+    action_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A legacy Rule.
+
+    Attributes:
+        name: what the tenant calls it.
+        code: JavaScript.
+        enabled: whether it is switched on.
+    """
+
+    name: str
+    code: str
+    enabled: bool
+
+
 class _NeverAnsweredError(httpx.TransportError):
     """No connection could be made from the start; the SDK does not try that again."""
 
@@ -88,8 +152,9 @@ class _Whole(httpx.BaseTransport):
     """Answers that are whole when the SDK gets them.
 
     The SDK tries again where a connection breaks before the answer, and not where it
-    breaks in the middle or takes too long. For requests that only read, all of these are
-    one thing: the answer did not come. And a query that the tenant gave up on is not to
+    breaks in the middle or takes too long. For requests that only read, and for those that
+    write the same however often they are sent (PATCH), all of these are one thing: the
+    answer did not come. And a query that the tenant gave up on is not to
     be tried again as it is (Auth0: "refine your search criteria").
     """
 
@@ -108,7 +173,7 @@ class _Whole(httpx.BaseTransport):
                 raise
             raise _NeverAnsweredError from error
         except (httpx.RequestError, httpx.StreamError) as error:
-            if request.method != "GET":
+            if request.method not in _IDEMPOTENT:
                 raise
             raise httpx.RemoteProtocolError("the answer did not come whole") from error
         self._answered = True
@@ -209,11 +274,12 @@ def _scopes_of(token: str) -> frozenset[str] | None:
 
 
 class Tenant:
-    """A tenant to read from. Made by `connect`; a context manager that closes its connections.
+    """A tenant. Made by `connect`; a context manager that closes its connections.
 
     Attributes:
         domain: the tenant's host name.
         sandbox: whether it is on loopback, so nobody's real tenant.
+        seed: what its people were made from, where it is the embedded one; else None.
     """
 
     def __init__(self, settings: Settings, *, ceiling: float | None = None) -> None:
@@ -221,6 +287,7 @@ class Tenant:
         self.domain = urlsplit(base_url).netloc
         host = urlsplit(base_url).hostname or ""
         self.sandbox = is_loopback(host)
+        self.seed: int | None = None
         if settings.token is None and not (settings.client_id and settings.client_secret):
             raise SettingsError(
                 "No credentials: set AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, or AUTH0_TOKEN, in "
@@ -364,6 +431,198 @@ class Tenant:
         """
         return self._with_fresh_token(lambda: _job(self._api.jobs.get(job_id)))
 
+    def granted(self, scope: str) -> bool | None:
+        """Whether the token holds a scope; None where it does not say.
+
+        Raises:
+            CredentialsError, UnreachableError, TenantError: there is no token to be had.
+        """
+        with self._translated():
+            self._token()
+        return None if self._token.scopes is None else scope in self._token.scopes
+
+    def actions(self) -> list[Action]:
+        """Read the Actions of the post-login trigger (scope `read:actions`).
+
+        Raises:
+            TenantError: the tenant did not go along.
+        """
+        return [
+            _action(one)
+            for one in self._every(partial(self._api.actions.list, trigger_id=_POST_LOGIN))
+        ]
+
+    def bindings(self) -> list[Binding]:
+        """Read what runs after a login, in order (scope `read:actions`).
+
+        Raises:
+            TenantError: the tenant did not go along.
+        """
+        listed = self._every(partial(self._api.actions.triggers.bindings.list, _POST_LOGIN))
+        return [
+            Binding(str(one.id), str(one.action.id if one.action else ""), str(one.display_name))
+            for one in listed
+        ]
+
+    def user(self, user_id: str) -> Mapping[str, Any]:
+        """Read one user; unlike a search, this shows at once what was written (`read:users`).
+
+        Raises:
+            MissingError: there is no such user.
+            TenantError: the tenant did not go along.
+        """
+        get = partial(self._api.users.get, user_id, fields=",".join(FIELDS), include_fields=True)
+        return self._with_fresh_token(lambda: _record(get))
+
+    def change_user(
+        self, user_id: str, change: Mapping[str, Any], *, tag: str | None = None
+    ) -> Mapping[str, Any]:
+        """Write to one user (`update:users`); return the user as the tenant then has it.
+
+        The SDK sends it again where the answer is lost: it writes the same once more.
+
+        Args:
+            user_id: whom.
+            change: `picture`, a text or None, or `user_metadata`, which is merged at its
+                first level and in which None removes a key. It must not be empty: an empty
+                object would wipe all metadata.
+            tag: at most 64 characters that the tenant's logs show (`X-Correlation-ID`).
+
+        Raises:
+            MissingError: there is no such user.
+            QueryError: the tenant does not take this change for this user.
+            TenantError: the tenant did not go along.
+        """
+        if not change or change.get("user_metadata", True) in ({}, None):
+            raise ValueError("an empty change wipes metadata")
+        options: RequestOptions = {"additional_headers": {"X-Correlation-ID": tag}} if tag else {}
+        update = partial(self._api.users.update, user_id, **change, request_options=options)
+        return self._with_fresh_token(lambda: _record(update))
+
+    def connections(self) -> list[Connection]:
+        """Read the connections (`read:connections`; their options need `read:connections_options`).
+
+        Raises:
+            TenantError: the tenant did not go along.
+        """
+        found: list[Connection] = []
+        start: str | None = None
+        while True:
+            call = partial(
+                self._api.connections.list,
+                from_=start,
+                take=PAGE,
+                fields="id,name,strategy,options",
+                include_fields=True,
+            )
+            page = self._with_fresh_token(call)
+            found += [_connection(one) for one in page.items or []]
+            start = getattr(page.response, "next", None)
+            if not start:
+                return found
+
+    def action(self, action_id: str) -> Action:
+        """Read one Action (`read:actions`).
+
+        Raises:
+            MissingError: there is no such Action.
+            TenantError: the tenant did not go along.
+        """
+        return self._with_fresh_token(lambda: _action(self._api.actions.get(action_id)))
+
+    def create_action(self, name: str, code: str) -> Action:
+        """Create an Action of the post-login trigger (`create:actions`); sent only once.
+
+        Raises:
+            TenantError: the tenant did not go along, or its answer was lost: look whether it
+                is there before trying again.
+        """
+        trigger = ActionTrigger(id=_POST_LOGIN, version=_TRIGGER_VERSION)
+        create = partial(
+            self._api.actions.create,
+            name=name,
+            code=code,
+            runtime=_RUNTIME,
+            supported_triggers=[trigger],
+            request_options=_ONCE,
+        )
+        return self._with_fresh_token(lambda: _action(create()))
+
+    def update_action(self, action_id: str, code: str) -> Action:
+        """Replace the draft of an Action (`update:actions`); what is deployed stays.
+
+        Raises:
+            TenantError: the tenant did not go along.
+        """
+        return self._with_fresh_token(
+            lambda: _action(self._api.actions.update(action_id, code=code))
+        )
+
+    def deploy_action(self, action_id: str) -> None:
+        """Deploy the draft of an Action (`create:actions`); where it is bound, it runs at once.
+
+        Sent only once.
+
+        Raises:
+            QueryError: it is not built yet.
+            TenantError: the tenant did not go along, or its answer was lost.
+        """
+        deploy = partial(self._api.actions.deploy, action_id, request_options=_ONCE)
+        self._with_fresh_token(deploy)
+
+    def delete_action(self, action_id: str) -> None:
+        """Delete an Action that is not bound (`delete:actions`).
+
+        Raises:
+            MissingError: it is gone already.
+            TenantError: the tenant did not go along.
+        """
+        self._with_fresh_token(lambda: self._api.actions.delete(action_id))
+
+    def bind(self, bindings: Sequence[Binding]) -> list[Binding]:
+        """Replace the whole list of what runs after a login (`update:actions`).
+
+        Args:
+            bindings: all that shall run, in order; their ids do not matter.
+
+        Returns:
+            The list that the tenant has then, with new ids.
+
+        Raises:
+            TenantError: the tenant did not go along.
+        """
+        wanted = [
+            ActionBindingWithRef(
+                ref=ActionBindingRef(type="action_id", value=one.action_id), display_name=one.name
+            )
+            for one in bindings
+        ]
+        update = self._api.actions.triggers.bindings.update_many
+        self._with_fresh_token(lambda: update(_POST_LOGIN, bindings=wanted))
+        return self.bindings()
+
+    def rules(self) -> list[Rule]:
+        """Read the legacy Rules, in no particular order (scope `read:rules`).
+
+        Raises:
+            TenantError: the tenant did not go along.
+        """
+        return [
+            Rule(str(one.name), str(one.script or ""), bool(one.enabled))
+            for one in self._every(self._api.rules.list)
+        ]
+
+    def _every(self, list_page: Callable[..., Any]) -> list[Any]:
+        """Read all pages of a list; the SDK's own pager does not know where to end."""
+        everything: list[Any] = []
+        for number in count():
+            call = partial(list_page, page=number, per_page=PAGE)
+            items = self._with_fresh_token(lambda call=call: call().items or [])  # type: ignore[misc] # bound at once
+            everything += items
+            if len(items) < PAGE:
+                break
+        return everything
+
     def _with_fresh_token(self, call: Callable[[], _T]) -> _T:
         """Call the tenant, once more where the token has run out meanwhile."""
         with self._translated():
@@ -393,6 +652,39 @@ class Tenant:
             raise UnreachableError(
                 f"{self.domain} does not answer ({what}): check AUTH0_DOMAIN and the network."
             ) from None
+
+
+def _action(answer: Any) -> Action:  # noqa: ANN401 - the SDK's model
+    version = answer.deployed_version
+    deployed = None if version is None or not version.id else str(version.code or "")
+    return Action(
+        str(answer.id),
+        str(answer.name),
+        str(answer.code or ""),
+        deployed,
+        str(answer.status),
+        settled=version is None or version.deployed is not False,
+    )
+
+
+def _connection(answer: Any) -> Connection:  # noqa: ANN401 - the SDK's model
+    options = answer.options
+    # Without the scope for them the tenant leaves the options out.
+    return Connection.of(str(answer.name), str(answer.strategy), options)
+
+
+def _record(call: Callable[[], Any]) -> Mapping[str, Any]:
+    """Return the user that a call answers with, as the tenant gave it."""
+    try:
+        record = call().model_dump(exclude_unset=True)
+    except ParsingError as error:
+        # A profile of an odd shape: the SDK's model refuses it, and it is at hand all the same.
+        if not 200 <= (error.status_code or 0) < 300:  # noqa: PLR2004 - success, as in HTTP
+            raise
+        record = error.body
+    if not isinstance(record, Mapping):
+        raise TenantError("The tenant's answer is not a user.")
+    return record
 
 
 def _job(answer: Any) -> Job:  # noqa: ANN401 - the SDK's models of two endpoints
@@ -444,7 +736,7 @@ def _api_error(domain: str, error: ApiError) -> TenantError:  # noqa: PLR0911 - 
         return SlowQueryError(f"{domain} did not finish a query in time (HTTP 503).")
     if status in (_BAD_REQUEST, _URI_TOO_LONG):
         code = re.sub(r"[^a-z_]", "", str(body.get("errorCode")))[:40]
-        return QueryError(f"{domain} refused a query (HTTP {status} {code}).")
+        return QueryError(f"{domain} refused a request (HTTP {status} {code}).")
     if status == _TOO_MANY:
         return TenantError(
             f"{domain} keeps answering that there are too many requests (HTTP 429): other clients "

@@ -18,20 +18,29 @@ RULES_END = datetime(2026, 11, 18, tzinfo=UTC)
 
 # Comments, and text in which they could hide; text is kept.
 _COMMENTS = re.compile(
-    r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`)|//[^\n]*|/\*.*?\*/""", re.DOTALL
+    r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`)|//[^\n]*|/\*.*?(?:\*/|\Z)""",
+    re.DOTALL,
 )
+# Code may be large and is not ours: no pattern below looks twice at what it has seen. What
+# they skip is one blank or one line break at most, since longer ones are cut to that.
+_BLANKS = re.compile(r"\s+")
 _CLAIM = re.compile(r"""setCustomClaim\s*\(\s*(?:(["'`])picture\1\s*,|(?!["'`]))""")
 _RULE_SETS = re.compile(r"""\buser\s*(?:\.\s*picture|\[\s*["'`]picture["'`]\s*\])\s*=(?!=)""")
 _OVERRIDE = re.compile(
     r"""user_metadata\b\s*(?:\|\|\s*\{\}\s*\)?\s*)?(?:\?\.|\.)?\s*\[?\s*["'`]?picture\b"""
-    r"""|\{[^{}]*\bpicture\b[^{}]*\}\s*=\s*[^;\n]*\buser_metadata\b"""
 )
-_ALIAS = re.compile(r"\b([\w$]+)\s*=\s*[^;\n=]*\buser_metadata\b(?!\s*\??\.\s*\w)")
-_METADATA = re.compile(r"\b(?:user_metadata|metadata|meta)\b[\s\S]*\bpicture\b")
+_ALIAS = re.compile(r"(?<![\w$])([\w$]++)\s*=\s*[^;\n=]*\buser_metadata\b(?!\s*\??\.\s*\w)")
+_METADATA = re.compile(r"\b(?:user_metadata|metadata|meta)\b")
+_PICTURE = re.compile(r"\bpicture\b")
+# `{ picture } = …`: what is unpacked stands between its end and the end of the statement.
+_UNPACKS = re.compile(r"\{([^{}]*)\}\s*=\s*")
+_END = re.compile(r"[;\n]")
+_OF_METADATA = re.compile(r"\buser_metadata\b")
+_OF_USER = re.compile(r"\buser\b(?!_|\s*\??\.)")
 _LOOKS = re.compile(
     r"""\buser\s*(?:\?\.|\.)\s*picture\b(?!\s*=(?!=))|\buser\s*(?:\?\.)?\[\s*["'`]picture["'`]\s*\](?!\s*=(?!=))"""
-    r"""|\{[^{}]*\bpicture\b[^{}]*\}\s*=\s*[^;\n]*\buser\b(?!_|\s*\??\.)"""
 )
+_ASKED = re.compile(r"""(?<![\w$])([\w$]++)\s*\??\.?\s*(?:\[\s*["'`])?picture\b""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +175,7 @@ def wiring(
 def _setter(script: Script, as_of: datetime) -> Setter | None:
     """Judge one script; None where it does not set a picture."""
     code = _COMMENTS.sub(lambda found: found[1] or " ", script.code)
+    code = _BLANKS.sub(lambda found: "\n" if "\n" in found[0] else " ", code)
     rule = script.kind == "rule"
     sets = (_RULE_SETS if rule else _CLAIM).findall(code)
     if not sets:
@@ -174,8 +184,11 @@ def _setter(script: Script, as_of: datetime) -> Setter | None:
     named = rule or any(sets)
     if not named and "picture" not in code:
         return None
-    override: bool | None = bool(_OVERRIDE.search(code)) or _by_alias(code)
-    if not override and _METADATA.search(code):
+    override: bool | None = (
+        bool(_OVERRIDE.search(code)) or _unpacked(code, _OF_METADATA) or _by_alias(code)
+    )
+    metadata = _METADATA.search(code)
+    if not override and metadata and _PICTURE.search(code, metadata.end()):
         override = None
     writes = len(sets)
     default: bool | None = not override if override is not None else None
@@ -184,15 +197,25 @@ def _setter(script: Script, as_of: datetime) -> Setter | None:
     if not named:
         override, default = (None if override else override), None
     runs = script.on and not (rule and as_of >= RULES_END)
-    return Setter(
-        script.kind, script.name, script.on, runs, override, default, bool(_LOOKS.search(code))
-    )
+    spares = bool(_LOOKS.search(code)) or _unpacked(code, _OF_USER)
+    return Setter(script.kind, script.name, script.on, runs, override, default, spares)
+
+
+def _unpacked(code: str, whence: re.Pattern[str]) -> bool:
+    """Whether a picture is unpacked from something."""
+    looked = 0
+    for found in _UNPACKS.finditer(code):
+        # Where the beginning of a statement has been looked at, its end has been, too.
+        if found.end() <= looked or not _PICTURE.search(found[1]):
+            continue
+        end = _END.search(code, found.end())
+        looked = end.start() if end else len(code)
+        if whence.search(code, found.end(), looked):
+            return True
+    return False
 
 
 def _by_alias(code: str) -> bool:
     """Whether a variable that holds user_metadata is asked for its picture."""
     names = {found[1] for found in _ALIAS.finditer(code)}
-    return any(
-        re.search(rf"""(?<![\w$]){re.escape(name)}\s*\??\.?\s*(?:\[\s*["'`])?picture\b""", code)
-        for name in names
-    )
+    return any(found[1] in names for found in _ASKED.finditer(code))

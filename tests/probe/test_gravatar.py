@@ -156,6 +156,7 @@ def test_nothing_to_ask_is_answered_without_a_request():
         (Question("a" * 32, "pg-13"), 5),
         (Question("a" * 32), 0),
         (Question("a" * 32), float("nan")),
+        (Question("a" * 32), float("inf")),
     ],
 )
 def test_what_is_no_question_is_refused_and_not_repeated(question, rate):

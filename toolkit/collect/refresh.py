@@ -122,7 +122,8 @@ def refreshing(
         toolkit_version=version("auth0-picture-audit"),
         notes=(f"{changes} since {since.provenance.taken_at.isoformat()}", *unread),
         wiring=wired,
-        probed_at=since.provenance.probed_at,
+        # A sample speaks of the users it was drawn from, and they have changed.
+        probed_at=None if since.provenance.estimate else since.provenance.probed_at,
         seed=tenant.seed,
     )
     return Snapshot(provenance, frame), changes

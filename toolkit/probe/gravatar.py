@@ -12,6 +12,7 @@ start of each run.
 """
 
 import asyncio
+import math
 import secrets
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
@@ -49,6 +50,7 @@ def asking(
     base_url: str = GRAVATAR,
     rate: float = RATE,
     cache: Cache | None = None,
+    known_as: str | None = None,
     patience: float = PATIENCE,
     batch: int = BATCH,
 ) -> Generator[Progress, None, Mapping[Question, Answer]]:
@@ -63,6 +65,7 @@ def asking(
         base_url: Gravatar, or whoever answers for it.
         rate: requests a second at most: questions, retries and controls together.
         cache: where answers are kept; the caller closes it.
+        known_as: by which name the cache knows the host; its own, unless told.
         patience: seconds that one answer may take.
         batch: questions between two rounds of control questions. As many are lost if the
             process is killed.
@@ -81,7 +84,7 @@ def asking(
     wanted = tuple(dict.fromkeys(questions))
     _check(wanted, rate)
     name = urlsplit(base_url).netloc
-    known = cache.known(name, wanted) if cache else {}
+    known = cache.known(known_as or name, wanted) if cache else {}
     notes = [f"{len(known):,} already known"] if known else []
     notes += [cache.note] if cache and cache.note else []
     if len(known) == len(wanted):
@@ -91,14 +94,14 @@ def asking(
     async def work(report: Callable[[Progress], None]) -> Mapping[Question, Answer]:
         async with Host(base_url, rate=rate, patience=patience) as host:
             run = Run(host, name, wanted, known=known, notes=notes, report=report)
-            return await run.answers(cache, batch)
+            return await run.answers(cache, batch, known_as)
 
     return (yield from driven(work))
 
 
 def _check(questions: Iterable[Question], rate: float) -> None:
-    if not rate > 0:
-        raise ValueError("the rate is a number of requests a second, more than 0")
+    if not 0 < rate < math.inf:
+        raise ValueError("the rate is a finite number of requests a second, more than 0")
     for digest, rating in questions:
         if len(digest) not in _LENGTHS or not set(digest) <= set("0123456789abcdef"):
             raise ValueError("a Gravatar hash is 32 or 64 lower-case hex digits")
@@ -141,12 +144,15 @@ class Run:
         self._started: float | None = None
         host.paused = lambda wait: self._tell(f"{name} asks to wait for {wait:.0f} s")
 
-    async def answers(self, cache: Cache | None, size: int) -> Mapping[Question, Answer]:
+    async def answers(
+        self, cache: Cache | None, size: int, known_as: str | None = None
+    ) -> Mapping[Question, Answer]:
         """Ask, a batch at a time, and return an answer to each question.
 
         Args:
             cache: where answers are kept, batch by batch.
             size: questions in a batch.
+            known_as: by which name the cache knows the host; by its own, unless told.
 
         Raises:
             UnreachableError: The host does not answer at all.
@@ -169,7 +175,9 @@ class Run:
             batch = self._open[start : start + size]
             found = await self._batch(batch)
             if found is not None:
-                self._settle(found, cache)
+                self._settle(found)
+                if cache:
+                    cache.keep(known_as or self._name, _clear(found))
             elif start + size < len(self._open) and not await self._recovers():
                 self._tell(f"{self._name} stopped answering truthfully: ended early, run again")
                 break
@@ -182,15 +190,13 @@ class Run:
             return None
         return dict(zip(questions, found, strict=True))
 
-    def _settle(self, found: Mapping[Question, Answer], cache: Cache | None) -> None:
+    def _settle(self, found: Mapping[Question, Answer]) -> None:
         """Believe answers."""
-        clear = {one: answer for one, answer in found.items() if answer is not Answer.UNCLEAR}
+        clear = _clear(found)
         self._answers |= clear
         present = [one for one, answer in clear.items() if answer is Answer.PRESENT]
         # The latest: people remove their pictures, too.
         self._witness = present[-1] if present else self._witness
-        if cache:
-            cache.keep(self._name, clear)
 
     async def _holds(self, method: str) -> bool:
         """Ask what is known; tell whether all of the answers are right."""
@@ -253,6 +259,10 @@ class Run:
                 note=", ".join([note, *self._notes]),
             )
         )
+
+
+def _clear(found: Mapping[Question, Answer]) -> dict[Question, Answer]:
+    return {one: answer for one, answer in found.items() if answer is not Answer.UNCLEAR}
 
 
 def _now() -> float:

@@ -26,7 +26,7 @@ def pattern(seed: str, size: int, kind: str = "png") -> bytes:
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def face(seed: str, size: int) -> bytes:
+def face(seed: str, size: int, kind: str = "png") -> bytes:
     """Return a picture that somebody might have of themselves: a head, hair, shoulders."""
     digest = hashlib.sha256(seed.encode("utf-8", "replace")).digest()
     ground, coat = (
@@ -43,7 +43,7 @@ def face(seed: str, size: int) -> bytes:
     )
     for box, colour in parts:
         draw.ellipse(tuple(size * edge for edge in box), fill=ImageColor.getrgb(colour))
-    return _encoded(image, "png")
+    return _encoded(image, kind)
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -9,6 +9,7 @@ answer is redirected to where the sandbox plays those.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from urllib.parse import quote, urlsplit
 
 from starlette.requests import Request
@@ -19,7 +20,8 @@ from toolkit.picture import Source, classify
 from toolkit.sandbox import drawing
 
 ROOT = "/hosts"
-_SIZE = 96
+_SIZE = 480
+_KINDS = {".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif"}
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,10 @@ class Hosts:
         now = datetime.fromtimestamp(self.clock(), UTC)
         if verdict.expires_at and verdict.expires_at < now:
             return PlainTextResponse("URL signature expired", 403)
+        kind = _KINDS.get(PurePosixPath(urlsplit(address).path).suffix.lower(), "png")
         if verdict.source is Source.PLACEHOLDER:
-            return Response(drawing.silhouette(_SIZE), media_type="image/png")
-        return Response(drawing.face(address, _SIZE), media_type="image/png")
+            return Response(drawing.silhouette(_SIZE, kind), media_type=f"image/{kind}")
+        return Response(drawing.face(address, _SIZE, kind), media_type=f"image/{kind}")
 
 
 def played(base_url: str, address: str) -> str:

@@ -42,6 +42,8 @@ def updated(
     for name, value in changes.items():
         if name in _METADATA:
             result[name] = merged(user.get(name), value)
+            if value and not result[name]:
+                del result[name]  # its last key went: nobody recorded what stays (INFERRED)
         elif value is None:
             result.pop(name, None)
         else:

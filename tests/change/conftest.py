@@ -1,0 +1,203 @@
+"""What tests of changes share: a sandbox with a snapshot of it, and a plan."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import settings_of
+from tests.sandbox.conftest import person as made_person
+from toolkit.change import apply, journal_path, plan
+from toolkit.collect import collect
+from toolkit.plan import Plan
+from toolkit.sandbox.people import loadable, people
+from toolkit.sandbox.server import Sandbox
+from toolkit.snapshot import Snapshot
+from toolkit.tenant import Tenant, connect
+
+NEW = "https://images.example/new.png"
+
+# Imports once, then forks for each line: {"environment": …, "kind": …, "path": …, "file_size": …}.
+# Says the child's process id, then how it ended and what it said.
+PROGRAM = """
+import json, os, resource, sys
+from toolkit.change import apply, undo
+from toolkit.errors import PictureAuditError
+from toolkit.tenant import connect
+
+def work(kind, path, file_size=None, **_):
+    if file_size is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+    with connect() as tenant:
+        do = {"apply": apply, "undo": undo}[kind]
+        try:
+            return repr(do(tenant, path, execute=True, confirm=tenant.domain))
+        except PictureAuditError as error:
+            return f"{type(error).__name__}: {error}"
+
+for line in sys.stdin:
+    task = json.loads(line)
+    out, into = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.environ.update(task["environment"])
+        os.write(into, work(**task).encode())
+        os._exit(0)
+    os.close(into)
+    print(child, flush=True)
+    _, status = os.waitpid(child, 0)
+    with open(out, "rb") as said:
+        print(json.dumps([status, said.read().decode()]), flush=True)
+"""
+
+
+class Other:
+    """Another process, which changes tenants and can be killed while it does."""
+
+    def __init__(self, folder: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            text=True,
+        )
+
+    def run(
+        self,
+        site: "Site",
+        kind: str,
+        path: Path,
+        *,
+        kill: Callable[[], bool] | None = None,
+        file_size: int | None = None,
+    ) -> tuple[int, str]:
+        """Apply a plan or undo a journal; return how the process ended and what it said.
+
+        It is killed as soon as `kill` is true; no file may outgrow `file_size` bytes.
+        """
+        task = {"environment": site.sandbox.environment(), "kind": kind, "path": str(path)}
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(json.dumps(task | {"file_size": file_size}) + "\n")
+        stdin.flush()
+        child = int(stdout.readline())
+        while kill is not None and _alive(child):
+            if kill():
+                os.kill(child, signal.SIGKILL)
+                break
+            time.sleep(0.0005)
+        status, said = json.loads(stdout.readline())
+        return status, said
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+def _alive(child: int) -> bool:
+    try:
+        state = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+@pytest.fixture(scope="session")
+def other(tmp_path_factory) -> Iterator[Other]:
+    process = Other(tmp_path_factory.mktemp("other"))
+    yield process
+    process.close()
+
+
+def settled(user: dict[str, Any]) -> dict[str, Any]:
+    """Return a user without what every write moves, and without metadata that hold nothing.
+
+    Auth0 deletes a key of `user_metadata` where it is set to null, so a null that was there
+    cannot be put back; and where its only key goes, `{}` stays.
+    """
+    kept = {name: value for name, value in user.items() if name != "updated_at"}
+    metadata = dict(kept.pop("user_metadata", None) or {})
+    if metadata.get("picture", "") is None:
+        del metadata["picture"]
+    return {**kept, "user_metadata": metadata}
+
+
+@dataclass
+class Site:
+    """A sandbox, somebody connected to it, and a folder for plans."""
+
+    sandbox: Sandbox
+    tenant: Tenant
+    folder: Path
+    snapshot: Snapshot
+
+    def users(self) -> dict[str, str]:
+        """Return every user by id, as JSON text, without what every write moves."""
+        return {one["user_id"]: json.dumps(settled(one)) for one in self.sandbox.users()}
+
+    def raw(self) -> dict[str, str]:
+        """Return every user by id, as JSON text, byte for byte."""
+        return {one["user_id"]: json.dumps(one) for one in self.sandbox.users()}
+
+    def user(self, user_id: str) -> dict[str, Any]:
+        return next(one for one in self.sandbox.users() if one["user_id"] == user_id)
+
+    def plan(self, through: str, picture: Any = NEW, name: str = "new", **options: Any) -> Plan:
+        out = self.folder / f"{name}-{through}.plan"
+        if "known" not in options:
+            options["known"] = self.tenant.connections()
+        return plan(self.snapshot, picture, through=through, out=out, **options)
+
+    def apply(self, made: Plan, **options: Any) -> Any:
+        given = {"execute": True, "confirm": self.tenant.domain, "agreed": True, **options}
+        return apply(self.tenant, made, **given)
+
+    def count(self, method: str, path: str = "") -> int:
+        """Return how many requests of this kind were answered."""
+        counts = self.sandbox.requests.counts.items()
+        return sum(n for (one, where, _), n in counts if one == method and path in where)
+
+
+@pytest.fixture(name="person")
+def _person() -> Callable[..., dict[str, Any]]:
+    return made_person
+
+
+@pytest.fixture
+def site_of(no_credentials, tmp_path) -> Iterator[Callable[..., Site]]:
+    """Start a sandbox, with made-up people or with these users, and take a snapshot of it."""
+    with ExitStack() as stack:
+
+        def start(users: Any = 200, **settings: Any) -> Site:
+            if isinstance(users, int):
+                users = map(loadable, people(users, seed=3))
+            sandbox = stack.enter_context(Sandbox(users, **settings))
+            tenant = stack.enter_context(connect(settings_of(sandbox)))
+            folder = tmp_path / sandbox.domain.replace(":", "-")
+            folder.mkdir()
+            return Site(sandbox, tenant, folder, collect(tenant, method="search"))
+
+        yield start
+
+
+def journal_of(made: Plan) -> Path:
+    assert made.path is not None
+    return journal_path(made.path)
+
+
+def changed_ids(made: Plan) -> set[str]:
+    """Return the ids of the users whom a plan changes."""
+    table = pq.read_table(made.path)
+    return {one["user_id"] for one in table.to_pylist() if one["outcome"] == "change"}

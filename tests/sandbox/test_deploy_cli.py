@@ -1,0 +1,91 @@
+"""Auth0's own deploy tool exports the Action that this tool deployed, and its binding."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import settings_of
+from toolkit.change import apply, plan
+from toolkit.change.action import NAME
+from toolkit.collect import collect
+from toolkit.tenant import connect
+
+WANTED = Path(__file__).with_name("deploy_cli") / "package.json"
+REQUIRED = "PICTURE_AUDIT_NODE"
+FOREIGN = "exports.onExecutePostLogin = async () => { /* somebody's */ };"
+
+
+@pytest.fixture(scope="module")
+def deploy_tool(request, tmp_path_factory):
+    """The program; installed from npm once and kept between runs."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        _without("node or npm not found")
+    cache = request.config.cache
+    folder = cache.mkdir("auth0-deploy-cli") if cache else tmp_path_factory.mktemp("deploy")
+    installed, complete = folder / "package.json", folder / "complete"
+    if not (complete.exists() and installed.read_text() == WANTED.read_text()):
+        complete.unlink(missing_ok=True)
+        installed.write_text(WANTED.read_text())
+        options = ["--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]
+        done = subprocess.run(
+            [npm, "install", *options], cwd=folder, capture_output=True, timeout=200, check=False
+        )
+        if done.returncode:
+            _without("npm could not install it")
+        complete.touch()
+    return folder / "node_modules" / ".bin" / "a0deploy"
+
+
+def _without(reason):
+    text = f"AUTH0'S DEPLOY TOOL IS NOT TESTED: {reason}; {REQUIRED}=required makes this a failure"
+    if os.environ.get(REQUIRED) == "required":
+        pytest.fail(text)
+    pytest.skip(text)
+
+
+@pytest.fixture
+def deployed(serve, person, tmp_path, monkeypatch):
+    """A sandbox over TLS at which a plan was applied, and that plan."""
+    foreign = [{"name": "somebody's", "code": FOREIGN}]
+    sandbox = serve([person(1)], actions=foreign, tls=True).sandbox
+    monkeypatch.setenv("SSL_CERT_FILE", sandbox.ca_file)
+    with connect(settings_of(sandbox)) as tenant:
+        snapshot = collect(tenant, method="search")
+        picture = "https://images.example/new.png"
+        made = plan(snapshot, picture, through="action", out=tmp_path / "p.plan")
+        assert apply(tenant, made, execute=True, confirm=tenant.domain).complete
+    return sandbox, made
+
+
+def test_the_deploy_tool_exports_the_action_and_its_binding(deployed, deploy_tool, tmp_path):
+    sandbox, made = deployed
+    out = tmp_path / "exported"
+    environment = {
+        **os.environ,
+        **sandbox.environment(),
+        "AUTH0_AUDIENCE": f"https://{sandbox.domain}/api/v2/",
+        "AUTH0_INCLUDED_ONLY": '["actions", "triggers"]',
+        "NODE_EXTRA_CA_CERTS": sandbox.ca_file,
+        "NO_UPDATE_NOTIFIER": "1",
+    }
+    done = subprocess.run(
+        [str(deploy_tool), "export", "--format", "directory", "--output_folder", str(out)],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    codes = {path.read_text() for path in out.glob("actions/*/code.js")}
+    assert codes == {made.code, FOREIGN}
+    described = "".join(path.read_text() for path in out.glob("actions/*.json"))
+    assert NAME in described
+    assert '"deployed": true' in described
+    bound = (out / "triggers" / "triggers.json").read_text()
+    assert bound.index("somebody's") < bound.index(NAME)

@@ -1,0 +1,99 @@
+"""One run at a tenant: whether it may be done and is meant, and what it came to."""
+
+import time
+from dataclasses import dataclass, field, replace
+
+from toolkit.change.journal import Journal, State
+from toolkit.change.outcome import ActionState, Outcome
+from toolkit.errors import SettingsError
+from toolkit.tenant import Tenant
+from toolkit.way import Way
+
+
+@dataclass(slots=True)
+class Errand:
+    """One run at a tenant, and what it costs.
+
+    Attributes:
+        tenant: where.
+        domain: where it is meant to be.
+        way: the plan's way.
+        execute: whether anything is written.
+        kind: `apply` or `undo`.
+        notes: what is to be said at the end.
+    """
+
+    tenant: Tenant
+    domain: str
+    way: Way
+    execute: bool
+    kind: str = "apply"
+    notes: list[str] = field(default_factory=list)
+    _began: float = field(default_factory=time.monotonic)
+    _requests: int = 0
+    _limited: int = 0
+
+    def __post_init__(self) -> None:
+        self._requests, self._limited = self.tenant.requests, self.tenant.refused
+
+    def admit(self, confirm: str | None, reads: tuple[str, ...], writes: tuple[str, ...]) -> None:
+        """Make sure, before anything is done, that it may be done and is meant.
+
+        Raises:
+            SettingsError: it is another tenant, or was not confirmed.
+            ScopeError: the token may not do it.
+        """
+        here = self.tenant.domain
+        if here != self.domain:
+            raise SettingsError(
+                f"This is for {self.domain}, and the tenant is {here}: set AUTH0_DOMAIN, or make "
+                "a plan for this tenant."
+            )
+        if self.execute:
+            # As AUTH0_DOMAIN has it for a sandbox, too.
+            if (confirm or "").removeprefix("http://").rstrip("/") != here:
+                raise SettingsError(f"To write to {here}, confirm its name: --confirm {here}")
+            self.tenant.require(*reads, *writes)
+            return
+        self.tenant.require(*reads)
+        lacking = [scope for scope in writes if self.tenant.granted(scope) is False]
+        if lacking:
+            self.notes.append(f"the token lacks {' '.join(lacking)}: --execute would not start")
+
+    def outcome(self, journal: Journal, planned: int, stopped: str | None = None) -> Outcome:
+        """Say how it ended, as far as users are concerned."""
+        reasons = tuple(
+            (state.value, reason, count) for (state, reason), count in journal.reasons.most_common()
+        )
+        counts = {state: journal.count(state) for state in State}
+        return self._ended(counts, planned, stopped=stopped, reasons=reasons)
+
+    def action_outcome(self, action: ActionState, state: State) -> Outcome:
+        """Say how it ended for an Action."""
+        return replace(self._ended({state: 1}, 1), action=action)
+
+    def _ended(
+        self,
+        counts: dict[State, int],
+        planned: int,
+        stopped: str | None = None,
+        reasons: tuple[tuple[str, str, int], ...] = (),
+    ) -> Outcome:
+        return Outcome(
+            kind=self.kind,
+            way=self.way.value,
+            tenant=self.domain,
+            executed=self.execute,
+            planned=planned,
+            done=counts.get(State.DONE, 0),
+            held=counts.get(State.HELD, 0),
+            drifted=counts.get(State.DRIFTED, 0),
+            refused=counts.get(State.REFUSED, 0),
+            failed=counts.get(State.FAILED, 0),
+            stopped=stopped,
+            reasons=reasons,
+            notes=tuple(self.notes),
+            requests=self.tenant.requests - self._requests,
+            limited=self.tenant.refused - self._limited,
+            seconds=round(time.monotonic() - self._began, 3),
+        )

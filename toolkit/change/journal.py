@@ -1,0 +1,376 @@
+"""What was done to a tenant: a file beside the plan, append-only, one JSON document a line.
+
+The first line says whose journal it is. Of each change of a user there is a line before the
+request is sent (what stood there, what is written) and one after (how it ended); each is on
+disk before anything else happens. Whatever kills the process, at most the last line is torn,
+and it is then ignored: a change that is begun and not ended is settled by reading that user.
+
+It holds former pictures, which are personal data: only its owner can read it.
+"""
+
+import fcntl
+import json
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Any, Final
+
+from toolkit.change.edit import Edit, Field
+from toolkit.errors import OutputError, SettingsError, UnreadableInputError
+from toolkit.snapshot import private_opener
+
+FORMAT: Final = "auth0-picture-audit journal"
+VERSION: Final = 1
+
+
+class State(StrEnum):
+    """How a change ended, or that it did not yet."""
+
+    BEGUN = "begun"
+    DONE = "done"
+    HELD = "held"
+    DRIFTED = "drifted"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+# One byte a user is enough to know where each stands.
+_CODES: Final = {state: number for number, state in enumerate(State, 1)}
+_STATES: Final = {number: state for state, number in _CODES.items()}
+_FINAL: Final = frozenset({State.DONE, State.HELD, State.DRIFTED, State.REFUSED})
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Whose journal it is.
+
+    Attributes:
+        tenant: the tenant's domain.
+        plan: the plan's id.
+        way: the plan's way.
+        kind: `apply`, or `undo` of one.
+    """
+
+    tenant: str
+    plan: str
+    way: str
+    kind: str = "apply"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a journal says of one change of a user.
+
+    Attributes:
+        number: its place in the plan.
+        user_id: whom.
+        field: where it was written.
+        before: what stood there, as it was.
+        after: what was written.
+        connection: the primary identity's connection then.
+        strategy: and its strategy.
+    """
+
+    number: int
+    user_id: str
+    field: Field
+    before: object
+    after: object
+    connection: str | None
+    strategy: str | None
+
+
+@dataclass(slots=True)
+class Journal:
+    """A journal. Made by `open_journal`; safe to write to from several threads.
+
+    Attributes:
+        path: the file.
+        header: whose it is.
+        reasons: how often a change ended in a state for a reason.
+        steps: what was noted of an Action, in order.
+    """
+
+    path: Path
+    header: Header
+    reasons: Counter[tuple[State, str]] = field(default_factory=Counter)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    _codes: bytearray = field(default_factory=bytearray)
+    _counts: Counter[State] = field(default_factory=Counter)
+    _file: IO[bytes] | None = None
+    _good: int = 0
+    _synced: int = 0
+    _broken: OSError | None = None
+    _writing: threading.Lock = field(default_factory=threading.Lock)
+    _syncing: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def settled_count(self) -> int:
+        """How many changes are settled."""
+        return sum(self._counts[state] for state in _FINAL)
+
+    def state(self, number: int) -> State | None:
+        """Return how the change with this number stands; None where it was not begun."""
+        code = self._codes[number] if number < len(self._codes) else 0
+        return _STATES.get(code)
+
+    def settled(self, number: int) -> bool:
+        """Whether nothing more is to be done about this change."""
+        return self.state(number) in _FINAL
+
+    def count(self, state: State) -> int:
+        """Return how many changes stand so."""
+        return self._counts[state]
+
+    def begin(self, edit: Edit, before: object) -> None:
+        """Note what is about to be written and what stands there; on disk when this returns."""
+        self._append(
+            {
+                "n": edit.number,
+                "user": edit.user_id,
+                "connection": edit.connection,
+                "strategy": edit.strategy,
+                "field": edit.field.value,
+                "before": before,
+                "after": edit.after,
+            }
+        )
+        self._mark(edit.number, State.BEGUN)
+
+    def end(self, number: int, state: State, reason: str = "") -> None:
+        """Note how a change ended; on disk when this returns."""
+        self._append({"n": number, "state": state.value, "reason": reason})
+        self._mark(number, state, reason)
+
+    def note(self, step: Mapping[str, Any]) -> None:
+        """Note a step of an Action's change; on disk when this returns."""
+        self._append({"step": dict(step)})
+        self.steps.append(dict(step))
+
+    def entries(self, *states: State) -> Iterator[Entry]:
+        """Yield the changes that stand so, in the order in which they were begun first."""
+        seen = bytearray(len(self._codes))
+        for document in _documents(self.path):
+            if "user" in document and not seen[document["n"]]:
+                # Once begun, "before" is what stood there at first, and that is put back.
+                seen[document["n"]] = 1
+                if self.state(document["n"]) in states:
+                    yield _entry(document)
+
+    def _mark(self, number: int, state: State, reason: str | None = None) -> None:
+        with self._writing:
+            former = self.state(number)
+            if former is not None:
+                self._counts[former] -= 1
+            self._counts[state] += 1
+            if number >= len(self._codes):
+                self._codes.extend(bytes(number + 1 - len(self._codes)))
+            self._codes[number] = _CODES[state]
+            if reason is not None:
+                self.reasons[state, reason] += 1
+
+    def _append(self, document: Mapping[str, Any]) -> None:
+        """Write a line and wait for the disk; threads that wait together share the wait."""
+        if self._file is None:
+            return  # a rehearsal keeps nothing
+        line = json.dumps(document, separators=(",", ":")).encode() + b"\n"
+        try:
+            with self._writing:
+                self._write(line)
+                mine = self._good
+            with self._syncing:
+                if self._synced < mine:
+                    upto = self._good
+                    os.fsync(self._file.fileno())
+                    self._synced = upto
+        except OSError as error:
+            self._broken = self._broken or error
+            raise OutputError(
+                f"Cannot write {self.path}: {error.strerror or error}. All that was sent is in it; "
+                "make room and run the same command again."
+            ) from error
+
+    def _write(self, line: bytes) -> None:
+        if self._file is None or self._broken:
+            raise self._broken or OSError("it is not open")
+        try:
+            written = 0
+            while written < len(line):
+                written += self._file.write(line[written:])
+        except OSError as error:
+            # What was written of the line would tear the next one.
+            self._broken = error
+            os.ftruncate(self._file.fileno(), self._good)
+            raise
+        self._good += len(line)
+
+
+def journal_path(plan: Path) -> Path:
+    """Return where the journal of a plan is kept; of a journal, that of its undoing."""
+    suffix = "undo" if plan.name.endswith(".journal") else "journal"
+    return plan.with_name(f"{plan.name}.{suffix}")
+
+
+@contextmanager
+def open_journal(path: Path, header: Header, *, write: bool) -> Iterator[Journal]:
+    """Open the journal of a plan: an earlier run's, or a new one.
+
+    Args:
+        path: the file.
+        header: whose it must be.
+        write: whether it is written; a rehearsal only reads it, where there is one.
+
+    Raises:
+        SettingsError: it belongs to another plan or tenant, or another process is at it.
+        UnreadableInputError: it is damaged.
+        OutputError: it cannot be written.
+    """
+    if not write:
+        yield _loaded(path, header) if path.exists() else Journal(path, header)
+        return
+    try:
+        with open(path, "a+b", buffering=0, opener=private_opener) as file:
+            os.fchmod(file.fileno(), 0o600)
+            _lock(file, path)
+            whole = _whole(file)
+            file.truncate(whole)
+            journal = _loaded(path, header) if whole else Journal(path, header)
+            journal._file = file  # noqa: SLF001 - the one place that opens it
+            journal._good = journal._synced = whole  # noqa: SLF001 - as above
+            if not whole:
+                journal._append(_head(header))  # noqa: SLF001 - as above
+                _sync_folder(path.parent)
+            yield journal
+    except OSError as error:
+        raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep others from writing a journal meanwhile.
+
+    Raises:
+        SettingsError: another process is at it.
+        UnreadableInputError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            _lock(file, path)
+            yield
+    except OSError as error:
+        raise UnreadableInputError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def read_journal(path: Path | str) -> Journal:
+    """Read a journal, whosever it is; it cannot be written to.
+
+    Raises:
+        UnreadableInputError: it does not exist, is no journal, or is damaged.
+    """
+    return _loaded(Path(path), None)
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SettingsError(f"Another process is at work with {path} at this moment.") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the file's name on disk, too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _whole(file: IO[bytes]) -> int:
+    """Return how many bytes of a file are whole lines."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - 65_536)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _documents(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield what the whole lines of a journal say."""
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    return  # torn: the process was killed while it wrote this
+                try:
+                    document = json.loads(line)
+                except ValueError:
+                    document = None
+                if not isinstance(document, dict):
+                    raise UnreadableInputError(
+                        f"{path}, line {number}, is damaged. Keep the file: it holds what stood "
+                        "there before. Without that line it can be read again."
+                    )
+                yield document
+    except OSError as error:
+        raise UnreadableInputError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _head(header: Header) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "tenant": header.tenant,
+        "plan": header.plan,
+        "way": header.way,
+        "kind": header.kind,
+    }
+
+
+def _loaded(path: Path, expected: Header | None) -> Journal:
+    documents = _documents(path)
+    head = next(documents, {})
+    if head.get("format") != FORMAT or head.get("version") != VERSION:
+        raise UnreadableInputError(f"{path} is no journal of this version of picture-audit.")
+    found = Header(*(str(head.get(name)) for name in ("tenant", "plan", "way", "kind")))
+    if expected is not None and found != expected:
+        raise SettingsError(
+            f"{path} is the journal of another plan or tenant: undo that one first, or keep the "
+            "plans apart."
+        )
+    journal = Journal(path, found)
+    try:
+        for document in documents:
+            if "step" in document:
+                journal.steps.append(dict(document["step"]))
+            elif "user" in document:
+                journal._mark(_entry(document).number, State.BEGUN)  # noqa: SLF001 - reading back
+            else:
+                state, reason = State(document["state"]), str(document["reason"])
+                # What failed is tried again, and counted then.
+                told = reason if state in _FINAL else None
+                journal._mark(document["n"], state, told)  # noqa: SLF001 - reading back
+    except (KeyError, TypeError, ValueError):
+        raise UnreadableInputError(f"{path} is damaged: a line of it says nothing.") from None
+    return journal
+
+
+def _entry(document: Mapping[str, Any]) -> Entry:
+    return Entry(
+        int(document["n"]),
+        str(document["user"]),
+        Field(document["field"]),
+        document["before"],
+        document["after"],
+        document["connection"],
+        document["strategy"],
+    )

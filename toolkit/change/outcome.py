@@ -1,0 +1,119 @@
+"""How a change of a tenant ended, as a value for every face."""
+
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ActionState:
+    """What a change does, or did, to an Action and to what runs after a login.
+
+    Attributes:
+        name: the Action's name.
+        before: the code that ran before, or None where there was none.
+        after: the code that runs afterwards, or None where it is removed.
+        bindings_before: names of what ran after a login, in order.
+        bindings_after: and what does then.
+    """
+
+    name: str
+    before: str | None
+    after: str | None
+    bindings_before: tuple[str, ...]
+    bindings_after: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Outcome:
+    """How applying a plan, or undoing it, ended. Numbers are users, or 1 for an Action.
+
+    Attributes:
+        kind: `apply` or `undo`.
+        way: the plan's way.
+        tenant: the tenant's domain.
+        executed: whether anything was written; else it was a rehearsal, and `done` is what
+            would be.
+        planned: how many were to be changed.
+        done: were changed, by this run and earlier ones of the same journal.
+        held: had what was to be written already.
+        drifted: changed since, or left: skipped.
+        refused: the tenant does not take the change for them.
+        failed: did not work; the same command tries them again.
+        lost: were written, and do not have it any more when they are read back.
+        stopped: why it stopped early, or None.
+        reasons: (state, reason, how many).
+        notes: what else is worth knowing.
+        requests: requests sent by this run.
+        limited: how many of them were answered 429.
+        seconds: how long this run took.
+        action: what becomes of the Action, for the way `action`.
+    """
+
+    kind: str
+    way: str
+    tenant: str
+    executed: bool
+    planned: int
+    done: int
+    held: int = 0
+    drifted: int = 0
+    refused: int = 0
+    failed: int = 0
+    lost: int = 0
+    stopped: str | None = None
+    reasons: tuple[tuple[str, str, int], ...] = ()
+    notes: tuple[str, ...] = ()
+    requests: int = 0
+    limited: int = 0
+    seconds: float = 0.0
+    action: ActionState | None = None
+
+    @property
+    def remaining(self) -> int:
+        """How many are still to be tried, those that failed included."""
+        return self.planned - self.done - self.held - self.drifted - self.refused
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was planned stands: nothing drifted, refused, failed, left or lost."""
+        return self.done + self.held == self.planned and not self.lost
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self) | {"remaining": self.remaining, "complete": self.complete}
+
+    def _lines(self) -> list[str]:
+        verb = {"apply": "changed", "undo": "put back"}[self.kind]
+        would = "" if self.executed else "would be "
+        what = "users" if self.action is None else "Action"
+        lines = [f"{self.done:,} of {self.planned:,} {what} {would}{verb}"]
+        named = (
+            (self.held, "have it already"),
+            (self.drifted, "changed since: skipped"),
+            (self.refused, "refused by the tenant"),
+            (self.failed, "failed"),
+            (self.lost, "do not have it when read back"),
+            (self.remaining, "remain"),
+        )
+        lines += [f"{number:,} {text}" for number, text in named if number]
+        lines += [f"{state}: {count:,} {reason}" for state, reason, count in self.reasons if reason]
+        lines += [f"stopped: {self.stopped}"] if self.stopped else []
+        if self.action is not None:
+            before, after = (
+                ", ".join(names) or "nothing"
+                for names in (self.action.bindings_before, self.action.bindings_after)
+            )
+            lines.append(f"after a login ran: {before}; then: {after}")
+        lines += [f"note: {note}" for note in self.notes]
+        if not self.executed:
+            lines.append("a rehearsal: nothing was written")
+        return lines
+
+    def __repr__(self) -> str:
+        return "\n  ".join([f"{self.kind} of {self.way} at {self.tenant}", *self._lines()])
+
+    def _repr_html_(self) -> str:
+        answer, *rest = self._lines()
+        items = "".join(f"<li>{escape(line)}</li>" for line in rest)
+        return f"<div><p><b>{escape(answer)}</b></p><ul>{items}</ul></div>"

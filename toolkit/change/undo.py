@@ -1,0 +1,210 @@
+"""Undoing: what a journal says was changed is put back, where nobody changed it since.
+
+It is a change like any other: rehearsed by default, surveyed, journaled (beside the journal,
+as `….journal.undo`), resumable; and then it verifies itself.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from toolkit.change.action import NAME, Former, Standing, former_of, restoring, standing, written_of
+from toolkit.change.apply import READ_SCOPES, WRITE_SCOPES
+from toolkit.change.edit import Edit
+from toolkit.change.errand import Errand
+from toolkit.change.journal import (
+    Header,
+    Journal,
+    State,
+    journal_path,
+    locked,
+    open_journal,
+    read_journal,
+)
+from toolkit.change.outcome import ActionState, Outcome
+from toolkit.change.verify import reading_back
+from toolkit.change.writing import STOP_SHARE, WORKERS, Writing, predicted
+from toolkit.errors import IncompleteError, SettingsError, TenantError
+from toolkit.progress import Progress, run
+from toolkit.tenant import Tenant
+from toolkit.way import Way
+
+# What was begun and not ended may have been written: whoever has it gets back what stood there.
+_TOUCHED = (State.DONE, State.BEGUN, State.FAILED)
+
+
+def undo(  # noqa: PLR0913 - one for each safeguard
+    tenant: Tenant,
+    journal: Path | str,
+    *,
+    execute: bool = False,
+    confirm: str | None = None,
+    limit: int | None = None,
+    canary: int | None = None,
+    stop_share: float = STOP_SHARE,
+    workers: int = WORKERS,
+    sample: int | None = None,
+    show: Callable[[Progress], None] | None = None,
+) -> Outcome:
+    """Put back what a journal changed, or rehearse it.
+
+    Args:
+        tenant: what `toolkit.connect` returned.
+        journal: the journal that applying a plan has left.
+        execute: whether anything is written.
+        confirm: the tenant's domain, typed once more; needed to execute.
+        limit: users that this run writes at most; the next run goes on.
+        canary: users who are written and read back first; None for a few, 0 for nobody.
+        stop_share: the share of writes that may fail before it stops.
+        workers: how many writes are under way at once.
+        sample: how many users to read back at the end; None for all.
+        show: called with each `Progress`.
+
+    Returns:
+        How it ended; what did not hold when it was read back is in the notes.
+
+    Raises:
+        SettingsError, ScopeError, IncompleteError, UnreadableInputError, OutputError,
+        TenantError: as `toolkit.change.apply.apply`.
+    """
+    steps = undoing(
+        tenant,
+        journal,
+        execute=execute,
+        confirm=confirm,
+        limit=limit,
+        canary=canary,
+        stop_share=stop_share,
+        workers=workers,
+        sample=sample,
+    )
+    return run(steps, show)
+
+
+def undoing(  # noqa: PLR0913 - as `undo`
+    tenant: Tenant,
+    journal: Path | str,
+    *,
+    execute: bool = False,
+    confirm: str | None = None,
+    limit: int | None = None,
+    canary: int | None = None,
+    stop_share: float = STOP_SHARE,
+    workers: int = WORKERS,
+    sample: int | None = None,
+) -> Generator[Progress, None, Outcome]:
+    """Do what `undo` does, step by step.
+
+    Yields:
+        Progress in users, or in steps of an Action. Closing the generator stops cleanly.
+
+    Raises:
+        As `undo`.
+    """
+    path = Path(journal)
+    # Nobody goes on applying the plan meanwhile.
+    with locked(path):
+        done = read_journal(path)
+        if done.header.kind != "apply":
+            raise SettingsError(f"{path} is the journal of an undo: make a new plan instead.")
+        way = Way(done.header.way)
+        errand = Errand(tenant, done.header.tenant, way, execute=execute, kind="undo")
+        errand.admit(confirm, READ_SCOPES[way], (*WRITE_SCOPES[way], *_removal(way, done)))
+        header = Header(done.header.tenant, done.header.plan, way.value, "undo")
+        with open_journal(journal_path(path), header, write=execute) as mine:
+            if way is Way.ACTION:
+                return (yield from _undoing_action(errand, done, mine))
+            planned = sum(map(done.count, _TOUCHED))
+            writing = Writing(
+                tenant,
+                mine,
+                planned,
+                execute,
+                connections={} if execute else predicted(tenant, errand.notes.append),
+                restorable=False,
+                canary=canary,
+                stop_share=stop_share,
+                limit=limit,
+                workers=workers,
+                tag=f"picture-audit-{done.header.plan}-undo",
+            )
+            yield from writing.run(_inverse(done, *_TOUCHED))
+            lost = (yield from _verifying(errand, done, mine, sample)) if execute else 0
+            return replace(errand.outcome(mine, planned, writing.stopped), lost=lost)
+
+
+def _inverse(done: Journal, *states: State) -> Iterator[Edit]:
+    """Yield the changes that put back what stood there."""
+    for entry in done.entries(*states):
+        after = entry.after if isinstance(entry.after, str) else None
+        yield Edit(
+            entry.number,
+            entry.user_id,
+            entry.connection,
+            entry.strategy,
+            entry.field,
+            entry.before,
+            ((entry.field.value, after),),
+        )
+
+
+def _verifying(
+    errand: Errand, done: Journal, mine: Journal, sample: int | None
+) -> Generator[Progress, None, int]:
+    """Read back by id who was put back; return for how many it does not hold."""
+    restored = (edit for edit in _inverse(done, *_TOUCHED) if mine.state(edit.number) is State.DONE)
+    count = mine.count(State.DONE)
+    found = yield from reading_back(errand.tenant, errand.way.value, restored, count, sample)
+    errand.notes.append(f"read back: {found.holds:,} of {found.checked:,} hold")
+    return found.checked - found.holds
+
+
+def _removal(way: Way, done: Journal) -> tuple[str, ...]:
+    former = former_of(done.steps) if way is Way.ACTION else None
+    return ("delete:actions",) if former is not None and former.id is None else ()
+
+
+def _undoing_action(
+    errand: Errand, done: Journal, mine: Journal
+) -> Generator[Progress, None, Outcome]:
+    former = former_of(done.steps)
+    action_id, code = written_of(done.steps)
+    now = standing(errand.tenant, action_id)
+    change = _preview(now, former)
+    if former is None or now.action is None:
+        # Nothing was written, or it is gone already: perhaps by an undo that was killed.
+        return errand.action_outcome(change, State.DONE if mine.steps else State.HELD)
+    if not {now.action.code, now.action.deployed} <= {code, former.draft, former.deployed, None}:
+        errand.notes.append("somebody changed the Action's code since: it is left as it is")
+        return errand.action_outcome(change, State.DRIFTED)
+    if not errand.execute:
+        return errand.action_outcome(change, State.DONE)
+    try:
+        mine.note({"step": "begun", "id": now.action.id})
+        after = yield from restoring(errand.tenant, former, now.action.id, mine)
+    except TenantError as error:
+        raise IncompleteError(
+            f"{error} The Action is not taken back yet; run the same command again to go on."
+        ) from error
+    stands = _restored(former, after)
+    errand.notes.append(f"read back: it {'holds' if stands else 'does not hold'}")
+    return errand.action_outcome(change, State.DONE if stands else State.FAILED)
+
+
+def _preview(now: Standing, former: Former | None) -> ActionState:
+    ours = now.action.id if now.action else None
+    stays = former is None or former.bound
+    left = tuple(one.name for one in now.bindings if stays or one.action_id != ours)
+    runs = now.action.deployed if now.action else None
+    return ActionState(NAME, runs, former.deployed if former else None, now.names, left)
+
+
+def _restored(former: Former, after: Standing) -> bool:
+    if former.id is None:
+        return after.action is None and not after.bound
+    return (
+        after.action is not None
+        and after.bound == former.bound
+        and former.deployed in {None, after.action.deployed}
+        and former.draft == after.action.code
+    )
