@@ -63,6 +63,14 @@ def test_the_first_notebook_tells_the_whole_story_without_credentials(run, tmp_p
     assert len(nbformat.writes(notebook)) < 1_000_000
 
 
+def test_the_second_notebook_plans_and_rehearses_a_default_picture(run):
+    notebook = run(FOLDER / "2_default_picture.ipynb")
+    text = shown(notebook)
+    assert "people change" in text or "users change" in text
+    assert "a rehearsal: nothing was written" in text
+    assert len(nbformat.writes(notebook)) < 1_000_000
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_few_and_short_cells_without_outputs(path):
     notebook = nbformat.read(path, as_version=4)

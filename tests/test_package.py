@@ -9,11 +9,12 @@ import pytest
 import toolkit
 
 NAMES = """
-Bar Candidate Comparison Coverage Estimate Finding Findings Interval Outcome PictureAuditError Plan
-Policy Progress Sandbox Seen Series Snapshot Source Tenant Verdict Wiring apply audit by_group
-by_source candidate classify cohorts collect collector combine compare connect coverage dashboard
-demo embedded_tenant explain explore findings flows ingest open_tenant outcomes over_time
-own_by_month plan probe reach read_plan read_snapshot report series undo verify what_people_see
+Bar Candidate Comparison Coverage Estimate Finding Findings Gallery Interval Outcome
+PictureAuditError Plan Policy Progress Sandbox Seen Series Snapshot Source Tenant Verdict Wiring
+apply audit by_group by_source candidate choose_default_picture classify cohorts collect collector
+combine compare connect coverage dashboard demo embedded_tenant explain explore findings flows
+gallery ingest open_tenant outcomes over_time own_by_month plan probe reach read_plan read_snapshot
+report series undo verify what_people_see
 """.split()
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from toolkit.explain import explain
     from toolkit.findings import Finding, Findings, findings
     from toolkit.flow import flows, over_time
+    from toolkit.gallery import Gallery, gallery
+    from toolkit.panels.admin import choose_default_picture
     from toolkit.panels.bar import Bar
     from toolkit.panels.collector import collector
     from toolkit.panels.explorer import explore
@@ -56,6 +58,7 @@ _HOMES = {
     "Estimate": "estimate",
     "Finding": "findings",
     "Findings": "findings",
+    "Gallery": "gallery",
     "Interval": "estimate",
     "Outcome": "change",
     "PictureAuditError": "errors",
@@ -75,6 +78,7 @@ _HOMES = {
     "by_group": "charts",
     "by_source": "charts",
     "candidate": "candidate",
+    "choose_default_picture": "panels.admin",
     "classify": "picture",
     "cohorts": "charts",
     "collect": "collect",
@@ -90,6 +94,7 @@ _HOMES = {
     "explore": "panels.explorer",
     "findings": "findings",
     "flows": "flow",
+    "gallery": "gallery",
     "ingest": "collect.ingestion",
     "open_tenant": "embedded",
     "outcomes": "probing",
@@ -115,6 +120,7 @@ __all__ = [
     "Estimate",
     "Finding",
     "Findings",
+    "Gallery",
     "Interval",
     "Outcome",
     "PictureAuditError",
@@ -134,6 +140,7 @@ __all__ = [
     "by_group",
     "by_source",
     "candidate",
+    "choose_default_picture",
     "classify",
     "cohorts",
     "collect",
@@ -149,6 +156,7 @@ __all__ = [
     "explore",
     "findings",
     "flows",
+    "gallery",
     "ingest",
     "open_tenant",
     "outcomes",

@@ -33,7 +33,7 @@ class Alert(ipywidgets.HTML):  # type: ignore[misc] # ipywidgets has no types
         else:
             text = (
                 f"Something unforeseen happened ({type(error).__name__}), which is an error of "
-                "this program: please report it. Nothing was changed."
+                "this program: please report it."
             )
         self.value = f'<div role="alert">{escape(visible(text))}</div>'
 

@@ -1,0 +1,280 @@
+"""The admin's panel without a browser: what each press does, and what it does not do."""
+
+import json
+import time
+
+import pytest
+
+from tests.change.conftest import settled
+from tests.conftest import settings_of
+from toolkit.collect import collect
+from toolkit.panels.admin import EXAMPLE, choose_default_picture
+from toolkit.sandbox import scripts
+from toolkit.sandbox.people import loadable, people
+from toolkit.sandbox.server import Sandbox
+from toolkit.tenant import connect
+from toolkit.way import Way
+
+NEW = "https://images.example.com/new.png"
+
+
+@pytest.fixture(scope="module")
+def made():
+    """A sandbox and a snapshot of it, which tests put back as they found it."""
+    users = map(loadable, people(300, seed=5))
+    with (
+        Sandbox(users, actions=scripts.ACTIONS, rules=scripts.RULES) as sandbox,
+        connect(settings_of(sandbox)) as tenant,
+    ):
+        yield sandbox, tenant, collect(tenant, method="search")
+
+
+@pytest.fixture
+def panel_of(made, no_credentials, tmp_path):
+    """Show the panel, wait until it shows a gallery, and close it in the end."""
+    panels = []
+
+    def panel_of(tenant=None, **options):
+        panel = choose_default_picture(made[2], tenant or made[1], folder=tmp_path, **options)
+        panels.append(panel)
+        return panel
+
+    yield panel_of
+    for panel in panels:
+        panel.close()
+
+
+def shown(panel):
+    """Wait for a gallery of what is chosen now."""
+    until = time.monotonic() + 30
+    while panel.gallery is None or panel.site is None or not panel.settled(30):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    assert panel.settled(30)
+    return panel.gallery
+
+
+def ended(panel):
+    assert panel.execution.settled(60)
+    return panel.execution.said.value
+
+
+def writes(sandbox) -> int:
+    counts = sandbox.requests.counts.items()
+    return sum(n for (method, where, _), n in counts if method != "GET" and "/api/v2/" in where)
+
+
+def users(sandbox):
+    """Return everybody, without what every write moves and metadata that hold nothing."""
+    return {one["user_id"]: json.dumps(settled(one)) for one in sandbox.users()}
+
+
+def press(panel, way):
+    panel.way.ways[way].index = 0
+
+
+def test_it_begins_with_an_example_and_writes_nothing_by_itself(panel_of, made):
+    sandbox = made[0]
+    before = writes(sandbox)
+    panel = panel_of()
+    gallery = shown(panel)
+    assert panel.candidate_view.url.value == EXAMPLE
+    assert gallery.promise == "nobody loses a picture of their own"
+    assert f"{gallery.plan.changes:,} of 300 people change" in panel.gallery_view.headline.value
+    assert "Add role to tokens" in panel.change.bindings.value
+    assert (
+        "Rule &#x27;Placeholder for Gravatar&#x27; sets the picture" in panel.change.warnings.value
+    )
+    assert "what the host shows" in panel.gallery_view.table.value
+    panel.execution.rehearse()
+    assert "nothing was written" in ended(panel)
+    assert writes(sandbox) == before
+    assert panel.alert.error is None
+
+
+def test_what_cannot_be_a_default_is_refused_while_it_is_typed(panel_of):
+    panel = panel_of()
+    shown(panel)
+    panel.candidate_view.url.value = "https://images.example.com/new.svg"
+    assert "it ends in .svg" in panel.candidate_view.verdicts.value
+    assert panel.gallery is None
+    assert panel.execution.rehearse_button.disabled
+    assert panel.execution.apply_button.disabled
+    panel.candidate_view.url.value = '"><script>alert(1)</script>'
+    assert "<script" not in panel.candidate_view.verdicts.value
+
+
+def test_counts_and_gallery_follow_way_and_scope(panel_of):
+    panel = panel_of()
+    everybody = shown(panel).plan
+    press(panel, Way.ROOT)
+    assert panel.gallery is None
+    root = shown(panel).plan
+    assert root.way is Way.ROOT
+    assert 0 < root.changes < everybody.changes
+    assert f"{root.changes:,} writes" in panel.way.costs[Way.ROOT].value
+    assert "cannot be changed" in panel.way.costs[Way.ROOT].value
+    assert [way for way, radio in panel.way.ways.items() if radio.index == 0] == [Way.ROOT]
+    panel.way.connections.value = ("google-oauth2",)
+    panel.way.sources.value = ("placeholder",)
+    press(panel, Way.ACTION)
+    few = shown(panel).plan
+    assert few.policy.connections == ("google-oauth2",)
+    assert few.policy.sources == ("placeholder",)
+    assert 0 < few.changes < root.changes
+    panel.way.override.value, panel.way.expired.value = True, False
+    policy = shown(panel).plan.policy
+    assert (policy.override, policy.expired) == (True, False)
+
+
+def test_apply_waits_for_a_rehearsal_and_for_the_domain(panel_of, made):
+    sandbox, tenant, _ = made
+    panel = panel_of()
+    shown(panel)
+    execution, before = panel.execution, writes(sandbox)
+    execution.confirm.value = tenant.domain
+    assert execution.apply_button.disabled
+    execution.apply()
+    ended(panel)
+    assert "rehearse it" in execution.alert.value
+    execution.rehearse()
+    ended(panel)
+    execution.confirm.value = "other.eu.auth0.com"
+    assert execution.apply_button.disabled
+    execution.apply()
+    assert f"Type {tenant.domain}" in execution.alert.value
+    assert writes(sandbox) == before
+
+
+def test_the_action_is_applied_verified_seen_and_undone(panel_of, made):
+    tenant = made[1]
+    panel = panel_of(picture=NEW)
+    shown(panel)
+    execution, actions = panel.execution, len(tenant.actions())
+    execution.rehearse()
+    ended(panel)
+    execution.confirm.value = tenant.domain
+    assert not execution.apply_button.disabled
+    execution.apply()
+    assert "1 of 1 Action changed" in ended(panel)
+    assert len(tenant.actions()) == actions + 1
+    assert execution.confirm.value == ""
+    execution.verify()
+    assert "3 of 3 checked hold" in ended(panel)
+    again = panel_of(picture="https://images.example.com/newer.png")
+    assert shown(again).plan.policy.former == (NEW,)
+    assert "pa-removed" in again.change.details.value
+    assert "Action runs already" in again.change.warnings.value
+    assert again.execution.done.value == execution.done.value
+    execution.confirm.value = tenant.domain
+    execution.undo()
+    assert "1 of 1 Action put back" in ended(panel)
+    assert len(tenant.actions()) == actions
+    assert execution.done.label.endswith("undone")
+
+
+def test_profiles_are_written_with_a_pause_and_a_way_out_and_put_back(panel_of, made):
+    sandbox, tenant, _ = made
+    before = users(sandbox)
+    panel = panel_of(picture=NEW)
+    press(panel, Way.METADATA)
+    changes = shown(panel).plan.changes
+    execution = panel.execution
+    execution.rehearse()
+    assert f"{changes:,} of {changes:,} users would be changed" in ended(panel)
+    execution.confirm.value = tenant.domain
+    execution.agreed.value = True
+    execution.apply()
+    execution.pause()
+    assert execution.pause_button.description == "Go on"
+    execution.cancel()
+    assert "Cancelled" in ended(panel)
+    assert not execution.alert.value
+    execution.confirm.value = tenant.domain
+    execution.apply()
+    assert f"{changes:,} of {changes:,} users changed" in ended(panel)
+    assert sum(before[who] != text for who, text in users(sandbox).items()) == changes
+    execution.verify()
+    assert f"{changes:,} of {changes:,} checked hold" in ended(panel)
+    execution.confirm.value = tenant.domain
+    execution.undo()
+    assert "put back" in ended(panel)
+    assert users(sandbox) == before
+
+
+def test_a_change_of_most_of_a_tenant_is_agreed_to_once_more(no_credentials, tmp_path):
+    nobody = [{"user_id": f"auth0|{number}", "email": f"{number}@example.org"} for number in "123"]
+    with Sandbox(nobody) as sandbox, connect(settings_of(sandbox)) as tenant:
+        panel = choose_default_picture(collect(tenant, method="search"), tenant, folder=tmp_path)
+        press(panel, Way.METADATA)
+        shown(panel)
+        execution = panel.execution
+        execution.rehearse()
+        ended(panel)
+        execution.confirm.value = tenant.domain
+        assert execution.apply_button.disabled
+        assert execution.agreed.description == "3 of 3 users (100%) are meant"
+        execution.agreed.value = True
+        assert not execution.apply_button.disabled
+        panel.close()
+
+
+def test_rules_are_printed_and_never_deployed(panel_of):
+    panel = panel_of()
+    shown(panel)
+    press(panel, Way.RULE)
+    shown(panel)
+    assert panel.change.details.value.count("A Rule, to copy") == 2
+    assert panel.execution.rehearse_button.disabled
+    assert "Rules are printed" in panel.execution.said.value
+
+
+def test_without_a_tenanteverything_but_the_doing_works(made, no_credentials, tmp_path):
+    panel = choose_default_picture(made[2], folder=tmp_path)
+    try:
+        until = time.monotonic() + 30
+        while panel.gallery is None or panel.execution.alert.error is None:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        assert "set AUTH0_DOMAIN" in panel.execution.alert.value
+        assert "Placeholder for Gravatar" in panel.change.warnings.value
+        panel.execution.rehearse()
+        ended(panel)
+        assert "set AUTH0_DOMAIN" in panel.execution.alert.value
+    finally:
+        panel.close()
+
+
+def test_another_tenant_than_the_snapshot_s_is_refused(panel_of, made):
+    with Sandbox([]) as other, connect(settings_of(other)) as tenant:
+        panel = panel_of(tenant)
+        until = time.monotonic() + 30
+        while panel.execution.alert.error is None:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        assert f"the tenant is {tenant.domain}" in panel.execution.alert.value
+
+
+def test_what_goes_wrong_in_a_handler_is_a_visible_line(panel_of, made, tmp_path):
+    panel = panel_of()
+    made_plan = shown(panel).plan
+    made_plan.path.unlink()
+    panel.execution.rehearse()
+    ended(panel)
+    assert "FileNotFoundError" in panel.execution.alert.value
+
+
+def test_no_secret_and_no_name_enters_the_page(panel_of, made):
+    sandbox, _, snapshot = made
+    panel = panel_of()
+    shown(panel)
+    state = repr([widget.get_state() for widget in every(panel)])
+    assert sandbox.client_secret not in state
+    emails = snapshot.users["email"].dropna().head(50)
+    assert not any(email in state for email in emails)
+
+
+def every(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from every(child)

@@ -1,0 +1,63 @@
+import pandas as pd
+import pytest
+
+from toolkit.audit import audit
+from toolkit.change import plan
+from toolkit.gallery import gallery
+from toolkit.hosts import Hosts
+from toolkit.panels.alert import Alert
+from toolkit.panels.gallery_view import GalleryView
+from toolkit.probe.legibility import DARK
+from toolkit.sandbox.server import Sandbox
+from toolkit.snapshot import Provenance, Snapshot
+from toolkit.user import tabulated
+from toolkit.user import user as profile
+
+PHOTO = "https://people.example.com/me.png"
+
+
+@pytest.fixture
+def preview(tmp_path):
+    users = [{"user_id": "auth0|1", "picture": PHOTO}, {"user_id": "auth0|2"}]
+    rows = tabulated(map(profile, users)).to_pandas().astype({"logins_count": pd.Int64Dtype()})
+    now = pd.Timestamp.now("UTC").to_pydatetime()
+    origin = Provenance("a.eu.auth0.com", now, "search", True, 2, 1, 1, 1.0, False, "0")
+    snapshot = Snapshot(origin, audit(rows))
+    made = plan(snapshot, "https://images.example/n.png", through="action", out=tmp_path / "p")
+    return gallery(snapshot, made)
+
+
+def test_nobody_is_asked_for_real_people_s_pictures_until_somebody_says_so(preview):
+    asked = []
+    with Sandbox([]) as sandbox:
+
+        def hosts() -> Hosts:
+            asked.append(1)
+            return Hosts(sandbox.base_url)
+
+        view = GalleryView(hosts, Alert(), sandbox=False)
+        view.show(preview)
+        assert view.latest.settled(30)
+        assert asked == []
+        assert "what the host shows" not in view.table.value
+        assert "own picture (custom)" in view.table.value
+        view.asked.value = True
+        assert view.latest.settled(30)
+        assert asked == [1]
+        assert "what the host shows" in view.table.value
+        view.asked.value = False
+        assert "what the host shows" not in view.table.value
+        view.close()
+
+
+def test_pictures_are_shown_at_the_size_and_on_the_page_that_are_chosen(preview):
+    view = GalleryView(Hosts, Alert(), sandbox=False)
+    view.show(preview)
+    assert 'width="64"' in view.table.value
+    view.size.value, view.page.value = 480, DARK
+    assert 'width="480"' in view.table.value
+    assert f"background:{DARK}" in view.table.value
+    view.wait("nothing")
+    view.draw()
+    assert "nothing" in view.headline.value
+    view.close()

@@ -1,0 +1,46 @@
+import threading
+
+from toolkit.panels.latest import Latest
+
+
+def test_only_the_latest_of_what_waits_is_done():
+    done, begun, go = [], threading.Event(), threading.Event()
+    latest = Latest("test", done.append)
+
+    def first() -> None:
+        begun.set()
+        assert go.wait(10)
+        done.append(("first", latest.superseded))
+
+    latest.ask(first)
+    assert begun.wait(10)
+    latest.ask(lambda: done.append("second"))
+    latest.ask(lambda: done.append("third"))
+    go.set()
+    assert latest.settled(10)
+    assert done == [("first", True), "third"]
+    latest.stop()
+
+
+def test_what_is_asked_again_in_time_begins_once():
+    done = []
+    latest = Latest("test", done.append)
+    for number in range(5):
+        latest.ask(lambda number=number: done.append(number), wait=0.2)
+    assert latest.settled(10)
+    assert done == [4]
+    latest.stop()
+
+
+def test_what_it_raises_is_handed_over_and_the_next_is_done():
+    failed, done = [], []
+    latest = Latest("test", failed.append)
+    latest.ask(lambda: 1 / 0)
+    assert latest.settled(10)
+    latest.ask(lambda: done.append(1))
+    assert latest.settled(10)
+    assert [type(error) for error in failed] == [ZeroDivisionError]
+    assert done == [1]
+    latest.stop()
+    latest.ask(lambda: done.append(2))
+    assert latest.superseded

@@ -1,0 +1,133 @@
+"""Step 3, before and after: bars, and examples with their pictures."""
+
+import threading
+from collections.abc import Callable
+from html import escape
+
+import ipywidgets
+
+from toolkit.gallery import Gallery, Portrait, View, drawn, portraits
+from toolkit.gallery.page import SIZES, bars, table
+from toolkit.hosts import Hosts
+from toolkit.panels.alert import Alert, guarded
+from toolkit.panels.latest import Latest
+from toolkit.probe.legibility import DARK, LIGHT
+
+_SANDBOX = "the sandbox answers for every host: its people are made up"
+_REAL = (
+    "off: what is known is drawn. On: Gravatar and the hosts of the pictures below are asked, "
+    "and learn this machine's address and that somebody looked; Gravatar learns the hashes of "
+    "those few people's e-mail addresses. Never is Gravatar shown the new picture."
+)
+
+
+class GalleryView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
+    """A gallery with its pictures, at the sizes that apps use, on a light or a dark page.
+
+    Args:
+        hosts: opens whoever answers for pictures; called from a thread.
+        alert: the line for what goes wrong.
+        sandbox: whether the people are made up, so that showing their pictures asks nobody.
+    """
+
+    def __init__(self, hosts: Callable[[], Hosts], alert: Alert, *, sandbox: bool) -> None:
+        self.alert = alert
+        self._hosts = hosts
+        self._lock = threading.RLock()
+        self._gallery: Gallery | None = None
+        self._known: dict[View, Portrait] = {}
+        self.latest = Latest("portraits", alert.show)
+        self.headline = ipywidgets.HTML()
+        self.bars = ipywidgets.HTML()
+        self.table = ipywidgets.HTML()
+        self.table.add_class("pa-table")
+        self.table.add_class("pa-gallery")
+        self.asked = ipywidgets.Checkbox(description="real pictures", indent=False, value=sandbox)
+        self.asked.add_class("pa-check")
+        about = ipywidgets.HTML(
+            f'<div class="pa-muted">{escape(_SANDBOX if sandbox else _REAL)}</div>'
+        )
+        self.size = ipywidgets.ToggleButtons(
+            options=[(f"{size} px", size) for size in SIZES], tooltips=["size of the pictures"] * 3
+        )
+        self.page = ipywidgets.ToggleButtons(
+            options=[("as here", ""), ("on light", LIGHT), ("on dark", DARK)]
+        )
+        for one in (self.size, self.page):
+            one.style.button_width = "74px"
+            one.add_class("pa-toggle")
+            one.observe(lambda _: self.draw(), "value")
+        self.asked.observe(lambda _: self._switched(), "value")
+        switches = ipywidgets.HBox([self.size, self.page, self.asked, about])
+        switches.add_class("pa-row")
+        self._below = ipywidgets.VBox([self.bars, switches, self.table])
+        super().__init__([self.headline, self._below])
+        self.wait("Choose a picture in step 1: who would see it shows here.")
+
+    def wait(self, words: str) -> None:
+        """Show words where there is no gallery yet."""
+        with self._lock:
+            self._gallery = None
+            self._below.layout.display = "none"
+            self._title(words, answer=False)
+
+    def show(self, shown: Gallery) -> None:
+        """Show a gallery: drawn at once, with pictures as they arrive."""
+        with self._lock:
+            self._gallery = shown
+            self._known = {}
+            self._title(shown.headline, answer=True)
+            self.bars.value = bars(shown.before, shown.after)
+            self.draw()
+            self._below.layout.display = None
+        self._ask()
+
+    @guarded
+    def draw(self) -> None:
+        """Draw the table again, with the pictures that are known."""
+        with self._lock:
+            shown = self._gallery
+            if shown is None:
+                return
+            known = self._known if self.asked.value else {}
+            pictures = {view: known.get(view) or drawn(view, shown.image) for view in shown.views}
+            self.table.value = table(
+                shown.kinds, pictures, size=self.size.value, ground=self.page.value
+            )
+
+    def close(self) -> None:
+        """Ask nobody any more."""
+        self.latest.stop()
+        super().close()
+
+    @guarded
+    def _switched(self) -> None:
+        self.draw()
+        self._ask()
+
+    def _ask(self) -> None:
+        shown = self._gallery
+        if shown is not None and self.asked.value:
+            self.latest.ask(lambda: self._fetch(shown))
+        else:
+            self.latest.ask(lambda: None)
+
+    def _fetch(self, shown: Gallery) -> None:
+        missing = [view for view in shown.views if view not in self._known]
+        picture = shown.plan.policy.picture
+        arrived = portraits(missing, self._hosts(), picture=picture, image=shown.image)
+        for view, portrait in arrived:
+            if self.latest.superseded:
+                return
+            with self._lock:
+                if self._gallery is not shown:
+                    return
+                self._known[view] = portrait
+        self.draw()
+
+    def _title(self, words: str, *, answer: bool) -> None:
+        said = f'<span class="{"pa-answer" if answer else "pa-muted"}">{escape(words)}</span>'
+        self.headline.value = (
+            '<div class="pa-heading"><span class="pa-title">3 · Before and after</span>'
+            f'<span role="status">{said}</span></div>'
+        )
