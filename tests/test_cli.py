@@ -10,9 +10,11 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from toolkit.cli import app, main
+from toolkit.cli import _SEED, _USERS, Plan, app, main
 from toolkit.errors import PictureAuditError, UnreadableInputError
-from toolkit.sandbox.people import loadable, people
+from toolkit.sandbox.faults import FAULTS
+from toolkit.sandbox.limits import PLANS
+from toolkit.sandbox.people import SEED, USERS, loadable, people
 from toolkit.sandbox.server import Sandbox
 from toolkit.snapshot import read_snapshot
 
@@ -241,3 +243,28 @@ def test_as_a_process_it_ends_with_the_same_output_and_code(tmp_path, no_credent
         command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     failed(Answer(ended.returncode, ended.stdout, ended.stderr), 2)
+
+
+def test_what_the_command_says_of_a_sandbox_is_what_the_sandbox_has():
+    assert [plan.value for plan in Plan] == list(PLANS)
+    assert (_USERS, _SEED) == (USERS, SEED)
+
+
+def test_a_sandbox_says_what_each_fault_does(run):
+    said = run("sandbox", "--help").stdout
+    for name in FAULTS:
+        assert f"{name}: " in said
+
+
+def test_help_imports_only_what_it_shows():
+    script = (
+        "import sys\n"
+        "from toolkit.cli import app\n"
+        "app(['--help'], standalone_mode=False)\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    modules = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stderr
+    for heavy in ("pandas", "numpy", "pyarrow", "duckdb", "matplotlib", "starlette", "auth0"):
+        assert f"'{heavy}'" not in modules

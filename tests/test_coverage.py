@@ -1,14 +1,17 @@
 """Coverage: counting, adding up, and the tables people read."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from toolkit.columns import SNAPSHOT
 from toolkit.coverage import ACTIVITY, CHOICES, Coverage, combine, coverage, percent, visible
 from toolkit.errors import SettingsError, UnreadableInputError
 from toolkit.estimate import Estimate, Interval, Stratum
@@ -316,3 +319,51 @@ def test_an_estimate_of_other_users_says_nothing():
     counted = replace(coverage(unresolved_by_connection()), estimate=estimate)
     assert counted.own == Interval(2, 43, 22.5)
     assert counted.estimated == {}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    # Nothing in a path is a pattern.
+    return tmp_path_factory.mktemp("coverage") / "of [all] users.parquet"
+
+
+stored_names = st.none() | st.sampled_from(["pw", "google", "(none)", "", "$x$"])
+near = st.sampled_from(
+    [timedelta(days=days, milliseconds=ms) for days in (0, 30, 90, 365) for ms in (-1, 0, 1)]
+)
+stored_moments = moments | near.map(lambda age: NOW - age)
+sources = st.sampled_from([s.value for s in Source])
+stored = st.lists(
+    st.tuples(
+        *(sources, st.none() | sources, stored_names, stored_names),
+        *(stored_moments, stored_moments, stored_moments),
+    ),
+    max_size=25,
+)
+
+
+@settings(unhurried, max_examples=40)
+@given(stored, st.sampled_from(CHOICES), st.sampled_from([True, False, None]))
+def test_a_file_counts_as_its_users_do(file, rows, by, overrides):
+    names = "source underlying connection provider created_at last_login expires_at".split()
+    users = [dict(zip(names, row, strict=True)) for row in rows]
+    table = pa.Table.from_pylist(users, SNAPSHOT)
+    pq.write_table(table, file, row_group_size=10)
+    expected = coverage(table.to_pandas(), by, as_of=NOW, overrides=overrides)
+    assert coverage(file, by, as_of=NOW, overrides=overrides) == expected
+    if by != "activity":
+        assert coverage(str(file), by) == coverage(table.to_pandas(), by)
+
+
+def test_a_file_that_is_damaged_or_holds_an_unknown_source_is_said_to(tmp_path):
+    path = tmp_path / "users.parquet"
+    with pytest.raises(UnreadableInputError, match="collect again"):
+        coverage(path)
+    pq.write_table(pa.Table.from_pylist([{"source": "magic"}], SNAPSHOT), path)
+    with pytest.raises(UnreadableInputError, match="'magic' is not a source"):
+        coverage(path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(UnreadableInputError, match="collect again"):
+        coverage(path)
+    with pytest.raises(SettingsError, match="as_of"):
+        coverage(path, "activity")

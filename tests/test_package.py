@@ -12,9 +12,9 @@ NAMES = """
 Bar Candidate Comparison Coverage Estimate Finding Findings Gallery Interval Outcome
 PictureAuditError Plan Policy Progress Sandbox Seen Series Snapshot Source Tenant Verdict Wiring
 apply audit by_group by_source candidate choose_default_picture classify cohorts collect collector
-combine compare connect coverage dashboard demo embedded_tenant explain explore findings flows
-gallery ingest open_tenant outcomes over_time own_by_month plan probe reach read_plan read_snapshot
-report series undo verify what_people_see
+combine compare connect coverage coverage_on dashboard demo embedded_tenant explain explore
+findings flows gallery ingest ingest_on open_tenant outcomes over_time own_by_month plan probe
+reach read_plan read_snapshot report series undo verify what_people_see
 """.split()
 
 

@@ -285,6 +285,8 @@ def test_a_long_row_of_at_signs_does_not_hold_up_an_audit():
     assert time.process_time() - began < 5
 
 
-@pytest.mark.parametrize("url", ["http\u017f://example.com/a.png", "https://[abc/", "https://[xyz]/a"])
+@pytest.mark.parametrize(
+    "url", ["http\u017f://example.com/a.png", "https://[abc/", "https://[xyz]/a"]
+)
 def test_what_only_looks_like_a_scheme_or_an_address_is_invalid(url):
     assert classify(url).source is Source.INVALID

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from toolkit.change.undo import undo
     from toolkit.change.verify import verify
     from toolkit.charts import by_group, by_source, cohorts, own_by_month, what_people_see
+    from toolkit.cluster import coverage_on, ingest_on
     from toolkit.collect import collect
     from toolkit.collect.ingestion import ingest
     from toolkit.comparison import Comparison, Series, compare, series
@@ -87,6 +88,7 @@ _HOMES = {
     "compare": "comparison",
     "connect": "tenant",
     "coverage": "coverage",
+    "coverage_on": "cluster",
     "dashboard": "dashboard",
     "demo": "embedded",
     "embedded_tenant": "embedded",
@@ -96,6 +98,7 @@ _HOMES = {
     "flows": "flow",
     "gallery": "gallery",
     "ingest": "collect.ingestion",
+    "ingest_on": "cluster",
     "open_tenant": "embedded",
     "outcomes": "probing",
     "over_time": "flow",
@@ -149,6 +152,7 @@ __all__ = [
     "compare",
     "connect",
     "coverage",
+    "coverage_on",
     "dashboard",
     "demo",
     "embedded_tenant",
@@ -158,6 +162,7 @@ __all__ = [
     "flows",
     "gallery",
     "ingest",
+    "ingest_on",
     "open_tenant",
     "outcomes",
     "over_time",

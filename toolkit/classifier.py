@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from toolkit.arrays import array, text, texts, values_of
 from toolkit.columns import CLASSIFICATION, SNAPSHOT
 from toolkit.picture import RULES, Evidence, Fallback, Rule, Source, Verdict, classify
 from toolkit.picture import usable_override as usable
@@ -80,19 +81,19 @@ def classified(
     Returns:
         One row a user with the columns of `toolkit.columns.CLASSIFICATION`.
     """
-    column = _Column(picture.fill_null(""), strategy, connection)
+    column = _Column(picture.fill_null(text("")), strategy, connection)
     column.judge()
     overridden = _overridden(metadata_picture)
     underlying = column.text(lambda one: one.source)
     arrays = {
-        "source": pc.if_else(pa.array(overridden), Source.METADATA.value, underlying),
+        "source": pc.if_else(array(overridden), text(Source.METADATA.value), underlying),
         "underlying": underlying,
         "provider": column.text(lambda one: one.provider),
         "fallback": column.text(lambda one: one.fallback),
         "evidence": pc.if_else(
-            pa.array(overridden), Evidence.URL.value, column.text(lambda one: one.evidence)
+            array(overridden), text(Evidence.URL.value), column.text(lambda one: one.evidence)
         ),
-        "expires_at": pa.array(column.expiry, mask=column.expiry == 0).cast(
+        "expires_at": array(column.expiry, column.expiry == 0).cast(
             CLASSIFICATION.field("expires_at").type
         ),
         "gravatar_hash": column.hashes(),
@@ -120,7 +121,7 @@ def _whole(column: pa.ChunkedArray) -> pa.StringArray:
     return (
         column.chunk(0)
         if column.num_chunks == 1
-        else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
+        else pa.concat_arrays(column.chunks or [pa.nulls(0, column.type)])
     )
 
 
@@ -139,7 +140,7 @@ class _Column:
     def judge(self) -> None:
         """Give every row its outcome."""
         first = first_bytes(self.picture)
-        nothing = pc.binary_length(self.picture).to_numpy() == 0
+        nothing = values_of(pc.binary_length(self.picture)) == 0
         # No blank that a browser would drop, and no http: nothing that it could load.
         foreign = (first > ord(" ")) & (first | 0x20 != ord("h"))
         self._all_alike(np.flatnonzero(nothing))
@@ -148,23 +149,21 @@ class _Column:
         below = [_below(urls.hosts, rule) for rule in RULES]
         looked_into = [hosts for rule, hosts in zip(RULES, below, strict=True) if _is_deep(rule)]
         at = np.flatnonzero(np.any(looked_into, axis=0)[urls.code])
-        path, query = _halves(urls.rest.take(pa.array(at)))
+        path, query = _halves(urls.rest.take(array(at)))
         place = np.zeros(len(urls.rows), np.int64)  # where the halves of each URL are
         place[at] = np.arange(len(at))
         unknown = np.ones(len(urls.rows), np.bool_)
         for rule, hosts in zip(RULES, below, strict=True):
             mine = np.flatnonzero(hosts[urls.code] & unknown)
             if rule.path != "/":
-                fits = pc.match_substring_regex(
-                    path.take(pa.array(place[mine])), f"^(?:{rule.path})"
-                )
-                mine = mine[fits.to_numpy(zero_copy_only=False)]
+                fits = pc.match_substring_regex(path.take(array(place[mine])), f"^(?:{rule.path})")
+                mine = mine[values_of(fits)]
             unknown[mine] = False
             if rule.source is Source.UNRESOLVED:
-                there = pa.array(place[mine])
+                there = array(place[mine])
                 self._gravatars(rule, urls.rows[mine], path.take(there), query.take(there))
             elif rule.expires is not None:
-                seconds = _expiry(query.take(pa.array(place[mine])), *rule.expires)
+                seconds = _expiry(query.take(array(place[mine])), *rule.expires)
                 self.expiry[urls.rows[mine]] = 1000 * np.maximum(seconds, 0)
                 self._all_alike(urls.rows[mine[seconds >= 0]])
             else:
@@ -174,9 +173,7 @@ class _Column:
 
     def text(self, part: Callable[[_Outcome], str | None]) -> pa.StringArray:
         """Return one part of the outcome of every row."""
-        return pa.array([part(one) for one in self.outcomes], pa.string()).take(
-            pa.array(self.outcome)
-        )
+        return texts([part(one) for one in self.outcomes]).take(array(self.outcome))
 
     def hashes(self) -> pa.StringArray:
         """Return the Gravatar hash of every row, or null."""
@@ -185,8 +182,8 @@ class _Column:
         for rows, hashes in self._hashes:
             place[rows] = np.arange(size, size + len(hashes))
             size += len(hashes)
-        arrays = [hashes for _, hashes in self._hashes] or [pa.array([], pa.string())]
-        return pa.concat_arrays(arrays).take(pa.array(place, mask=place < 0))
+        arrays = [hashes for _, hashes in self._hashes] or [texts([])]
+        return pa.concat_arrays(arrays).take(array(place, place < 0))
 
     def _ask(self, row: int, key: Hashable = None) -> int:
         """Ask `classify` about one row, unless it was asked about its like."""
@@ -215,7 +212,7 @@ class _Column:
     ) -> None:
         """Judge URLs whose query decides, and note their hashes."""
         encoded = query.dictionary_encode()
-        code = encoded.indices.to_numpy()
+        code = values_of(encoded.indices)
         queries, first = encoded.dictionary.to_pylist(), _firsts(code, len(encoded.dictionary))
         asked = [
             self._ask(int(rows[at]), ("query", rule.host, one))
@@ -227,11 +224,11 @@ class _Column:
     def _by_identity(self, rows: _Rows) -> None:
         """Judge URLs of hosts that no rule knows: the identity alone decides."""
         strategy, connection = (
-            column.take(pa.array(rows)).dictionary_encode(null_encoding="encode")
+            column.take(array(rows)).dictionary_encode(null_encoding="encode")
             for column in (self.strategy, self.connection)
         )
         width = len(connection.dictionary)
-        both = strategy.indices.to_numpy().astype(np.int64) * width + connection.indices.to_numpy()
+        both = values_of(strategy.indices).astype(np.int64) * width + values_of(connection.indices)
         _, first, code = np.unique(both, return_index=True, return_inverse=True)
         asked = [
             self._ask(row, ("identity", self.strategy[row].as_py(), self.connection[row].as_py()))
@@ -248,7 +245,7 @@ class _Column:
             hashes.append(verdict.gravatar_hash)
             if verdict.expires_at is not None:
                 self.expiry[row] = round(verdict.expires_at.timestamp()) * 1000
-        self._hashes.append((rows, pa.array(hashes, pa.string())))
+        self._hashes.append((rows, texts(hashes)))
 
 
 def _outcome(verdict: Verdict) -> _Outcome:
@@ -257,13 +254,13 @@ def _outcome(verdict: Verdict) -> _Outcome:
 
 def _overridden(metadata_picture: pa.StringArray) -> _Mask:
     """Whether `usable_override` says so of each row."""
-    held = np.flatnonzero(metadata_picture.is_valid().to_numpy(zero_copy_only=False))
-    texts = metadata_picture.take(pa.array(held))
-    answer = np.zeros(len(texts), np.int8) - 1
-    urls = _cut(texts)
+    held = np.flatnonzero(values_of(metadata_picture.is_valid()))
+    pictures = metadata_picture.take(array(held))
+    answer = np.zeros(len(pictures), np.int8) - 1
+    urls = _cut(pictures)
     answer[urls.rows] = urls.secure
     for at in np.flatnonzero(answer < 0).tolist():
-        answer[at] = usable(texts[at].as_py())
+        answer[at] = usable(pictures[at].as_py())
     overridden = np.zeros(len(metadata_picture), np.bool_)
     overridden[held] = answer == 1
     return overridden
@@ -304,16 +301,16 @@ def _ordinary(column: pa.StringArray) -> _Mask:
 def _cut(column: pa.StringArray) -> _Urls:
     """Cut the URLs of a column without nulls apart; those that are not plain are left out."""
     parts = pc.split_pattern(column, "/", max_splits=3)
-    starts = parts.offsets.to_numpy().astype(np.int64)
-    secure = pc.starts_with(column, "https://").to_numpy(zero_copy_only=False)
-    web = secure | pc.starts_with(column, "http://").to_numpy(zero_copy_only=False)
+    starts = values_of(parts.offsets).astype(np.int64)
+    secure = values_of(pc.starts_with(column, "https://"))
+    web = secure | values_of(pc.starts_with(column, "http://"))
     rows = np.flatnonzero(_ordinary(column) & web & (np.diff(starts) == len("s//h/r".split("/"))))
-    hosts = parts.values.take(pa.array(starts[rows] + 2)).dictionary_encode()
-    code = hosts.indices.to_numpy().astype(np.int64)
-    fine = pc.match_substring_regex(hosts.dictionary, _HOST).to_numpy(zero_copy_only=False)
+    hosts = parts.values.take(array(starts[rows] + 2)).dictionary_encode()
+    code = values_of(hosts.indices).astype(np.int64)
+    fine = values_of(pc.match_substring_regex(hosts.dictionary, _HOST))
     kept = fine[code]
     rows, code = rows[kept], code[kept]
-    rest = parts.values.take(pa.array(starts[rows] + 3))
+    rest = parts.values.take(array(starts[rows] + 3))
     return _Urls(rows, code, hosts.dictionary, rest, secure[rows])
 
 
@@ -324,18 +321,18 @@ def _is_deep(rule: Rule) -> bool:
 
 def _below(hosts: pa.StringArray, rule: Rule) -> _Mask:
     """Whether each host is the rule's or one below it."""
-    below = pc.or_(pc.equal(hosts, rule.host), pc.ends_with(hosts, "." + rule.host))
-    mask: _Mask = below.to_numpy(zero_copy_only=False)
+    below = pc.or_(pc.equal(hosts, text(rule.host)), pc.ends_with(hosts, "." + rule.host))
+    mask: _Mask = values_of(below)
     return mask
 
 
 def _halves(rest: pa.StringArray) -> tuple[pa.StringArray, pa.StringArray]:
     """Return paths, and queries, "" where there is none."""
     parts = pc.split_pattern(rest, "?", max_splits=1)
-    starts = parts.offsets.to_numpy()
-    path = pc.binary_join_element_wise("/", parts.values.take(pa.array(starts[:-1])), "")
-    place = pa.array(starts[:-1] + 1, mask=np.diff(starts) == 1)
-    return path, parts.values.take(place).fill_null("")
+    starts = values_of(parts.offsets)
+    path = pc.binary_join_element_wise(text("/"), parts.values.take(array(starts[:-1])), text(""))
+    place = array(starts[:-1] + 1, np.diff(starts) == 1)
+    return path, parts.values.take(place).fill_null(text(""))
 
 
 def _firsts(code: npt.NDArray[np.int32], size: int) -> list[int]:
@@ -357,9 +354,9 @@ def _hash(path: pa.StringArray) -> pa.StringArray:
 
 def _expiry(query: pa.StringArray, name: str, base: int) -> _Rows:
     """Return the seconds that a query parameter holds, 0 without it, -1 where that is unsure."""
-    once = pc.count_substring_regex(query, f"(?:^|&){name}=").to_numpy()
-    bare = pc.match_substring_regex(query, f"(?:^|&){name}(?:&|$)").to_numpy(zero_copy_only=False)
-    coded = pc.match_substring_regex(query, "(?:^|&)[^=&]*[%+]").to_numpy(zero_copy_only=False)
+    once = values_of(pc.count_substring_regex(query, f"(?:^|&){name}="))
+    bare = values_of(pc.match_substring_regex(query, f"(?:^|&){name}(?:&|$)"))
+    coded = values_of(pc.match_substring_regex(query, "(?:^|&)[^=&]*[%+]"))
     digits = "0-9" if base == 10 else "0-9a-fA-F"  # noqa: PLR2004 - the two bases that rules know
     value = pc.extract_regex(
         query, f"(?:^|&){name}=(?P<value>[{digits}]{{1,{_LONGEST_EXPIRY}}})(?:&|$)"
@@ -367,8 +364,8 @@ def _expiry(query: pa.StringArray, name: str, base: int) -> _Rows:
     seconds = np.full(len(query), -1, np.int64)
     plain = ~bare & ~coded
     seconds[plain & (once == 0)] = 0
-    at = np.flatnonzero(plain & (once == 1) & value.is_valid().to_numpy(zero_copy_only=False))
-    padded = pc.ascii_lpad(value.field("value").take(pa.array(at)), _LONGEST_EXPIRY, "0")
+    at = np.flatnonzero(plain & (once == 1) & values_of(value.is_valid()))
+    padded = pc.ascii_lpad(value.field("value").take(array(at)), _LONGEST_EXPIRY, "0")
     _, data = text_bytes(padded)
     powers = base ** np.arange(_LONGEST_EXPIRY - 1, -1, -1)
     found = _DIGITS[data.reshape(-1, _LONGEST_EXPIRY)] @ powers

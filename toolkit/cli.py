@@ -231,14 +231,27 @@ def ingest_(
     tenant: Annotated[
         str | None, typer.Option(help="The tenant's domain. By default what the files are called.")
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS|local",
+            help="Share the files out among the workers of a Dask scheduler, tcp://HOST:PORT, "
+            "or of this machine: local.",
+        ),
+    ] = None,
     no_progress: NoProgress = False,
 ) -> None:
     """Read export files that you already have into a snapshot."""
     from toolkit import terminal
     from toolkit.collect.ingestion import ingest
 
+    how = ingest
+    if scheduler:
+        from toolkit.cluster import ingest_on
+
+        how = partial(ingest_on, scheduler=scheduler)
     with terminal.interruptible(), terminal.progress("Reading", off=no_progress) as show:
-        snapshot = ingest(exports, out, tenant=tenant, show=show)
+        snapshot = how(exports, out, tenant=tenant, show=show)
     terminal.collected(snapshot, out)
 
 

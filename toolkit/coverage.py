@@ -5,14 +5,17 @@ the coverages of its chunks are the same value, so that pages, export files and
 partitions all reduce with `+`.
 """
 
+import glob
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self, cast
 
+import duckdb
 import pandas as pd
 
 from toolkit.errors import SettingsError, UnreadableInputError
@@ -44,6 +47,18 @@ _LIMITS = (30, 90, 365)  # days; the upper ends of the first groups of ACTIVITY
 _ORDER = {name.value: place for names in (Source, Seen) for place, name in enumerate(names)}
 _KEYS = ["group", "source", "seen"]
 _PERCENT = 100
+_MEMORY = "400MB"
+
+# What a file is counted by, as keys that `_name` knows.
+_GROUPS = {
+    "source": "source",
+    "connection": "connection",
+    "provider": "provider",
+    # Made of the number: the calendar of a time zone takes several times as long.
+    "cohort": "year(make_timestamp(epoch_us(created_at))) * 100 "
+    "+ month(make_timestamp(epoch_us(created_at)))",
+    "activity": " + ".join(f"CAST(last_login < $day_{days} AS TINYINT)" for days in _LIMITS),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -279,7 +294,7 @@ class Coverage:
 
 
 def coverage(
-    frame: pd.DataFrame,
+    users: pd.DataFrame | Path | str,
     by: str = "source",
     *,
     as_of: datetime | pd.Timestamp | None = None,
@@ -288,7 +303,8 @@ def coverage(
     """Count the users of each source, by group.
 
     Args:
-        frame: one row per user, with the snapshot's columns; of these it needs
+        users: a snapshot file, which may be larger than memory; or a frame, one row per
+            user, with the snapshot's columns. Of a frame it needs
             `source` and the one that `by` looks at (`created_at` for "cohort",
             `last_login` for "activity"), and looks at `underlying` and `expires_at`
             where they are there, to say what people see. The dtypes do not matter.
@@ -304,19 +320,33 @@ def coverage(
 
     Raises:
         SettingsError: `by` is none of these, or activity is asked for without `as_of`.
-        UnreadableInputError: a column is missing, or a source is none of `Source`.
+        UnreadableInputError: a column is missing, a source is none of `Source`, or the file
+            cannot be read.
     """
     _check(by)
     now = None if as_of is None or pd.isna(as_of) else _utc(as_of)
+    if by == "activity" and now is None:
+        raise SettingsError("activity needs a date to count back from: pass as_of")
+    if isinstance(users, Path | str):
+        sizes = _stored_sizes(users, by, now)
+    else:
+        sizes = _sizes(users, by, now)
+    rows = [
+        (_name(by, key), _text(named), _shown(named, below, bool(late), overrides), number)
+        for key, named, below, late, number in sizes
+    ]
+    return Coverage(by, pd.DataFrame(rows, columns=[*_KEYS, "users"]))
+
+
+def _sizes(frame: pd.DataFrame, by: str, now: pd.Timestamp | None) -> Iterable[tuple[Any, ...]]:
+    """Count who is alike: key of the group, source, underlying, whether expired, users."""
     source = _column(frame, "source")
     if by == "cohort":
         created = _moments(_column(frame, "created_at"))
         group = created.dt.year * 100 + created.dt.month
     elif by == "activity":
-        if now is None:
-            raise SettingsError("activity needs a date to count back from: pass as_of")
         login = _moments(_column(frame, "last_login"))
-        past = pd.concat([login < now - pd.Timedelta(days=days) for days in _LIMITS], axis=1)
+        past = pd.concat([login < _before(now, days) for days in _LIMITS], axis=1)
         group = past.sum(axis=1).where(login.notna())
     else:
         group = _column(frame, by)
@@ -331,13 +361,24 @@ def coverage(
         {"group": group, "source": source, "underlying": underlying, "expired": expired}
     )
     sizes = keys.groupby([*keys], dropna=False, observed=True, sort=False).size()
-    rows = [
-        (_name(by, key), _text(named), _shown(named, below, bool(late), overrides), users)
-        for (key, named, below, late), users in cast(
-            "dict[tuple[Any, Any, Any, Any], int]", sizes.to_dict()
-        ).items()
-    ]
-    return Coverage(by, pd.DataFrame(rows, columns=[*_KEYS, "users"]))
+    counts = cast("dict[tuple[Any, ...], int]", sizes.to_dict())
+    return [(*key, number) for key, number in counts.items()]
+
+
+def _stored_sizes(path: Path | str, by: str, now: pd.Timestamp | None) -> Iterable[tuple[Any, ...]]:
+    """Do the same with a file, without holding its users in memory."""
+    moments = {} if now is None else {"now": now.to_pydatetime()}
+    if by == "activity":
+        moments = moments | {f"day_{days}": _before(now, days).to_pydatetime() for days in _LIMITS}
+    query = f"""
+        SELECT {_GROUPS[by]} AS key, source, underlying,
+            {"coalesce(expires_at < $now, false)" if now else "false"} AS expired, count(*)
+        FROM read_parquet($path) GROUP BY ALL"""  # noqa: S608 - expressions of this module
+    try:
+        with duckdb.connect(config={"memory_limit": _MEMORY}) as engine:
+            return engine.execute(query, {"path": glob.escape(str(path)), **moments}).fetchall()
+    except duckdb.Error as error:
+        raise UnreadableInputError(f"{path} is damaged: collect again.") from error
 
 
 def combine(first: Coverage, second: Coverage) -> Coverage:
@@ -411,6 +452,10 @@ def _column(frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
         # A lone surrogate has no UTF-8 form, which pandas keeps text in.
         return values.map(_text, na_action="ignore")
     return values
+
+
+def _before(now: pd.Timestamp | None, days: int) -> pd.Timestamp:
+    return cast("pd.Timestamp", now) - pd.Timedelta(days=days)
 
 
 def _utc(moment: datetime | pd.Timestamp) -> pd.Timestamp:

@@ -3,26 +3,39 @@
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime
+from dataclasses import asdict, replace
 from glob import escape
 from pathlib import Path
-from types import NoneType
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toolkit.columns import SNAPSHOT
-from toolkit.coverage import Coverage, coverage
 from toolkit.errors import OutputError, UnreadableInputError
-from toolkit.estimate import Estimate
-from toolkit.findings import Findings, findings
 from toolkit.picture import Source
-from toolkit.wiring import Wiring
+from toolkit.provenance import Provenance
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from toolkit.coverage import Coverage
+    from toolkit.findings import Findings
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Provenance",
+    "Snapshot",
+    "Writer",
+    "discard_drafts",
+    "ensure_writable",
+    "private_opener",
+    "read_snapshot",
+    "replacing",
+    "writing",
+]
 
 SCHEMA_VERSION = 1
 # Rows that are read at a time.
@@ -30,104 +43,8 @@ _CHUNK = 131_072
 # The columns that hold a few values over and over. Dictionaries and statistics of the others
 # would make files larger and writing slower.
 _REPEATED = ["connection", "strategy", "source", "underlying", "provider", "fallback", "evidence"]
-# The column that each kind of coverage looks at.
-_GROUPED = {
-    "source": "source",
-    "connection": "connection",
-    "provider": "provider",
-    "cohort": "created_at",
-    "activity": "last_login",
-}
-
-
-_PARTS: dict[str, Callable[[Any], Any]] = {
-    "wiring": Wiring.from_dict,
-    "probed_at": datetime.fromisoformat,
-    "estimate": Estimate.from_dict,
-}
-_KINDS: dict[str, tuple[type, ...]] = {
-    "taken_at": (datetime,),
-    "complete": (bool,),
-    "users": (int,),
-    "windows": (int,),
-    "requests": (int,),
-    "seconds": (int, float),
-    "sandbox": (bool,),
-    "notes": (tuple,),
-    "wiring": (Wiring, NoneType),
-    "probed_at": (datetime, NoneType),
-    "estimate": (Estimate, NoneType),
-    "seed": (int, NoneType),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where a snapshot comes from, and whether it is whole.
-
-    Attributes:
-        tenant: the tenant's domain.
-        taken_at: when the collection began (UTC).
-        method: how the users were read (`search`, …).
-        complete: true only where what was read was reconciled with what the tenant counts,
-            or, of export files, where they were whole.
-        users: how many users the snapshot holds.
-        windows: into how many windows the reading was divided.
-        requests: how many requests that took, retries included, the token's not.
-        seconds: how long it took.
-        sandbox: whether the tenant is the embedded one.
-        toolkit_version: the version that wrote it.
-        notes: what else is worth knowing: what is missing, what changed since when.
-        wiring: what sets the picture that applications see; None where nobody has read it.
-        probed_at: when Gravatar was last asked about these users (UTC), or None.
-        estimate: what a sample of the unresolved says of them, or None.
-        seed: what the embedded tenant's people were made from, or None for real ones.
-    """
-
-    tenant: str
-    taken_at: datetime
-    method: str
-    complete: bool
-    users: int
-    windows: int
-    requests: int
-    seconds: float
-    sandbox: bool
-    toolkit_version: str
-    notes: tuple[str, ...] = ()
-    wiring: Wiring | None = None
-    probed_at: datetime | None = None
-    estimate: Estimate | None = None
-    seed: int | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON values; times as ISO 8601."""
-        return asdict(self) | {
-            "taken_at": self.taken_at.isoformat(),
-            "wiring": self.wiring.as_dict() if self.wiring else None,
-            "probed_at": self.probed_at.isoformat() if self.probed_at else None,
-            "estimate": self.estimate.as_dict() if self.estimate else None,
-        }
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read what `as_dict` wrote; keys of later versions are ignored.
-
-        Raises:
-            KeyError, TypeError, ValueError: a value is missing or of another type.
-        """
-        given = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        given["taken_at"] = datetime.fromisoformat(values["taken_at"])
-        given["notes"] = tuple(str(note) for note in values.get("notes", ()))
-        for name, read in _PARTS.items():
-            given[name] = None if values.get(name) is None else read(values[name])
-        provenance = cls(**given)
-        for field in fields(cls):
-            kind = _KINDS.get(field.name, (str,))
-            value = getattr(provenance, field.name)
-            if not isinstance(value, kind) or (isinstance(value, bool) and bool not in kind):
-                raise TypeError(f"{field.name} is of another type")
-        return provenance
+# Those whose values differ by little: that makes them smaller than compression does, and at once.
+_NUMBERS = ["created_at", "updated_at", "last_login", "expires_at", "logins_count"]
 
 
 class Snapshot:
@@ -145,7 +62,7 @@ class Snapshot:
     def __init__(
         self,
         provenance: Provenance,
-        users: pd.DataFrame | None = None,
+        users: "pd.DataFrame | None" = None,
         *,
         path: Path | None = None,
     ) -> None:
@@ -154,16 +71,18 @@ class Snapshot:
         self._users = users
 
     @property
-    def users(self) -> pd.DataFrame:
+    def users(self) -> "pd.DataFrame":
         """One row per user with the columns of `toolkit.columns.SNAPSHOT`."""
         if self._users is None:
+            import pandas as pd  # noqa: PLC0415 - heavy, and writing a snapshot needs none of it
+
             self._users = pd.concat(self.chunks(), ignore_index=True)
         return self._users
 
     def __len__(self) -> int:
         return self.provenance.users
 
-    def chunks(self, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+    def chunks(self, columns: Sequence[str] | None = None) -> "Iterator[pd.DataFrame]":
         """Yield the users piece by piece, so that memory holds one piece at a time.
 
         Args:
@@ -174,19 +93,26 @@ class Snapshot:
             yield self.users[names]
             return
         try:
-            with pq.ParquetFile(self.path) as file:
+            # Read ahead, the whole file would be held.
+            with pq.ParquetFile(self.path, pre_buffer=False) as file:
                 yield _empty(names)
                 for batch in file.iter_batches(_CHUNK, columns=names):
                     yield batch.to_pandas(types_mapper=_types)
         except (OSError, pa.ArrowException) as error:
             raise UnreadableInputError(f"{self.path} is damaged: collect again.") from error
 
-    def coverage(self, by: str = "source") -> Coverage:
-        """Count the users by source, connection, provider, cohort or activity."""
-        columns = ["source", "underlying", "expires_at", _GROUPED[by]] if by in _GROUPED else None
-        counted = Coverage.empty(by)
-        for chunk in self.chunks(columns and list(dict.fromkeys(columns))):
-            counted += coverage(chunk, by, as_of=self.provenance.taken_at, overrides=self.overrides)
+    def coverage(self, by: str = "source") -> "Coverage":
+        """Count the users by source, connection, provider, cohort or activity.
+
+        Raises:
+            SettingsError: `by` is none of these.
+            UnreadableInputError: the file is damaged.
+        """
+        from toolkit.coverage import coverage  # noqa: PLC0415 - it loads pandas
+
+        counted = coverage(
+            self._stored(), by, as_of=self.provenance.taken_at, overrides=self.overrides
+        )
         return replace(counted, estimate=self.provenance.estimate)
 
     @property
@@ -194,13 +120,17 @@ class Snapshot:
         """Whether `user_metadata.picture` reaches people; None where nobody has read it."""
         return self.provenance.wiring.override if self.provenance.wiring else None
 
-    def findings(self) -> Findings:
+    def findings(self) -> "Findings":
         """Say what is wrong with the pictures, for how many users, and what to do."""
+        from toolkit.findings import findings  # noqa: PLC0415 - it loads pandas
+
         return findings(
-            self._users if self.path is None or self._users is not None else self.path,
-            as_of=self.provenance.taken_at,
-            wiring=self.provenance.wiring,
+            self._stored(), as_of=self.provenance.taken_at, wiring=self.provenance.wiring
         )
+
+    def _stored(self) -> "pd.DataFrame | Path":
+        """Return the users where they are: in memory, or else in the file."""
+        return self.path if self._users is None and self.path is not None else self.users
 
     def summary(self, by: str = "source") -> dict[str, Any]:
         """Return the coverage as plain values: what `coverage.json` holds.
@@ -249,15 +179,16 @@ class Writer:
         self._parquet = pq.ParquetWriter(
             file,
             SNAPSHOT,
-            compression="zstd",
+            compression={name: "none" if name in _NUMBERS else "zstd" for name in SNAPSHOT.names},
+            column_encoding=dict.fromkeys(_NUMBERS, "DELTA_BINARY_PACKED"),
             use_dictionary=_REPEATED,
             write_statistics=_REPEATED,
             store_schema=False,
         )
 
-    def add(self, users: pd.DataFrame | pa.Table) -> None:
+    def add(self, users: "pd.DataFrame | pa.Table") -> None:
         """Append classified users: the columns of `toolkit.columns.SNAPSHOT`, in any order."""
-        if isinstance(users, pd.DataFrame):
+        if not isinstance(users, pa.Table):
             users = pa.Table.from_pandas(users[SNAPSHOT.names], SNAPSHOT, preserve_index=False)
         if len(users):
             self._parquet.write_table(users.select(SNAPSHOT.names))
@@ -317,12 +248,14 @@ def read_snapshot(path: Path | str) -> Snapshot:
     return Snapshot(provenance, path=Path(path))
 
 
-def _empty(names: list[str]) -> pd.DataFrame:
+def _empty(names: list[str]) -> "pd.DataFrame":
     frame: pd.DataFrame = SNAPSHOT.empty_table().select(names).to_pandas(types_mapper=_types)
     return frame
 
 
-def _types(kind: pa.DataType) -> pd.Int64Dtype | None:
+def _types(kind: pa.DataType) -> "pd.Int64Dtype | None":
+    import pandas as pd  # noqa: PLC0415 - as above
+
     return pd.Int64Dtype() if kind == pa.int64() else None
 
 

@@ -138,7 +138,14 @@ def test_what_was_lost_is_in_the_error_and_in_the_notes(file, out):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\n \n", gzip.compress(b""), b"user_id,picture\n", b"PAR1", gzip.compress(NDJSON)[:12]],
+    [
+        b"",
+        b"\n \n",
+        gzip.compress(b"", mtime=0),
+        b"user_id,picture\n",
+        b"PAR1",
+        gzip.compress(NDJSON, mtime=0)[:12],
+    ],
 )
 def test_a_file_without_users_is_said_before_anything_is_written(content, file, out):
     out.parent.mkdir()

@@ -10,8 +10,6 @@ import sys
 import textwrap
 import threading
 from collections import Counter
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -421,7 +419,7 @@ def test_a_refusal_stops_everybody_for_as_long_as_it_says(status):
         ("", 0.05),
         ("soon", 0.05),
         ("Mon, 01 Jan 2024 00:00:00 GMT", 0),
-        (format_datetime(datetime.now(UTC) + timedelta(days=9), usegmt=True), host.LONGEST_WAIT),
+        ("Fri, 01 Jan 2999 00:00:00 GMT", host.LONGEST_WAIT),
     ],
 )
 def test_what_a_refusal_says_is_honoured_within_bounds(told, wait):

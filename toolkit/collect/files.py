@@ -9,6 +9,7 @@ its title, in NDJSON as well.
 
 import csv
 import json
+import re
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,7 +22,7 @@ from isal import isal_zlib
 
 from toolkit.errors import UnreadableInputError
 
-_GZIP, _BOM = b"\x1f\x8b", b"\xef\xbb\xbf"
+_GZIP, BOM = b"\x1f\x8b", b"\xef\xbb\xbf"
 _GZIP_BITS = 31  # zlib's way to say: a gzip header, and check the checksum and the length
 _BLOCK = 65_536
 _INFLATED = 4 * _BLOCK
@@ -43,6 +44,7 @@ _PLACES = {
     "strategy": ("identities", "provider"),
 }
 _WHOLE = ("identities", "user_metadata")
+_BLANK = re.compile(rb"(?:\r?\n)*")
 
 
 class Export:
@@ -74,6 +76,7 @@ class Export:
         self._text = self._unmarked()
         self._rest = b""  # what was taken of the text and is still to be read
         self._open = False  # whether the last line has no end
+        self._titles: list[str] = []  # of a CSV whose first line was taken
 
     def __iter__(self) -> Iterator[tuple[int, object]]:
         """Yield each record with its line.
@@ -138,6 +141,60 @@ class Export:
             for _, record in self._objects([(self.lines, self._rest)]):
                 self.rows += 1
                 yield record
+
+    # And of CSV: `titles`, `take` and `account` by turns; what is put back `records` reads.
+
+    def titles(self) -> list[str]:
+        """Take the line of titles; where it is more than one line, take and return nothing.
+
+        Raises:
+            UnreadableInputError: there is no column `user_id`.
+        """
+        begin = 0
+        while len(self._rest) <= LONGEST:
+            found = _BLANK.match(self._rest)
+            begin = found.end() if found else 0
+            if b"\n" in self._rest[begin:] or not (block := next(self._text, b"")):
+                break
+            self._rest += block
+        line, end, rest = self._rest[begin:].partition(b"\n")
+        try:
+            cells = next(csv.reader([line.decode()], strict=True), [])
+        except (csv.Error, UnicodeDecodeError):  # `records` tells
+            return []
+        if not end or not cells:
+            return []
+        self._titles = self._titles_of(cells)
+        self.lines += self._rest[:begin].count(b"\n") + 1
+        self._rest = rest
+        return self._titles
+
+    def take(self, size: int, cut: Callable[[bytes], int]) -> bytes:
+        """Return the next whole rows, about so many bytes; nothing where that cannot be told.
+
+        Args:
+            size: how many bytes to read.
+            cut: says where the last whole row of some bytes ends.
+        """
+        pieces = [self._block()]
+        held = len(pieces[0])
+        while held < size and (block := next(self._text, b"")):
+            pieces.append(block)
+            held += len(block)
+        data = b"".join(pieces)
+        end = cut(data)
+        self._rest = data[end:]
+        return data[:end]
+
+    def put_back(self, pieces: Iterable[bytes]) -> None:
+        """Give back what was taken last and not accounted for, in its order."""
+        self._rest = b"".join([*pieces, self._rest])
+
+    def records(self) -> Iterator[object]:
+        """Yield the records of the rows that are left."""
+        for _, record in self._cells(self._numbered()):
+            self.rows += 1
+            yield record
 
     @property
     def troubles(self) -> tuple[str, ...]:
@@ -236,9 +293,9 @@ class Export:
         """Yield the content without the mark that some programs put before UTF-8."""
         blocks = filter(None, self._content())
         head = b""
-        while len(head) < len(_BOM) and (block := next(blocks, b"")):
+        while len(head) < len(BOM) and (block := next(blocks, b"")):
             head += block
-        yield from filter(None, chain([head.removeprefix(_BOM)], blocks))
+        yield from filter(None, chain([head.removeprefix(BOM)], blocks))
 
     def _block(self) -> bytes:
         block, self._rest = self._rest, b""
@@ -267,19 +324,23 @@ class Export:
                 yield number, value
 
     def _cells(self, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, object]]:
-        titles: list[str] = []
+        titles = self._titles
         for number, cells in self._rows(lines):
             if not titles:
-                titles = [_plain(cell).strip() for cell in cells]
-                if "user_id" not in titles:
-                    raise UnreadableInputError(
-                        f"{self.name} is neither NDJSON (a user object a line) nor CSV with a "
-                        "column user_id: export the users again, with user_id."
-                    )
+                titles = self._titles_of(cells)
             elif len(cells) == len(titles):
                 yield number, _record(titles, cells)
             else:
                 self._leave_out(number)
+
+    def _titles_of(self, cells: Iterable[str]) -> list[str]:
+        titles = [_plain(cell).strip() for cell in cells]
+        if "user_id" not in titles:
+            raise UnreadableInputError(
+                f"{self.name} is neither NDJSON (a user object a line) nor CSV with a "
+                "column user_id: export the users again, with user_id."
+            )
+        return titles
 
     def _rows(self, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, list[str]]]:
         # The limit is one for the whole process, so it is only ever raised.

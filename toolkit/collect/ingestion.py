@@ -25,6 +25,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from toolkit.classifier import with_verdicts
+from toolkit.collect.cells import cut, is_plain, read_cells
 from toolkit.collect.files import Export, exported
 from toolkit.collect.piece import Piece, Sheet, read_piece
 from toolkit.collect.repeats import Repeats, keys_of, repeats, without
@@ -33,11 +34,14 @@ from toolkit.progress import Progress
 from toolkit.snapshot import Provenance, Snapshot, ensure_writable, writing
 from toolkit.user import tabulated, user
 
-# Bytes of lines that are read at a time, and rows where the lines are no objects.
+# Bytes of lines that are read at a time (of CSV, which is denser, half as many), and rows where
+# they are read one by one.
 _SHEET = 12 * 1024 * 1024
 _ROWS = 25_000
 _SUFFIXES = frozenset({".gz", ".json", ".jsonl", ".ndjson", ".csv"})
 _TOLD = 3
+# What DuckDB takes when many users are repeated; a piece needs a tenth of it.
+_MEMORY = "256MB"
 
 
 class _Classified(NamedTuple):
@@ -75,7 +79,7 @@ def ingest(
             snapshot was written with all that could be read, and says that it is not complete.
     """
     paths, out = [Path(one) for one in exports], Path(out)
-    _ensure_readable(paths)
+    ensure_readable(paths)
     if any(out.exists() and out.samefile(path) for path in paths):
         raise OutputError(f"Cannot write {out}: it is one of the exports. Choose another --out.")
     ensure_writable(out)
@@ -86,7 +90,7 @@ def ingest(
 
     def provenance() -> Provenance:
         return Provenance(
-            tenant=tenant or _tenant(paths),
+            tenant=tenant or tenant_named(paths),
             taken_at=datetime.fromtimestamp(newest, UTC),
             method="ingest",
             complete=not (reading.lost or found.conflicting),
@@ -101,10 +105,10 @@ def ingest(
 
     def tell(users: int) -> None:
         if show is not None:
-            show(_progress(reading.position, sizes, time.monotonic() - started, users))
+            show(progress_of(reading.position, sizes, time.monotonic() - started, users))
 
-    with _database() as database, _drafted(out) as draft:
-        reading = _Reading(paths, database)
+    with open_database() as database, _drafted(out) as draft, _allocator():
+        reading = Reading(paths, database)
         with writing(draft) as writer:
             for table in reading:
                 writer.add(table)
@@ -124,11 +128,11 @@ def ingest(
                 writer.finish(told)
             tell(told.users)
     if not told.complete:
-        raise IncompleteError(_incomplete(told.notes, told.users, out))
+        raise IncompleteError(incomplete(told.notes, told.users, out))
     return Snapshot(told, path=out)
 
 
-class _Reading:
+class Reading:
     """The classified users of some export files, piece by piece, in the order of the lines.
 
     Attributes:
@@ -169,8 +173,13 @@ class _Reading:
     def doubtful_keys(self) -> npt.NDArray[np.uint64]:
         """Return the hashes of ids that stand more than once; ids of several users may be."""
         keys = np.concatenate([np.zeros(0, np.uint64), *self._keys])
+        self._keys.clear()
         keys.sort()
-        return np.unique(keys[1:][keys[1:] == keys[:-1]])
+        again: npt.NDArray[np.uint64] = keys[1:][keys[1:] == keys[:-1]]
+        last = np.ones(len(again), np.bool_)
+        last[:-1] = again[1:] != again[:-1]
+        doubtful: npt.NDArray[np.uint64] = again[last]
+        return doubtful
 
     def _objects(
         self, export: Export, pool: ThreadPoolExecutor, sheets: Sequence[Sheet]
@@ -196,14 +205,47 @@ class _Reading:
                 yield oldest()
         while waiting:
             yield oldest()
-        yield self._classified(tabulated(map(user, export.last())), self._database)
+        if last := list(map(user, export.last())):
+            yield self._classified(tabulated(last), self._database)
 
     def _records(
-        self, export: Export, _pool: ThreadPoolExecutor, _sheets: Sequence[Sheet]
+        self, export: Export, pool: ThreadPoolExecutor, sheets: Sequence[Sheet]
     ) -> Iterator["_Classified"]:
-        users = (user(record) for _, record in export)
+        titles = export.titles()
+        if titles and is_plain(titles):
+            yield from self._rows(export, titles, pool, len(sheets))
+        users = map(user, export.records())
         while chunk := list(islice(users, _ROWS)):
             yield self._classified(tabulated(chunk), self._database)
+
+    def _rows(
+        self, export: Export, titles: Sequence[str], pool: ThreadPoolExecutor, ahead: int
+    ) -> Iterator["_Classified"]:
+        """Yield the rows up to the first that is odd; that and the others are put back."""
+        waiting: deque[tuple[bytes, Future[_Classified | None]]] = deque()
+        more = True
+        while True:
+            while more and len(waiting) < ahead:
+                data = export.take(_SHEET // 2, cut)
+                more = bool(data)
+                if more:
+                    waiting.append((data, pool.submit(self._read_cells, data, titles)))
+            if not waiting:
+                return
+            one = waiting[0][1].result()
+            if one is None:
+                export.put_back(data for data, _ in waiting)
+                return
+            data, _ = waiting.popleft()
+            export.account(data.count(b"\n"), len(one.table), ())
+            yield one
+
+    def _read_cells(self, data: bytes, titles: Sequence[str]) -> "_Classified | None":
+        profiles = read_cells(data, titles)
+        if profiles is None:
+            return None
+        with self._database.cursor() as database:
+            return self._classified(profiles, database)
 
     def _read(self, sheet: Sheet) -> tuple[Piece, "_Classified"]:
         with self._database.cursor() as database:
@@ -216,12 +258,12 @@ class _Reading:
 
 
 @contextmanager
-def _database() -> Iterator[duckdb.DuckDBPyConnection]:
+def open_database() -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a DuckDB that computes in the thread that asks, and fetches nothing."""
     with tempfile.TemporaryDirectory() as folder:  # what repeated users do not fit in memory
         settings: dict[str, str | bool | int | float | list[str]] = {
             "threads": 1,
-            "memory_limit": "512MB",
+            "memory_limit": _MEMORY,
             "temp_directory": folder,
             "enable_external_file_cache": False,
             "autoinstall_known_extensions": False,
@@ -229,6 +271,21 @@ def _database() -> Iterator[duckdb.DuckDBPyConnection]:
         }
         with duckdb.connect(config=settings) as database:
             yield database
+
+
+@contextmanager
+def _allocator() -> Iterator[None]:
+    """Let Arrow take memory from the system's allocator, as all others do here.
+
+    Its own gives memory back and takes it again for every piece, which the system has to clear
+    each time.
+    """
+    former = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(former)
 
 
 @contextmanager
@@ -241,7 +298,7 @@ def _drafted(out: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def _ensure_readable(paths: Sequence[Path]) -> None:
+def ensure_readable(paths: Sequence[Path]) -> None:
     """Find out before long work whether every file can be opened and holds a user."""
     if not paths:
         raise UnreadableInputError("No export file was named.")
@@ -260,13 +317,15 @@ def _ensure_users(export: Export) -> None:
         raise UnreadableInputError(f"{export.name} holds no user that can be read.{why}")
 
 
-def _progress(done: int, total: int, seconds: float, users: int) -> Progress:
+def progress_of(done: int, total: int, seconds: float, users: int) -> Progress:
+    """Return how far the reading of so many bytes has come, after so many seconds."""
     rate = done / seconds if seconds > 0 else None
     total = max(done, total)
     return Progress(done, total, rate, (total - done) / rate if rate else None, f"{users:,} users")
 
 
-def _tenant(paths: Sequence[Path]) -> str:
+def tenant_named(paths: Sequence[Path]) -> str:
+    """Return what export files are called after: the tenant, or `unknown` where they differ."""
     stems = {_stem(Path(path.name)) for path in paths}
     return stems.pop() if len(stems) == 1 else "unknown"
 
@@ -277,7 +336,8 @@ def _stem(name: Path) -> str:
     return name.name
 
 
-def _incomplete(notes: Sequence[str], users: int, out: Path) -> str:
+def incomplete(notes: Sequence[str], users: int, out: Path) -> str:
+    """Say what is missing, in a few lines, and what was saved where."""
     further = len(notes) - _TOLD
     more = f" And {further:,} more notes in the snapshot." if further > 0 else ""
     return (

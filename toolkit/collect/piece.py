@@ -23,6 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from toolkit.arrays import array, flag, text, values_of
 from toolkit.classifier import first_bytes, text_bytes
 from toolkit.collect.files import record_of
 from toolkit.columns import PROFILE
@@ -69,7 +70,12 @@ _PROFILE = """
         CASE WHEN identities IS NULL THEN coalesce("identities[0].provider", provider, strategy)
             ELSE first.provider END AS provided
         FROM (SELECT *, identities[1] AS first {source}))"""
-_SOURCE = f"read_json(?, format = 'newline_delimited', columns = {_COLUMNS}, ignore_errors = "
+# What is longer is read exactly. DuckDB's buffers are twice that, and small ones stay warm.
+_OBJECT = 2 * 1024 * 1024
+_SOURCE = (
+    f"read_json(?, format = 'newline_delimited', maximum_object_size = {_OBJECT}, "
+    f"columns = {_COLUMNS}, ignore_errors = "
+)
 _STRICT = _PROFILE.format(source=f"FROM {_SOURCE}false)")
 _LENIENT = _PROFILE.format(source=f"FROM {_SOURCE}true)")
 _REPEATS = " OR ".join(
@@ -127,11 +133,8 @@ class Sheet:
     def write(self, data: bytes) -> None:
         """Append some bytes, and notice while they are at hand what `read_piece` needs to know."""
         self.size += len(data)
-        seen = np.frombuffer(data, np.uint8)
-        self.lines += int(np.count_nonzero(seen == ord("\n")))
-        after = seen[1:]
-        close = ((after | 0x20) == ord("}")) | (after <= ord(" "))
-        self.suspect |= bool((close & (seen[:-1] == ord(","))).any()) or data.endswith(b",")
+        self.lines += data.count(b"\n")
+        self.suspect = self.suspect or _is_suspect(data)
         view = memoryview(data)
         while view:
             view = view[self._file.write(view) :]
@@ -181,7 +184,7 @@ def read_piece(sheet: Sheet, database: duckdb.DuckDBPyConnection) -> Piece:
     comma = False
     if sheet.suspect:
         with sheet.view() as view:
-            comma = pc.match_substring_regex(_one(view), _COMMA)[0].as_py()
+            comma = pc.match_substring_regex(one(view), _COMMA)[0].as_py()
     if not comma:
         try:
             table = database.sql(_STRICT, params=[sheet.path]).to_arrow_table()
@@ -212,13 +215,13 @@ def _read_leniently(sheet: Sheet, database: duckdb.DuckDBPyConnection, rows: int
 def _finished(sheet: Sheet, read: pa.Table, places: npt.NDArray[np.int64], lines: int) -> Piece:
     """Give the columns their types, and read the lines of the rows that are unsure exactly."""
     columns = {name: _column(read, name) for name in read.schema.names}
-    unsure = columns.pop("unsure").fill_null(False).to_numpy(zero_copy_only=False).copy()
+    unsure = values_of(columns.pop("unsure").fill_null(flag(False))).copy()
     for name in _TEXTS:
         unsure |= _doubtful(columns[name])
     for name in _TIMES:
-        columns[name], odd = _moments(columns[name])
+        columns[name], odd = moments_of(columns[name])
         unsure |= odd
-    columns["logins_count"], odd = _counts(columns["logins_count"])
+    columns["logins_count"], odd = counts_of(columns["logins_count"])
     unsure |= odd
     table = pa.table([columns[name] for name in PROFILE.names], schema=PROFILE)
     again = np.flatnonzero(unsure)
@@ -239,8 +242,8 @@ def _finished(sheet: Sheet, read: pa.Table, places: npt.NDArray[np.int64], lines
                 taken.append(row)
     sure = np.flatnonzero(~unsure)
     order = np.argsort(np.concatenate([sure, np.array(taken, np.int64)]))
-    both = pa.concat_tables([table.take(pa.array(sure)), tabulated(users)])
-    return Piece(both.take(pa.array(order)).combine_chunks(), lines, tuple(unreadable))
+    both = pa.concat_tables([table.take(array(sure)), tabulated(users)])
+    return Piece(both.take(array(order)).combine_chunks(), lines, tuple(unreadable))
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:
@@ -248,16 +251,17 @@ def _column(table: pa.Table, name: str) -> pa.Array:
     kind = pa.bool_() if name == "unsure" else pa.string()
     if len(chunks) == 1:
         return chunks[0].cast(kind)
-    return pa.concat_arrays([chunk.cast(kind) for chunk in chunks] or [pa.array([], kind)])
+    return pa.concat_arrays([chunk.cast(kind) for chunk in chunks] or [pa.nulls(0, kind)])
 
 
 def _unsure(rows: int) -> pa.Table:
     names = [*PROFILE.names, "unsure"]
     nothing = pa.nulls(rows, pa.string())
-    return pa.table([nothing] * len(PROFILE) + [pa.array(np.ones(rows, np.bool_))], names)
+    return pa.table([nothing] * len(PROFILE) + [array(np.ones(rows, np.bool_))], names)
 
 
-def _one(view: mmap.mmap) -> pa.Array:
+def one(view: mmap.mmap | bytes) -> pa.LargeBinaryArray:
+    """Return some bytes, uncopied, as the only value of an array."""
     size = np.array([0, len(view)], np.int64)
     return pa.LargeBinaryArray.from_buffers(
         pa.large_binary(), 1, [None, pa.py_buffer(size), pa.py_buffer(view)]
@@ -268,21 +272,32 @@ def _doubtful(column: pa.StringArray) -> _Mask:
     """Whether each text may have been something else in JSON, so that its form is not known."""
     doubtful = _NO_TEXT[first_bytes(column)]
     at = np.flatnonzero(doubtful)
-    texts = column.take(pa.array(at))
-    matches = pc.match_substring_regex(texts, _DOUBTFUL).fill_null(False)
-    doubtful[at] = matches.to_numpy(zero_copy_only=False)
+    texts = column.take(array(at))
+    matches = pc.match_substring_regex(texts, _DOUBTFUL).fill_null(flag(False))
+    doubtful[at] = values_of(matches)
     return doubtful
 
 
+def _is_suspect(data: bytes) -> bool:
+    """Whether a comma stands before a bracket, a blank or the end."""
+    seen = np.frombuffer(data, np.uint8)
+    after = seen[1:]
+    # Before anything but a key or a text, first: that is one look less at nearly every byte.
+    odd = (seen[:-1] == ord(",")) & (after != ord('"'))
+    if odd.any():
+        odd &= ((after | 0x20) == ord("}")) | (after <= ord(" "))
+    return bool(odd.any()) or data.endswith(b",")
+
+
 def _without(column: pa.StringArray, odd: _Mask) -> pa.StringArray:
-    return pc.if_else(pa.array(odd), pa.scalar(None, pa.string()), column)
+    return pc.if_else(array(odd), text(None), column)
 
 
-def _moments(column: pa.StringArray) -> tuple[pa.Array, _Mask]:
+def moments_of(column: pa.StringArray) -> tuple[pa.Array, _Mask]:
     """Return the times that are written as Auth0 writes them, and which rows are not."""
     kind = PROFILE.field(_TIMES[0]).type
     places, data = text_bytes(column)
-    there = column.is_valid().to_numpy(zero_copy_only=False)
+    there = values_of(column.is_valid())
     odd = there & (np.diff(places) != len(_MOMENT))
     held = _without(column, odd) if odd.any() else column
     # Nulls may hide bytes.
@@ -301,8 +316,8 @@ def _moments(column: pa.StringArray) -> tuple[pa.Array, _Mask]:
         return _without(held, odd).cast(kind), odd
 
 
-def _counts(column: pa.StringArray) -> tuple[pa.Array, _Mask]:
-    """Return the whole numbers of JSON values, and which rows hold something else."""
+def counts_of(column: pa.StringArray) -> tuple[pa.Array, _Mask]:
+    """Return whole numbers of at most 18 digits, and which rows hold something else."""
     plain = pc.match_substring_regex(column, _WHOLE_NUMBER)
-    odd = ~plain.fill_null(True).to_numpy(zero_copy_only=False)
+    odd = ~values_of(plain.fill_null(flag(True)))
     return _without(column, odd).cast(pa.int64()), odd

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Self
 
@@ -11,21 +12,27 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from toolkit.arrays import array
 from toolkit.columns import PROFILE
 
-_ROWS = 32_768
 _PROFILE = ", ".join(PROFILE.names)
 _KEYS = "SELECT hash(user_id) AS key FROM users WHERE user_id <> ''"
-_REPEATS = f"""
-    SELECT file_row_number AS row, differs FROM (
-        SELECT file_row_number, row_number() OVER one > 1 AS again,
+# Where the rows that may be repeats are put, so that the disk and not memory holds them.
+_DOUBTED = f"""
+    CREATE OR REPLACE TEMP TABLE doubted AS
+    SELECT file_row_number AS row, user_id, hash(row({_PROFILE})) AS profile,
+        hash(user_id) % $parts AS part
+    FROM read_parquet($draft, file_row_number = true)
+    WHERE user_id <> '' AND hash(user_id) IN (SELECT key FROM doubtful)"""  # noqa: S608 - made of constants
+_REPEATS = """
+    SELECT row, differs FROM (
+        SELECT row, row_number() OVER one > 1 AS again,
             profile <> first_value(profile) OVER one AS differs
-        FROM (
-            SELECT file_row_number, user_id, hash(row({_PROFILE})) AS profile
-            FROM read_parquet(?, file_row_number = true)
-            WHERE user_id <> '' AND hash(user_id) IN (SELECT key FROM doubtful))
-        WINDOW one AS (PARTITION BY user_id ORDER BY file_row_number))
-    WHERE again ORDER BY row"""  # noqa: S608 - made of constants
+        FROM doubted WHERE part = $part
+        WINDOW one AS (PARTITION BY user_id ORDER BY row))
+    WHERE again"""
+# Rows that are sorted at a time.
+_PART = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,7 @@ def keys_of(
     user_ids: pa.ChunkedArray, database: duckdb.DuckDBPyConnection
 ) -> npt.NDArray[np.uint64]:
     """Return a hash of each id but the empty one, of whom nobody can tell who that is."""
-    database.register("users", pa.table({"user_id": user_ids}))
+    database.register("users", pa.table([user_ids], ["user_id"]))
     try:
         return np.asarray(database.execute(_KEYS).fetchnumpy()["key"], np.uint64)
     finally:
@@ -76,19 +83,30 @@ def repeats(
         keys: hashes, of `keys_of`.
         database: where to compute.
     """
-    database.register("doubtful", pa.table({"key": keys}))
-    found = database.execute(_REPEATS, [str(draft)]).fetchnumpy()
+    parts = 1 + pq.read_metadata(draft).num_rows // _PART
+    database.register("doubtful", pa.table([array(keys)], ["key"]))
+    database.execute(_DOUBTED, {"draft": escape(str(draft)), "parts": parts})
     database.unregister("doubtful")
-    return Repeats(np.asarray(found["row"], np.int64), int(np.count_nonzero(found["differs"])))
+    rows, conflicting = [np.zeros(0, np.int64)], 0
+    for part in range(parts):
+        found = database.execute(_REPEATS, {"part": part}).fetchnumpy()
+        rows.append(np.asarray(found["row"], np.int64))
+        conflicting += int(np.count_nonzero(found["differs"]))
+    database.execute("DROP TABLE doubted")
+    whole = np.concatenate(rows)
+    whole.sort()
+    return Repeats(whole, conflicting)
 
 
 def without(draft: Path, rows: npt.NDArray[np.int64]) -> Iterator[pa.Table]:
-    """Yield the rows of a Parquet file but these, piece by piece."""
+    """Yield the rows of a Parquet file but these, a row group at a time."""
     begin = 0
     with pq.ParquetFile(draft) as file:
-        for batch in file.iter_batches(_ROWS):
-            first, end = np.searchsorted(rows, [begin, begin + len(batch)])
-            kept = np.ones(len(batch), np.bool_)
+        for number in range(file.num_row_groups):
+            group = file.read_row_group(number, use_threads=False)
+            first, end = np.searchsorted(rows, [begin, begin + len(group)])
+            kept = np.ones(len(group), np.bool_)
             kept[rows[first:end] - begin] = False
-            yield pa.table(batch).filter(pa.array(kept))
-            begin += len(batch)
+            if kept.any():
+                yield group.filter(array(kept)).combine_chunks()
+            begin += len(group)

@@ -1,0 +1,72 @@
+"""Arrow's arrays and constants, made without pandas.
+
+Fact (pyarrow 26, tried): `pyarrow.array`, `pyarrow.scalar` and every plain value given to a
+function of `pyarrow.compute` import pandas, if only to find out that they were not given any.
+That takes as long as reading a hundred thousand users.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+
+def array(values: npt.NDArray[np.generic], absent: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+    """Return numbers or truth values as an Arrow array; numbers are not copied.
+
+    Args:
+        values: one dimension.
+        absent: which of them are null.
+    """
+    held = None if absent is None else _bits(~absent)
+    if values.dtype == np.bool_:
+        return pa.Array.from_buffers(pa.bool_(), len(values), [held, _bits(values.view(np.bool_))])
+    kind = pa.from_numpy_dtype(values.dtype)
+    data = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(kind, len(values), [held, data])
+
+
+def values_of(column: pa.Array) -> npt.NDArray[Any]:
+    """Return an Arrow array of numbers or truth values, none of them null; numbers uncopied.
+
+    Raises:
+        ValueError: one is null.
+    """
+    if column.null_count:
+        raise ValueError("a null has no value")
+    kind = column.type.to_pandas_dtype()
+    if not len(column):
+        return np.zeros(0, kind)
+    data, end = column.buffers()[1], column.offset + len(column)
+    if kind == np.bool_:
+        bits = np.unpackbits(np.frombuffer(data, np.uint8), count=end, bitorder="little")
+        return bits[column.offset :].view(np.bool_)
+    numbers: npt.NDArray[Any] = np.frombuffer(data, kind, end)[column.offset :]
+    return numbers
+
+
+def texts(values: Sequence[str | None]) -> pa.StringArray:
+    """Return texts as an Arrow array; meant for few."""
+    encoded = [(one or "").encode() for one in values]
+    ends = np.fromiter(accumulate(map(len, encoded), initial=0), np.int32)
+    held = _bits(np.fromiter((one is not None for one in values), np.bool_, len(values)))
+    return pa.StringArray.from_buffers(
+        len(values), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)), held
+    )
+
+
+def text(value: str | None) -> pa.StringScalar:
+    """Return one text, or null, as a constant for `pyarrow.compute`."""
+    return texts([value])[0]
+
+
+def flag(value: bool) -> pa.BooleanScalar:
+    """Return a truth value as a constant for `pyarrow.compute`."""
+    return array(np.array([value]))[0]
+
+
+def _bits(values: npt.NDArray[np.bool_]) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(values, bitorder="little"))

@@ -1,0 +1,409 @@
+"""Many export files on many machines: the work of one machine, handed out by Dask.
+
+Every file becomes a part by the same code as on one machine. Whether anybody is in two parts is
+found out by hashes of user ids: each worker looks at one range of them in all parts. The parts
+are then put end to end as they are, which is a matter of copying bytes; only where users are
+repeated are they read once more, by the same code as on one machine, in one process.
+
+The workers see the files, and the folder of the snapshot, under the same paths as this process.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import reduce
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from toolkit.collect.ingestion import (
+    Reading,
+    ensure_readable,
+    incomplete,
+    open_database,
+    progress_of,
+    tenant_named,
+)
+from toolkit.collect.repeats import Repeats, keys_of, repeats, without
+from toolkit.coverage import Coverage, combine, coverage
+from toolkit.errors import IncompleteError, OutputError, SettingsError
+from toolkit.footer import join
+from toolkit.progress import Progress
+from toolkit.snapshot import (
+    Provenance,
+    Snapshot,
+    ensure_writable,
+    read_snapshot,
+    replacing,
+    writing,
+)
+
+if TYPE_CHECKING:
+    from distributed import Client, Future, LocalCluster
+
+LOCAL = "local"
+"""The scheduler that is started for the one call, with a worker process for each core."""
+
+_PATIENCE = 30  # seconds
+# What decides what a part looks like and how ids are hashed: the same everywhere, or users
+# that are repeated would not be found.
+_SAME = ("auth0-picture-audit", "duckdb", "pyarrow")
+# Left to Dask, memory goes back to the system at every step: a third of the time is lost.
+_TRIM = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
+_COUNTED = [
+    "source",
+    "underlying",
+    "expires_at",
+    "connection",
+    "provider",
+    "created_at",
+    "last_login",
+]
+_GROUPS = 20  # row groups that a worker counts at a time: some 500,000 users
+
+_T = TypeVar("_T")
+
+
+class _Part(NamedTuple):
+    """What a worker made of one export file.
+
+    Attributes:
+        users: how many rows it wrote.
+        lost: what is missing of the file, in words.
+    """
+
+    users: int
+    lost: tuple[str, ...]
+
+
+class _Places(NamedTuple):
+    """Where the part of an export file is, and the sorted hashes of its users' ids."""
+
+    part: Path
+    keys: Path
+
+
+def ingest_on(
+    exports: Sequence[Path | str],
+    out: Path | str,
+    *,
+    scheduler: str = LOCAL,
+    tenant: str | None = None,
+    show: Callable[[Progress], None] | None = None,
+) -> Snapshot:
+    """Make a snapshot of Auth0 export files on a Dask cluster.
+
+    The snapshot is the one that `toolkit.ingest` makes of the same files: the same rows in
+    the same order, the same notes. Where a worker is lost, another does its work again.
+
+    Args:
+        exports: the files, NDJSON or CSV, gzip or plain. Where a user is in more than one
+            of them, the first counts.
+        out: where to write the snapshot; the parts are kept beside it until it is written.
+        scheduler: where Dask's scheduler answers, "tcp://HOST:PORT" or "tls://HOST:PORT";
+            "local" starts one worker process for each core of this machine.
+        tenant: the tenant's domain; by default what the files' names begin with, if they
+            agree.
+        show: called with a `Progress` for each file that is done, in bytes of the files.
+            What it raises ends the work, here and on the workers.
+
+    Returns:
+        The snapshot; it is complete, or an error is raised.
+
+    Raises:
+        SettingsError: Dask is not installed, the scheduler does not answer, its workers have
+            other versions, or they were lost again and again.
+        UnreadableInputError: a file cannot be opened, is no export, or holds no user; nothing
+            was written.
+        OutputError: `out` cannot be written, or the workers do not see its folder.
+        IncompleteError: a file is damaged, or users are repeated with other values; the
+            snapshot was written with all that could be read, and says that it is not complete.
+    """
+    _ensure_installed()
+    paths, out = [Path(one) for one in exports], Path(out).absolute()
+    ensure_readable(paths)
+    if any(out.exists() and out.samefile(path) for path in paths):
+        raise OutputError(f"Cannot write {out}: it is one of the exports. Choose another --out.")
+    ensure_writable(out)
+    started = time.monotonic()
+    sizes = [path.stat().st_size for path in paths]
+    newest = max(path.stat().st_mtime for path in paths)
+
+    def provenance(found: Repeats) -> Provenance:
+        return Provenance(
+            tenant=tenant or tenant_named(paths),
+            taken_at=datetime.fromtimestamp(newest, UTC),
+            method="ingest",
+            complete=not (lost or found.conflicting),
+            users=sum(part.users for part in parts.values()) - len(found.rows),
+            windows=len(paths),
+            requests=0,
+            seconds=round(time.monotonic() - started, 3),
+            sandbox=False,
+            toolkit_version=version("auth0-picture-audit"),
+            notes=(*(f"{one}." for one in lost), *found.notes),
+        )
+
+    # The folder's name begins with a dot and only its owner may look inside.
+    with (
+        TemporaryDirectory(prefix=f".{out.name}.parts-", dir=out.parent) as folder,
+        _connected(scheduler) as client,
+    ):
+        places = [
+            _Places(Path(folder) / f"{number}.parquet", Path(folder) / f"{number}.npy")
+            for number in range(len(paths))
+        ]
+        parts: dict[int, _Part] = {}
+        futures = [
+            client.submit(_ingested, path.absolute(), *place, pure=False)
+            for path, place in zip(paths, places, strict=True)
+        ]
+        for number, part in _results(client, futures):
+            parts[number] = part
+            if show is not None:
+                done = sum(sizes[one] for one in parts)
+                users = sum(one.users for one in parts.values())
+                show(progress_of(done, sum(sizes), time.monotonic() - started, users))
+        lost = [
+            f"{path}{note.removeprefix(str(path.absolute()))}"
+            for number, path in enumerate(paths)
+            for note in parts[number].lost
+        ]
+        doubtful = _doubtful(client, [place.keys for place in places])
+        told = _write(out, [place.part for place in places], doubtful, provenance)
+    if not told.complete:
+        raise IncompleteError(incomplete(told.notes, told.users, out))
+    return Snapshot(told, path=out)
+
+
+def coverage_on(snapshot: Path | str, by: str = "source", *, scheduler: str = LOCAL) -> Coverage:
+    """Count the users of a snapshot on a Dask cluster.
+
+    The same as `Snapshot.coverage`: row groups are counted by the workers and added up with
+    `toolkit.combine`.
+
+    Args:
+        snapshot: the file; the workers see it under the same path.
+        by: "source", "connection", "provider", "cohort" or "activity".
+        scheduler: as for `ingest_on`.
+
+    Raises:
+        SettingsError: as for `ingest_on`, or `by` is none of these.
+        UnreadableInputError: the file is no snapshot.
+    """
+    _ensure_installed()
+    path = Path(snapshot).absolute()
+    content = read_snapshot(path)
+    counted = Coverage.empty(by)  # which says whether `by` is known
+    with pq.ParquetFile(path) as file:
+        groups = range(file.num_row_groups)
+    shares = [groups[begin : begin + _GROUPS] for begin in groups[::_GROUPS]]
+    with _connected(scheduler) as client:
+        futures = [client.submit(_counted, path, share, by, pure=False) for share in shares]
+        counted = reduce(combine, (one for _, one in _results(client, futures)), counted)
+    return Coverage(by, counted.counts, content.provenance.estimate)
+
+
+# What workers do
+
+
+def _ingested(export: Path, part: Path, keys: Path) -> _Part:
+    """Classify one export file into a part, and write down who is in it."""
+    _ensure_shared(part.parent)
+    hashes = [np.zeros(0, np.uint64)]
+    with open_database() as database, writing(part) as writer:
+        reading = Reading([export], database)
+        for table in reading:
+            # Nobody waits for the part any more where its folder is gone.
+            _ensure_shared(part.parent)
+            writer.add(table)
+            hashes.append(keys_of(table["user_id"], database))
+    np.save(keys, np.sort(np.concatenate(hashes)))
+    return _Part(reading.users, tuple(reading.lost))
+
+
+def _repeated(keys: Sequence[Path], share: int) -> npt.NDArray[np.uint64]:
+    """Return the hashes that stand more than once in all parts, of one of as many ranges."""
+    edges = [np.uint64(2**64 * edge // len(keys)) for edge in range(1, len(keys))]
+    found = []
+    for path in keys:
+        hashes = np.load(path, mmap_mode="r")
+        places = [0, *np.searchsorted(hashes, edges).tolist(), len(hashes)]
+        found.append(hashes[places[share] : places[share + 1]])
+    together = np.concatenate(found)
+    together.sort()
+    return np.unique(together[1:][together[1:] == together[:-1]])
+
+
+def _counted(path: Path, groups: range, by: str) -> Coverage:
+    content = read_snapshot(path)
+    counted = Coverage.empty(by)
+    with pq.ParquetFile(path) as file:
+        for group in groups:
+            frame = file.read_row_group(group, columns=_COUNTED).to_pandas()
+            counted += coverage(
+                frame, by, as_of=content.provenance.taken_at, overrides=content.overrides
+            )
+    return counted
+
+
+def _ensure_shared(folder: Path) -> None:
+    if not folder.is_dir():
+        raise OutputError(
+            f"A worker cannot see {folder.parent}: the workers need the exports and the folder "
+            "of --out under the same paths as here."
+        )
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in _SAME}
+
+
+# The cluster
+
+
+def _ensure_installed() -> None:
+    try:
+        import distributed  # noqa: F401, PLC0415 - an extra, and slow to import
+    except ModuleNotFoundError:
+        raise SettingsError(
+            "A cluster needs Dask, which is not installed: uv sync --extra cluster, or "
+            "pip install 'auth0-picture-audit[cluster]'."
+        ) from None
+
+
+@contextmanager
+def _connected(scheduler: str) -> Iterator["Client"]:
+    """Connect to a scheduler whose workers do the same as this process would.
+
+    Raises:
+        SettingsError: it does not answer, has no workers, or they are of other versions.
+    """
+    from distributed import Client  # noqa: PLC0415 - see above
+
+    if scheduler == LOCAL:
+        with _workers_here() as cluster, Client(cluster) as client:
+            yield client
+        return
+    try:
+        client = Client(scheduler, timeout=_PATIENCE)
+    except (OSError, TimeoutError, ValueError, TypeError) as error:
+        raise SettingsError(
+            f"No Dask scheduler answers at {scheduler}: start one with `dask scheduler`, and name "
+            "it as tcp://HOST:PORT."
+        ) from error
+    with client:
+        _ensure_same(client, scheduler)
+        yield client
+
+
+def _workers_here() -> "LocalCluster":
+    """Start a worker process for each core, and a scheduler that only this process can use."""
+    from dask import config  # noqa: PLC0415 - see above
+    from distributed import LocalCluster  # noqa: PLC0415 - see above
+
+    try:
+        with config.set({_TRIM: 2**27}):
+            # Keys made for the occasion: nobody else on this machine can hand in work. Its
+            # web page takes a port that is free instead of warning that 8787 is not.
+            return LocalCluster(
+                threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", security=True
+            )
+    except RuntimeError as error:
+        raise SettingsError(
+            "Worker processes do not start here. A script that calls this keeps the call under "
+            "`if __name__ == '__main__':`, since each of them reads the script."
+        ) from error
+
+
+def _ensure_same(client: "Client", scheduler: str) -> None:
+    here = _versions()
+    try:
+        client.wait_for_workers(1, timeout=_PATIENCE)
+        there = client.run(_versions)
+    except TimeoutError as error:
+        raise SettingsError(
+            f"The scheduler at {scheduler} has no workers: start some with `dask worker "
+            f"{scheduler} --nthreads 1`."
+        ) from error
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"The workers of {scheduler} lack {error.name}: install auth0-picture-audit[cluster] "
+            f"{here[_SAME[0]]} on each."
+        ) from error
+    for address, found in there.items():
+        if found != here:
+            differing = next(name for name in _SAME if found[name] != here[name])
+            raise SettingsError(
+                f"The worker {address} has {differing} {found[differing]}, and here is "
+                f"{here[differing]}: install the same everywhere."
+            )
+
+
+def _results(client: "Client", futures: Sequence["Future[_T]"]) -> Iterator[tuple[int, _T]]:
+    """Yield what comes of some tasks as it comes, with the task's number.
+
+    Raises:
+        SettingsError: a task was handed out again and again, and each worker was lost.
+    """
+    from distributed import KilledWorker, as_completed  # noqa: PLC0415 - see above
+
+    numbers: dict[Any, int] = {future: number for number, future in enumerate(futures)}
+    try:
+        for future in as_completed(futures):
+            yield numbers[future], future.result()
+    except KilledWorker as error:
+        raise SettingsError(
+            "Workers were lost again and again over the same file: give them more memory "
+            "(`dask worker --memory-limit`), or fewer threads."
+        ) from error
+    finally:
+        client.cancel(list(futures))
+
+
+# From parts to a snapshot
+
+
+def _doubtful(client: "Client", keys: Sequence[Path]) -> npt.NDArray[np.uint64]:
+    futures = [client.submit(_repeated, keys, share, pure=False) for share in range(len(keys))]
+    found = [one for _, one in _results(client, futures)]
+    return np.concatenate([np.zeros(0, np.uint64), *found])
+
+
+def _write(
+    out: Path,
+    parts: Sequence[Path],
+    doubtful: npt.NDArray[np.uint64],
+    provenance: Callable[[Repeats], Provenance],
+) -> Provenance:
+    """Put the parts end to end; where users are repeated, their first row counts."""
+    folder = parts[0].parent
+    if missing := [part for part in parts if not part.is_file()]:
+        raise OutputError(
+            f"{len(missing):,} parts that workers wrote do not arrive in {folder.parent}: the "
+            "workers need that folder under the same path as here."
+        )
+    head, draft = folder / "head", folder / "draft"
+    told = provenance(Repeats.none())
+    with writing(head) as writer:
+        writer.finish(told)
+    if not len(doubtful):
+        with replacing(out) as file:
+            join(head, parts, file)
+        return told
+    with replacing(draft) as file:
+        join(head, parts, file)
+    with open_database() as database:
+        found = repeats(draft, doubtful, database)
+    told = provenance(found)
+    with writing(out) as writer:
+        for table in without(draft, found.rows):
+            writer.add(table)
+        writer.finish(told)
+    return told
