@@ -125,7 +125,7 @@ def settled(user: dict[str, Any]) -> dict[str, Any]:
     """Return a user without what every write moves, and without metadata that hold nothing.
 
     Auth0 deletes a key of `user_metadata` where it is set to null, so a null that was there
-    cannot be put back; and where its only key goes, `{}` stays.
+    cannot be put back.
     """
     kept = {name: value for name, value in user.items() if name != "updated_at"}
     metadata = dict(kept.pop("user_metadata", None) or {})

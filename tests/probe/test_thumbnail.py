@@ -1,6 +1,7 @@
 import io
 import struct
 import zlib
+from importlib import import_module
 
 import pytest
 from PIL import Image
@@ -73,7 +74,7 @@ def test_a_webp_bomb_is_refused_before_its_decoder_takes_memory():
 
 @pytest.mark.parametrize("lossless", [True, False])
 def test_the_size_of_a_real_webp_is_read_from_its_header(lossless, monkeypatch):
-    monkeypatch.setattr("toolkit.probe.thumbnail.MOST_PIXELS", 64 * 64 - 1)
+    monkeypatch.setattr(import_module("toolkit.probe.thumbnail"), "MOST_PIXELS", 64 * 64 - 1)
     for mode in ("RGB", "RGBA"):
         body = saved(face(64).convert(mode), "WEBP", lossless=lossless)
         assert isinstance(decoded(body), Unreadable)

@@ -8,43 +8,24 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import settings_of
+from tests.npm import installed, without
 from toolkit.change import apply, plan
 from toolkit.change.action import NAME
 from toolkit.collect import collect
 from toolkit.tenant import connect
 
 WANTED = Path(__file__).with_name("deploy_cli") / "package.json"
-REQUIRED = "PICTURE_AUDIT_NODE"
 FOREIGN = "exports.onExecutePostLogin = async () => { /* somebody's */ };"
 
 
 @pytest.fixture(scope="module")
 def deploy_tool(request, tmp_path_factory):
     """The program; installed from npm once and kept between runs."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        _without("node or npm not found")
-    cache = request.config.cache
-    folder = cache.mkdir("auth0-deploy-cli") if cache else tmp_path_factory.mktemp("deploy")
-    installed, complete = folder / "package.json", folder / "complete"
-    if not (complete.exists() and installed.read_text() == WANTED.read_text()):
-        complete.unlink(missing_ok=True)
-        installed.write_text(WANTED.read_text())
-        options = ["--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]
-        done = subprocess.run(
-            [npm, "install", *options], cwd=folder, capture_output=True, timeout=200, check=False
-        )
-        if done.returncode:
-            _without("npm could not install it")
-        complete.touch()
+    if shutil.which("node") is None:
+        without("auth0-deploy-cli", "node is not found")
+    fallback = tmp_path_factory.mktemp("deploy")
+    folder = installed(request.config, "auth0-deploy-cli", WANTED, fallback)
     return folder / "node_modules" / ".bin" / "a0deploy"
-
-
-def _without(reason):
-    text = f"AUTH0'S DEPLOY TOOL IS NOT TESTED: {reason}; {REQUIRED}=required makes this a failure"
-    if os.environ.get(REQUIRED) == "required":
-        pytest.fail(text)
-    pytest.skip(text)
 
 
 @pytest.fixture
