@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -80,6 +82,10 @@ sys.exit(dashboard(port={port}, open_browser=False))
             while not answers(port):
                 assert time.monotonic() < until
                 time.sleep(0.1)
+            # A page elsewhere that lets its name mean this machine is turned away.
+            asked = Request(f"http://127.0.0.1:{port}/", headers={"Host": "evil.example"})
+            with pytest.raises(HTTPError, match="403"):
+                urlopen(asked, timeout=30)
         finally:
             server.send_signal(signal.SIGINT)
             assert server.wait(30) == 0

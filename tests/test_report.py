@@ -353,3 +353,19 @@ def test_it_stays_below_a_megabyte_whatever_the_tenant(tmp_path, frame):
     assert len(groups["groups"]) == LISTED_IN_TWIN
     assert groups["others"]["number"] == 2000 - LISTED_IN_TWIN
     assert sum(row["users"] for row in groups["groups"]) + groups["others"]["users"] == 2000
+
+
+def test_a_report_takes_the_place_of_nobodys_data(snapshot, tmp_path):
+    export = tmp_path / "users.json"
+    export.write_text('{"user_id": "auth0|1"}')
+    with pytest.raises(OutputError, match="no report's twin"):
+        report(snapshot, tmp_path / "users.html")
+    assert export.read_text() == '{"user_id": "auth0|1"}'
+    kept = tmp_path / "s.parquet"
+    snapshot.write(kept)
+    before = kept.read_bytes()
+    with pytest.raises(OutputError, match="the snapshot itself"):
+        report(Snapshot(snapshot.provenance, path=kept), kept)
+    assert kept.read_bytes() == before
+    report(snapshot, tmp_path / "again.html")
+    report(snapshot, tmp_path / "again.html")  # its own twin may be replaced

@@ -290,7 +290,8 @@ def findings(
     snapshot: SnapshotFile,
     output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
     unmasked: Annotated[
-        bool, typer.Option("--unmasked", help="Show whole user_ids as examples.")
+        bool,
+        typer.Option("--unmasked", help="With --format json or csv: whole user_ids as examples."),
     ] = False,
 ) -> None:
     """Say what is wrong with the pictures of a snapshot, for how many users, what to do."""
@@ -438,6 +439,10 @@ def plan_(
     source: Annotated[
         list[str] | None, typer.Option(metavar="S", help="Replace only this; repeatable.")
     ] = None,
+    former: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="An earlier default picture, replaced too; repeatable."),
+    ] = None,
     override: Annotated[
         bool, typer.Option("--override", help="Let user_metadata.picture win where it is usable.")
     ] = False,
@@ -459,12 +464,14 @@ def plan_(
     from toolkit.change import known_connections, looked_at, plan, policy_of
     from toolkit.snapshot import read_snapshot
 
+    _ensure_form(output)
     content = read_snapshot(snapshot)
     seen = None if unseen else looked_at(picture, content.provenance)
     policy = policy_of(
         picture,
         connections=connection,
         sources=source,
+        former=former or (),
         override=override,
         exception=f"http://{content.provenance.tenant}" if content.provenance.sandbox else None,
     )
@@ -510,6 +517,7 @@ def apply_(
     from toolkit.change import apply
     from toolkit.tenant import connect
 
+    _ensure_form(output)
     with (
         terminal.interruptible(),
         connect(scopes=(), ceiling=rate) as tenant,
@@ -541,6 +549,7 @@ def verify_(
     from toolkit.change import verify
     from toolkit.tenant import connect
 
+    _ensure_form(output)
     with (
         terminal.interruptible(),
         connect(scopes=()) as tenant,
@@ -571,6 +580,7 @@ def undo_(
     from toolkit.change import undo
     from toolkit.tenant import connect
 
+    _ensure_form(output)
     with (
         terminal.interruptible(),
         connect(scopes=(), ceiling=rate) as tenant,
@@ -638,10 +648,14 @@ def _print_coverage(snapshot: "Snapshot", by: By, output: Format = Format.TABLE)
 
 
 def _print_value(value: "_Shown", output: Format) -> None:
-    """Print what shows itself; only frames have a form as CSV."""
+    """Print what shows itself."""
+    typer.echo(json.dumps(value.as_dict(), indent=2) if output is Format.JSON else repr(value))
+
+
+def _ensure_form(output: Format) -> None:
+    """Refuse, before anything is done, what only frames have."""
     if output is Format.CSV:
         raise SettingsError("This has no form as CSV: take --format table or json.")
-    typer.echo(json.dumps(value.as_dict(), indent=2) if output is Format.JSON else repr(value))
 
 
 def _ensure_complete(complete: bool) -> None:

@@ -4,6 +4,7 @@ Users are matched by their user_id, in one pass of DuckDB over frames or files, 
 puts on disk what memory does not hold.
 """
 
+import glob
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -403,7 +404,9 @@ def _matched(old: Snapshot, new: Snapshot) -> list[tuple[Any, ...]]:
                     if snapshot.path is None:
                         engine.register(f"{name}_users", snapshot.users)
                     else:
-                        engine.from_parquet(str(snapshot.path)).create_view(f"{name}_users")
+                        engine.from_parquet(glob.escape(str(snapshot.path))).create_view(
+                            f"{name}_users"
+                        )
                     engine.execute(_USERS.format(name, f"{name}_users"))
                 engine.execute(_MATCHED)
                 return engine.execute(_NAMED).fetchall()

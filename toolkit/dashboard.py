@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -57,6 +58,8 @@ def dashboard(
         SettingsError: Voilà is not installed, or others could reach the address.
     """
     ensure_private(address, expose=expose)
+    # Whoever ends this process means the server, too.
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     with TemporaryDirectory(prefix="picture-audit-") as folder:
         command, environment = served(Path(folder), Path.cwd(), address, port)
         command += [] if open_browser else ["--no-browser"]
@@ -66,6 +69,8 @@ def dashboard(
             except KeyboardInterrupt:
                 server.terminate()
                 return 0
+            finally:
+                signal.signal(signal.SIGTERM, former)
 
 
 def served(folder: Path, here: Path, address: str, port: int) -> tuple[list[str], dict[str, str]]:
@@ -89,6 +94,10 @@ def served(folder: Path, here: Path, address: str, port: int) -> tuple[list[str]
         *(f"--Voila.ip={address}", f"--port={port}", "--Voila.port_retries=0"),
         *("--show_tracebacks=False", "--strip_sources=True"),
     ]
+    if is_loopback(address):
+        # Voilà answers to any name: a page elsewhere that lets its name mean this machine
+        # (DNS rebinding) could read all.
+        command.append("--Voila.tornado_settings={'allow_remote_access': False}")
     paths = [str(folder), *filter(None, [os.environ.get("JUPYTER_PATH")])]
     return command, {"JUPYTER_PATH": os.pathsep.join(paths)}
 

@@ -15,7 +15,8 @@ def csv(frame: pd.DataFrame) -> str:
     safe = frame.copy()
     for name in safe.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in safe.dtypes]]:
         safe[name] = safe[name].map(_cell, na_action="ignore")
-    return safe.to_csv(index=False, lineterminator="\n")
+    # Nothing else that a line could end with may stand outside of quotes.
+    return safe.to_csv(index=False, lineterminator="\r\n")
 
 
 def _cell(value: object) -> object:

@@ -598,7 +598,8 @@ class Tenant:
             for one in bindings
         ]
         update = self._api.actions.triggers.bindings.update_many
-        self._with_fresh_token(lambda: update(_POST_LOGIN, bindings=wanted))
+        # Sent once: the list may be out of date by the time it is sent again.
+        self._with_fresh_token(lambda: update(_POST_LOGIN, bindings=wanted, request_options=_ONCE))
         return self.bindings()
 
     def rules(self) -> list[Rule]:

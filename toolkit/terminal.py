@@ -50,7 +50,7 @@ def _bar(part: float, width: int, *, striped: bool) -> str:
 
 def headline(coverage: Coverage, provenance: Provenance) -> Text:
     """Say in one line what was counted, where, and whether it is whole."""
-    where = "sandbox" if provenance.sandbox else provenance.tenant
+    where = "sandbox" if provenance.sandbox else shorten(provenance.tenant, _LONGEST_NAME)
     # What was in a file was not compared with what a tenant counts.
     counted = "complete" if provenance.method == "ingest" else "complete, reconciled"
     whole = counted if provenance.complete else "NOT COMPLETE"
@@ -286,7 +286,7 @@ def collected(snapshot: Snapshot, path: Path) -> None:
     console = Console(stderr=True)
     console.print(headline(snapshot.coverage(), snapshot.provenance), soft_wrap=True)
     for note in snapshot.provenance.notes:
-        console.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)
+        console.print(visible(note), style="dim", markup=False, highlight=False, soft_wrap=True)
     console.print(f"Snapshot  {path}", style="dim", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -10,6 +10,7 @@ from tests.change.conftest import NEW, journal_of
 from toolkit.action_code import action_code, recognised
 from toolkit.change import apply, undo, verify
 from toolkit.change.action import NAME
+from toolkit.change.node import check
 from toolkit.errors import ScopeError, SettingsError
 from toolkit.replacement import Policy
 
@@ -246,11 +247,18 @@ def test_it_gets_in_place_and_away_where_the_tenant_is_out_of_order(site_of, per
     assert bound(site) == NAMES
 
 
-def test_code_that_does_not_parse_is_not_sent(site):
-    made = replace(site.plan("action"), code="exports.onExecutePostLogin = async () => {;")
-    with pytest.raises(SettingsError, match="not valid JavaScript"):
+@pytest.mark.parametrize("code", ["exports.onExecutePostLogin = async () => {;", "throw 1;", ""])
+def test_code_that_the_policy_does_not_make_is_not_sent(site, code):
+    made = replace(site.plan("action"), code=code)
+    with pytest.raises(SettingsError, match="make a new plan"):
         site.apply(made)
     assert site.count("POST", "/actions/") == 0
+
+
+def test_code_that_does_not_parse_is_told():
+    with pytest.raises(SettingsError, match="not valid JavaScript"):
+        check("exports.onExecutePostLogin = async () => {;")
+    assert check("exports.onExecutePostLogin = async () => {};")
 
 
 def test_rules_are_shown_and_never_deployed(site):

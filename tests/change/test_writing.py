@@ -5,12 +5,14 @@ import os
 from random import Random
 from urllib.parse import unquote
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.change.conftest import NEW, changed_ids, journal_of
-from toolkit.change import apply, applying, read_plan, undo, verify
-from toolkit.errors import IncompleteError, ScopeError, SettingsError
+from toolkit.change import apply, applying, read_plan, survey, undo, verify
+from toolkit.change.rows import edits
+from toolkit.errors import IncompleteError, ScopeError, SettingsError, UnreadableInputError
 from toolkit.sandbox.connections import Connection
 
 WAYS = ("root", "metadata")
@@ -475,3 +477,30 @@ def test_a_sample_is_spread_over_the_plan(site_of):
     assert 9 <= sampled.holds <= 11
     assert not sampled.complete
     assert "sample" in repr(sampled)
+
+
+def test_a_pause_makes_everybody_be_read_again(site_of, person, monkeypatch):
+    site = site_of([person(n) for n in range(12)])
+    made = site.plan("root")
+    monkeypatch.setattr(survey, "_FRESH", -1.0)  # as after an hour
+    seen = []
+    for edit, record in survey.surveyed(site.tenant, edits(made)):
+        seen.append(record["picture"])
+        if len(seen) == 1:
+            for n in range(1, 12):
+                site.sandbox.change(f"auth0|{n:06}", {"picture": "https://own.example/me.png"})
+        assert edit.number == len(seen) - 1
+    assert seen[1:] == ["https://own.example/me.png"] * 11
+
+
+def test_a_plan_whose_rows_were_edited_is_not_carried_out(site_of, person):
+    site = site_of([person(1), person(2, picture="https://own.example/me.png")])
+    made = site.plan("root")
+    table = pq.read_table(made.path)
+    foreign = pa.array(["https://evil.example/x.png"] * len(table), pa.string())
+    table = table.set_column(table.schema.get_field_index("after"), table.field("after"), foreign)
+    pq.write_table(table, made.path)
+    before = site.raw()
+    with pytest.raises(UnreadableInputError, match="was edited"):
+        site.apply(read_plan(made.path))
+    assert site.raw() == before

@@ -10,7 +10,7 @@ just before and compared just after; what is bound runs its new version at once.
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from toolkit.action_code import action_code, recognised
 from toolkit.change.journal import Journal
@@ -26,6 +26,8 @@ from toolkit.errors import (
 )
 from toolkit.progress import Progress
 from toolkit.tenant import Action, Binding, Tenant
+
+_T = TypeVar("_T")
 
 NAME: Final = "Default picture (picture-audit)"
 """What the Action is called at the tenant."""
@@ -188,9 +190,7 @@ def putting(
     yield from _deploying(tenant, action.id, code)
     journal.note({"step": "deployed", "id": action.id})
     yield Progress(3, _STEPS, note="binding")
-    bindings = tenant.bindings()
-    if all(one.action_id != action.id for one in bindings):
-        _bind(tenant, [*bindings, Binding("", action.id, NAME)])
+    _persistently(lambda: _appended(tenant, action.id))
     after = standing(tenant, action.id)
     if not after.bound or after.action is None or after.action.deployed != code:
         raise IncompleteError("The Action does not stand as it was written: run the command again.")
@@ -218,10 +218,7 @@ def restoring(
     """
     yield Progress(0, _STEPS, note="unbinding")
     if not former.bound:
-        bindings = tenant.bindings()
-        others = [one for one in bindings if one.action_id != action_id]
-        if len(others) < len(bindings):
-            _bind(tenant, others)
+        _persistently(lambda: _taken_out(tenant, action_id))
         journal.note({"step": "unbound", "id": action_id})
     if former.id is None:
         yield Progress(2, _STEPS, note="removing the Action")
@@ -257,7 +254,22 @@ def _written(tenant: Tenant, code: str) -> Action:
     return action if action.code == code else tenant.update_action(action.id, code)
 
 
-def _persistently(step: Callable[[], Action]) -> Action:
+def _appended(tenant: Tenant, action_id: str) -> None:
+    """Bind an Action after all others, of the list as it is now."""
+    bindings = tenant.bindings()
+    if all(one.action_id != action_id for one in bindings):
+        _bind(tenant, [*bindings, Binding("", action_id, NAME)])
+
+
+def _taken_out(tenant: Tenant, action_id: str) -> None:
+    """Unbind an Action, of the list as it is now."""
+    bindings = tenant.bindings()
+    others = [one for one in bindings if one.action_id != action_id]
+    if len(others) < len(bindings):
+        _bind(tenant, others)
+
+
+def _persistently(step: Callable[[], _T]) -> _T:
     """Take a step that looks before it acts, again where its answer was lost."""
     wait = _FIRST_WAIT
     for left in reversed(range(_TRIES)):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final
 
+from toolkit.action_code import action_code
 from toolkit.change.action import edited, former_of, preview, putting, standing
 from toolkit.change.errand import Errand
 from toolkit.change.journal import Header, Journal, State, journal_path, open_journal
@@ -152,7 +153,11 @@ def applying(  # noqa: PLR0913 - as `apply`
 def _applying_action(
     errand: Errand, plan: Plan, journal: Journal
 ) -> Generator[Progress, None, Outcome]:
-    code = plan.code or ""
+    code = action_code(plan.policy)
+    if plan.code != code:
+        raise SettingsError(
+            "The plan's code is not what this version makes of its policy: make a new plan."
+        )
     if not check(code):
         errand.notes.append("the code was not checked: there is no Node.js on this machine")
     now = standing(errand.tenant)
@@ -164,6 +169,13 @@ def _applying_action(
         change = ActionState(
             change.name, former.deployed, code, _names(former.bindings), change.bindings_after
         )
+        if now.action is not None and not (
+            {now.action.code, now.action.deployed} <= {code, former.draft, former.deployed, None}
+        ):
+            errand.notes.append(
+                "somebody changed the Action's code since: it is left as it is; make a new plan"
+            )
+            return errand.action_outcome(change, State.DRIFTED)
     stands = now.bound and now.action is not None and now.action.deployed == code
     if stands and former is None:
         return errand.action_outcome(change, State.HELD)

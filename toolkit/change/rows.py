@@ -1,11 +1,11 @@
 """A plan as a file: Parquet, one row for each user, and what is known of all in its header."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from toolkit.change.edit import Edit, Field
 from toolkit.errors import PictureAuditError, UnreadableInputError
 from toolkit.plan import CHANGE, ROWS, Plan
+from toolkit.replacement import replaced_metadata, replaced_root
 from toolkit.snapshot import replacing
 from toolkit.way import Way
 
@@ -110,6 +111,11 @@ def edits(plan: Plan) -> Iterator[Edit]:
     field, number = _FIELDS[plan.way], 0
     for piece in rows(plan):
         for row in piece.filter(pc.field("outcome") == CHANGE).to_pylist():
+            if number >= plan.changes or row["after"] != _decided(plan, row):
+                raise UnreadableInputError(
+                    f"{plan.path} was edited: its rows are not what its policy says. Make a "
+                    "new plan."
+                )
             watched = ("connection", Field.ROOT.value, Field.METADATA.value)
             yield Edit(
                 number,
@@ -121,6 +127,21 @@ def edits(plan: Plan) -> Iterator[Edit]:
                 tuple((name, row[name]) for name in watched),
             )
             number += 1
+
+
+def _decided(plan: Plan, row: Mapping[str, Any]) -> str | None:
+    """Decide once more about a user, as the plan did."""
+    if plan.way is Way.ROOT:
+        return replaced_root(
+            row["picture"], connection=row["connection"], policy=plan.policy, now=plan.made_at
+        ).after
+    return replaced_metadata(
+        row["picture"],
+        metadata_picture=row["metadata_picture"],
+        connection=row["connection"],
+        policy=plan.policy,
+        now=plan.made_at,
+    ).after
 
 
 def with_path(plan: Plan, path: Path) -> Plan:

@@ -171,6 +171,15 @@ def _undoing_action(
     action_id, code = written_of(done.steps)
     now = standing(errand.tenant, action_id)
     change = _preview(now, former)
+    if former is not None and any(
+        step.get("step") in {"removed", "restored"} for step in mine.steps
+    ):
+        errand.notes.append("it was taken back already")
+        holds = _restored(former, now)
+        return errand.action_outcome(change, State.HELD if holds else State.DRIFTED)
+    if former is not None and former.id is not None and now.action is None:
+        errand.notes.append("the Action was removed since: its former code is in the journal")
+        return errand.action_outcome(change, State.DRIFTED)
     if former is None or now.action is None:
         # Nothing was written, or it is gone already: perhaps by an undo that was killed.
         return errand.action_outcome(change, State.DONE if mine.steps else State.HELD)

@@ -435,7 +435,7 @@ def exported(source: Path | str | BinaryIO, name: str | None = None) -> Iterator
     except OSError as error:
         raise UnreadableInputError(f"{source} cannot be read: {error.strerror}.") from error
     with file:
-        yield Export(file, name or str(source))
+        yield Export(file, name or Path(source).name)
 
 
 def _quickly_inflated(blocks: Iterable[bytes]) -> Iterator[bytes]:

@@ -52,7 +52,7 @@ class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         self.pause_button.on_click(lambda _: self.pause())
         self.cancel_button.on_click(lambda _: self.cancel())
         self.open_button.on_click(lambda _: self.open_file())
-        self.out.observe(lambda _: self._settle(), "value")
+        self.out.observe(self._typed, "value")
         fields = ipywidgets.HBox([self.tenant, self.method, self.out])
         for field in fields.children:
             field.add_class("pa-field")
@@ -65,6 +65,11 @@ class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         self.add_class("pa-panel")
         self.add_class("pa-card")
         self._offer()
+        self._settle()
+
+    @guarded
+    def _typed(self, _: object) -> None:
+        """Look what stands where the name now points."""
         self._settle()
 
     @guarded

@@ -10,13 +10,17 @@ says how many they are.
 import json
 from pathlib import Path
 
-from toolkit.errors import SettingsError
+from toolkit.errors import OutputError, SettingsError
 from toolkit.report.content import Content, content
 from toolkit.report.page import page
 from toolkit.report.twin import twin
 from toolkit.snapshot import Snapshot, replacing
 
 __all__ = ["Content", "content", "page", "report", "twin"]
+
+
+# How every twin begins; what begins otherwise is somebody else's.
+_BEGINNING = b'{\n "provenance": {'
 
 
 def report(snapshot: Snapshot, path: Path | str, *, personal: bool = False) -> None:
@@ -35,6 +39,7 @@ def report(snapshot: Snapshot, path: Path | str, *, personal: bool = False) -> N
     place = Path(path)
     if place.suffix.lower() == ".json":
         raise SettingsError(f"{place.name} is what the report's twin is called: name a .html file.")
+    _ensure_free(place, snapshot)
     told = content(snapshot)
     text = page(told, twin=place.with_suffix(".json").name, personal=personal)
     values = json.dumps(twin(told, personal=personal), indent=1)
@@ -43,3 +48,21 @@ def report(snapshot: Snapshot, path: Path | str, *, personal: bool = False) -> N
         html.write(text.encode())
         html.flush()
         machine.write(f"{values}\n".encode())
+
+
+def _ensure_free(place: Path, snapshot: Snapshot) -> None:
+    """Make sure that neither file takes the place of somebody's data.
+
+    Raises:
+        OutputError: one would.
+    """
+    machine = place.with_suffix(".json")
+    for target in (place, machine):
+        if snapshot.path and target.exists() and target.samefile(snapshot.path):
+            raise OutputError(f"{target} is the snapshot itself: choose another place with --out.")
+    if machine.is_file():
+        with machine.open("rb") as file:
+            if file.read(len(_BEGINNING)) != _BEGINNING:
+                raise OutputError(
+                    f"{machine} is there and is no report's twin: choose another place with --out."
+                )
