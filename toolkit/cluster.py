@@ -170,11 +170,7 @@ def ingest_on(
                 done = sum(sizes[one] for one in parts)
                 users = sum(one.users for one in parts.values())
                 show(progress_of(done, sum(sizes), time.monotonic() - started, users))
-        lost = [
-            f"{path}{note.removeprefix(str(path.absolute()))}"
-            for number, path in enumerate(paths)
-            for note in parts[number].lost
-        ]
+        lost = [note for number in range(len(paths)) for note in parts[number].lost]
         doubtful = _doubtful(client, [place.keys for place in places])
         told = _write(out, [place.part for place in places], doubtful, provenance)
     if not told.complete:
