@@ -7,36 +7,14 @@ from time import time
 import pandas as pd
 import pytest
 
+from tests.collect.crowd import START, evenly, iso, member
 from toolkit.collect import collect
 from toolkit.collect.refresh import Changes, refreshing
 from toolkit.errors import IncompleteError, SettingsError
 from toolkit.snapshot import Snapshot, read_snapshot
 from toolkit.tenant import Page
 
-START = datetime(2020, 1, 1, tzinfo=UTC)
 GRAVATAR = "https://s.gravatar.com/avatar/0123456789abcdef0123456789abcdef?d=https%3A%2F%2Fcdn.auth0.com%2Favatars%2Fab.png"
-
-
-def iso(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def member(number: int, created_at: datetime | None, **more):
-    record = {
-        "user_id": f"auth0|{number:08d}",
-        "email": f"user{number:06d}@example.com",
-        "name": f"User {number}",
-        "identities": [{"connection": "db", "provider": "auth0", "user_id": f"{number:08d}"}],
-        "picture": "https://example.com/a.png",
-    }
-    if created_at is not None:
-        record |= {"created_at": iso(created_at), "updated_at": iso(created_at)}
-    return record | more
-
-
-def evenly(count: int):
-    step = timedelta(days=365 * 5) / max(1, count)
-    return [member(number, START + number * step) for number in range(count)]
 
 
 def newcomer(number: int, **more):

@@ -172,14 +172,11 @@ def _title(coverage: Coverage, kept: pd.DataFrame) -> str:
 
 
 def _where(by: str, group: str) -> str:
-    name = _brief(group)
-    if by == "activity":
-        words = ACTIVITY[group]
-        return f"are of people who {words}" if group == "never" else f"are of people {words}"
-    if by == "cohort":
-        return f"are of people who joined in {name}"
+    if by in {"activity", "cohort"}:
+        return f"are of {_whose(by, group)}"
     if group == NONE:
         return f"have no {by}"
+    name = _brief(group)
     return f"are on {name}" if by == "connection" else f"are of the provider {name}"
 
 
