@@ -88,7 +88,7 @@ def panel(request, browser, sandbox, tmp_path):
 
 
 def ready(page, face):
-    field(page, "address of the picture").wait_for(timeout=60_000)
+    field(page, "address of the picture").wait_for(timeout=120_000)
     page.face = face
     return page
 
@@ -125,7 +125,7 @@ def confirm(page, sandbox) -> None:
 
 def ended(page, what) -> None:
     said = page.locator(".pa-panel [role=status]", has_text=f"{what} has ended.")
-    said.wait_for(timeout=60_000)
+    said.wait_for(timeout=120_000)
 
 
 def test_a_default_picture_is_chosen_applied_and_undone(panel, sandbox, claimed):
@@ -140,9 +140,9 @@ def test_a_default_picture_is_chosen_applied_and_undone(panel, sandbox, claimed)
     picture(panel, f"admin-refused-{panel.face}")
     url.fill(NEW)
     answer = panel.locator(".pa-answer")
-    expect(answer).to_contain_text("nobody loses a picture of their own", timeout=30_000)
+    expect(answer).to_contain_text("nobody loses a picture of their own", timeout=90_000)
     assert re.match(r"[\d,]+ of 1,200 people change", answer.inner_text())
-    panel.locator(".pa-gallery img[alt*='what the host shows']").first.wait_for(timeout=30_000)
+    panel.locator(".pa-gallery img[alt*='what the host shows']").first.wait_for(timeout=90_000)
     shown = panel.locator(".pa-panel img")
     sources = {shown.nth(number).get_attribute("src")[:22] for number in range(shown.count())}
     assert sources == {"data:image/png;base64,"}
@@ -152,7 +152,7 @@ def test_a_default_picture_is_chosen_applied_and_undone(panel, sandbox, claimed)
     button(panel, "Rehearse").click()
     ended(panel, "Rehearsing")
     assert claimed() == before
-    apply = panel.locator(".pa-danger")
+    apply = panel.locator(".pa-danger", has_text="Apply to")
     expect(apply).to_be_disabled()
     confirm(panel, sandbox)
     expect(apply).to_be_enabled()
@@ -165,8 +165,16 @@ def test_a_default_picture_is_chosen_applied_and_undone(panel, sandbox, claimed)
     expect(panel.get_by_text("3 of 3 checked hold")).to_be_visible()
     tall(panel, f"admin-applied-{panel.face}")
 
+    expect(button(panel, "Undo")).to_be_disabled()
+    button(panel, "Rehearse undo").click()
+    ended(panel, "Rehearsing the undo")
+    assert claimed() == NEW
+    undo = button(panel, f"Put back the Action at {sandbox.domain}")
+    expect(undo).to_be_disabled()
     confirm(panel, sandbox)
-    button(panel, "Undo").click()
+    expect(undo).to_be_enabled()
+    tall(panel, f"admin-undoing-{panel.face}")
+    undo.click()
     ended(panel, "Undoing")
     assert claimed() == before
     assert alert(panel).count() == 0

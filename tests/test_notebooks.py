@@ -25,7 +25,7 @@ def run(tmp_path, no_credentials, monkeypatch):
         folder = tmp_path / "notebooks"
         folder.mkdir()
         notebook = nbformat.read(path, as_version=4)
-        NotebookClient(notebook, timeout=120, resources={"metadata": {"path": folder}}).execute()
+        NotebookClient(notebook, timeout=300, resources={"metadata": {"path": folder}}).execute()
         return notebook
 
     return run

@@ -27,8 +27,8 @@ class Selection:
         joined_to: not created after this month.
         activity: any of these groups by last login, of `toolkit.coverage.ACTIVITY`.
         seen: any of what people see, of `toolkit.seen.Seen`.
-        text: is part of the user_id, the e-mail address or the name; case does not matter,
-            and no character means anything but itself.
+        text: is part of the user_id, the e-mail address, the name or the connection; case
+            does not matter, and no character means anything but itself.
     """
 
     connections: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ def derived(as_of: datetime) -> str:
             source, '/', coalesce(underlying, ''),
             CASE WHEN expires_at < {_sql(as_of)} THEN '/expired' ELSE '/' END
         ) AS sight,
-        lower(concat_ws(chr(31), user_id, email, name)) AS searched
+        lower(concat_ws(chr(31), user_id, email, name, connection)) AS searched
     """
 
 

@@ -149,7 +149,7 @@ def test_the_state_is_private_and_an_interruption_says_how_to_go_on(sandbox, tmp
         while sandbox.requests.total - before < 12:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert f"collect --out {out}" in said
     assert "Traceback" not in said

@@ -230,3 +230,26 @@ def test_a_snapshot_that_is_gone_is_a_visible_line(snapshot, tmp_path):
     choose(explorer, "source", "social")
     assert "not there any more" in explorer.alert.value
     explorer.close()
+
+
+def test_of_a_thousand_connections_the_largest_are_offered_and_search_finds_the_others(tmp_path):
+    many = [
+        user(
+            {
+                "user_id": f"samlp|{number}",
+                "identities": [{"connection": f"org-{number % 1000:04d}", "provider": "samlp"}],
+            }
+        )
+        for number in range(1003)
+    ]
+    frame = audit(profiles(many))
+    provenance = Provenance("t.example", NOW, "search", True, len(frame), 1, 1, 1.0, False, "0")
+    Snapshot(provenance, frame).write(tmp_path / "many.parquet")
+    explorer = explore(read_snapshot(tmp_path / "many.parquet"), tmp_path)
+    offered = explorer.filters.fields["connection"].options
+    assert offered[0] == ("all (search finds 800 smaller ones)", "")
+    assert [value for _, value in offered[1:4]] == ["org-0000", "org-0001", "org-0002"]
+    assert len(offered) == 201
+    explorer.filters.text.value = "ORG-0999"
+    assert ">1 users<" in explorer.headline.value
+    explorer.close()

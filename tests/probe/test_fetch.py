@@ -8,7 +8,7 @@ import pytest
 
 from tests.probe.webhost import face, host, said, saved, shown
 from toolkit.probe.address import Outcome
-from toolkit.probe.fetch import _Errand, _Moved, fetch, kind_of
+from toolkit.probe.fetch import _Errand, _Moved, fetch
 from toolkit.sandbox.server import Sandbox
 
 PNG = saved(face(64))
@@ -370,25 +370,6 @@ def test_an_address_that_is_refused_is_a_value(url, watch):
     fetched = fetch(url, insecure=True)
     assert fetched.outcome in {Outcome.REFUSED, Outcome.NOT_URL}
     assert watch.connected == []
-
-
-@pytest.mark.parametrize(
-    ("body", "kind"),
-    [
-        (PNG, "png"),
-        (saved(face(8), "JPEG"), "jpeg"),
-        (saved(face(8), "GIF"), "gif"),
-        (saved(face(8), "WEBP"), "webp"),
-        (saved(face(8), "AVIF"), "avif"),
-        (saved(face(8), "BMP"), "bmp"),
-        (saved(face(16), "ICO"), "ico"),
-        (b"\xef\xbb\xbf <?xml version='1.0'?><!-- x --><svg/>", "svg"),
-        (b"<!DOCTYPE html><html>", None),
-        (b"", None),
-    ],
-)
-def test_the_kind_of_a_picture_is_read_off_its_first_bytes(body, kind):
-    assert kind_of(body) == kind
 
 
 def test_what_was_fetched_does_not_show_its_address():

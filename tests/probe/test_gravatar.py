@@ -214,7 +214,7 @@ def test_a_host_that_answers_everything_alike_is_not_asked_about_anybody(
 def test_a_host_that_turns_ends_the_run_and_what_came_before_stands(crowd, serving, cache):
     truth, sandbox = crowd[1], serving("gravatar-turns")
     answers, told = ended(
-        asking(truth, base_url=sandbox.base_url, rate=QUICK, cache=cache, patience=0.1)
+        asking(truth, base_url=sandbox.base_url, rate=QUICK, cache=cache, patience=1.0)
     )
     assert all(found in (truth[one], Answer.UNCLEAR) for one, found in answers.items())
     clear = {one: found for one, found in answers.items() if found is not Answer.UNCLEAR}

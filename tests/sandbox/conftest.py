@@ -46,7 +46,7 @@ class Client(httpx.Client):
 
     def __init__(self, sandbox: Sandbox) -> None:
         trusted = ssl.create_default_context(cafile=sandbox.ca_file) if sandbox.ca_file else True
-        super().__init__(base_url=sandbox.base_url, verify=trusted)
+        super().__init__(base_url=sandbox.base_url, verify=trusted, timeout=60)
         self.sandbox = sandbox
 
     def sign_in(self) -> None:
@@ -100,7 +100,7 @@ class Client(httpx.Client):
 
     def fetch(self, location: str) -> httpx.Response:
         """Download an export, without the token."""
-        return httpx.get(location)
+        return httpx.get(location, timeout=60)
 
     def users(self, **asked: Any) -> httpx.Response:
         """List users."""

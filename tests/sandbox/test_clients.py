@@ -106,7 +106,7 @@ def _run(sandbox, *command, **environment):
     """Run a program that prints one JSON object, pointed at the sandbox."""
     found = {**os.environ, **sandbox.environment(), **environment}
     done = subprocess.run(
-        command, env=found, capture_output=True, text=True, timeout=60, check=False
+        command, env=found, capture_output=True, text=True, timeout=180, check=False
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

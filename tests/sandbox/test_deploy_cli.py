@@ -59,7 +59,7 @@ def test_the_deploy_tool_exports_the_action_and_its_binding(deployed, deploy_too
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,6 +1,7 @@
 """The filters of the explorer: one field each, and what they add up to as a selection."""
 
 from collections.abc import Mapping
+from itertools import islice
 
 import ipywidgets
 import traitlets
@@ -11,6 +12,7 @@ from toolkit.seen import Seen
 from toolkit.selection import Selection
 
 _LONGEST = 34
+_MOST = 200  # choices that a page's field takes and a person looks through; search finds the rest
 _FIELDS = {
     "connection": "connections",
     "source": "sources",
@@ -40,7 +42,7 @@ class Filters(ipywidgets.HBox):  # type: ignore[misc] # ipywidgets has no types
         self.joined_from, self.joined_to = _field("joined from"), _field("joined until")
         self.text = ipywidgets.Text(
             description="search",
-            placeholder="id, e-mail or name, then Enter",
+            placeholder="id, e-mail, name or connection, then Enter",
             continuous_update=False,
         )
         self.text.add_class("pa-field")
@@ -99,9 +101,13 @@ def _field(label: str) -> ipywidgets.Dropdown:
 
 
 def _offer(field: ipywidgets.Dropdown, users: Mapping[str, int]) -> None:
+    listed = dict(islice(users.items(), _MOST))
+    if field.value in users:
+        listed[field.value] = users[field.value]
+    more = len(users) - len(listed)
     offered = [
-        ("all", ""),
-        *((f"{shorten(name, _LONGEST)} · {n:,}", name) for name, n in users.items()),
+        (f"all (search finds {more:,} smaller ones)" if more else "all", ""),
+        *((f"{shorten(name, _LONGEST)} · {n:,}", name) for name, n in listed.items()),
     ]
     if offered != list(field.options):
         chosen = field.value

@@ -44,6 +44,7 @@ from toolkit.probe.address import (
     excepted,
     located,
 )
+from toolkit.probe.magic import kind_of
 
 # httpcore's debug log holds addresses of redirects, which are personal data.
 logging.getLogger("httpcore").setLevel(logging.WARNING)
@@ -63,21 +64,6 @@ _FORBIDDEN = frozenset({401, 403, 407, 451})
 _GONE = frozenset({404, 410})
 _ACCEPT = "image/png,image/jpeg,image/gif,image/webp,image/avif,image/*;q=0.8"
 _MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,60}")
-
-# The first bytes of what browsers show in an <img> (WHATWG MIME Sniffing, "Matching an
-# image type pattern"; ISO BMFF brands for AVIF and HEIC).
-_MAGIC = (
-    ("png", re.compile(rb"\x89PNG\r\n\x1a\n")),
-    ("jpeg", re.compile(rb"\xff\xd8\xff")),
-    ("gif", re.compile(rb"GIF8[79]a")),
-    ("webp", re.compile(rb"RIFF....WEBP", re.DOTALL)),
-    ("avif", re.compile(rb"....ftypavi[fs]", re.DOTALL)),
-    ("heic", re.compile(rb"....ftyp(?:hei[cxms]|hev[cx]|mif1|msf1)", re.DOTALL)),
-    ("bmp", re.compile(rb"BM.{12}", re.DOTALL)),
-    ("ico", re.compile(rb"\x00\x00\x01\x00")),
-    ("svg", re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:svg[\s>]|(?:\?xml|!).*<svg)", re.DOTALL)),
-)
-_SNIFFED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +129,6 @@ def fetch(
     errand = _Errand(exception, insecure, any_port, direct, most_bytes, resolve, _Clock(seconds))
     fetched = errand.run(url)
     return replace(fetched, elapsed=errand.clock.elapsed)
-
-
-def kind_of(body: bytes) -> str | None:
-    """Return what an image's first bytes say it is, as in `Fetched.kind`."""
-    return next((kind for kind, magic in _MAGIC if magic.match(body[:_SNIFFED])), None)
 
 
 class _Clock:

@@ -21,6 +21,7 @@ import stamina
 from aiolimiter import AsyncLimiter
 
 from toolkit import wire
+from toolkit.probe.magic import kind_of
 
 LONGEST_WAIT = 60.0
 """Seconds: a host that wants to be left alone for longer is asked again after these."""
@@ -35,7 +36,7 @@ _ENOUGH = 64 * 1024  # bytes of a body that are read at most
 # A timer wakes late by a moment. The gate may make up for so much of it, in requests: for
 # 10 ms, and a quarter of a request at slow rates. Over time the rate is never exceeded.
 _LATENESS, _LEAST_CREDIT = 0.01, 0.25
-_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")
+_KINDS = frozenset({"png", "jpeg", "gif", "webp"})  # what Gravatar serves
 _REFUSALS = frozenset({429, 503})
 _BROKEN = 500
 
@@ -200,7 +201,7 @@ class Host:
                 raise _Failure
             is_image = response.headers.get("content-type", "").lower().startswith("image/")
             if method == "GET":
-                is_image = _is_image(await _body(response)) and is_image
+                is_image = kind_of(await _body(response)) in _KINDS and is_image
             return Reply(status, is_image)
 
     def _pause(self, wait: float) -> None:
@@ -247,7 +248,3 @@ async def _body(response: httpx.Response) -> bytes:
         if len(body) >= _ENOUGH:
             break
     return body
-
-
-def _is_image(body: bytes) -> bool:
-    return body.startswith(_MAGIC) or (body[:4] == b"RIFF" and body[8:12] == b"WEBP")

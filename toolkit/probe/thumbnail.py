@@ -19,7 +19,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from toolkit.probe.fetch import kind_of
+from toolkit.probe.magic import kind_of
 from toolkit.sandbox import drawing
 
 MOST_PIXELS = 25_000_000
