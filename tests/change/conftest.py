@@ -24,6 +24,7 @@ from toolkit.sandbox.people import loadable, people
 from toolkit.sandbox.server import Sandbox
 from toolkit.snapshot import Snapshot
 from toolkit.tenant import Tenant, connect
+from toolkit.way import Way
 
 NEW = "https://images.example/new.png"
 
@@ -70,7 +71,6 @@ class Other:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
             text=True,
         )
 
@@ -121,17 +121,23 @@ def other(tmp_path_factory) -> Iterator[Other]:
     process.close()
 
 
-def settled(user: dict[str, Any]) -> dict[str, Any]:
-    """Return a user without what every write moves, and without metadata that hold nothing.
-
-    Auth0 deletes a key of `user_metadata` where it is set to null, so a null that was there
-    cannot be put back.
-    """
+def settled(user: dict[str, Any]) -> str:
+    """Return a user as JSON text, byte for byte, without the one thing that every write moves."""
     kept = {name: value for name, value in user.items() if name != "updated_at"}
-    metadata = dict(kept.pop("user_metadata", None) or {})
-    if metadata.get("picture", "") is None:
-        del metadata["picture"]
-    return {**kept, "user_metadata": metadata}
+    return json.dumps(kept, sort_keys=True)
+
+
+def irreplaceable(made: Plan, users: dict[str, str]) -> set[str]:
+    """Return whom a plan means and leaves alone, as their metadata could not be put back."""
+    if made.way is not Way.METADATA:
+        return set()
+    found = {name: json.loads(users[name]).get("user_metadata", {"some": 1}) for name in users}
+    return {name for name in changed_ids(made) if not _exact(found[name])}
+
+
+def _exact(metadata: Any) -> bool:
+    is_object = isinstance(metadata, dict) and bool(metadata)
+    return is_object and metadata.get("picture", "") is not None
 
 
 @dataclass
@@ -145,7 +151,7 @@ class Site:
 
     def users(self) -> dict[str, str]:
         """Return every user by id, as JSON text, without what every write moves."""
-        return {one["user_id"]: json.dumps(settled(one)) for one in self.sandbox.users()}
+        return {one["user_id"]: settled(one) for one in self.sandbox.users()}
 
     def raw(self) -> dict[str, str]:
         """Return every user by id, as JSON text, byte for byte."""

@@ -7,12 +7,14 @@ import httpx
 import pytest
 
 from tests.change.conftest import NEW, journal_of
+from tests.conftest import settings_of
 from toolkit.action_code import action_code, recognised
-from toolkit.change import apply, undo, verify
+from toolkit.change import apply, undo, undone, verify
 from toolkit.change.action import NAME
 from toolkit.change.node import check
 from toolkit.errors import ScopeError, SettingsError
 from toolkit.replacement import Policy
+from toolkit.tenant import Binding, connect
 
 NEWER = "https://images.example/newer.png"
 FOREIGN = [
@@ -134,6 +136,97 @@ def test_what_others_bound_since_stays_where_it_is(site):
     assert bound(site) == (NAME, *reversed(NAMES[1:]))
     assert back(site, made).complete
     assert bound(site) == tuple(reversed(NAMES[1:]))
+
+
+class Meanwhile(httpx.BaseTransport):
+    """What really sends, but for the first change of the bindings: that is answered 429.
+
+    Before the answer somebody else does something at the tenant.
+    """
+
+    def __init__(self, site, act):
+        self.pace, self.act, self.refused = site.tenant._pace, act, 0
+        self.inner, self.pace._transport = self.pace._transport, self
+
+    def handle_request(self, request):
+        if request.method == "PATCH" and "/bindings" in request.url.path and not self.refused:
+            self.refused += 1
+            self.act()
+            return httpx.Response(429, json={"statusCode": 429}, request=request)
+        return self.inner.handle_request(request)
+
+    def close(self):
+        self.inner.close()
+
+
+@pytest.mark.parametrize("kind", ["apply", "undo"])
+def test_what_somebody_binds_while_the_tenant_is_busy_survives(site, kind):
+    made = site.plan("action")
+    with connect(settings_of(site.sandbox)) as colleague:
+        ids = {one.name: one.id for one in colleague.actions()}
+        listed = colleague.bindings()
+        colleague.bind([one for one in listed if one.name != "fig"])
+        if kind == "undo":
+            site.apply(made)
+
+        def bind_another():
+            there = colleague.bindings()
+            colleague.bind([*there[:2], Binding("", ids["fig"], "fig"), *there[2:]])
+
+        busy = Meanwhile(site, bind_another)
+        outcome = site.apply(made) if kind == "apply" else back(site, made)
+    assert busy.refused == 1
+    assert outcome.complete
+    others = ("zebra", "apple", "fig", "mango", "banana")
+    assert bound(site) == ((*others, NAME) if kind == "apply" else others)
+
+
+def test_applied_again_after_an_undo_it_is_undone_again(site):
+    before = library(site)
+    first = site.plan("action")
+    site.apply(first)
+    back(site, first)
+    with pytest.raises(SettingsError, match="undone"):
+        site.apply(first)
+    second = site.plan("action", name="second")
+    assert site.apply(second).complete
+    assert login(site) == NEW
+    assert verify(site.tenant, second).complete
+    assert back(site, second).complete
+    assert (library(site), bound(site)) == (before, NAMES)
+    assert undone(journal_of(second))
+    again = back(site, second)
+    assert (again.held, again.complete) == (1, True)
+
+
+@pytest.mark.parametrize("by_hand", ["removed", "unbound"])
+def test_an_action_that_somebody_took_away_by_hand_is_no_hindrance_to_undo(site, by_hand):
+    before = library(site)
+    made = site.plan("action")
+    site.apply(made)
+    ours = next(one for one in site.tenant.actions() if one.name == NAME)
+    site.tenant.bind([one for one in site.tenant.bindings() if one.action_id != ours.id])
+    if by_hand == "removed":
+        site.tenant.delete_action(ours.id)
+    written = site.count("PATCH", "/bindings")
+    taken_back = back(site, made)
+    assert taken_back.complete
+    assert (taken_back.held, taken_back.done) == ((1, 0) if by_hand == "removed" else (0, 1))
+    assert (library(site), bound(site)) == (before, NAMES)
+    assert site.count("PATCH", "/bindings") == written
+
+
+def test_a_former_action_that_somebody_removed_by_hand_is_said_to_be_gone(site):
+    first, second = site.plan("action"), site.plan("action", NEWER, name="newer")
+    site.apply(first)
+    site.apply(second)
+    ours = next(one for one in site.tenant.actions() if one.name == NAME)
+    site.tenant.bind([one for one in site.tenant.bindings() if one.action_id != ours.id])
+    site.tenant.delete_action(ours.id)
+    taken_back = back(site, second)
+    assert (taken_back.drifted, taken_back.complete) == (1, False)
+    assert "its former code is in the journal" in taken_back.notes[-1]
+    assert bound(site) == NAMES
 
 
 def test_an_action_that_was_there_unbound_is_unbound_again(site_of, person):

@@ -1,12 +1,12 @@
 """The admin's panel without a browser: what each press does, and what it does not do."""
 
-import json
 import time
 
 import pytest
 
-from tests.change.conftest import settled
+from tests.change.conftest import irreplaceable, settled
 from tests.conftest import settings_of
+from tests.sandbox.conftest import person
 from toolkit.collect import collect
 from toolkit.panels.admin import EXAMPLE, choose_default_picture
 from toolkit.sandbox import scripts
@@ -65,8 +65,8 @@ def writes(sandbox) -> int:
 
 
 def users(sandbox):
-    """Return everybody, without what every write moves and metadata that hold nothing."""
-    return {one["user_id"]: json.dumps(settled(one)) for one in sandbox.users()}
+    """Return everybody, without what every write moves."""
+    return {one["user_id"]: settled(one) for one in sandbox.users()}
 
 
 def press(panel, way):
@@ -159,6 +159,8 @@ def test_the_action_is_applied_verified_seen_and_undone(panel_of, made):
     assert "1 of 1 Action changed" in ended(panel)
     assert len(tenant.actions()) == actions + 1
     assert execution.confirm.value == ""
+    execution.confirm.value = tenant.domain
+    assert execution.apply_button.disabled
     execution.verify()
     assert "3 of 3 checked hold" in ended(panel)
     again = panel_of(picture="https://images.example.com/newer.png")
@@ -166,11 +168,14 @@ def test_the_action_is_applied_verified_seen_and_undone(panel_of, made):
     assert "pa-removed" in again.change.details.value
     assert "Action runs already" in again.change.warnings.value
     assert again.execution.done.value == execution.done.value
+    execution.rehearse_undo()
+    assert "1 of 1 Action would be put back" in ended(panel)
+    assert execution.undo_button.description == f"Put back the Action at {tenant.domain}"
     execution.confirm.value = tenant.domain
     execution.undo()
     assert "1 of 1 Action put back" in ended(panel)
     assert len(tenant.actions()) == actions
-    assert execution.done.label.endswith("undone")
+    assert "people, undone · new.png" in execution.done.label
 
 
 def test_profiles_are_written_with_a_pause_and_a_way_out_and_put_back(panel_of, made):
@@ -178,10 +183,14 @@ def test_profiles_are_written_with_a_pause_and_a_way_out_and_put_back(panel_of, 
     before = users(sandbox)
     panel = panel_of(picture=NEW)
     press(panel, Way.METADATA)
-    changes = shown(panel).plan.changes
+    plan = shown(panel).plan
+    left = len(irreplaceable(plan, before))
+    changes = plan.changes - left
+    assert left > 0
     execution = panel.execution
     execution.rehearse()
-    assert f"{changes:,} of {changes:,} users would be changed" in ended(panel)
+    assert f"{changes:,} of {plan.changes:,} users would be changed" in ended(panel)
+    assert f"{left} its picture is an explicit null" in execution.said.value
     execution.confirm.value = tenant.domain
     execution.agreed.value = True
     execution.apply()
@@ -192,14 +201,118 @@ def test_profiles_are_written_with_a_pause_and_a_way_out_and_put_back(panel_of, 
     assert not execution.alert.value
     execution.confirm.value = tenant.domain
     execution.apply()
-    assert f"{changes:,} of {changes:,} users changed" in ended(panel)
+    assert f"{changes:,} of {plan.changes:,} users changed" in ended(panel)
     assert sum(before[who] != text for who, text in users(sandbox).items()) == changes
     execution.verify()
-    assert f"{changes:,} of {changes:,} checked hold" in ended(panel)
+    assert f"{changes:,} of {plan.changes:,} checked hold" in ended(panel)
+    execution.rehearse_undo()
+    assert f"{changes:,} of {changes:,} users would be put back" in ended(panel)
+    assert execution.undo_button.description == f"Put back {changes:,} people at {tenant.domain}"
     execution.confirm.value = tenant.domain
     execution.undo()
-    assert "put back" in ended(panel)
+    assert f"{changes:,} of {changes:,} users put back" in ended(panel)
     assert users(sandbox) == before
+
+
+def test_undo_waits_for_its_rehearsal_and_names_whom_it_would_put_back(site_of):
+    site = site_of([person(number) for number in range(6)])
+    site.apply(site.plan("root"))
+    newer = site.apply(site.plan("root", picture="https://images.example/b.png", name="newer"))
+    assert newer.done == 0
+    moved = {"picture": "https://mine.example/me.png"}
+    site.sandbox.change("auth0|000003", moved)
+    panel = choose_default_picture(site.snapshot, site.tenant, folder=site.folder)
+    try:
+        execution = panel.execution
+        labels = [label for label, _ in execution.done.options]
+        assert [label.split(" · ")[1:] for label in labels] == [
+            ["root for 6 people", "b.png"],
+            ["root for 6 people", "new.png"],
+        ]
+        execution.done.index = 1
+        execution.confirm.value = site.tenant.domain
+        assert execution.undo_button.disabled
+        execution.undo()
+        assert "was not rehearsed" in execution.alert.value
+        execution.rehearse_undo()
+        assert "drifted: 1 changed since" in ended(panel)
+        assert execution.undo_button.description == f"Put back 5 people at {site.tenant.domain}"
+        assert not execution.undo_button.disabled
+        execution.confirm.value = "elsewhere"
+        assert execution.undo_button.disabled
+        execution.done.index = 0
+        execution.confirm.value = site.tenant.domain
+        assert execution.undo_button.disabled
+        execution.rehearse_undo()
+        ended(panel)
+        assert execution.undo_button.description == "Nothing to put back"
+        assert execution.undo_button.disabled
+        execution.done.index = 1
+        execution.rehearse_undo()
+        ended(panel)
+        execution.undo()
+        assert "5 of 6 users put back" in ended(panel)
+        assert site.user("auth0|000003")["picture"] == moved["picture"]
+        assert "root for 6 people, undone · new.png" in execution.done.label
+        (journal,) = site.folder.glob("new-root.plan.journal.undo")
+        journal.write_text("torn\n")
+        execution.rehearse_undo()
+        ended(panel)
+        assert "damaged" in execution.alert.value
+        execution._list()
+        assert "root for 6 people, with a damaged journal" in execution.done.options[1][0]
+    finally:
+        panel.close()
+
+
+def test_the_first_n_people_only_and_then_the_others(site_of):
+    site = site_of([person(number) for number in range(9)])
+    panel = choose_default_picture(site.snapshot, site.tenant, picture=NEW, folder=site.folder)
+    try:
+        execution = panel.execution
+        shown(panel)
+        assert execution.limit.layout.display == "none"
+        press(panel, Way.ROOT)
+        shown(panel)
+        assert execution.limit.layout.display is None
+        execution.limit.value = 2
+        assert execution.apply_button.description == "Apply to at most 2 of 9 people"
+        execution.rehearse()
+        assert "2 of 9 users would be changed" in ended(panel)
+        execution.confirm.value = site.tenant.domain
+        execution.apply()
+        assert "after 2 users, as the limit says" in ended(panel)
+        assert sum(one["picture"] == NEW for one in site.sandbox.users()) == 2
+        execution.limit.value = 0
+        execution.confirm.value = site.tenant.domain
+        assert execution.apply_button.disabled
+        execution.rehearse()
+        ended(panel)
+        execution.agreed.value = True
+        execution.apply()
+        assert "9 of 9 users changed" in ended(panel)
+        assert "2 of them by earlier runs" in execution.said.value
+    finally:
+        panel.close()
+
+
+def test_where_the_plan_cannot_be_kept_nothing_is_written(made, no_credentials, tmp_path):
+    sandbox, tenant, snapshot = made
+    (tmp_path / "file").write_text("")
+    panel = choose_default_picture(snapshot, tenant, folder=tmp_path / "file")
+    try:
+        shown(panel)
+        before = writes(sandbox)
+        execution = panel.execution
+        execution._rehearsed = panel.gallery.plan.id
+        execution.confirm.value = tenant.domain
+        assert not execution.apply_button.disabled
+        execution.apply()
+        ended(panel)
+        assert "Cannot write" in execution.alert.value
+        assert writes(sandbox) == before
+    finally:
+        panel.close()
 
 
 def test_a_change_of_most_of_a_tenant_is_agreed_to_once_more(no_credentials, tmp_path):

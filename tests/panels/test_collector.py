@@ -31,7 +31,7 @@ def ended(panel: Collector) -> None:
     for thread in threading.enumerate():
         if thread.name == "collector":
             thread.join(60)
-    assert not panel._working
+    assert not panel._run.working
 
 
 def wait_for(true) -> None:
@@ -74,7 +74,7 @@ def test_a_pause_lasts_until_somebody_goes_on(panel):
     # Paused before it begins, so that the collection stands still at its first step.
     panel.start()
     panel.pause()
-    if panel._paused:
+    if panel._run.paused:
         assert panel.pause_button.description == "Go on"
         assert panel.snapshot is None
         panel.pause()
@@ -90,7 +90,7 @@ def test_what_was_cancelled_goes_on_with_the_next_press(no_credentials, monkeypa
         panel = collector(tmp_path / "snapshot.parquet")
         panel.method.value = "search"
         panel.start()
-        wait_for(lambda: "windows reconciled" in panel.meter.words.value or not panel._working)
+        wait_for(lambda: "windows reconciled" in panel.meter.words.value or not panel._run.working)
         panel.cancel()
         ended(panel)
         assert "Cancelled" in panel.said.value
@@ -158,8 +158,24 @@ def test_the_dashboard_shows_what_was_collected(tenant, tmp_path):
     ended(shown.collector)
     first = shown.explorer
     assert "300 users" in first.headline.value
-    assert shown.children[-1] is first
+    assert shown.tabs.children[0] is first
     shown.collector.open_file()
     assert shown.explorer is not first
     assert shown.alert.value == ""
     shown.explorer.close()
+
+
+def test_the_dashboard_lets_an_admin_choose_for_the_embedded_tenant_too(no_credentials, tmp_path):
+    shown = Dashboard(tmp_path / "snapshot.parquet")
+    shown.collector.start()
+    ended(shown.collector)
+    assert shown.admin is None
+    assert shown.tabs.titles == ("Explore", "Default picture")
+    shown.tabs.selected_index = 1
+    assert shown.tabs.children[1] is shown.admin
+    assert shown.admin.settled()
+    assert shown.admin._connected() is shown.collector.embedded
+    assert shown.alert.value == ""
+    shown.admin.close()
+    shown.explorer.close()
+    shown.collector.close()

@@ -1,6 +1,7 @@
 import json
-import os
+import socketserver
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from auth0.management.client import Auth0
@@ -242,26 +243,75 @@ def test_scripts_that_take_too_long_are_ended():
     assert outcome.failure["message"] == "the scripts took longer than 0.5 s"
 
 
-def test_what_scripts_start_ends_with_them():
-    code = """
-      exports.onExecutePostLogin = async (event, api) => {
-        const { spawn } = require('child_process');
-        const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1e6)']);
-        api.idToken.setCustomClaim('pid', child.pid);
-      };"""
-    outcome = Node().run({"actions": [{"name": "one", "code": code, "secrets": {}}], "event": {}})
+@pytest.mark.parametrize(
+    ("attempt", "refusal"),
+    [
+        ("require('fs').readFileSync('/etc/hostname')", "ERR_ACCESS_DENIED"),
+        ("require('fs').readdirSync('.')", "ERR_ACCESS_DENIED"),
+        ("require('fs').writeFileSync('left', 'behind')", "ERR_ACCESS_DENIED"),
+        ("require('child_process').execSync('true')", "ERR_ACCESS_DENIED"),
+        ("new (require('worker_threads').Worker)('', { eval: true })", "ERR_ACCESS_DENIED"),
+        ("process.binding('tcp_wrap')", "ERR_ACCESS_DENIED"),
+        ("process.dlopen({ exports: {} }, 'x.node')", "ERR_DLOPEN_DISABLED"),
+        ("process.kill(process.ppid, 0)", "ERR_ACCESS_DENIED"),
+        ("process._kill(process.ppid, 0)", "ERR_ACCESS_DENIED"),
+        ("process._debugProcess(process.ppid)", "ERR_ACCESS_DENIED"),
+        ("await import('node:fs')", "ERR_VM_DYNAMIC_IMPORT_CALLBACK_MISSING"),
+    ],
+)
+def test_scripts_have_no_files_processes_and_signals(log_in, attempt, refusal):
+    body = f"""
+      try {{ {attempt}; console.log('done') }} catch (error) {{ console.log(error.code) }}
+    """
+    assert log_in(body).json()["logs"] == [refusal]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel is asked for this on Linux only")
+def test_scripts_have_no_network():
+    with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as server:
+        port = server.server_address[1]
+        body = f"""
+          require('fs').closeSync(0);
+          const why = (start, ...events) => new Promise((resolve) => {{
+            const made = start();
+            made.on('error', (error) => resolve(error.code));
+            for (const event of events) made.on(event, () => resolve(event));
+          }});
+          console.log(await why(() => require('net').connect({port}, '127.0.0.1'), 'connect'));
+          console.log(await why(() => require('net').createServer().listen(0), 'listening'));
+          console.log(await why(() => require('dgram').createSocket('udp4').bind(0), 'listening'));
+          const told = (error) => error.cause.code ?? error.cause.message;
+          console.log(await fetch('http://127.0.0.1:{port}').then(() => 'fetched', told));
+        """
+        outcome = Node().run({"actions": [action(body) | {"secrets": {}}], "event": {}})
     assert outcome.failure is None
-    with pytest.raises(ProcessLookupError):
-        _until_gone(outcome.id_token["pid"])
+    assert outcome.logs == ["EMFILE"] * 4
 
 
-def _until_gone(pid):
-    """Look for a process that was killed until it is gone, which is a moment later."""
-    for _ in range(100_000):
-        os.kill(pid, 0)
-        with open(f"/proc/{pid}/stat") as status:  # noqa: PTH123 - a pseudo-file
-            if status.read().rpartition(")")[2].split()[0] == "Z":
-                raise ProcessLookupError
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel is asked for this on Linux only")
+def test_scripts_have_no_memory_without_end():
+    body = "const kept = []; for (;;) kept.push(Buffer.alloc(2 ** 26, 1))"
+    outcome = Node().run({"actions": [action(body) | {"secrets": {}}], "event": {}})
+    assert "llocat" in outcome.failure["message"]
+
+
+def test_scripts_write_no_answer_without_end():
+    body = "for (;;) try { require('fs').writeSync(1, 'x'.repeat(2 ** 16)) } catch {}"
+    outcome = Node().run({"actions": [action(body) | {"secrets": {}}], "event": {}})
+    assert "wrote more than" in outcome.failure["message"]
+
+
+def test_a_long_answer_arrives_whole(log_in):
+    assert log_in(claim("'x'.repeat(2 ** 20)")).json()["id_token"]["picture"] == "x" * 2**20
+
+
+def test_those_who_wait_for_their_turn_are_not_without_number(monkeypatch):
+    monkeypatch.setattr("toolkit.sandbox.node._MOST", 1)
+    node, program = Node(1), {"actions": [action("for (;;) {}") | {"secrets": {}}], "event": {}}
+    with ThreadPoolExecutor() as threads:
+        runs = [threads.submit(node.run, program) for _ in range(2)]
+        answers = [run.exception() for run in runs]
+    assert [answer.status for answer in answers if answer] == [503]
 
 
 def test_without_node_the_answer_says_so(serve, person, monkeypatch):

@@ -14,7 +14,7 @@ from toolkit.change.looking import known_connections, looked_at
 from toolkit.change.outcome import Outcome
 from toolkit.change.planning import plan, planning, policy_of
 from toolkit.change.rows import read_plan
-from toolkit.change.undo import undo, undoing
+from toolkit.change.undo import undo, undoing, undone
 from toolkit.change.verify import Verification, verify, verifying
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "read_plan",
     "undo",
     "undoing",
+    "undone",
     "verify",
     "verifying",
 ]

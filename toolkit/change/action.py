@@ -23,6 +23,7 @@ from toolkit.errors import (
     ScopeError,
     SettingsError,
     TenantError,
+    UnreadableInputError,
 )
 from toolkit.progress import Progress
 from toolkit.tenant import Action, Binding, Tenant
@@ -81,11 +82,24 @@ def written_of(steps: Sequence[Mapping[str, Any]]) -> tuple[str | None, str | No
 
 
 def former_of(steps: Sequence[Mapping[str, Any]]) -> Former | None:
-    """Read what stood there before off a journal's steps."""
+    """Read what stood there before off a journal's steps.
+
+    Raises:
+        UnreadableInputError: the step does not say.
+    """
     for step in steps:
         if step.get("step") == "former":
-            bindings = tuple((str(one), str(name)) for one, name in step["bindings"])
-            return Former(step["id"], step["draft"], step["deployed"], bindings)
+            try:
+                bindings = tuple((str(one), str(name)) for one, name in step["bindings"])
+                former = Former(step["id"], step["draft"], step["deployed"], bindings)
+                texts = (former.id, former.draft, former.deployed)
+                if all(isinstance(text, str | None) for text in texts):
+                    return former
+            except (KeyError, TypeError, ValueError):
+                pass  # said below
+            raise UnreadableInputError(
+                "The journal is damaged: it does not say what stood there before."
+            )
     return None
 
 

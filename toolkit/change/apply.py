@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Final
 
 from toolkit.action_code import action_code
 from toolkit.change.action import edited, former_of, preview, putting, standing
@@ -15,24 +14,9 @@ from toolkit.change.writing import STOP_SHARE, WORKERS, Writing, predicted
 from toolkit.errors import IncompleteError, SettingsError, TenantError, UnreadableInputError
 from toolkit.plan import Plan
 from toolkit.progress import Progress, run
+from toolkit.scopes import scopes_of
 from toolkit.tenant import Tenant
 from toolkit.way import Way
-
-READ_SCOPES: Final = {
-    Way.ACTION: ("read:actions",),
-    Way.ROOT: ("read:users",),
-    Way.METADATA: ("read:users",),
-    Way.RULE: (),
-}
-"""What a rehearsal needs."""
-
-WRITE_SCOPES: Final = {
-    Way.ACTION: ("create:actions", "update:actions"),
-    Way.ROOT: ("update:users",),
-    Way.METADATA: ("update:users",),
-    Way.RULE: (),
-}
-"""What applying needs besides."""
 
 
 def apply(  # noqa: PLR0913 - one for each safeguard
@@ -125,7 +109,8 @@ def applying(  # noqa: PLR0913 - as `apply`
             f"that many are meant, say --limit {made.changes}."
         )
     errand = Errand(tenant, made.tenant, made.way, execute=execute)
-    errand.admit(confirm, READ_SCOPES[made.way], WRITE_SCOPES[made.way])
+    needs = scopes_of("apply", made.way)
+    errand.admit(confirm, needs.reads, needs.writes)
     path = journal_path(made.path)
     if journal_path(path).exists():
         raise SettingsError(f"This plan was undone ({journal_path(path).name}): make a new plan.")
@@ -133,13 +118,14 @@ def applying(  # noqa: PLR0913 - as `apply`
     with open_journal(path, header, write=execute) as journal:
         if made.way is Way.ACTION:
             return (yield from _applying_action(errand, made, journal))
+        errand.earlier = journal.count(State.DONE)
         writing = Writing(
             tenant,
             journal,
             made.changes,
             execute,
             connections={} if execute else predicted(tenant, errand.notes.append),
-            restorable=not made.irreversible,
+            reversible=not made.irreversible,
             canary=canary,
             stop_share=stop_share,
             limit=limit,

@@ -1,11 +1,29 @@
-"""One change of one user: what is written, what stood there, and what must not have moved."""
+"""One change of one user: what is written, what stood there, and what must not have moved.
 
+Facts: Auth0 Management API, "Update a User" (a null removes an attribute, and the picture of
+database and passwordless users cannot be removed); recordings of the API (a key of
+`user_metadata` is deleted by a null; `{}` wipes all of it, and is kept as `{}`).
+
+Nobody recorded what stays of `user_metadata` when its last key goes: nothing, or `{}`. So
+where there was none before and the tenant keeps `{}`, that counts as put back and is said
+(`Edit.leaves_empty`); where an empty one stood there before, nothing is written.
+"""
+
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
+from toolkit.connection import KEEPING
 from toolkit.user import user
+
+_NULL: Final = "its picture is an explicit null, which could not be put back"
+_NOT_TEXT: Final = "its picture is something that could not be put back as it is"
+_EMPTY: Final = "its user_metadata is empty: whether an empty one could be put back is not known"
+_NO_OBJECT: Final = "its user_metadata is no object, and could not be put back"
+_KEPT: Final = "Auth0 does not remove the picture of such users"
+_UNWRITABLE: Final = "Auth0 does not take what stood there"
 
 
 class Field(StrEnum):
@@ -28,21 +46,51 @@ class Field(StrEnum):
         """
         return {"picture": value} if self is Field.ROOT else {"user_metadata": {"picture": value}}
 
-    def restorable(self, value: object) -> bool:
-        """Whether a value could be written back as it is.
+    def irreplaceable(self, record: Mapping[str, Any]) -> str | None:
+        """Say why what a user holds there could not be put back exactly; None where it could."""
+        holder = record
+        if self is Field.METADATA:
+            if "user_metadata" not in record:
+                return None
+            metadata = record["user_metadata"]
+            if not isinstance(metadata, Mapping):
+                return _NO_OBJECT
+            if not metadata:
+                return _EMPTY
+            holder = metadata
+        if "picture" not in holder:
+            return None
+        value = holder["picture"]
+        if value is None:
+            return _NULL
+        return None if self.takes(value) else _NOT_TEXT
+
+    def takes(self, value: object) -> bool:
+        """Whether a value can be written there as it is; None means that it is removed.
 
         Metadata takes any JSON, the root picture only text (or nothing); what has no UTF-8
-        form (a lone surrogate) can be sent to neither.
+        form (a lone surrogate), or none in JSON (NaN), can be sent to neither.
         """
-        if isinstance(value, str):
-            return not any("\ud800" <= character <= "\udfff" for character in value)
-        if value is None or self is Field.ROOT:
-            return value is None
-        if isinstance(value, Mapping):
-            return all(self.restorable(one) for pair in value.items() for one in pair)
-        if isinstance(value, list):
-            return all(map(self.restorable, value))
-        return isinstance(value, bool | int | float)
+        if self is Field.ROOT and not isinstance(value, str | None):
+            return False
+        todo = [value]  # not by recursion: nothing is nested too deeply
+        while todo:
+            one = todo.pop()
+            if isinstance(one, Mapping):
+                todo += [*one, *one.values()]
+            elif isinstance(one, list):
+                todo += one
+            elif not _is_sendable(one):
+                return False
+        return True
+
+
+def _is_sendable(value: object) -> bool:
+    if isinstance(value, str):
+        return not any("\ud800" <= character <= "\udfff" for character in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool | int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +124,15 @@ class Edit:
     def held(self, record: Mapping[str, Any]) -> bool:
         """Whether a user has what would be written already."""
         return self.field.of(record) == self.after
+
+    @property
+    def impossible(self) -> str | None:
+        """Why Auth0 takes this change from nobody; None where it may."""
+        if self.after is None and self.field is Field.ROOT and self.strategy in KEEPING:
+            return _KEPT
+        return None if self.field.takes(self.after) else _UNWRITABLE
+
+    def leaves_empty(self, record: Mapping[str, Any]) -> bool:
+        """Whether a user keeps an empty `user_metadata` where this removed its last key."""
+        empty = self.field is Field.METADATA and self.after is None
+        return empty and record.get("user_metadata") == {}

@@ -20,6 +20,7 @@ class Errand:
         way: the plan's way.
         execute: whether anything is written.
         kind: `apply` or `undo`.
+        earlier: changes that earlier runs of the same journal have made.
         notes: what is to be said at the end.
     """
 
@@ -28,6 +29,7 @@ class Errand:
     way: Way
     execute: bool
     kind: str = "apply"
+    earlier: int = 0
     notes: list[str] = field(default_factory=list)
     _began: float = field(default_factory=time.monotonic)
     _requests: int = 0
@@ -90,6 +92,7 @@ class Errand:
             drifted=counts.get(State.DRIFTED, 0),
             refused=counts.get(State.REFUSED, 0),
             failed=counts.get(State.FAILED, 0),
+            earlier=self.earlier,
             stopped=stopped,
             reasons=reasons,
             notes=tuple(self.notes),

@@ -23,6 +23,7 @@ from typing import IO, Any, Final
 from toolkit.change.edit import Edit, Field
 from toolkit.errors import OutputError, SettingsError, UnreadableInputError
 from toolkit.snapshot import private_opener
+from toolkit.way import Way
 
 FORMAT: Final = "auth0-picture-audit journal"
 VERSION: Final = 1
@@ -43,6 +44,10 @@ class State(StrEnum):
 _CODES: Final = {state: number for number, state in enumerate(State, 1)}
 _STATES: Final = {number: state for state, number in _CODES.items()}
 _FINAL: Final = frozenset({State.DONE, State.HELD, State.DRIFTED, State.REFUSED})
+_KINDS: Final = frozenset({"apply", "undo"})
+_FIELDS: Final = {Way.ROOT: Field.ROOT, Way.METADATA: Field.METADATA}
+# Changes of one plan: more users than any tenant has. A number takes its place in memory.
+_MOST: Final = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +318,7 @@ def _documents(path: Path) -> Iterator[dict[str, Any]]:
                     return  # torn: the process was killed while it wrote this
                 try:
                     document = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     document = None
                 if not isinstance(document, dict):
                     raise UnreadableInputError(
@@ -342,6 +347,8 @@ def _loaded(path: Path, expected: Header | None) -> Journal:
     if head.get("format") != FORMAT or head.get("version") != VERSION:
         raise UnreadableInputError(f"{path} is no journal of this version of picture-audit.")
     found = Header(*(str(head.get(name)) for name in ("tenant", "plan", "way", "kind")))
+    if found.way not in {*Way} or found.kind not in _KINDS:
+        raise UnreadableInputError(f"{path} is damaged: its first line says nothing.")
     if expected is not None and found != expected:
         raise SettingsError(
             f"{path} is the journal of another plan or tenant: undo that one first, or keep the "
@@ -353,12 +360,15 @@ def _loaded(path: Path, expected: Header | None) -> Journal:
             if "step" in document:
                 journal.steps.append(dict(document["step"]))
             elif "user" in document:
-                journal._mark(_entry(document).number, State.BEGUN)  # noqa: SLF001 - reading back
+                entry = _entry(document)
+                if entry.field is not _FIELDS.get(Way(found.way)):
+                    raise ValueError(entry.field)  # noqa: TRY301 - damaged, as below
+                journal._mark(entry.number, State.BEGUN)  # noqa: SLF001 - reading back
             else:
                 state, reason = State(document["state"]), str(document["reason"])
                 # What failed is tried again, and counted then.
                 told = reason if state in _FINAL else None
-                journal._mark(document["n"], state, told)  # noqa: SLF001 - reading back
+                journal._mark(_number(document["n"]), state, told)  # noqa: SLF001 - reading back
     except (KeyError, TypeError, ValueError):
         raise UnreadableInputError(f"{path} is damaged: a line of it says nothing.") from None
     return journal
@@ -366,11 +376,25 @@ def _loaded(path: Path, expected: Header | None) -> Journal:
 
 def _entry(document: Mapping[str, Any]) -> Entry:
     return Entry(
-        int(document["n"]),
-        str(document["user"]),
+        _number(document["n"]),
+        _text(document["user"]),
         Field(document["field"]),
         document["before"],
         document["after"],
-        document["connection"],
-        document["strategy"],
+        *(None if document[name] is None else _text(document[name]) for name in _NAMES),
     )
+
+
+_NAMES: Final = ("connection", "strategy")
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or not 0 <= value < _MOST:
+        raise ValueError("no number of a change")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value

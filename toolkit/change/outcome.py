@@ -36,9 +36,11 @@ class Outcome:
             would be.
         planned: how many were to be changed.
         done: were changed, by this run and earlier ones of the same journal.
+        earlier: how many of those by earlier ones.
         held: had what was to be written already.
         drifted: changed since, or left: skipped.
-        refused: the tenant does not take the change for them.
+        refused: left as they are: the tenant does not take the change for them, or what
+            they hold could not be put back.
         failed: did not work; the same command tries them again.
         lost: were written, and do not have it any more when they are read back.
         stopped: why it stopped early, or None.
@@ -61,6 +63,7 @@ class Outcome:
     refused: int = 0
     failed: int = 0
     lost: int = 0
+    earlier: int = 0
     stopped: str | None = None
     reasons: tuple[tuple[str, str, int], ...] = ()
     notes: tuple[str, ...] = ()
@@ -89,9 +92,10 @@ class Outcome:
         what = "users" if self.action is None else "Action"
         lines = [f"{self.done:,} of {self.planned:,} {what} {would}{verb}"]
         named = (
+            (self.earlier, "of them by earlier runs"),
             (self.held, "have it already"),
             (self.drifted, "changed since: skipped"),
-            (self.refused, "refused by the tenant"),
+            (self.refused, f"cannot be {verb}"),
             (self.failed, "failed"),
             (self.lost, "do not have it when read back"),
             (self.remaining, "remain"),

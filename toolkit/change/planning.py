@@ -151,6 +151,7 @@ def planning(
     """
     way = _way(through)
     origin = snapshot.provenance
+    origin.require_people()
     found = looked or checked(policy.picture, exception=_exception(snapshot))
     _require_usable(found)
     if found.url != policy.picture:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -61,6 +60,12 @@ def writing_rows(path: Path) -> Iterator[RowWriter]:
 def read_plan(path: Path | str) -> Plan:
     """Read a plan's header; its rows are read as they are asked for.
 
+    Args:
+        path: the file that `toolkit.plan` wrote.
+
+    Returns:
+        The plan.
+
     Raises:
         UnreadableInputError: it does not exist, is no plan, or is of another version.
     """
@@ -76,7 +81,7 @@ def read_plan(path: Path | str) -> Plan:
         )
     try:
         return Plan.from_dict(json.loads(metadata[b"plan"]), Path(path))
-    except (KeyError, TypeError, ValueError, PictureAuditError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, PictureAuditError) as error:
         raise UnreadableInputError(
             f"{path} is not a plan, or is damaged: make a new one with picture-audit plan."
         ) from error
@@ -142,8 +147,3 @@ def _decided(plan: Plan, row: Mapping[str, Any]) -> str | None:
         policy=plan.policy,
         now=plan.made_at,
     ).after
-
-
-def with_path(plan: Plan, path: Path) -> Plan:
-    """Return a plan that says where it is kept."""
-    return replace(plan, path=path)

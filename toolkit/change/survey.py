@@ -45,10 +45,10 @@ def surveyed(
 
 
 def current(tenant: Tenant, user_id: str) -> Mapping[str, Any] | None:
-    """Read one user by id; None where there is no such user."""
+    """Read one user by id; None where there is no such user, or nobody can have such an id."""
     try:
         return tenant.user(user_id)
-    except MissingError:
+    except (MissingError, QueryError):
         return None
 
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from toolkit.change.action import NAME, Former, Standing, former_of, restoring, standing, written_of
-from toolkit.change.apply import READ_SCOPES, WRITE_SCOPES
 from toolkit.change.edit import Edit
 from toolkit.change.errand import Errand
 from toolkit.change.journal import (
@@ -26,6 +25,7 @@ from toolkit.change.verify import reading_back
 from toolkit.change.writing import STOP_SHARE, WORKERS, Writing, predicted
 from toolkit.errors import IncompleteError, SettingsError, TenantError
 from toolkit.progress import Progress, run
+from toolkit.scopes import scopes_of
 from toolkit.tenant import Tenant
 from toolkit.way import Way
 
@@ -109,19 +109,21 @@ def undoing(  # noqa: PLR0913 - as `undo`
             raise SettingsError(f"{path} is the journal of an undo: make a new plan instead.")
         way = Way(done.header.way)
         errand = Errand(tenant, done.header.tenant, way, execute=execute, kind="undo")
-        errand.admit(confirm, READ_SCOPES[way], (*WRITE_SCOPES[way], *_removal(way, done)))
+        needs = scopes_of("undo", way, created=_created(way, done))
+        errand.admit(confirm, needs.reads, needs.writes)
         header = Header(done.header.tenant, done.header.plan, way.value, "undo")
         with open_journal(journal_path(path), header, write=execute) as mine:
             if way is Way.ACTION:
                 return (yield from _undoing_action(errand, done, mine))
             planned = sum(map(done.count, _TOUCHED))
+            errand.earlier = mine.count(State.DONE)
             writing = Writing(
                 tenant,
                 mine,
                 planned,
                 execute,
                 connections={} if execute else predicted(tenant, errand.notes.append),
-                restorable=False,
+                reversible=False,
                 canary=canary,
                 stop_share=stop_share,
                 limit=limit,
@@ -131,6 +133,24 @@ def undoing(  # noqa: PLR0913 - as `undo`
             yield from writing.run(_inverse(done, *_TOUCHED))
             lost = (yield from _verifying(errand, done, mine, sample)) if execute else 0
             return replace(errand.outcome(mine, planned, writing.stopped), lost=lost)
+
+
+def undone(journal: Path) -> bool:
+    """Whether everything that a journal changed was taken back, or could not be.
+
+    Raises:
+        UnreadableInputError: the journal, or that of its undoing, cannot be read.
+    """
+    if not journal_path(journal).exists():
+        return False
+    done, mine = read_journal(journal), read_journal(journal_path(journal))
+    if done.header.way == Way.ACTION:
+        return _taken_back(mine)
+    return mine.settled_count >= sum(map(done.count, _TOUCHED))
+
+
+def _taken_back(mine: Journal) -> bool:
+    return any(step.get("step") in {"removed", "restored"} for step in mine.steps)
 
 
 def _inverse(done: Journal, *states: State) -> Iterator[Edit]:
@@ -155,13 +175,14 @@ def _verifying(
     restored = (edit for edit in _inverse(done, *_TOUCHED) if mine.state(edit.number) is State.DONE)
     count = mine.count(State.DONE)
     found = yield from reading_back(errand.tenant, errand.way.value, restored, count, sample)
-    errand.notes.append(f"read back: {found.holds:,} of {found.checked:,} hold")
+    errand.notes += [*found.lines, f"read back: {found.holds:,} of {found.checked:,} hold"]
     return found.checked - found.holds
 
 
-def _removal(way: Way, done: Journal) -> tuple[str, ...]:
+def _created(way: Way, done: Journal) -> bool:
+    """Whether what is undone created the Action, so that undoing removes it."""
     former = former_of(done.steps) if way is Way.ACTION else None
-    return ("delete:actions",) if former is not None and former.id is None else ()
+    return former is not None and former.id is None
 
 
 def _undoing_action(
@@ -171,9 +192,7 @@ def _undoing_action(
     action_id, code = written_of(done.steps)
     now = standing(errand.tenant, action_id)
     change = _preview(now, former)
-    if former is not None and any(
-        step.get("step") in {"removed", "restored"} for step in mine.steps
-    ):
+    if former is not None and _taken_back(mine):
         errand.notes.append("it was taken back already")
         holds = _restored(former, now)
         return errand.action_outcome(change, State.HELD if holds else State.DRIFTED)

@@ -6,7 +6,7 @@ costs a request a user; for a large plan a sample, spread evenly over it, can be
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from html import escape
 from pathlib import Path
@@ -27,16 +27,22 @@ from toolkit.change.writing import WORKERS
 from toolkit.errors import SettingsError
 from toolkit.plan import Plan
 from toolkit.progress import Progress, run
+from toolkit.scopes import scopes_of
 from toolkit.tenant import Tenant
 from toolkit.way import Way
 
 _AHEAD = 4
+_EMPTIED = (
+    "keep an empty user_metadata where its last key was removed: as good as none, and counted as "
+    "put back"
+)
 
 
 class Found(StrEnum):
     """What one user, or the Action, turned out to have."""
 
     HOLDS = "holds"
+    EMPTY = "holds, and leaves an empty user_metadata"
     DIFFERS = "differs"
     GONE = "gone"
     OPEN = "open"
@@ -111,6 +117,9 @@ def verify(
         sample: how many users to read, spread evenly over the plan; None for all.
         show: called with each `Progress`.
 
+    Returns:
+        What holds; where something does not, that raises nothing.
+
     Raises:
         SettingsError: the plan is for another tenant, or was undone.
         UnreadableInputError: plan or journal cannot be read.
@@ -135,6 +144,7 @@ def verifying(
         raise SettingsError(f"The plan is for {made.tenant}, and this is {tenant.domain}.")
     if made.way is Way.RULE:
         raise SettingsError("Rules are printed, never deployed: there is nothing to verify.")
+    tenant.require(*scopes_of("verify", made.way).reads)
     if made.way is Way.ACTION:
         yield Progress(0, 3, note="reading Actions")
         return action_verified(tenant, made)
@@ -146,11 +156,17 @@ def verifying(
     header = Header(made.tenant, made.id, made.way.value)
     with open_journal(path, header, write=False) as journal:
         opened = _unfinished(journal) if path.exists() else None
-        return (
-            yield from reading_back(
-                tenant, made.way.value, edits(made), made.changes, sample, opened=opened
-            )
+        found = yield from reading_back(
+            tenant, made.way.value, edits(made), made.changes, sample, opened=opened
         )
+        return replace(found, lines=(*found.lines, *_left_alone(journal)))
+
+
+def _left_alone(journal: Journal) -> Iterator[str]:
+    """Say, from the journal, who was not written and why."""
+    for (state, reason), count in journal.reasons.most_common():
+        if state in {State.DRIFTED, State.REFUSED} and count:
+            yield f"{state}: {count:,} {reason}"
 
 
 def _unfinished(journal: Journal) -> Callable[[Edit], bool]:
@@ -211,7 +227,7 @@ def reading_back(
         if record is None:
             return Found.GONE
         if edit.held(record):
-            return Found.HOLDS
+            return Found.EMPTY if edit.leaves_empty(record) else Found.HOLDS
         return (
             Found.OPEN
             if (opened is None and edit.stands(record)) or (opened is not None and opened(edit))
@@ -242,10 +258,11 @@ def reading_back(
         tenant.domain,
         planned,
         sum(counts.values()),
-        counts[Found.HOLDS],
+        counts[Found.HOLDS] + counts[Found.EMPTY],
         counts[Found.DIFFERS],
         counts[Found.GONE],
         counts[Found.OPEN],
+        (f"{counts[Found.EMPTY]:,} {_EMPTIED}",) if counts[Found.EMPTY] else (),
     )
 
 

@@ -43,7 +43,6 @@ _JUDGED = 20  # writes before their errors say anything of the rest
 _AHEAD = 4  # users a worker that are ready to be written
 _GONE = "there is no such user any more"
 _MOVED = "changed since: has another picture or connection"
-_NOT_TEXT = "holds something that could not be put back as it is"
 _OTHER = "the tenant answered with another value than was written"
 
 
@@ -64,7 +63,7 @@ class Writing:
         planned: how many changes there are.
         execute: whether anything is sent.
         connections: the tenant's connections by name, by which a rehearsal predicts refusals.
-        restorable: whether a user is only written whose value could be written back.
+        reversible: whether a user is only written whose value could be put back exactly.
         canary: users who are written and read back first; None for `CANARY`, 0 for nobody.
         stop_share: as `STOP_SHARE`.
         limit: how many users this run may write, or None.
@@ -78,7 +77,7 @@ class Writing:
     planned: int
     execute: bool
     connections: dict[str, Connection] = field(default_factory=dict)
-    restorable: bool = True
+    reversible: bool = True
     canary: int | None = None
     stop_share: float = STOP_SHARE
     limit: int | None = None
@@ -157,6 +156,8 @@ class Writing:
         if self._bad:
             self.stopped = "one of the first users could not be changed"
         for write in written if self.execute and not self._bad else ():
+            if self.journal.state(write.edit.number) is not State.DONE:
+                continue  # gone before it was written
             record = current(self.tenant, write.edit.user_id)
             if record is None or not write.edit.held(record):
                 self.stopped = "one of the first users does not have what was written"
@@ -174,15 +175,17 @@ class Writing:
                 # Whoever was killed while writing did write it.
                 state, reason = (State.DONE if began else State.HELD), ""
             elif edit.stands(record):
-                before = edit.field.of(record)
-                if not self.restorable or edit.field.restorable(before):
+                against = edit.impossible
+                if against is None and self.reversible:
+                    against = edit.field.irreplaceable(record)
+                if against is None:
                     if self.limit is not None and self._tried >= self.limit:
-                        self.stopped = f"{self.limit:,} users were written, as the limit says"
+                        self.stopped = f"after {self.limit:,} users, as the limit says"
                         return
                     self._tried += 1
-                    yield Write(edit, before)
+                    yield Write(edit, edit.field.of(record))
                     continue
-                state, reason = State.REFUSED, _NOT_TEXT
+                state, reason = State.REFUSED, against
             self.journal.end(edit.number, state, reason)
 
     def _open(self, edits: Iterable[Edit]) -> Iterator[Edit]:
@@ -217,8 +220,6 @@ class Writing:
         named = self.connections.get(edit.connection or "")
         connection = named or Connection(edit.connection or "", edit.strategy or "")
         reason = connection.refusal
-        if not reason and edit.after is None and not connection.removes:
-            reason = "Auth0 does not remove the picture of such users"
         return (State.REFUSED, reason) if reason else (State.DONE, "")
 
     def _taken(self, pending: set[Future[State]]) -> Progress:

@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 import ipywidgets
 
 from toolkit.change import planning, policy_of
-from toolkit.coverage import visible
 from toolkit.errors import SettingsError
 from toolkit.gallery import Gallery, gallery
 from toolkit.hosts import Hosts, hosts_of
@@ -31,6 +30,7 @@ from toolkit.plan import Plan
 from toolkit.settings import read_settings
 from toolkit.snapshot import Snapshot, replacing
 from toolkit.tenant import Tenant, connect
+from toolkit.wording import visible
 
 EXAMPLE = "https://assets.example.com/avatars/default-2026.png"
 """The address to begin with for made-up people, whose sandbox answers for every host."""
@@ -253,6 +253,9 @@ def choose_default_picture(
         tenant: the tenant, still open; by default the one that the environment names.
         picture: the address to begin with.
         folder: where plans and journals are kept; by default beside the snapshot, or here.
+
+    Returns:
+        The panel.
 
     Raises:
         UnreadableInputError: the snapshot cannot be read.

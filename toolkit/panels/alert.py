@@ -7,8 +7,8 @@ from typing import Any, Concatenate, ParamSpec
 
 import ipywidgets
 
-from toolkit.coverage import visible
 from toolkit.errors import PictureAuditError
+from toolkit.wording import visible
 
 _P = ParamSpec("_P")
 

@@ -8,11 +8,11 @@ import ipywidgets
 import traitlets
 
 from toolkit.candidate import Candidate, Level, candidate, checked
-from toolkit.coverage import visible
 from toolkit.hosts import Hosts
 from toolkit.panels.alert import Alert, guarded
 from toolkit.panels.latest import Latest
 from toolkit.probe.legibility import DARK, LIGHT
+from toolkit.wording import visible
 
 SHOWN = ((96, LIGHT), (64, LIGHT), (32, LIGHT), (96, DARK), (64, DARK), (32, DARK))
 """Pixels and page of each way in which the picture is shown."""

@@ -9,10 +9,10 @@ import ipywidgets
 from toolkit.candidate import NEVER_REFRESHED
 from toolkit.change.action import preview
 from toolkit.change.outcome import ActionState
-from toolkit.coverage import visible
 from toolkit.panels.site import Site, warnings
 from toolkit.plan import Plan
 from toolkit.wiring import Wiring
+from toolkit.wording import visible
 
 _CONTEXT = 3
 _BEFORE = (

@@ -1,6 +1,8 @@
 """The collector: choose a tenant, read everybody, with a bar, a pause and a way out."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import ipywidgets
@@ -11,7 +13,9 @@ from toolkit.embedded import embedded_tenant
 from toolkit.errors import IncompleteError, SettingsError
 from toolkit.panels.alert import Alert, guarded
 from toolkit.panels.bar import Meter
+from toolkit.panels.run import Run
 from toolkit.panels.style import stylesheet
+from toolkit.progress import Progress
 from toolkit.settings import read_settings
 from toolkit.snapshot import Snapshot, read_snapshot
 from toolkit.tenant import Tenant, connect
@@ -30,15 +34,16 @@ class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
 
     Attributes:
         snapshot: what was collected or opened last, or None; observe it.
+        embedded: the embedded tenant once it was collected from; it stays open, so that its
+            people can be changed and collected again.
     """
 
     snapshot = traitlets.Any(allow_none=True)
 
     def __init__(self, out: Path) -> None:
-        self._lock = threading.Lock()
-        self._going, self._cancelled = threading.Event(), threading.Event()
-        self._working = False
+        self._run = Run()
         self.alert = Alert()
+        self.embedded: Tenant | None = None
         self.tenant = ipywidgets.Dropdown(description="tenant", options=[EMBEDDED])
         self.method = ipywidgets.Dropdown(description="method", options=METHODS)
         self.out = ipywidgets.Text(description="snapshot file", value=str(out))
@@ -75,13 +80,9 @@ class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
     @guarded
     def start(self) -> None:
         """Begin to collect, or go on with a collection that was cancelled."""
-        with self._lock:
-            if self._working:
-                return
-            out = self._path()
-            self._working = True
-        self._cancelled.clear()
-        self._going.set()
+        out = self._path()
+        if not self._run.begin():
+            return
         self.meter.start()
         self._say("Connecting …")
         self._settle()
@@ -95,19 +96,14 @@ class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
     @guarded
     def pause(self) -> None:
         """Stop asking the tenant, or go on."""
-        if self._going.is_set():
-            self._going.clear()
-            self._say("Paused. A job that the tenant does meanwhile goes on.")
-        else:
-            self._going.set()
-            self._say("")
+        paused = self._run.pause()
+        self._say("Paused. A job that the tenant does meanwhile goes on." if paused else "")
         self._settle()
 
     @guarded
     def cancel(self) -> None:
         """Stop; the next start with the same file goes on."""
-        self._cancelled.set()
-        self._going.set()
+        self._run.cancel()
         self._say("Cancelling …")
         self._settle()
 
@@ -134,8 +130,8 @@ class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
     def _work(self, tenant: str, method: str, out: Path) -> None:
         """Collect; runs in a thread of its own."""
         try:
-            with _connected(tenant) as connected:
-                snapshot = self._collect(connected, method, out)
+            with self._connected(tenant) as connected:
+                snapshot = self._run.through(collecting(connected, out, method=method), self._show)
             if snapshot is None:
                 self._cancelled_words(out)
             else:
@@ -146,27 +142,30 @@ class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
             self._say("Press Resume to go on." if isinstance(error, IncompleteError) else "")
             snapshot = None
         finally:
-            self._working = False
+            self._run.end()
             self._settle()
         if snapshot is not None:
             self._hand_over(snapshot)
 
-    def _collect(self, tenant: Tenant, method: str, out: Path) -> Snapshot | None:
-        """Collect step by step, waiting where somebody paused; None where somebody cancelled."""
-        steps = collecting(tenant, out, method=method)
-        try:
-            while True:
-                self._going.wait()
-                if self._cancelled.is_set():
-                    return None
-                self.meter.show(next(steps))
-                if not self._paused:
-                    self._say("Reading …")
-        except StopIteration as end:
-            snapshot: Snapshot = end.value
-            return snapshot
-        finally:
-            steps.close()
+    def _show(self, progress: Progress) -> None:
+        self.meter.show(progress)
+        if not self._run.paused:
+            self._say("Reading …")
+
+    @contextmanager
+    def _connected(self, tenant: str) -> Iterator[Tenant]:
+        if tenant == EMBEDDED:
+            self.embedded = self.embedded or embedded_tenant()
+            yield self.embedded
+        else:
+            with connect(read_settings()) as connected:
+                yield connected
+
+    def close(self) -> None:
+        """Let go of the page, and of the embedded tenant."""
+        if self.embedded is not None:
+            self.embedded.close()
+        super().close()
 
     @guarded
     def _hand_over(self, snapshot: Snapshot) -> None:
@@ -176,19 +175,14 @@ class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         kept = "What was read is kept: press Resume to go on."
         self._say(f"Cancelled. {kept if unfinished(out) else 'Nothing was kept.'}")
 
-    @property
-    def _paused(self) -> bool:
-        return self._working and not self._going.is_set()
-
     def _settle(self) -> None:
         """Let exactly those buttons be pressed that mean something now."""
-        working = self._working
+        working = self._run.working
         path = Path(self.out.value.strip() or ".")
         for widget in (self.tenant, self.method, self.out, self.start_button):
             widget.disabled = working
         self.open_button.disabled = working or not path.is_file()
-        self.pause_button.disabled = self.cancel_button.disabled = not working
-        self.pause_button.description = "Go on" if self._paused else "Pause"
+        self._run.settle(self.pause_button, self.cancel_button)
         self.start_button.description = (
             "Resume" if not working and path.name and unfinished(path) else "Collect"
         )
@@ -202,12 +196,11 @@ def collector(out: Path | str = "out/snapshot.parquet") -> Collector:
 
     Args:
         out: the file to propose.
+
+    Returns:
+        The panel; its trait `snapshot` is what was collected, or None.
     """
     return Collector(Path(out))
-
-
-def _connected(tenant: str) -> Tenant:
-    return embedded_tenant() if tenant == EMBEDDED else connect(read_settings())
 
 
 def _button(words: str, tooltip: str) -> ipywidgets.Button:

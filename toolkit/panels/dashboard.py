@@ -1,35 +1,60 @@
-"""Everything for people who do not read code: collect above, look around below."""
+"""Everything for people who do not read code: collect above; look around and choose below."""
 
 from pathlib import Path
 
 import ipywidgets
 
+from toolkit.panels.admin import Admin, choose_default_picture
 from toolkit.panels.alert import guarded
 from toolkit.panels.collector import Collector
 from toolkit.panels.explorer import Explorer, explore
+from toolkit.snapshot import Snapshot
+
+_TITLES = ("Explore", "Default picture")
 
 
 class Dashboard(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
-    """A collector, and an explorer of what it collected or opened last.
+    """A collector, and below it two tabs about what it collected or opened last.
 
     Args:
         out: the file to propose for the snapshot.
+
+    Attributes:
+        explorer: the analyst's tab, or None before there is a snapshot.
+        admin: the admin's tab, or None until somebody looks at it: it reads the tenant.
     """
 
     def __init__(self, out: Path) -> None:
         self.collector = Collector(out)
         self.alert = self.collector.alert
         self.explorer: Explorer | None = None
+        self.admin: Admin | None = None
         title = ipywidgets.HTML(
             "<h1 style='font-size:22px;margin:8px 0'>Where do your users' pictures come from?</h1>"
         )
+        self.tabs = ipywidgets.Tab()
         self._above = [title, self.collector]
         super().__init__(self._above)
         self.collector.observe(self._show, "snapshot")
+        self.tabs.observe(self._choose, "selected_index")
 
     @guarded
     def _show(self, _: object) -> None:
-        before, self.explorer = self.explorer, explore(self.collector.snapshot)
-        self.children = [*self._above, self.explorer]
-        if before is not None:
-            before.close()
+        before = [part for part in (self.explorer, self.admin) if part is not None]
+        self.explorer, self.admin = explore(self.collector.snapshot), None
+        self.tabs.children = [self.explorer, ipywidgets.VBox()]
+        self.tabs.titles = _TITLES  # those of tabs that are not there yet are dropped
+        self.tabs.selected_index = 0
+        self.children = [*self._above, self.tabs]
+        for part in before:
+            part.close()
+
+    @guarded
+    def _choose(self, _: object) -> None:
+        if self.tabs.selected_index != 1 or self.admin is not None:
+            return
+        snapshot: Snapshot = self.collector.snapshot
+        embedded = self.collector.embedded
+        of_embedded = embedded is not None and embedded.domain == snapshot.provenance.tenant
+        self.admin = choose_default_picture(snapshot, embedded if of_embedded else None)
+        self.tabs.children = [self.tabs.children[0], self.admin]

@@ -2,21 +2,24 @@
 
 import threading
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
 
-from toolkit.change import applying, journal_path, read_plan, undoing, verifying
-from toolkit.coverage import visible
+from toolkit.change import applying, journal_path, read_plan, undoing, undone, verifying
 from toolkit.errors import IncompleteError, PictureAuditError, SettingsError, UnreadableInputError
 from toolkit.panels.alert import Alert, guarded
 from toolkit.panels.bar import Meter
+from toolkit.panels.run import Run
 from toolkit.plan import Plan
 from toolkit.progress import Progress
 from toolkit.tenant import Tenant
 from toolkit.way import Way
+from toolkit.wording import visible
 
 SAMPLE = 2_000
 """Users who are read back, evenly spread, where there are more; what comes of it says so."""
@@ -25,7 +28,7 @@ _Steps = Callable[[Tenant], Generator[Progress, None, Any]]
 
 
 class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
-    """Buttons that carry a plan out, and what came of it.
+    """Buttons that carry a plan out and take it back, each rehearsed first, and what came of it.
 
     Args:
         domain: the tenant's, which is typed to confirm.
@@ -46,27 +49,35 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         self.alert = Alert()
         self._domain, self._tenant, self._keep = domain, tenant, keep
         self._folder, self._changed = folder, changed
-        self._lock = threading.Lock()
-        self._going, self._cancelled = threading.Event(), threading.Event()
-        self._idle = threading.Event()
-        self._idle.set()
+        self._run = Run()
         self._plan: Plan | None = None
         self._rehearsed: str | None = None
+        self._rehearsed_undo: _RehearsedUndo | None = None
         self.rehearse_button = _button(
             "Rehearse", "go through everything, and write nothing", "92px"
         )
         self.confirm = ipywidgets.Text(placeholder=f"type {domain} to confirm")
         self.confirm.add_class("pa-confirm")
+        self.limit = ipywidgets.BoundedIntText(
+            description="first N people only (0: all)", min=0, max=2**31, layout={"width": "252px"}
+        )
+        self.limit.style.description_width = "initial"
         self.agreed = ipywidgets.Checkbox(indent=False, value=False)
         self.agreed.add_class("pa-check")
-        self.apply_button = _button("Apply", "write to the tenant", "184px")
-        self.apply_button.add_class("pa-danger")
+        self.apply_button = _button("Apply", "write to the tenant", "auto")
         self.pause_button = _button("Pause", "write nobody else for now")
-        self.cancel_button = _button("Cancel", "stop; Apply goes on where it stopped")
-        self.done = ipywidgets.Dropdown(description="change", layout={"width": "440px"})
+        self.cancel_button = _button(
+            "Cancel", "stop; doing the same again goes on where it stopped"
+        )
+        self.done = ipywidgets.Dropdown(description="applied", layout={"width": "560px"})
         self.done.style.description_width = "initial"
         self.verify_button = _button("Verify", "read the tenant back and say what holds")
-        self.undo_button = _button("Undo", "put back what was changed; the domain confirms it")
+        self.rehearse_undo_button = _button(
+            "Rehearse undo", "say who would be put back and who not, and write nothing", "120px"
+        )
+        self.undo_button = _button("Undo", "write back what stood there before", "auto")
+        for button in (self.apply_button, self.undo_button):
+            button.add_class("pa-danger")
         self.meter = Meter("")
         self.meter.layout.display = "none"
         self.said = ipywidgets.HTML()
@@ -76,36 +87,32 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
             self.pause_button: self.pause,
             self.cancel_button: self.cancel,
             self.verify_button: self.verify,
+            self.rehearse_undo_button: self.rehearse_undo,
             self.undo_button: self.undo,
         }
         for button, handle in handlers.items():
             button.on_click(lambda _, handle=handle: handle())
-        for field in (self.confirm, self.agreed, self.done):
+        for field in (self.confirm, self.agreed):
             field.observe(lambda _: self._settle(), "value")
+        self.limit.observe(lambda _: self.show(self._plan), "value")
+        self.done.observe(lambda _: self._chose(), "value")
         title = ipywidgets.HTML('<div class="pa-title">4 · Do it</div>')
-        above = ipywidgets.HBox(
-            [
-                title,
-                self.rehearse_button,
-                self.confirm,
-                self.apply_button,
-                self.pause_button,
-                self.cancel_button,
-            ]
+        rows = (
+            [title, self.confirm, self.limit, self.pause_button, self.cancel_button],
+            [self.rehearse_button, self.apply_button],
+            [self.done, self.verify_button, self.rehearse_undo_button, self.undo_button],
         )
-        below = ipywidgets.HBox([self.done, self.verify_button, self.undo_button])
-        for row in (above, below):
+        above, middle, below = map(ipywidgets.HBox, rows)
+        for row in (above, middle, below):
             row.add_class("pa-row")
             row.add_class("pa-doing")
-        super().__init__([above, self.agreed, self.alert, self.meter, self.said, below])
+        super().__init__([above, middle, self.agreed, self.alert, self.meter, self.said, below])
         self._list()
         self.show(None)
 
     def show(self, plan: Plan | None) -> None:
         """Offer to carry this plan out; None where there is none yet."""
-        with self._lock:
-            self._plan = plan
-            self._rehearsed = None
+        self._plan, self._rehearsed = plan, None
         self.agreed.value = False
         if plan is not None and plan.way is Way.RULE:
             self._say("Rules are printed in step 3: there is nothing to rehearse or to apply.")
@@ -113,17 +120,17 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
 
     def settled(self, seconds: float) -> bool:
         """Wait until nothing is under way; return whether it came to that."""
-        return self._idle.wait(seconds)
+        return self._run.settled(seconds)
 
     @guarded
     def rehearse(self) -> None:
         """Go through everything, and write nothing."""
+        limit = self._limit
 
         def steps(tenant: Tenant) -> Generator[Progress, None, str]:
             plan = self._keep()
-            outcome = yield from applying(tenant, plan)
-            with self._lock:
-                self._rehearsed = plan.id
+            outcome = yield from applying(tenant, plan, limit=limit)
+            self._rehearsed = plan.id
             kept = f"The plan is kept in {plan.path}."
             return f"{outcome._repr_html_()}{_muted(kept)}"
 
@@ -133,7 +140,7 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
     def apply(self) -> None:
         """Write to the tenant what was rehearsed."""
         self._ensure_confirmed()
-        confirmed, agreed = self.confirm.value.strip(), self.agreed.value
+        confirmed, agreed, limit = self.confirm.value.strip(), self.agreed.value, self._limit
 
         def steps(tenant: Tenant) -> Generator[Progress, None, str]:
             plan = self._keep()
@@ -141,10 +148,11 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
                 raise SettingsError("The plan has changed since it was rehearsed: rehearse it.")
             try:
                 outcome = yield from applying(
-                    tenant, plan, execute=True, confirm=confirmed, agreed=agreed
+                    tenant, plan, execute=True, confirm=confirmed, limit=limit, agreed=agreed
                 )
             finally:
                 self._list(plan.path)
+            self._rehearsed = None
             return str(outcome._repr_html_())
 
         self._start("Applying", steps, writes=True)
@@ -161,10 +169,26 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         self._start("Verifying", steps)
 
     @guarded
+    def rehearse_undo(self) -> None:
+        """Say who would be put back and who would not, and write nothing."""
+        path = self._chosen()
+
+        def steps(tenant: Tenant) -> Generator[Progress, None, str]:
+            outcome = yield from undoing(tenant, journal_path(path))
+            self._rehearsed_undo = _RehearsedUndo(
+                path, outcome.done - outcome.earlier, is_action=outcome.action is not None
+            )
+            return str(outcome._repr_html_())
+
+        self._start("Rehearsing the undo", steps)
+
+    @guarded
     def undo(self) -> None:
-        """Put back what was changed."""
+        """Put back what was rehearsed."""
         self._ensure_confirmed()
         path, confirmed = self._chosen(), self.confirm.value.strip()
+        if self._rehearsed_undo is None or self._rehearsed_undo.path != path:
+            raise SettingsError("This undo was not rehearsed: rehearse it.")
 
         def steps(tenant: Tenant) -> Generator[Progress, None, str]:
             try:
@@ -180,29 +204,27 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
     @guarded
     def pause(self) -> None:
         """Go no further, or go on."""
-        if self._going.is_set():
-            self._going.clear()
-            self._say("Paused: what is under way is finished, and nobody else is touched.")
-        else:
-            self._going.set()
-            self._say("")
+        paused = self._run.pause()
+        words = "Paused: what is under way is finished, and nobody else is touched."
+        self._say(words if paused else "")
         self._settle()
 
     @guarded
     def cancel(self) -> None:
         """Stop cleanly."""
-        self._cancelled.set()
-        self._going.set()
+        self._run.cancel()
         self._say("Cancelling …")
         self._settle()
 
+    @property
+    def _limit(self) -> int | None:
+        """How many people this run writes at most, or None for all: an Action is for everybody."""
+        writes = self._plan is not None and self._plan.way.writes_users
+        return (self.limit.value or None) if writes else None
+
     def _start(self, what: str, steps: _Steps, *, writes: bool = False) -> None:
-        with self._lock:
-            if not self._idle.is_set():
-                return
-            self._idle.clear()
-        self._cancelled.clear()
-        self._going.set()
+        if not self._run.begin():
+            return
         self.meter.bar.description = what
         self.meter.start()
         self.meter.layout.display = None
@@ -215,7 +237,7 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
     def _work(self, what: str, steps: _Steps, writes: bool) -> None:
         """Do it step by step; runs in a thread of its own."""
         try:
-            said = self._run(steps(self._tenant()))
+            said = self._run.through(steps(self._tenant()), self.meter.show)
             if said is None:
                 said = _muted(f"Cancelled: {what.lower()} again goes on where it stopped.")
             else:
@@ -232,24 +254,16 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
             self.meter.layout.display = "none"
             if writes:
                 self.confirm.value = ""
-            self._idle.set()
+                self._rehearsed_undo = None
+            self._run.end()
             self._settle()
         if writes:
             self._changed()
 
-    def _run(self, steps: Generator[Progress, None, str]) -> str | None:
-        """Go through the steps, waiting where somebody paused; None where somebody cancelled."""
-        try:
-            while True:
-                self._going.wait()
-                if self._cancelled.is_set():
-                    return None
-                self.meter.show(next(steps))
-        except StopIteration as end:
-            said: str = end.value
-            return said
-        finally:
-            steps.close()
+    def _chose(self) -> None:
+        """Another change is chosen: its undoing was not rehearsed."""
+        self._rehearsed_undo = None
+        self._settle()
 
     def _ensure_confirmed(self) -> None:
         if self.confirm.value.strip() != self._domain:
@@ -262,7 +276,7 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
 
     def _list(self, chosen: Path | None = None) -> None:
         """List what was applied from plans in the folder, the newest first."""
-        found: list[tuple[str, str]] = []
+        found: list[tuple[datetime, str, str]] = []
         for path in self._folder.glob("*.plan"):
             if not journal_path(path).exists():
                 continue
@@ -271,33 +285,37 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
             except UnreadableInputError:
                 continue  # other people's files
             if plan.tenant == self._domain:
-                undone = journal_path(journal_path(path)).exists()
-                found.append((_label(plan, undone=undone), str(path)))
+                label = _label(plan, _undo_state(journal_path(path)))
+                found.append((plan.made_at, label, str(path)))
         found.sort(reverse=True)
-        self.done.options = found
-        paths = [path for _, path in found]
+        paths = [path for _, _, path in found]
+        self.done.options = [(label, path) for _, label, path in found]
         if paths:
             self.done.value = str(chosen) if str(chosen) in paths else paths[0]
 
     def _settle(self) -> None:
         """Let exactly those buttons be pressed that mean something now."""
-        idle, plan = self._idle.is_set(), self._plan
-        deployable = idle and plan is not None and plan.way is not Way.RULE
+        idle, plan = not self._run.working, self._plan
         confirmed = self.confirm.value.strip() == self._domain
+        deployable = idle and plan is not None and plan.way is not Way.RULE
         rehearsed = deployable and plan is not None and plan.id == self._rehearsed
         asks = plan is not None and plan.asks_again
+        agreed = self.agreed.value or self._limit is not None or not asks
         self.rehearse_button.disabled = not deployable
-        self.apply_button.disabled = not (
-            rehearsed and confirmed and (self.agreed.value or not asks)
-        )
-        self.pause_button.disabled = self.cancel_button.disabled = idle
-        self.pause_button.description = "Pause" if idle or self._going.is_set() else "Go on"
-        self.done.disabled = self.verify_button.disabled = not idle or self.done.value is None
-        self.undo_button.disabled = self.verify_button.disabled or not confirmed
+        self.apply_button.disabled = not (rehearsed and confirmed and agreed)
+        self.limit.disabled = not idle
+        self.limit.layout.display = None if plan is not None and plan.way.writes_users else "none"
+        self._run.settle(self.pause_button, self.cancel_button)
+        chosen = idle and self.done.value is not None
+        self.done.disabled = self.verify_button.disabled = not chosen
+        self.rehearse_undo_button.disabled = not chosen
+        undo = self._rehearsed_undo
+        self.undo_button.disabled = not (chosen and confirmed and undo and undo.changes)
+        self.undo_button.description = undo.words(self._domain) if undo else "Undo"
         self.done.layout.display = None if self.done.options else "none"
         self.agreed.layout.display = None if asks else "none"
         if plan is not None:
-            self.apply_button.description = f"Apply to {plan.changes:,} people"
+            self.apply_button.description = _words(plan, self._limit)
             self.agreed.description = (
                 f"{plan.changes:,} of {plan.users:,} users ({plan.share:.0%}) are meant"
             )
@@ -306,9 +324,52 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         self.said.value = f'<div role="status">{_muted(words)}</div>'
 
 
-def _label(plan: Plan, *, undone: bool) -> str:
-    state = ", undone" if undone else ""
-    return f"{plan.made_at:%Y-%m-%d %H:%M} UTC · {plan.way} · {plan.changes:,} people{state}"
+@dataclass(frozen=True, slots=True)
+class _RehearsedUndo:
+    """What rehearsing an undo has shown.
+
+    Attributes:
+        path: the plan that would be undone.
+        changes: how many people would be put back, or 1 for an Action.
+        is_action: whether it is an Action that would be taken back.
+    """
+
+    path: Path
+    changes: int
+    is_action: bool
+
+    def words(self, domain: str) -> str:
+        """Say on a button what pressing it does."""
+        if not self.changes:
+            return "Nothing to put back"
+        what = "the Action" if self.is_action else f"{self.changes:,} people"
+        return f"Put back {what} at {domain}"
+
+
+def _words(plan: Plan, limit: int | None) -> str:
+    """Say on a button what applying a plan does."""
+    if limit is not None and limit < plan.changes:
+        return f"Apply to at most {limit:,} of {plan.changes:,} people"
+    return f"Apply to {plan.changes:,} people"
+
+
+def _undo_state(journal: Path) -> str:
+    """Say whether a change was undone; where that cannot be read, Undo says why."""
+    try:
+        if undone(journal):
+            return ", undone"
+    except UnreadableInputError:
+        return ", with a damaged journal"
+    return ", partly undone" if journal_path(journal).exists() else ""
+
+
+def _label(plan: Plan, state: str) -> str:
+    """Name a plan so that it is told from others, what matters most first: a list cuts it off."""
+    picture = plan.policy.picture.rpartition("/")[2]
+    return (
+        f"{plan.made_at:%Y-%m-%d %H:%M:%S} UTC · {plan.way} for {plan.changes:,} people{state} · "
+        f"{picture}"
+    )
 
 
 def _unforeseen(error: Exception) -> PictureAuditError:

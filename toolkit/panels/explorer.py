@@ -8,7 +8,7 @@ from typing import Any
 
 import ipywidgets
 
-from toolkit.coverage import Coverage, shorten, visible
+from toolkit.coverage import Coverage
 from toolkit.headline import headline
 from toolkit.panels.alert import Alert, guarded
 from toolkit.panels.filters import Filters
@@ -21,6 +21,7 @@ from toolkit.roster import Roster
 from toolkit.seen import Seen
 from toolkit.selection import Selection
 from toolkit.snapshot import Snapshot
+from toolkit.wording import shorten, visible
 
 _FIELDS = {"connection": "connections", "provider": "providers", "activity": "activity"}
 
@@ -131,6 +132,9 @@ def explore(snapshot: Snapshot, folder: Path | str | None = None) -> Explorer:
     Args:
         snapshot: of anybody.
         folder: where files are written; by default beside the snapshot, or here.
+
+    Returns:
+        The panel.
 
     Raises:
         UnreadableInputError: the snapshot cannot be read.

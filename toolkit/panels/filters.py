@@ -6,10 +6,11 @@ from itertools import islice
 import ipywidgets
 import traitlets
 
-from toolkit.coverage import ACTIVITY, UNKNOWN, shorten
+from toolkit.coverage import ACTIVITY, UNKNOWN
 from toolkit.picture import Source
 from toolkit.seen import Seen
 from toolkit.selection import Selection
+from toolkit.wording import shorten
 
 _LONGEST = 34
 _MOST = 200  # choices that a page's field takes and a person looks through; search finds the rest

@@ -7,10 +7,11 @@ from typing import Any
 
 import ipywidgets
 
-from toolkit.coverage import ACTIVITY, Coverage, percent, shorten
+from toolkit.coverage import ACTIVITY, Coverage
 from toolkit.panels.style import looks
 from toolkit.picture import Source
 from toolkit.seen import Seen
+from toolkit.wording import percent, shorten
 
 GROUPS = {"connection": "connection", "provider": "provider", "activity": "last login"}
 """What users can be grouped by here, and what it is called."""

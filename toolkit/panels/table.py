@@ -10,7 +10,6 @@ from typing import Any
 import ipywidgets
 import pandas as pd
 
-from toolkit.coverage import shorten
 from toolkit.mask import mask, mask_email
 from toolkit.panels.alert import Alert, guarded
 from toolkit.panels.style import looks
@@ -18,6 +17,7 @@ from toolkit.panels.thumbnails import Thumbnails
 from toolkit.picture import Source
 from toolkit.roster import ORDERS, Roster
 from toolkit.selection import Selection
+from toolkit.wording import shorten
 
 ROWS = 25
 """Users on a page; the page in the browser never holds more."""

@@ -2,10 +2,11 @@
 
 from html import escape
 
-from toolkit.coverage import UNKNOWN, Coverage, percent
+from toolkit.coverage import UNKNOWN, Coverage
 from toolkit.palette import COLOURS
 from toolkit.picture import Source
 from toolkit.seen import Seen
+from toolkit.wording import percent
 
 _WIDTH, _HEIGHT, _TOP, _BOTTOM = 520, 190, 26, 160
 _MOST = 36  # months; above that, quarters, above that many of them, years

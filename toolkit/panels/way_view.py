@@ -9,12 +9,12 @@ from html import escape
 import ipywidgets
 import traitlets
 
-from toolkit.coverage import shorten
 from toolkit.panels.alert import Alert, guarded
 from toolkit.picture import Source
 from toolkit.plan import CANNOT, Plan
 from toolkit.replacement import REPLACEABLE
 from toolkit.way import CEILINGS, EXPLANATIONS, Way, requests, seconds
+from toolkit.wording import shorten
 
 NAMES: Mapping[Way, str] = {
     Way.ACTION: "At login, by an Action (recommended)",

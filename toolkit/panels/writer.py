@@ -7,10 +7,10 @@ from pathlib import Path
 
 import ipywidgets
 
-from toolkit.coverage import visible
 from toolkit.panels.alert import Alert, guarded
 from toolkit.roster import Roster
 from toolkit.selection import Selection
+from toolkit.wording import visible
 
 
 class Writer(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types

@@ -16,6 +16,7 @@ _TEXTS = frozenset({"family_name", "given_name", "name", "nickname", "picture"})
 _CONTACTS = frozenset({"email", "phone_number", "username"})
 _FLAGS = frozenset({"blocked", "email_verified", "phone_verified"})
 _METADATA = frozenset({"app_metadata", "user_metadata"})
+_KEEPING = frozenset({"auth0", "email", "sms"})
 _SYNC_DOCS = "https://auth0.com/docs/dashboard/guides/connections/configure-connection-sync"
 
 
@@ -96,7 +97,7 @@ def _check_connection(
         )
         raise Problem(400, text, "operation_not_supported")
     removed = [name for name in attributes if changes[name] is None]
-    if removed:
+    if removed and connection.strategy in _KEEPING:
         text = (
             f"The following user attributes cannot be removed: {', '.join(removed)}. "
             f"The connection ({connection.name}) must either be a custom database connection "
