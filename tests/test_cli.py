@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from io import BytesIO, TextIOWrapper
+from pathlib import Path
 from typing import NamedTuple
 
 import httpx
@@ -174,6 +175,77 @@ def test_what_is_no_snapshot_is_said_to_be_none(run, tmp_path):
     assert "does not exist" in failed(run("coverage", "nothing.parquet"), 2)
 
 
+def test_a_place_is_never_asked_for_with_an_option_that_the_command_has_not(run, sandbox, tmp_path):
+    environment = sandbox.environment()
+    assert run("collect", "--out", "d/s.parquet", environment=environment).returncode == 0
+    (tmp_path / "link.parquet").symlink_to(tmp_path / "d" / "s.parquet")
+    (tmp_path / "d.parquet").mkdir()
+    for arguments in (["probe", "d.parquet", "--all", "--yes"], ["coverage", "d.parquet"]):
+        assert "--out" not in failed(run(*arguments, environment=environment), 2)
+
+
+def test_a_copy_to_share_is_written_with_the_snapshot_or_afterwards(run, sandbox, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(Path.cwd() / "data"))
+    environment = sandbox.environment()
+    collected = ["collect", "--out", "s.parquet", "--redact", "r.parquet"]
+    assert run(*collected, environment=environment).returncode == 0
+    again = run("redact", "s.parquet", "--out", "again.parquet")
+    other = run("redact", "s.parquet", "--out", "other.parquet", "--key-file", "k.key")
+    assert (again.returncode, other.returncode) == (0, 0), again.stderr + other.stderr
+    assert "again.parquet" in again.stdout
+    first, second, third = (read_snapshot(f"{name}.parquet") for name in ("r", "again", "other"))
+    assert first.users.equals(second.users)
+    assert first.provenance.redacted == second.provenance.redacted != third.provenance.redacted
+    table = run("coverage", "r.parquet", "--format", "csv").stdout
+    assert table == run("coverage", "s.parquet", "--format", "csv").stdout
+    assert run("compare", "r.parquet", "again.parquet").returncode == 0
+    assert "same key" in failed(run("compare", "r.parquet", "other.parquet"), 2)
+
+
+def test_exports_are_redacted_as_they_are_read(run, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(Path.cwd() / "data"))
+    Path("users.ndjson").write_text(
+        '{"user_id": "auth0|1", "name": "Bo", "email": "b@example.com"}'
+    )
+    ingested = ["ingest", "users.ndjson", "--out", "s.parquet", "--redact", "r.parquet"]
+    assert run(*ingested).returncode == 0
+    assert len(read_snapshot("r.parquet")) == 1
+    assert b"b@example.com" not in Path("r.parquet").read_bytes()
+
+
+def test_nothing_that_has_to_find_people_takes_a_redacted_snapshot(run, sandbox, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(Path.cwd() / "data"))
+    environment = sandbox.environment()
+    collected = ["collect", "--out", "s.parquet", "--redact", "r.parquet"]
+    assert run(*collected, environment=environment).returncode == 0
+    picture = ["--picture", "https://assets.example.com/x.png", "--through", "root"]
+    before = sandbox.requests.total
+    for arguments in (
+        ["probe", "r.parquet", "--all", "--yes"],
+        ["probe", "r.parquet", "--pictures", "--sample", "3", "--yes"],
+        ["plan", "r.parquet", *picture, "--out", "a.plan"],
+        ["redact", "r.parquet", "--out", "x.parquet"],
+    ):
+        said = failed(run(*arguments, environment=environment), 2)
+        assert "redacted" in said
+        assert len(said.splitlines()) == 1
+    assert sandbox.requests.total == before
+    refreshed = ["collect", "--since", "r.parquet", "--out", "t.parquet"]
+    assert "redacted" in failed(run(*refreshed, environment=environment), 2)
+
+
+def test_a_copy_that_cannot_be_written_is_said_before_anything_is_read(run, sandbox, tmp_path):
+    (tmp_path / "file").write_text("")
+    asked = ["collect", "--out", "s.parquet", "--redact", "file/r.parquet"]
+    assert "Cannot write" in failed(run(*asked, environment=sandbox.environment()), 2)
+    assert sandbox.requests.total == 0
+
+
+def test_what_is_no_table_has_no_form_as_csv(run):
+    for arguments in (["apply", "a.plan"], ["verify", "a.plan"], ["undo", "a.plan.journal"]):
+        assert run(*arguments, "--format", "csv").returncode == 2
+
+
 def test_a_traceback_is_shown_only_when_asked_for(run):
     for arguments in (["--debug", "coverage", "x.parquet"], ["coverage", "x.parquet", "--debug"]):
         with pytest.raises(UnreadableInputError):
@@ -240,7 +312,7 @@ def test_every_command_has_a_help_text(run):
 def test_as_a_process_it_ends_with_the_same_output_and_code(tmp_path, no_credentials):
     command = [*COMMAND, "coverage", "nothing.parquet"]
     ended = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False
     )
     failed(Answer(ended.returncode, ended.stdout, ended.stderr), 2)
 

@@ -88,7 +88,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_draft(snapshot, tmp_path):
 def test_a_place_that_cannot_be_written_is_found_out_first(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file" / "s.parquet", tmp_path):
-        with pytest.raises(OutputError, match="--out"):
+        with pytest.raises(OutputError, match="Cannot write"):
             ensure_writable(path)
 
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from toolkit.plan import Plan
     from toolkit.probing import outcomes, probe, reach
     from toolkit.progress import Progress
+    from toolkit.redaction import redact
     from toolkit.replacement import Policy
     from toolkit.report import report
     from toolkit.sandbox.server import Sandbox
@@ -108,6 +109,7 @@ _HOMES = {
     "reach": "probing",
     "read_plan": "change",
     "read_snapshot": "snapshot",
+    "redact": "redaction",
     "report": "report",
     "series": "comparison",
     "undo": "change",
@@ -172,6 +174,7 @@ __all__ = [
     "reach",
     "read_plan",
     "read_snapshot",
+    "redact",
     "report",
     "series",
     "undo",

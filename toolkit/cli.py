@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from importlib.metadata import version as version_of
@@ -13,8 +14,10 @@ import typer
 from typer.core import TyperCommand
 
 from toolkit.errors import PictureAuditError, SettingsError
+from toolkit.scopes import help_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol
 
     from pandas import DataFrame
@@ -25,6 +28,12 @@ if TYPE_CHECKING:
         """What shows itself, as text and as plain values."""
 
         def as_dict(self) -> dict[str, Any]: ...
+
+    class _Ended(_Shown, Protocol):
+        """What knows, too, whether everything was done."""
+
+        @property
+        def complete(self) -> bool: ...
 
 
 _UNEXPECTED = 2
@@ -73,6 +82,13 @@ class Plan(StrEnum):
     UNLIMITED = "unlimited"
 
 
+class Form(StrEnum):
+    """How a value is printed that is no table."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
 class _Faulty(TyperCommand):
     """A command whose help tells the faults of a sandbox: they are looked up only for that."""
 
@@ -80,14 +96,19 @@ class _Faulty(TyperCommand):
         """Write the help, with one paragraph a fault: lines of one paragraph are folded."""
         from toolkit.sandbox.faults import FAULTS
 
-        self.epilog = "\n\n".join(
-            ["Faults:", *(f"{name}: {what}." for name, what in FAULTS.items())]
-        )
+        faults = (f"{name}: {what}." for name, what in FAULTS.items())
+        self.epilog = "\n\n".join(["Faults:", *faults, help_of("sandbox")])
         super().format_help(*about, **named)
 
 
 # Those of `toolkit.sandbox.people`, which is not imported for every command.
 _USERS, _SEED = 5000, 1
+
+
+def _command(name: str, **settings: Any) -> "Callable[..., Any]":  # noqa: ANN401 - typer's own
+    """Register a command whose help says which scopes it needs."""
+    return app.command(name, epilog=help_of(name), **settings)
+
 
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="Draw no progress bar.")]
 Rate = Annotated[
@@ -95,6 +116,13 @@ Rate = Annotated[
     typer.Option(min=0.01, help="Requests a second never to exceed. By default the tenant's own."),
 ]
 SnapshotFile = Annotated[Path, typer.Argument(metavar="SNAPSHOT", help="A snapshot file.")]
+OutputForm = Annotated[Form, typer.Option("--format", help="How to print it.")]
+Redacted = Annotated[
+    Path | None,
+    typer.Option(
+        "--redact", metavar="FILE", help="Write a copy to share, too: see picture-audit redact."
+    ),
+]
 
 
 @app.callback()
@@ -113,7 +141,7 @@ def picture_audit(
     """
 
 
-@app.command("demo")
+@_command("demo")
 def demo_(
     users: Annotated[int, typer.Option(min=0, help="How many users to make up.")] = _USERS,
     seed: Annotated[int, typer.Option(help="The same seed makes the same users.")] = _SEED,
@@ -134,7 +162,7 @@ def demo_(
     )
 
 
-@app.command(cls=_Faulty)
+@_command("sandbox", cls=_Faulty)
 def sandbox(
     users: Annotated[int, typer.Option(min=0, help="How many users to make up.")] = _USERS,
     load: Annotated[
@@ -186,7 +214,7 @@ def sandbox(
         raise SettingsError(f"Cannot serve on port {port}: {error.strerror}.") from error
 
 
-@app.command("collect")
+@_command("collect")
 def collect_(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the snapshot.")],
     method: Annotated[Method, typer.Option(help="How to read the users.")] = Method.AUTO,
@@ -197,6 +225,7 @@ def collect_(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for an export job.")] = 8
     * 3600.0,
     rate: Rate = None,
+    redacted: Redacted = None,
     no_progress: NoProgress = False,
 ) -> None:
     """Read every user of the tenant into a snapshot, and prove that none is missing.
@@ -209,7 +238,9 @@ def collect_(
     from toolkit.snapshot import ensure_writable, read_snapshot
     from toolkit.tenant import connect
 
-    ensure_writable(out)
+    for place in (out, redacted):
+        if place is not None:
+            ensure_writable(place)
     former = read_snapshot(since) if since else None
     how = partial(collect, method=method.value, since=former, deadline=timeout)
     with (
@@ -219,9 +250,10 @@ def collect_(
     ):
         snapshot = how(tenant, out=out, show=show)
     terminal.collected(snapshot, out)
+    _share(snapshot, redacted)
 
 
-@app.command("ingest")
+@_command("ingest")
 def ingest_(
     exports: Annotated[
         list[Path],
@@ -239,23 +271,37 @@ def ingest_(
             "or of this machine: local.",
         ),
     ] = None,
+    taken_at: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"],
+            help="When the users were exported; UTC unless it says otherwise. By default when "
+            "the newest file was changed.",
+        ),
+    ] = None,
+    redacted: Redacted = None,
     no_progress: NoProgress = False,
 ) -> None:
     """Read export files that you already have into a snapshot."""
     from toolkit import terminal
     from toolkit.collect.ingestion import ingest
+    from toolkit.snapshot import ensure_writable
 
+    if redacted is not None:
+        ensure_writable(redacted)
     how = ingest
     if scheduler:
         from toolkit.cluster import ingest_on
 
         how = partial(ingest_on, scheduler=scheduler)
+    when = taken_at.replace(tzinfo=taken_at.tzinfo or UTC) if taken_at else None
     with terminal.interruptible(), terminal.progress("Reading", off=no_progress) as show:
-        snapshot = how(exports, out, tenant=tenant, show=show)
+        snapshot = how(exports, out, tenant=tenant, taken_at=when, show=show)
     terminal.collected(snapshot, out)
+    _share(snapshot, redacted)
 
 
-@app.command("explain")
+@_command("explain")
 def explain_(
     url: Annotated[
         str,
@@ -273,7 +319,7 @@ def explain_(
         typer.echo(json.dumps(explain(subject)))
 
 
-@app.command()
+@_command("coverage")
 def coverage(
     snapshot: SnapshotFile,
     by: Annotated[By, typer.Option(help="What to group the users by.")] = By.SOURCE,
@@ -285,7 +331,7 @@ def coverage(
     _print_coverage(read_snapshot(snapshot), by, output)
 
 
-@app.command()
+@_command("findings")
 def findings(
     snapshot: SnapshotFile,
     output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
@@ -296,19 +342,18 @@ def findings(
 ) -> None:
     """Say what is wrong with the pictures of a snapshot, for how many users, what to do."""
     from toolkit import terminal
-    from toolkit.sheet import csv
     from toolkit.snapshot import read_snapshot
 
     found = read_snapshot(snapshot).findings()
     if output is Format.JSON:
         typer.echo(json.dumps(found.as_dict(masked=not unmasked), indent=2))
     elif output is Format.CSV:
-        typer.echo(csv(found.table(masked=not unmasked)), nl=False)
+        terminal.show_sheet(found.table(masked=not unmasked))
     else:
         terminal.show_findings(found)
 
 
-@app.command("compare")
+@_command("compare")
 def compare_(
     old: Annotated[Path, typer.Argument(metavar="OLD", help="The earlier snapshot.")],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="The later one.")],
@@ -318,20 +363,20 @@ def compare_(
     ] = False,
 ) -> None:
     """Say who moved from which source to which between two snapshots; who came, who went."""
+    from toolkit import terminal
     from toolkit.comparison import compare
-    from toolkit.sheet import csv
     from toolkit.snapshot import read_snapshot
 
     found = compare(read_snapshot(old), read_snapshot(new), anyway=anyway)
     if output is Format.JSON:
         typer.echo(json.dumps(found.as_dict(), indent=2))
     elif output is Format.CSV:
-        typer.echo(csv(found.flow), nl=False)
+        terminal.show_sheet(found.flow)
     else:
-        typer.echo(repr(found))
+        typer.echo(terminal.harmless(repr(found)))
 
 
-@app.command("report")
+@_command("report")
 def report_(
     snapshot: SnapshotFile,
     out: Annotated[Path, typer.Option(metavar="FILE.html", help="Where to write the page.")],
@@ -348,7 +393,38 @@ def report_(
     terminal.written(Report=out, JSON=out.with_suffix(".json"))
 
 
-@app.command("probe")
+@_command("redact")
+def redact_(
+    snapshot: SnapshotFile,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the copy.")],
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--key-file",
+            metavar="FILE",
+            help="The key to hash with; made where there is none. By default one beside your "
+            "own data. Keep it: it tells who is who.",
+        ),
+    ] = None,
+    no_progress: NoProgress = False,
+) -> None:
+    """Copy a snapshot to share it: who is in it cannot be told, the numbers stay the same.
+
+    Identifiers are replaced by keyed hashes, names and e-mail addresses are left out, times
+    are cut to days. Copies made with one key can be compared with each other; nothing that has
+    to find users again takes them.
+    """
+    from toolkit import terminal
+    from toolkit.redaction import own_key, redact
+    from toolkit.snapshot import read_snapshot
+
+    content = read_snapshot(snapshot)
+    with terminal.progress("Redacting", off=no_progress) as show:
+        redact(content, out, key=own_key(key_file), show=show)
+    terminal.written(Redacted=out)
+
+
+@_command("probe")
 def probe_(
     snapshot: SnapshotFile,
     *,
@@ -426,7 +502,7 @@ ReadBack = Annotated[
 ]
 
 
-@app.command("plan")
+@_command("plan")
 def plan_(
     snapshot: SnapshotFile,
     *,
@@ -452,20 +528,20 @@ def plan_(
     unseen: Annotated[
         bool, typer.Option("--unseen", help="Do not load the picture to look at it.")
     ] = False,
-    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    output: OutputForm = Form.TABLE,
     no_progress: NoProgress = False,
 ) -> None:
     """Compute who would change, from what to what, and how long it takes. Touches nothing.
 
     Where the environment names the snapshot's tenant, its connections are asked who can be
-    changed (read:connections, read:connections_options); else that is guessed.
+    changed; else that is guessed.
     """
     from toolkit import terminal
     from toolkit.change import known_connections, looked_at, plan, policy_of
     from toolkit.snapshot import read_snapshot
 
-    _ensure_form(output)
     content = read_snapshot(snapshot)
+    content.provenance.require_people()
     seen = None if unseen else looked_at(picture, content.provenance)
     policy = policy_of(
         picture,
@@ -491,7 +567,7 @@ def plan_(
     terminal.written(Plan=out)
 
 
-@app.command("apply")
+@_command("apply")
 def apply_(
     plan: PlanFile,
     *,
@@ -505,62 +581,36 @@ def apply_(
         int | None, typer.Option(min=0, metavar="N", help="Write and read back N users first.")
     ] = None,
     rate: Rate = None,
-    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    output: OutputForm = Form.TABLE,
     no_progress: NoProgress = False,
 ) -> None:
     """Carry a plan out; rehearse it without --execute. Journals to PLAN.journal.
 
-    Scopes: read:users, and update:users for root and metadata; read:actions,
-    create:actions and update:actions for action. The same command goes on where it ended.
+    The same command goes on where it ended.
     """
-    from toolkit import terminal
     from toolkit.change import apply
-    from toolkit.tenant import connect
 
-    _ensure_form(output)
-    with (
-        terminal.interruptible(),
-        connect(scopes=(), ceiling=rate) as tenant,
-        terminal.progress("Applying" if execute else "Rehearsing", off=no_progress) as show,
-    ):
-        outcome = apply(
-            tenant,
-            plan,
-            execute=execute,
-            confirm=confirm,
-            limit=limit,
-            agreed=yes,
-            canary=canary,
-            show=show,
-        )
-    _print_value(outcome, output)
-    _ensure_complete(outcome.complete)
+    work = partial(apply, plan=plan, agreed=yes, canary=canary)
+    change = partial(work, execute=execute, confirm=confirm, limit=limit)
+    _at_tenant(change, "Applying" if execute else "Rehearsing", rate, output, off=no_progress)
 
 
-@app.command("verify")
+@_command("verify")
 def verify_(
     plan: PlanFile,
     sample: ReadBack = None,
-    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    rate: Rate = None,
+    output: OutputForm = Form.TABLE,
     no_progress: NoProgress = False,
 ) -> None:
-    """Read the tenant back and say what of a plan holds (read:users, or read:actions)."""
-    from toolkit import terminal
+    """Read the tenant back and say what of a plan holds."""
     from toolkit.change import verify
-    from toolkit.tenant import connect
 
-    _ensure_form(output)
-    with (
-        terminal.interruptible(),
-        connect(scopes=()) as tenant,
-        terminal.progress("Reading back", off=no_progress) as show,
-    ):
-        verification = verify(tenant, plan, sample=sample, show=show)
-    _print_value(verification, output)
-    _ensure_complete(verification.complete)
+    work = partial(verify, plan=plan, sample=sample)
+    _at_tenant(work, "Reading back", rate, output, off=no_progress)
 
 
-@app.command("undo")
+@_command("undo")
 def undo_(
     journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="What applying has left.")],
     *,
@@ -569,37 +619,18 @@ def undo_(
     limit: Limit = None,
     sample: ReadBack = None,
     rate: Rate = None,
-    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    output: OutputForm = Form.TABLE,
     no_progress: NoProgress = False,
 ) -> None:
-    """Put back what a journal changed, where nobody changed it since; rehearse by default.
-
-    Scopes as for apply; removing an Action that was created needs delete:actions.
-    """
-    from toolkit import terminal
+    """Put back what a journal changed, where nobody changed it since; rehearse by default."""
     from toolkit.change import undo
-    from toolkit.tenant import connect
 
-    _ensure_form(output)
-    with (
-        terminal.interruptible(),
-        connect(scopes=(), ceiling=rate) as tenant,
-        terminal.progress("Undoing" if execute else "Rehearsing", off=no_progress) as show,
-    ):
-        outcome = undo(
-            tenant,
-            journal,
-            execute=execute,
-            confirm=confirm,
-            limit=limit,
-            sample=sample,
-            show=show,
-        )
-    _print_value(outcome, output)
-    _ensure_complete(outcome.complete)
+    work = partial(undo, journal=journal, sample=sample)
+    change = partial(work, execute=execute, confirm=confirm, limit=limit)
+    _at_tenant(change, "Undoing" if execute else "Rehearsing", rate, output, off=no_progress)
 
 
-@app.command("dashboard")
+@_command("dashboard")
 def dashboard_(
     address: Annotated[
         str, typer.Option("--ip", help="Where to serve. Anything but loopback needs --expose.")
@@ -618,7 +649,7 @@ def dashboard_(
     raise typer.Exit(dashboard(address, port, open_browser=not no_browser, expose=expose))
 
 
-@app.command(context_settings={"ignore_unknown_options": True})
+@_command("lab", context_settings={"ignore_unknown_options": True})
 def lab(
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="[JUPYTERLAB OPTIONS]…", help="Passed on.")
@@ -637,40 +668,61 @@ def lab(
 
 def _print_coverage(snapshot: "Snapshot", by: By, output: Format = Format.TABLE) -> None:
     from toolkit import terminal
-    from toolkit.sheet import csv
 
     if output is Format.JSON:
         typer.echo(json.dumps(snapshot.summary(by.value), indent=2))
     elif output is Format.CSV:
-        typer.echo(csv(snapshot.coverage(by.value).table()), nl=False)
+        terminal.show_sheet(snapshot.coverage(by.value).table())
     else:
         terminal.show_coverage(snapshot.coverage(by.value), snapshot.provenance)
 
 
-def _print_value(value: "_Shown", output: Format) -> None:
+def _print_value(value: "_Shown", output: Form) -> None:
     """Print what shows itself."""
-    typer.echo(json.dumps(value.as_dict(), indent=2) if output is Format.JSON else repr(value))
+    from toolkit import terminal
+
+    if output is Form.JSON:
+        typer.echo(json.dumps(value.as_dict(), indent=2))
+    else:
+        typer.echo(terminal.harmless(repr(value)))
 
 
-def _ensure_form(output: Format) -> None:
-    """Refuse, before anything is done, what only frames have."""
-    if output is Format.CSV:
-        raise SettingsError("This has no form as CSV: take --format table or json.")
+def _at_tenant(
+    work: "Callable[..., _Ended]", what: str, rate: float | None, output: Form, *, off: bool
+) -> None:
+    """Do something at the tenant, print how it ended, and end with 1 where some is undone."""
+    from toolkit import terminal
+    from toolkit.tenant import connect
 
-
-def _ensure_complete(complete: bool) -> None:
-    if not complete:
+    with (
+        terminal.interruptible(),
+        # What it needs depends on the plan: that is looked at before anything is read.
+        connect(scopes=(), ceiling=rate) as tenant,
+        terminal.progress(what, off=off) as show,
+    ):
+        ended = work(tenant, show=show)
+    _print_value(ended, output)
+    if not ended.complete:
         raise typer.Exit(1)
+
+
+def _share(snapshot: "Snapshot", copy: Path | None) -> None:
+    """Write the copy to share that was asked for, with the user's own key."""
+    if copy is not None:
+        from toolkit import terminal
+        from toolkit.redaction import redact
+
+        redact(snapshot, copy)
+        terminal.written(Redacted=copy)
 
 
 def _print_frame(frame: "DataFrame", output: Format) -> None:
     from toolkit import terminal
-    from toolkit.sheet import csv
 
     if output is Format.JSON:
         typer.echo(frame.to_json(orient="records", indent=2))
     elif output is Format.CSV:
-        typer.echo(csv(frame), nl=False)
+        terminal.show_sheet(frame)
     else:
         terminal.show_frame(frame)
 
@@ -701,7 +753,13 @@ def main() -> None:
 
 def _said(error: Exception) -> str:
     if isinstance(error, PictureAuditError):
-        return str(error)
+        text = str(error)
+        if text.replace("\n", "").isprintable():
+            return text
+        from toolkit.terminal import harmless
+
+        # A file's name, or what a file says whose it is.
+        return harmless(text)
     # Its own words may hold what nobody should see.
     return (
         f"{type(error).__name__}, which nobody expected. With --debug it shows where; "

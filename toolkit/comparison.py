@@ -15,13 +15,13 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from toolkit.coverage import percent, visible
 from toolkit.errors import SettingsError, UnreadableInputError
 from toolkit.estimate import Interval
 from toolkit.headline import between
 from toolkit.mask import mask
 from toolkit.picture import Source
 from toolkit.snapshot import Provenance, Snapshot
+from toolkit.wording import percent, visible
 
 _EXAMPLES = 3
 _MEMORY = "400MB"
@@ -370,6 +370,9 @@ def series(snapshots: Iterable[Snapshot], *, anyway: bool = False) -> Series:
         snapshots: any number, in any order.
         anyway: take snapshots of different tenants too.
 
+    Returns:
+        The series, a value that shows itself.
+
     Raises:
         SettingsError: they are of different tenants, and `anyway` is not set.
         UnreadableInputError: a file is damaged.
@@ -435,6 +438,11 @@ def _differ(old: Provenance, new: Provenance) -> bool:
 
 
 def _doubts(old: Provenance, new: Provenance, *, anyway: bool) -> Iterator[str]:
+    if old.redacted != new.redacted:
+        raise SettingsError(
+            "These snapshots are not redacted with the same key, so nobody is in both: redact both "
+            "with one key."
+        )
     if not anyway:
         _ensure_same(old, new)
     elif _differ(old, new):

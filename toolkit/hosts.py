@@ -54,8 +54,10 @@ def hosts_of(provenance: Provenance) -> Iterator[Hosts]:
     sandbox answers, and where it has stopped, one with the same people is started.
 
     Raises:
-        SettingsError: the sandbox has stopped, and nobody knows who its people were.
+        SettingsError: the sandbox has stopped, and nobody knows who its people were; or the
+            snapshot is redacted, so that its pictures are nobody's.
     """
+    provenance.require_people()
     if not provenance.sandbox:
         yield Hosts()
         return

@@ -92,6 +92,7 @@ def probe(
 
 def notice(snapshot: Snapshot, *, sample: int | None = None, rate: float | None = None) -> str:
     """Say what a probe would send to whom, and how long it would take; "" for a sandbox."""
+    snapshot.provenance.require_people()
     if snapshot.provenance.sandbox:
         return ""
     questions, users = _questions_of(snapshot)
@@ -108,6 +109,7 @@ def notice_of_pictures(
     snapshot: Snapshot, *, sample: int | None = None, rate: float | None = None
 ) -> str:
     """Say what loading pictures would tell whom, and how long it takes; "" for a sandbox."""
+    snapshot.provenance.require_people()
     if snapshot.provenance.sandbox:
         return ""
     users = sum(len(chunk) for chunk in _shown(snapshot))
@@ -190,6 +192,9 @@ def reach(
 
 def outcomes(reached: pd.DataFrame) -> pd.DataFrame:
     """Count what `reach` returned.
+
+    Args:
+        reached: one row for each user, with the columns `source` and `outcome`.
 
     Returns:
         One row for each source, a column of users for each outcome that occurs, the

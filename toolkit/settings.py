@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Never, SupportsIndex
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,7 +17,11 @@ _MAX_PORT = 65535
 
 
 class Settings(BaseSettings):
-    """Credentials and address of one tenant; secrets are masked wherever it is shown."""
+    """Credentials and address of one tenant.
+
+    Secrets are masked wherever it is shown, and it cannot be pickled: what is pickled ends up
+    in caches, and on other machines.
+    """
 
     # Without hide_input_in_errors a validation error would print the secret.
     model_config = SettingsConfigDict(
@@ -27,6 +32,9 @@ class Settings(BaseSettings):
     client_id: str | None = None
     client_secret: SecretStr | None = None
     token: SecretStr | None = None
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Never:
+        raise TypeError("Settings hold credentials: read them where they are needed")
 
     @property
     def base_url(self) -> str:

@@ -53,9 +53,10 @@ _RENEW_BEFORE = 30.0
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _RETRIES = 6
 _TOKEN_WAITS = (0.2, 1.0, 3.0)  # seconds
+_TOKEN = re.compile(r"[!-~]+")
 _SCOPE = re.compile(r"\b(?:read|update|create|delete):[a-z_]+\b")
 _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 400, 401, 403, 404
-_URI_TOO_LONG, _UNAVAILABLE = 414, 503
+_URI_TOO_LONG, _HEAD_TOO_LONG, _UNAVAILABLE = 414, 431, 503
 _TOO_MANY = 429
 
 
@@ -293,7 +294,8 @@ class Tenant:
                 "No credentials: set AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, or AUTH0_TOKEN, in "
                 "the environment or in .env."
             )
-        if settings.token and not settings.token.get_secret_value().isascii():
+        # In a header it would break, and what it breaks with repeats it.
+        if settings.token and not _TOKEN.fullmatch(settings.token.get_secret_value()):
             raise SettingsError("AUTH0_TOKEN is not a token: it holds characters that none has.")
         self._pace = Pace(transport(host), ceiling=ceiling)
         self._client = httpx.Client(transport=_Whole(self._pace), timeout=_TIMEOUT, trust_env=False)
@@ -469,8 +471,10 @@ class Tenant:
 
         Raises:
             MissingError: there is no such user.
+            QueryError: the tenant does not take this for an id.
             TenantError: the tenant did not go along.
         """
+        _ensure_named(user_id)
         get = partial(self._api.users.get, user_id, fields=",".join(FIELDS), include_fields=True)
         return self._with_fresh_token(lambda: _record(get))
 
@@ -495,6 +499,7 @@ class Tenant:
         """
         if not change or change.get("user_metadata", True) in ({}, None):
             raise ValueError("an empty change wipes metadata")
+        _ensure_named(user_id)
         options: RequestOptions = {"additional_headers": {"X-Correlation-ID": tag}} if tag else {}
         update = partial(self._api.users.update, user_id, **change, request_options=options)
         return self._with_fresh_token(lambda: _record(update))
@@ -644,10 +649,23 @@ class Tenant:
         """
         try:
             yield
+        except TenantError as error:
+            # Maybe raised while an error of the SDK's was looked at, which shows the whole answer.
+            raise error from None
         except ApiError as error:
             raise _api_error(self.domain, error) from None
         except ParsingError:
             raise TenantError(f"{self.domain} gave an answer of another form.") from None
+        except RecursionError:
+            raise TenantError(
+                f"{self.domain} gave an answer that is nested too deeply: somebody's metadata. "
+                "Export the users in Auth0's dashboard, and read that with picture-audit ingest."
+            ) from None
+        except (httpx.InvalidURL, UnicodeEncodeError):
+            # Longer than any address may be, or with half a character in it.
+            raise QueryError(
+                f"{self.domain} cannot be asked that: no request can hold it."
+            ) from None
         except httpx.RequestError as error:
             what = type(error.__cause__ or error).__name__
             raise UnreachableError(
@@ -672,6 +690,12 @@ def _connection(answer: Any) -> Connection:  # noqa: ANN401 - the SDK's model
     options = answer.options
     # Without the scope for them the tenant leaves the options out.
     return Connection.of(str(answer.name), str(answer.strategy), options)
+
+
+def _ensure_named(user_id: str) -> None:
+    """Refuse an id that a path does not hold as one: these name the folders of the API."""
+    if user_id in {"", ".", ".."}:
+        raise MissingError("Without a user_id there is no such user.")
 
 
 def _record(call: Callable[[], Any]) -> Mapping[str, Any]:
@@ -735,7 +759,7 @@ def _api_error(domain: str, error: ApiError) -> TenantError:  # noqa: PLR0911 - 
         return MissingError(f"{domain} does not know what was asked for (HTTP 404).")
     if status == _UNAVAILABLE:
         return SlowQueryError(f"{domain} did not finish a query in time (HTTP 503).")
-    if status in (_BAD_REQUEST, _URI_TOO_LONG):
+    if status in (_BAD_REQUEST, _URI_TOO_LONG, _HEAD_TOO_LONG):
         code = re.sub(r"[^a-z_]", "", str(body.get("errorCode")))[:40]
         return QueryError(f"{domain} refused a request (HTTP {status} {code}).")
     if status == _TOO_MANY:
