@@ -77,7 +77,7 @@ def test_the_headline_says_whether_it_is_complete():
     values = ("tenant.example", datetime(2026, 1, 1, tzinfo=UTC), "search")
     for complete, words in ((True, "complete, reconciled"), (False, "NOT COMPLETE")):
         provenance = Provenance(*values, complete, 3, 1, 2, 0.5, False, "0.1.0")
-        assert words in headline(coverage(USERS), provenance).plain
+        assert words in headline(len(USERS), provenance).plain
 
 
 def test_every_source_has_a_colour_that_the_terminal_knows():

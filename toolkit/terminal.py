@@ -2,13 +2,13 @@
 
 import math
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pandas import DataFrame
-from pandas.api.types import is_numeric_dtype
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -16,16 +16,21 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from toolkit.coverage import Coverage, percent, shorten, visible
-from toolkit.estimate import Interval
-from toolkit.findings import Findings
-from toolkit.headline import between, deviation, sampled
-from toolkit.headline import headline as answer
 from toolkit.palette import COLOURS
 from toolkit.picture import Source
 from toolkit.progress import Progress
 from toolkit.seen import Seen
-from toolkit.snapshot import Provenance, Snapshot
+from toolkit.wording import percent, shorten, visible
+
+# What counts users is heavy, and progress is drawn without it: it is imported where it is used.
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from toolkit.coverage import Coverage
+    from toolkit.estimate import Interval
+    from toolkit.findings import Findings
+    from toolkit.provenance import Provenance
+    from toolkit.snapshot import Snapshot
 
 _WIDTH = 30
 _FEWEST_WORDS = 20
@@ -48,20 +53,20 @@ def _bar(part: float, width: int, *, striped: bool) -> str:
     return _SOLID * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
 
-def headline(coverage: Coverage, provenance: Provenance) -> Text:
-    """Say in one line what was counted, where, and whether it is whole."""
+def headline(users: int, provenance: "Provenance") -> Text:
+    """Say in one line how many users were counted, where, and whether that is all of them."""
     where = "sandbox" if provenance.sandbox else shorten(provenance.tenant, _LONGEST_NAME)
     # What was in a file was not compared with what a tenant counts.
     counted = "complete" if provenance.method == "ingest" else "complete, reconciled"
     whole = counted if provenance.complete else "NOT COMPLETE"
-    text = Text(f"Where the pictures of {coverage.users:,} users come from", style="bold")
+    text = Text(f"Where the pictures of {users:,} users come from", style="bold")
     text.append(f"   {where} · ", style="dim")
     text.append(whole, style="green" if provenance.complete else "bold red")
     text.append(f" · {provenance.requests:,} requests · {provenance.seconds:.1f} s", style="dim")
     return text
 
 
-def hints(coverage: Coverage, provenance: Provenance) -> dict[Source, str]:
+def hints(coverage: "Coverage", provenance: "Provenance") -> dict[Source, str]:
     """Say what there is to know or to do about the sources where there is something."""
     said: dict[Source, str] = {}
     for source, users in coverage.broken.items():
@@ -76,7 +81,7 @@ def hints(coverage: Coverage, provenance: Provenance) -> dict[Source, str]:
 
 
 def coverage_table(
-    coverage: Coverage, width: int, hints: Mapping[Source, str] | None = None
+    coverage: "Coverage", width: int, hints: Mapping[Source, str] | None = None
 ) -> Table:
     """Draw a coverage so that the answer is seen before it is read.
 
@@ -92,7 +97,9 @@ def coverage_table(
     return _source_table(coverage, width, hints or {})
 
 
-def _source_table(coverage: Coverage, width: int, hints: Mapping[Source, str]) -> Table:
+def _source_table(coverage: "Coverage", width: int, hints: Mapping[Source, str]) -> Table:
+    from toolkit.headline import sampled  # noqa: PLC0415 - it loads pandas
+
     rows = [(Source(row["source"]), int(row["users"])) for _, row in coverage.table().iterrows()]
     total, broken = max(coverage.users, 1), coverage.broken
     numbers = _numbers(rows, total, coverage.estimated if sampled(coverage) else {})
@@ -121,9 +128,11 @@ def _source_table(coverage: Coverage, width: int, hints: Mapping[Source, str]) -
 
 
 def _numbers(
-    rows: list[tuple[Source, int]], total: int, estimated: Mapping[Source, Interval]
+    rows: list[tuple[Source, int]], total: int, estimated: "Mapping[Source, Interval]"
 ) -> list[tuple[str, str]]:
     """Write users and shares, and with a sample what follows their ±, so that they line up."""
+    from toolkit.headline import deviation  # noqa: PLC0415 - it loads pandas
+
     doubts = {source: deviation(part) for source, part in estimated.items()}
     people = {source: f" ± {doubt:,.0f}" for source, doubt in doubts.items()}
     points = {source: f" ± {100 * doubt / total:.1f}" for source, doubt in doubts.items()}
@@ -139,7 +148,9 @@ def _numbers(
     ]
 
 
-def _group_table(coverage: Coverage, width: int) -> Table:
+def _group_table(coverage: "Coverage", width: int) -> Table:
+    from toolkit.headline import between  # noqa: PLC0415 - it loads pandas
+
     table = Table(box=None, pad_edge=True, padding=(0, 1), header_style="dim")
     table.add_column(coverage.by, overflow="fold")
     table.add_column("users", justify="right", no_wrap=True)
@@ -195,10 +206,10 @@ def _stdout() -> Console:
     return Console(width=None if sys.stdout.isatty() else _PIPED)
 
 
-def show_coverage(coverage: Coverage, provenance: Provenance) -> None:
+def show_coverage(coverage: "Coverage", provenance: "Provenance") -> None:
     """Print a coverage to stdout."""
     console = _stdout()
-    console.print(headline(coverage, provenance), soft_wrap=True)
+    console.print(headline(coverage.users, provenance), soft_wrap=True)
     console.print()
     said = hints(coverage, provenance) if coverage.by == "source" else {}
     beside = console.width >= _WIDE
@@ -211,8 +222,11 @@ def show_coverage(coverage: Coverage, provenance: Provenance) -> None:
     console.print(own_line(coverage))
 
 
-def own_line(coverage: Coverage) -> Table:
+def own_line(coverage: "Coverage") -> Table:
     """Say how many users see a picture of their own, and how sure that is."""
+    from toolkit.headline import between  # noqa: PLC0415 - it loads pandas
+    from toolkit.headline import headline as answer  # noqa: PLC0415 - the same
+
     said, total = answer(coverage, digits=1), max(coverage.users, 1)
     share = (
         str(said)
@@ -227,7 +241,7 @@ def own_line(coverage: Coverage) -> Table:
     return line
 
 
-def show_findings(findings: Findings) -> None:
+def show_findings(findings: "Findings") -> None:
     """Print findings to stdout: what it is, how many it concerns, what to do."""
     console = _stdout()
     title = Text(f"What is worth knowing about the pictures of {findings.users:,} users", "bold")
@@ -238,7 +252,7 @@ def show_findings(findings: Findings) -> None:
         console.print(Text(f"\n{visible(note)}", "dim"))
 
 
-def findings_table(findings: Findings) -> Table:
+def findings_table(findings: "Findings") -> Table:
     """Draw findings as rows: severity, users, share, and in words what it is and what to do."""
     table = Table(box=None, pad_edge=True, padding=(0, 1), header_style="dim")
     table.add_column("severity", no_wrap=True)
@@ -254,8 +268,10 @@ def findings_table(findings: Findings) -> Table:
     return table
 
 
-def show_frame(frame: DataFrame) -> None:
+def show_frame(frame: "DataFrame") -> None:
     """Print a frame to stdout; what somebody typed stays text."""
+    from pandas.api.types import is_numeric_dtype  # noqa: PLC0415 - heavy
+
     table = Table(box=None, pad_edge=True, padding=(0, 1), header_style="dim")
     for name in frame.columns:
         number = is_numeric_dtype(frame[name])
@@ -275,16 +291,29 @@ def _cell(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
 
 
+def show_sheet(frame: "DataFrame") -> None:
+    """Print a frame as CSV to stdout: exactly for programs; for people nothing stays unseen."""
+    from toolkit.sheet import csv  # noqa: PLC0415 - it loads pandas
+
+    text = csv(frame)
+    sys.stdout.write(harmless(text.replace("\r\n", "\n")) if sys.stdout.isatty() else text)
+
+
+def harmless(text: str) -> str:
+    """Return lines in which nothing moves the cursor, or is not seen."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
 def written(**places: Path | str) -> None:
     """Print to stdout what stands where."""
     line = "      ".join(f"{what}  {place}" for what, place in places.items())
     _stdout().print(f"\n  {line}", style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
-def collected(snapshot: Snapshot, path: Path) -> None:
+def collected(snapshot: "Snapshot", path: Path) -> None:
     """Print to stderr what was collected."""
     console = Console(stderr=True)
-    console.print(headline(snapshot.coverage(), snapshot.provenance), soft_wrap=True)
+    console.print(headline(len(snapshot), snapshot.provenance), soft_wrap=True)
     for note in snapshot.provenance.notes:
         console.print(visible(note), style="dim", markup=False, highlight=False, soft_wrap=True)
     console.print(f"Snapshot  {path}", style="dim", markup=False, highlight=False, soft_wrap=True)
@@ -292,7 +321,8 @@ def collected(snapshot: Snapshot, path: Path) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Where the user interrupts, say how to go on."""
+    """Where the user interrupts, say how to go on; a SIGTERM leaves no drafts behind either."""
+    former = signal.signal(signal.SIGTERM, _terminated)
     try:
         yield
     except KeyboardInterrupt:
@@ -301,6 +331,13 @@ def interruptible() -> Iterator[None]:
             f"\nInterrupted. To go on: {command}", markup=False, highlight=False, soft_wrap=True
         )
         raise
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def _terminated(number: int, _frame: object) -> None:
+    """End as any other error would, so that everything is closed and removed."""
+    sys.exit(128 + number)
 
 
 @contextmanager
@@ -340,7 +377,7 @@ def progress(what: str, *, off: bool = False) -> Iterator[Callable[[Progress], N
                 count=f"{progress.done:,} of {about}{total}",
                 rate=f"{progress.rate:,.0f}/s" if progress.rate else "",
                 eta=progress.eta,
-                note=progress.note,
+                note=escape(visible(progress.note)),
             )
 
         yield show

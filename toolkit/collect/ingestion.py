@@ -13,17 +13,20 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from glob import escape
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from toolkit.arrays import array
 from toolkit.classifier import with_verdicts
 from toolkit.collect.cells import cut, is_plain, read_cells
 from toolkit.collect.files import Export, exported
@@ -31,7 +34,7 @@ from toolkit.collect.piece import Piece, Sheet, read_piece
 from toolkit.collect.repeats import Repeats, keys_of, repeats, without
 from toolkit.errors import IncompleteError, OutputError, UnreadableInputError
 from toolkit.progress import Progress
-from toolkit.snapshot import Provenance, Snapshot, ensure_writable, writing
+from toolkit.snapshot import Provenance, Snapshot, discard_drafts, ensure_writable, writing
 from toolkit.user import tabulated, user
 
 # Bytes of lines that are read at a time (of CSV, which is denser, half as many), and rows where
@@ -40,6 +43,8 @@ _SHEET = 12 * 1024 * 1024
 _ROWS = 25_000
 _SUFFIXES = frozenset({".gz", ".json", ".jsonl", ".ndjson", ".csv"})
 _TOLD = 3
+_TIMES = ("created_at", "updated_at", "last_login")
+_CLOSE = timedelta(days=1)
 # What DuckDB takes when many users are repeated; a piece needs a tenth of it.
 _MEMORY = "256MB"
 
@@ -56,6 +61,7 @@ def ingest(
     out: Path | str,
     *,
     tenant: str | None = None,
+    taken_at: datetime | None = None,
     show: Callable[[Progress], None] | None = None,
 ) -> Snapshot:
     """Make a snapshot of Auth0 export files, whatever their size.
@@ -66,6 +72,8 @@ def ingest(
         out: where to write the snapshot.
         tenant: the tenant's domain; by default what the files' names begin with, if they
             agree, since Auth0 names an export after its tenant.
+        taken_at: when the users were exported; by default when the newest file was last changed
+            (see `Assumed`). An export does not say it.
         show: called with each `Progress`, in bytes of the files.
 
     Returns:
@@ -83,24 +91,20 @@ def ingest(
     if any(out.exists() and out.samefile(path) for path in paths):
         raise OutputError(f"Cannot write {out}: it is one of the exports. Choose another --out.")
     ensure_writable(out)
+    _discard_drafts(out)
     started = time.monotonic()
     sizes = sum(path.stat().st_size for path in paths)
-    newest = max(path.stat().st_mtime for path in paths)
     found = Repeats.none()
 
     def provenance() -> Provenance:
-        return Provenance(
-            tenant=tenant or tenant_named(paths),
-            taken_at=datetime.fromtimestamp(newest, UTC),
-            method="ingest",
-            complete=not (reading.lost or found.conflicting),
+        return provenance_of(
+            paths,
+            tenant=tenant,
+            when=Assumed.of(paths, taken_at, reading.latest),
             users=reading.users - len(found.rows),
-            windows=len(paths),
-            requests=0,
-            seconds=round(time.monotonic() - started, 3),
-            sandbox=False,
-            toolkit_version=version("auth0-picture-audit"),
-            notes=(*(f"{one}." for one in reading.lost), *found.notes),
+            lost=reading.lost,
+            found=found,
+            seconds=time.monotonic() - started,
         )
 
     def tell(users: int) -> None:
@@ -138,13 +142,15 @@ class Reading:
     Attributes:
         users: how many were yielded.
         lost: what is missing of the files that were read, in words.
+        latest: the latest time of anything in them, in milliseconds; 0 where there is none.
     """
 
     def __init__(self, paths: Sequence[Path], database: duckdb.DuckDBPyConnection) -> None:
         self._paths = paths
         self._database = database
         self._keys: list[npt.NDArray[np.uint64]] = []
-        self._before = self.users = 0
+        self._before = self.users = self.latest = 0
+        self._now = round(time.time() * 1000)
         self._export: Export | None = None
         self.lost: list[str] = []
 
@@ -160,6 +166,7 @@ class Reading:
                         self.users += len(one.table)
                         self._keys.append(one.keys)
                         if len(one.table):
+                            self.latest = max(self.latest, _latest(one.table, self._now))
                             yield one.table
                     _ensure_users(self._export)
                 self._before, self.lost = self.position, [*self.lost, *self._export.troubles]
@@ -257,6 +264,16 @@ class Reading:
         return _Classified(with_verdicts(profiles), keys_of(profiles["user_id"], database))
 
 
+def _latest(users: pa.Table, now: int) -> int:
+    """Return the latest time in some users that is not after `now`; both in milliseconds."""
+    times = [users[name].cast(pa.int64()) for name in _TIMES]
+    known = [pc.max(time) for time in times]
+    if any((one.as_py() or 0) > now for one in known):
+        limit = array(np.array([now]))[0]
+        known = [pc.max(time.filter(pc.less_equal(time, limit))) for time in times]
+    return max(0, *(one.as_py() or 0 for one in known))
+
+
 @contextmanager
 def open_database() -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a DuckDB that computes in the thread that asks, and fetches nothing."""
@@ -288,6 +305,14 @@ def _allocator() -> Iterator[None]:
         pa.set_memory_pool(former)
 
 
+def _discard_drafts(out: Path) -> None:
+    """Remove what runs that were killed left beside `out`."""
+    digits = "[0-9a-f]" * 8
+    discard_drafts(out)
+    for draft in out.parent.glob(f".{escape(f'.{out.name}')}.{digits}.{digits}"):
+        draft.unlink(missing_ok=True)
+
+
 @contextmanager
 def _drafted(out: Path) -> Iterator[Path]:
     """Name a file beside `out` for what is not known to be the snapshot yet."""
@@ -296,6 +321,82 @@ def _drafted(out: Path) -> Iterator[Path]:
         yield draft
     finally:
         draft.unlink(missing_ok=True)
+
+
+class Assumed(NamedTuple):
+    """When export files were made, and how that is known.
+
+    No export says it. A file is changed last when it arrives, unless its time was kept; whatever
+    it holds happened before it was made.
+
+    Attributes:
+        taken_at: UTC.
+        note: what was assumed, a sentence; "" where nothing was, or hardly anything.
+    """
+
+    taken_at: datetime
+    note: str
+
+    @classmethod
+    def of(cls, paths: Sequence[Path], told: datetime | None, latest: int) -> Self:
+        """Take what was told, or else the time of the newest file, or of what is in it if later.
+
+        Args:
+            paths: the files.
+            told: what somebody says.
+            latest: the latest time in the files, in milliseconds; 0 where there is none.
+        """
+        if told is not None:
+            return cls(told.astimezone(UTC), "")
+        changed = datetime.fromtimestamp(max(path.stat().st_mtime for path in paths), UTC)
+        inside = datetime.fromtimestamp(latest / 1000, UTC)
+        if not latest or timedelta(0) <= changed - inside <= _CLOSE:
+            return cls(changed, "")
+        held = f"the latest time in the files is {inside:%Y-%m-%d %H:%M} UTC"
+        if changed < inside:
+            return cls(inside, f"When they were exported is not known: {held}, taken for that.")
+        return cls(
+            changed,
+            f"When they were exported is not known: {changed:%Y-%m-%d %H:%M} UTC, when the newest "
+            f"file was changed, is taken for that; {held}. --taken-at says it.",
+        )
+
+
+def provenance_of(
+    paths: Sequence[Path],
+    *,
+    tenant: str | None,
+    when: Assumed,
+    users: int,
+    lost: Sequence[str],
+    found: Repeats,
+    seconds: float,
+) -> Provenance:
+    """Say where a snapshot of export files comes from.
+
+    Args:
+        paths: the files.
+        tenant: the tenant's domain, or None for what the files are called after.
+        when: when they were made.
+        users: how many users the snapshot holds.
+        lost: what is missing of the files, in words.
+        found: who was in them more than once.
+        seconds: how long it took.
+    """
+    notes = (*(f"{one}." for one in lost), *found.notes, when.note)
+    return Provenance(
+        tenant=tenant or tenant_named(paths),
+        taken_at=when.taken_at,
+        method="ingest",
+        complete=not (lost or found.conflicting),
+        users=users,
+        windows=len(paths),
+        requests=0,
+        seconds=round(seconds, 3),
+        sandbox=False,
+        toolkit_version=version("auth0-picture-audit"),
+        notes=tuple(filter(None, notes)),
+    )
 
 
 def ensure_readable(paths: Sequence[Path]) -> None:

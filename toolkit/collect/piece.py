@@ -7,13 +7,18 @@ a row where it can only mean one thing; every other line is read again by itself
 Fact (DuckDB 2.0, tried): strictly read, a wrong type, a repeated key, a lone surrogate and bytes
 that are no UTF-8 are errors; leniently read, a line with any of these is a row of its own, null
 where it has no meaning. Commas before a bracket are let through, so they are looked for here.
+An error names the line that it is in, or the one behind it: that is read by itself, too, and the
+strict reading begins again with `{}` in its place. The lenient reading takes several times as
+long, so it is for pieces with many such lines.
 What is let through beyond what Python calls JSON: vertical tabs between values and, in
 attributes that nobody keeps, `nan` and `inf`, numbers of any length, and nesting of any depth.
 """
 
 import mmap
 import os
+import re
 import tempfile
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import IO
 
@@ -78,22 +83,35 @@ _SOURCE = (
 )
 _STRICT = _PROFILE.format(source=f"FROM {_SOURCE}false)")
 _LENIENT = _PROFILE.format(source=f"FROM {_SOURCE}true)")
-_REPEATS = " OR ".join(
-    f"len(list_distinct(json_keys(json, '{path}'))) < len(json_keys(json, '{path}'))"
-    for path in ("$", "$.user_metadata", "$.identities[0]")
-)
-_COMMA = r",[ \t\r]*[}\]]"
-# What the lenient reading does not tell: keys that repeat, and types that are not what they seem.
+# Keys that repeat, and types that are not what they seem: what the lenient reading does not tell.
+# Each function goes through a whole line, so each is asked for all places at once.
+_PLACES = "['$', '$.user_metadata', '$.identities', '$.identities[0]']"
 _ODD = f"""
-    SELECT coalesce(json IS NULL OR {_REPEATS}
-        OR json_type(json, '$.user_metadata') NOT IN ('OBJECT', 'NULL')
-        OR json_type(json, '$.identities') NOT IN ('ARRAY', 'NULL')
-        OR json_type(json, '$.identities[0]') <> 'OBJECT'
-        OR regexp_matches(CAST(json AS VARCHAR), '{_COMMA}'), false) AS odd
-    FROM read_json_objects(?, format = 'newline_delimited', ignore_errors = true)"""  # noqa: S608 - made of constants
+    SELECT coalesce(json IS NULL
+        OR len(list_filter(keys, lambda k: len(list_distinct(k)) < len(k))) > 0
+        OR types[2] NOT IN ('OBJECT', 'NULL') OR types[3] NOT IN ('ARRAY', 'NULL')
+        OR types[4] <> 'OBJECT', false) AS odd
+    FROM (SELECT json, json_keys(json, {_PLACES}) AS keys, json_type(json, {_PLACES}) AS types
+        FROM read_json_objects(?, format = 'newline_delimited', ignore_errors = true,
+            maximum_object_size = {_OBJECT}))"""  # noqa: S608 - made of constants
+_LINE = re.compile(rb" in line (\d+)")
+# So often it is begun again.
+_AGAIN = 4
+_NOTHING = b"{}"
+_END = ord("\n")
+_BLANK = np.zeros(256, np.bool_)
+_BLANK[list(b" \t\r")] = True
+# So many blanks between a comma and a bracket are looked through; lines with more are odd.
+_FEW = 64
 
-# The last: DuckDB quotes the line in its message, and may cut it within a character.
-_UNREADABLE = (duckdb.InvalidInputException, duckdb.ConversionException, UnicodeDecodeError)
+# DuckDB quotes the line in its message, and may cut it within a character; lines of a megabyte
+# may take more memory than it is given.
+_UNREADABLE = (
+    duckdb.InvalidInputException,
+    duckdb.ConversionException,
+    duckdb.OutOfMemoryException,
+    UnicodeDecodeError,
+)
 
 # Texts that JSON which is no text may have become: of these the shape is not kept.
 _NO_TEXT = np.zeros(256, np.bool_)
@@ -117,7 +135,6 @@ class Sheet:
         path: what DuckDB finds it by.
         size: how many bytes it holds.
         lines: how many ends of lines.
-        suspect: whether a comma stands before a bracket, a blank, or what was written next.
     """
 
     def __init__(self) -> None:
@@ -127,14 +144,20 @@ class Sheet:
         else:
             self._file = tempfile.NamedTemporaryFile(buffering=0)  # noqa: SIM115 - closed by close
             self.path = self._file.name
-        self.size = self.lines = 0
-        self.suspect = False
+        # Room for what is found out of each byte: new room each time costs more than finding out.
+        self._first = self._second = np.zeros(0, np.bool_)
+        self.begin()
 
     def write(self, data: bytes) -> None:
         """Append some bytes, and notice while they are at hand what `read_piece` needs to know."""
+        if not data:
+            return
+        seen = np.frombuffer(data, np.uint8)
+        self._lines.append(self.lines)
+        self._places.append(self.size)
+        self._commas.append(self.size + self._suspect(seen))
         self.size += len(data)
-        self.lines += data.count(b"\n")
-        self.suspect = self.suspect or _is_suspect(data)
+        self.lines += int(np.count_nonzero(np.equal(seen, _END, out=self._first[: len(seen)])))
         view = memoryview(data)
         while view:
             view = view[self._file.write(view) :]
@@ -143,7 +166,12 @@ class Sheet:
         """Write over what is there; `end` forgets the rest of it."""
         self._file.seek(0)
         self.size = self.lines = 0
-        self.suspect = False
+        # Of each block that was written: how many lines and bytes stand before it.
+        self._lines: list[int] = []
+        self._places: list[int] = []
+        self._ends: dict[int, npt.NDArray[np.int64]] = {}  # in blocks that were looked into
+        self._commas: list[npt.NDArray[np.int64]] = []  # where one may stand before a bracket
+        self._kept: dict[int, bytes] = {}  # lines that were emptied
 
     def end(self) -> None:
         """Say that all is written."""
@@ -156,6 +184,81 @@ class Sheet:
     def view(self) -> mmap.mmap:
         """Return the bytes, uncopied; to be closed."""
         return mmap.mmap(self._file.fileno(), self.size, access=mmap.ACCESS_READ)
+
+    def line(self, number: int) -> bytes:
+        """Return a line with its end, as it was written; the first is 0."""
+        if number in self._kept:
+            return self._kept[number]
+        begin = self._begin(number)
+        return os.pread(self._file.fileno(), self._begin(number + 1) - begin, begin)
+
+    def empty(self, number: int) -> bool:
+        """Put an empty object in the place of a line, for DuckDB to read; `line` remembers it.
+
+        Returns:
+            Whether there is such a line, not blank, with room for one.
+        """
+        if not 0 <= number < self.lines or number in self._kept:
+            return False
+        line = self.line(number)
+        if len(line) <= len(_NOTHING) or line.isspace():
+            return False
+        os.pwrite(self._file.fileno(), _NOTHING.ljust(len(line) - 1), self._begin(number))
+        self._kept[number] = line
+        return True
+
+    def with_commas(self) -> list[int]:
+        """Return the lines in which a comma stands before a bracket, or a long blank."""
+        places = np.concatenate([np.zeros(0, np.int64), *self._commas])
+        if not len(places):
+            return []
+        with self.view() as view:
+            seen = np.frombuffer(view, np.uint8)
+            after = np.minimum(places + 1, self.size - 1)  # where a line ends: no blank
+            for _ in range(_FEW):
+                further = _BLANK[seen[after]]
+                if not further.any():
+                    break
+                after += further
+            last = seen[after]
+            found = places[(last | 0x20 == ord("}")) | _BLANK[last]]
+            del seen  # or the view could not be closed
+        return sorted({self._number(place) for place in found.tolist()})
+
+    def _suspect(self, seen: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        """Return where a comma stands before a bracket, a blank or the end."""
+        last = len(seen) - 1
+        if last >= len(self._first):
+            self._first, self._second = np.empty((2, len(seen)), np.bool_)
+        # Before anything but a key or a text, first: that leaves few.
+        odd = np.equal(seen[:-1], ord(","), out=self._first[:last])
+        odd &= np.not_equal(seen[1:], ord('"'), out=self._second[:last])
+        found = np.flatnonzero(odd)
+        after = seen[found + 1]
+        found = found[((after | 0x20) == ord("}")) | (after <= ord(" "))]
+        return np.append(found, last) if seen[-1] == ord(",") else found
+
+    def _number(self, place: int) -> int:
+        """Return the number of the line in which a byte stands."""
+        block = bisect_right(self._places, place) - 1
+        return self._lines[block] + int(np.searchsorted(self._ends_of(block), place))
+
+    def _begin(self, number: int) -> int:
+        """Return where a line begins."""
+        if not number:
+            return 0
+        block = bisect_right(self._lines, number - 1) - 1
+        return int(self._ends_of(block)[number - 1 - self._lines[block]]) + 1
+
+    def _ends_of(self, block: int) -> npt.NDArray[np.int64]:
+        """Return where lines end in a block."""
+        ends = self._ends.get(block)
+        if ends is None:
+            begin, *rest = self._places[block : block + 2]
+            data = os.pread(self._file.fileno(), (*rest, self.size)[0] - begin, begin)
+            ends = begin + np.flatnonzero(np.frombuffer(data, np.uint8) == _END)
+            self._ends[block] = ends
+        return ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,23 +283,42 @@ def read_piece(sheet: Sheet, database: duckdb.DuckDBPyConnection) -> Piece:
         sheet: the lines.
         database: where to compute; not used by another thread meanwhile.
     """
-    lines = sheet.lines
-    comma = False
-    if sheet.suspect:
-        with sheet.view() as view:
-            comma = pc.match_substring_regex(one(view), _COMMA)[0].as_py()
-    if not comma:
+    for number in sheet.with_commas():
+        sheet.empty(number)
+    table = _read_strictly(sheet, database)
+    if table is not None and len(table) == sheet.lines:
+        return _finished(sheet, table, np.arange(sheet.lines))
+    places = _places(sheet)
+    if table is None or len(table) != len(places):
+        table = _read_leniently(sheet, database, len(places))
+    return _finished(sheet, table, places)
+
+
+def _read_strictly(sheet: Sheet, database: duckdb.DuckDBPyConnection) -> pa.Table | None:
+    """Read what DuckDB is sure of, lines that it refuses emptied; None where they are many."""
+    for _ in range(_AGAIN):
         try:
-            table = database.sql(_STRICT, params=[sheet.path]).to_arrow_table()
-        except _UNREADABLE:
-            pass  # some line is odd: below it is found out which
-        else:
-            if len(table) == lines:
-                return _finished(sheet, table, np.arange(lines), lines)
+            return database.sql(_STRICT, params=[sheet.path]).to_arrow_table()
+        except _UNREADABLE as error:
+            named = _LINE.search(_message(error))
+        if not named:
+            break
+        number = int(named[1])
+        # Both: which of them it is depends on what is wrong.
+        if not [sheet.empty(number - 1), sheet.empty(number - 2)].count(True):
+            break
+    return None
+
+
+def _message(error: Exception) -> bytes:
+    return error.object if isinstance(error, UnicodeDecodeError) else str(error).encode()
+
+
+def _places(sheet: Sheet) -> npt.NDArray[np.int64]:
+    """Return the numbers of the lines that are not blank."""
     with sheet.view() as view:
         numbered = enumerate(view[:].split(b"\n"))
-        places = np.array([number for number, line in numbered if line.strip()], np.int64)
-    return _finished(sheet, _read_leniently(sheet, database, len(places)), places, lines)
+        return np.array([number for number, line in numbered if line.strip()], np.int64)
 
 
 def _read_leniently(sheet: Sheet, database: duckdb.DuckDBPyConnection, rows: int) -> pa.Table:
@@ -212,7 +334,7 @@ def _read_leniently(sheet: Sheet, database: duckdb.DuckDBPyConnection, rows: int
     return table.set_column(table.schema.get_field_index("unsure"), "unsure", unsure)
 
 
-def _finished(sheet: Sheet, read: pa.Table, places: npt.NDArray[np.int64], lines: int) -> Piece:
+def _finished(sheet: Sheet, read: pa.Table, places: npt.NDArray[np.int64]) -> Piece:
     """Give the columns their types, and read the lines of the rows that are unsure exactly."""
     columns = {name: _column(read, name) for name in read.schema.names}
     unsure = values_of(columns.pop("unsure").fill_null(flag(False))).copy()
@@ -226,24 +348,35 @@ def _finished(sheet: Sheet, read: pa.Table, places: npt.NDArray[np.int64], lines
     table = pa.table([columns[name] for name in PROFILE.names], schema=PROFILE)
     again = np.flatnonzero(unsure)
     if not len(again):
-        return Piece(table, lines, ())
+        return Piece(table, sheet.lines, ())
     users: list[User] = []
     taken: list[int] = []
     unreadable: list[int] = []
-    with sheet.view() as view:
-        ends = np.flatnonzero(np.frombuffer(view[:], np.uint8) == ord("\n"))
-        for row, place in zip(again.tolist(), places[again].tolist(), strict=True):
-            begin = int(ends[place - 1]) + 1 if place else 0
-            try:
-                users.append(user(record_of(view[begin : int(ends[place]) + 1])))
-            except (ValueError, RecursionError):
-                unreadable.append(place)
-            else:
-                taken.append(row)
-    sure = np.flatnonzero(~unsure)
-    order = np.argsort(np.concatenate([sure, np.array(taken, np.int64)]))
-    both = pa.concat_tables([table.take(array(sure)), tabulated(users)])
-    return Piece(both.take(array(order)).combine_chunks(), lines, tuple(unreadable))
+    for row, place in zip(again.tolist(), places[again].tolist(), strict=True):
+        try:
+            users.append(user(record_of(sheet.line(place))))
+        except (ValueError, RecursionError):
+            unreadable.append(place)
+        else:
+            taken.append(row)
+    return Piece(_patched(table, again, taken, users), sheet.lines, tuple(unreadable))
+
+
+def _patched(
+    table: pa.Table, again: npt.NDArray[np.int64], taken: list[int], users: list[User]
+) -> pa.Table:
+    """Put users in the place of some rows; of `again`, those that are not `taken` are left out."""
+    exact = tabulated(users)
+    places = np.full(len(table), -1, np.int64)
+    places[taken] = np.arange(len(exact))
+    pieces: list[pa.Table] = []
+    begin = 0
+    for row in again.tolist():
+        pieces.append(table.slice(begin, row - begin))
+        if places[row] >= 0:
+            pieces.append(exact.slice(int(places[row]), 1))
+        begin = row + 1
+    return pa.concat_tables([*pieces, table.slice(begin)]).combine_chunks()
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:
@@ -276,17 +409,6 @@ def _doubtful(column: pa.StringArray) -> _Mask:
     matches = pc.match_substring_regex(texts, _DOUBTFUL).fill_null(flag(False))
     doubtful[at] = values_of(matches)
     return doubtful
-
-
-def _is_suspect(data: bytes) -> bool:
-    """Whether a comma stands before a bracket, a blank or the end."""
-    seen = np.frombuffer(data, np.uint8)
-    after = seen[1:]
-    # Before anything but a key or a text, first: that is one look less at nearly every byte.
-    odd = (seen[:-1] == ord(",")) & (after != ord('"'))
-    if odd.any():
-        odd &= ((after | 0x20) == ord("}")) | (after <= ord(" "))
-    return bool(odd.any()) or data.endswith(b",")
 
 
 def _without(column: pa.StringArray, odd: _Mask) -> pa.StringArray:

@@ -130,6 +130,7 @@ def refreshing(
 
 
 def _require_whole(since: Snapshot, domain: str) -> None:
+    since.provenance.require_people()
     if since.provenance.tenant != domain:
         raise SettingsError(
             f"The snapshot is of {since.provenance.tenant}, and the tenant is {domain}: name a "

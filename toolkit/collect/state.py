@@ -9,7 +9,7 @@ it is then ignored.
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ from toolkit.user import User
 _FORMAT = "auth0-picture-audit collection"
 _VERSION = 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIMES = tuple(User._fields.index(name) for name in ("created_at", "updated_at", "last_login"))
+_METHODS = frozenset({"search", "export"})
 
 
 def state_path(out: Path) -> Path:
@@ -104,7 +104,7 @@ def open_state(
     """
     path = state_path(out)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(path, "a+b", opener=private_opener) as file:
             os.fchmod(file.fileno(), 0o600)
             _lock(file, path)
@@ -137,7 +137,7 @@ def _read(
         whole += len(line)
         try:
             documents.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise SettingsError(
                 f"{path}, line {number}, is damaged: delete the file to begin anew."
             ) from None
@@ -171,13 +171,15 @@ def _resumed(path: Path, documents: list[Any], tenant: str, method: str) -> Stat
         )
     try:
         taken_at = datetime.fromisoformat(header["taken_at"])
-        state = State(path, header["method"], taken_at, resumed=True)
+        state = State(path, _kept(header["method"], str), taken_at, resumed=True)
+        if taken_at.tzinfo is None or state.method not in _METHODS:
+            raise ValueError("no time, or no method")  # noqa: TRY301 - damaged, as below
         for document in documents[1:]:
             if "window" in document:
                 state.windows.append(_window(document["window"]))
             else:
-                state.job = document["job"]
-    except (KeyError, TypeError, ValueError, IndexError):
+                state.job = _kept(document["job"], str | None)
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         raise SettingsError(f"{path} is damaged: delete the file to begin anew.") from None
     return state
 
@@ -187,12 +189,49 @@ def _plain(value: object) -> object:
 
 
 def _window(values: dict[str, Any]) -> Window:
-    span = None if values["span"] is None else Span(start=values["span"][0], end=values["span"][1])
-    return Window(values["query"], tuple(map(_user, values["users"])), span)
+    start, end = (None, None) if values["span"] is None else values["span"]
+    for one in (start, end):
+        _moment(one)
+    span = None if values["span"] is None else Span(start=start, end=end)
+    return Window(_kept(values["query"], str), tuple(map(_user, values["users"])), span)
 
 
 def _user(values: list[Any]) -> User:
-    for place in _TIMES:
-        if values[place] is not None:
-            values[place] = _EPOCH + timedelta(milliseconds=values[place])
-    return User(*values)
+    named = zip(User._fields, values, strict=True)
+    read: Any = {name: _READ.get(name, _text)(value) for name, value in named}
+    _kept(read["user_id"], str)
+    return User(**read)
+
+
+def _kept(value: Any, kind: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """Return a value, if it is of the kind that was written."""
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise TypeError("a value of another kind than was written")
+    return value
+
+
+def _text(value: object) -> str | None:
+    text: str | None = _kept(value, str | None)
+    if text is not None:
+        text.encode()  # half a character would reach no table
+    return text
+
+
+def _moment(value: object) -> datetime | None:
+    return None if value is None else _EPOCH + timedelta(milliseconds=_kept(value, int))
+
+
+def _count(value: object) -> int | None:
+    count: int | None = _kept(value, int | None)
+    if count is not None and not -_MOST <= count < _MOST:
+        raise ValueError("no count")
+    return count
+
+
+_MOST = 2**63
+_READ: Mapping[str, Callable[[object], object]] = {
+    "created_at": _moment,
+    "updated_at": _moment,
+    "last_login": _moment,
+    "logins_count": _count,
+}
