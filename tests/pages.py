@@ -1,0 +1,133 @@
+"""The parts of the pages that are made from the code: `uv run python -m tests.pages`.
+
+A made part stands between `<!-- made: NAME -->` and `<!-- end of NAME -->`. A test holds every
+page to what is made here.
+"""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+from toolkit.picture import Source, rule_table
+from toolkit.scopes import markdown
+from toolkit.way import CEILINGS, EXPLANATIONS, Way, seconds
+
+ROOT = Path(__file__).parent.parent
+GUIDES = ROOT / "notebooks" / "guides"
+
+
+def pages() -> list[Path]:
+    """Return every page that people read, README first."""
+    named = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    return [*named, ROOT / "data" / "README.md", *sorted(GUIDES.glob("*.md"))]
+
+
+def made(text: str) -> str:
+    """Return a page with its made parts as the code has them now."""
+    for name, make in PARTS.items():
+        part = re.compile(rf"(<!-- made: {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+        text = part.sub(lambda found, make=make: f"{found[1]}\n{make()}\n{found[2]}", text)
+    return text
+
+
+def floors() -> list[list[str]]:
+    """Return the floors of pyproject.toml from the top down, each with its modules' names."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    layers = next(one["layers"] for one in contracts if one["type"] == "layers")
+    return [re.findall(r"toolkit\.(\w+)", layer) for layer in layers]
+
+
+def modules() -> dict[str, str]:
+    """Return the first line of the docstring of every module, by its dotted name."""
+    found = {}
+    for path in sorted((ROOT / "toolkit").rglob("*.py")):
+        name = path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+        words = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+        found[name.removesuffix(".__init__")] = words.partition("\n")[0]
+    return found
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _code(text: str) -> str:
+    """Write code as a cell of a table."""
+    escaped = text.replace("|", "\\|")
+    return f"`{escaped}`" if text else ""
+
+
+def _modules() -> str:
+    words = modules()
+    rows = []
+    for number, names in zip(range(len(floors()), 0, -1), floors(), strict=True):
+        for name in sorted(names):
+            own = f"toolkit.{name}"
+            below = [one for one in words if one == own or one.startswith(f"{own}.")]
+            rows += [
+                [str(number), _code(one.removeprefix("toolkit.")), words[one]] for one in below
+            ]
+    return _table(["floor", "module", "what it is"], rows)
+
+
+def _sources() -> str:
+    rows = [[_code(source), source.meaning] for source in Source]
+    return _table(["source", "what the person's picture is"], rows)
+
+
+def _rules() -> str:
+    rows = [
+        [
+            str(number),
+            _code(row["host"]),
+            _code(row["path"]),
+            *map(_code, (row["source"], row["provider"])),
+            row["why"],
+        ]
+        for number, row in enumerate(rule_table(), 1)
+    ]
+    return _table(
+        ["", "host, or any below it", "path begins with", "source", "provider", "why"], rows
+    )
+
+
+def _ways() -> str:
+    blocks = []
+    for way, told in EXPLANATIONS.items():
+        facts = {
+            "What changes": told.changes,
+            "Where it shows": told.shows,
+            "For whom": told.whom,
+            "From when": told.when,
+            "How long": told.lasts,
+            "Undo": told.undo,
+        }
+        lines = "".join(f"- {what}: {words}\n" for what, words in facts.items())
+        blocks.append(f"**{_code(way)}**\n\n{lines}")
+    return "\n".join(blocks)
+
+
+def _ceilings() -> str:
+    rows = [
+        [plan, f"{rate:.1f}", f"{seconds(Way.ROOT, 1_000_000, rate) / 3600:,.0f} hours"]
+        for plan, rate in CEILINGS.items()
+    ]
+    return _table(["Auth0's plan", "writes a second", "a million profiles take"], rows)
+
+
+PARTS = {
+    "modules": _modules,
+    "sources": _sources,
+    "rules": _rules,
+    "scopes": lambda: f"{markdown()}\n",
+    "ways": _ways,
+    "ceilings": _ceilings,
+}
+
+
+if __name__ == "__main__":
+    for page in pages():
+        page.write_text(made(page.read_text("utf-8")), "utf-8")
