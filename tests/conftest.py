@@ -1,13 +1,42 @@
 """What all tests share: the sandbox tenant, and a way to connect to it."""
 
+import os
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
+import toolkit
 from toolkit.sandbox.server import Sandbox
 from toolkit.settings import Settings
 from toolkit.tenant import Tenant, connect
+
+ROOT = Path(__file__).parent.parent
+# At the end: `tests` is found in the checkout, `toolkit` where it is installed, which in CI is
+# the built wheel.
+sys.path.append(str(ROOT))
+
+
+# A shell that starts this in its background has interrupts ignored, here and in all that tests
+# start, and some of them interrupt what they started.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_report_header() -> str:
+    return f"toolkit: {_tested()}"
+
+
+def pytest_configure() -> None:
+    if os.environ.get("UV_NO_EDITABLE") and _tested().is_relative_to(ROOT / "toolkit"):
+        raise pytest.UsageError("The built wheel should be tested, but the checkout would be.")
+
+
+def _tested() -> Path:
+    """Return the folder of the package that is tested: of the checkout, or of a wheel."""
+    return Path(toolkit.__file__).parent
 
 
 @pytest.fixture

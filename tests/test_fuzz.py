@@ -6,7 +6,7 @@ ones each time, and prints what breaks.
 
 Hypothesis alone, without atheris: what is ours here is Python that Hypothesis steers well by
 structure (lines, keys, types), and the bytes end in the C of DuckDB, Arrow, zlib and `json`,
-which atheris could only follow if they were built for it. It has wheels for Linux only, too.
+which atheris could only follow if they were built for it.
 """
 
 import gzip

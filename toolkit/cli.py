@@ -1,6 +1,7 @@
 """The `picture-audit` command: thin faces of the package's public functions."""
 
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -103,6 +104,8 @@ class _Faulty(TyperCommand):
 
 # Those of `toolkit.sandbox.people`, which is not imported for every command.
 _USERS, _SEED = 5000, 1
+# What stands before a command that can be copied: uv leaves this name in the environment.
+_UV = "uv run " if "UV_RUN_RECURSION_DEPTH" in os.environ else ""
 
 
 def _command(name: str, **settings: Any) -> "Callable[..., Any]":  # noqa: ANN401 - typer's own
@@ -158,7 +161,7 @@ def demo_(
     terminal.written(
         Snapshot=out / "snapshot.parquet",
         Report=out / "report.html",
-        Explore="uv run picture-audit lab",
+        Explore=f"{_UV}picture-audit lab",
     )
 
 

@@ -64,6 +64,9 @@ def open_tenant() -> Tenant:
 
     Which one it is shows in the tenant's `sandbox` and in its text.
 
+    Returns:
+        The tenant, a context manager; the embedded one stops when it is closed.
+
     Raises:
         SettingsError, TenantError: a tenant is named, but it cannot be reached.
     """

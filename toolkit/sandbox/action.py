@@ -3,7 +3,8 @@
 Facts: recordings of the API. A draft is pending, then building, then built, whatever its code
 is: that its JavaScript parses is nowhere checked. To deploy makes a version, which is said
 not to be deployed in that answer and a moment later is; an Action that is created with
-`deploy` has its version at once. INFERRED: that the oldest of more than 50 versions goes.
+`deploy` has its version at once. INFERRED: that the oldest of more than 50 versions, or of more
+than a megabyte of them, goes.
 """
 
 import uuid
@@ -16,6 +17,7 @@ from toolkit.sandbox.draft import Draft
 from toolkit.sandbox.problem import Problem
 
 MOST_VERSIONS = 50
+_MOST_TEXT = 1024 * 1024  # characters of all versions of an Action
 
 _BUILD, _ROLLOUT = 5.0, 1.0  # seconds
 _READS = 2
@@ -110,6 +112,8 @@ class Action:
         number = self.versions[-1].number + 1 if self.versions else 1
         version = Version(number, draft, now, Progress(now, _ROLLOUT), with_creation)
         self.versions = [*self.versions, version][-MOST_VERSIONS:]
+        while len(self.versions) > 1 and sum(one.draft.size for one in self.versions) > _MOST_TEXT:
+            self.versions = self.versions[1:]
         return version
 
     def settle(self) -> None:

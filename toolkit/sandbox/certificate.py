@@ -8,15 +8,18 @@ import trustme
 
 
 class Certificate:
-    """A certificate for 127.0.0.1 and localhost, and the authority that vouches for it.
+    """A certificate for an address and localhost, and the authority that vouches for it.
+
+    Args:
+        address: An IP address.
 
     Attributes:
         ca_file: The authority's certificate (PEM), in a private folder; no key is on disk.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, address: str) -> None:
         authority = trustme.CA()
-        self._leaf = authority.issue_cert("127.0.0.1", "localhost")
+        self._leaf = authority.issue_cert(address, "localhost")
         self._folder = tempfile.TemporaryDirectory(prefix="sandbox-ca-")
         self.ca_file = Path(self._folder.name) / "ca.pem"
         authority.cert_pem.write_to_path(str(self.ca_file))

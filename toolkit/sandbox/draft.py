@@ -3,7 +3,8 @@
 Facts: Auth0 Management API, "Create an action", "Update an Action"; Auth0 docs, "Actions
 Limitations" (100 kB of code, 30 secrets, 10 dependencies); recordings of the API (a PATCH
 replaces the properties that it names). INFERRED: that a trigger cannot be exchanged for
-another one, and that a secret without a value keeps the one it has.
+another one, that a secret without a value keeps the one it has, and that names and what a
+dependency says have 255 characters at most.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from toolkit.sandbox.triggers import DEFAULT_RUNTIME, POST_LOGIN, runtimes
 _LONGEST_CODE = 100_000  # bytes
 _MOST_SECRETS, _LONGEST_KEY, _LONGEST_VALUE = 30, 128, 4096
 _MOST_DEPENDENCIES = 10
+_LONGEST_NAME = 255
 _DEPENDENCY = frozenset({"name", "version", "registry_url"})
 _PROPERTIES = frozenset(
     {"name", "supported_triggers", "code", "runtime", "dependencies", "secrets"}
@@ -49,6 +51,12 @@ class Draft:
         return [{"id": self.trigger, "version": self.trigger_version}]
 
     @property
+    def size(self) -> int:
+        """How many characters it takes up, about."""
+        texts = [self.code, *(text for one in self.dependencies for text in one.values())]
+        return sum(map(len, [*texts, *(secret.value for secret in self.secrets)]))
+
+    @property
     def values(self) -> dict[str, str]:
         """The secrets, as the code sees them at `event.secrets`."""
         return {secret.name: secret.value for secret in self.secrets}
@@ -63,7 +71,7 @@ def read_draft(body: Mapping[str, Any], former: Draft | None, now: float) -> Dra
     if body.keys() - _PROPERTIES or (former is None and "supported_triggers" not in body):
         raise invalid_body()
     name = body.get("name", former.name if former else None)
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
         raise invalid_body()
     draft = replace(former, name=name) if former else Draft(name)
     if "supported_triggers" in body:
@@ -107,7 +115,7 @@ def _dependencies(found: object) -> tuple[dict[str, str], ...]:
     for one in found:
         if not isinstance(one, dict) or one.keys() - _DEPENDENCY or "name" not in one:
             raise invalid_body()
-        if not all(isinstance(value, str) for value in one.values()):
+        if not all(isinstance(text, str) and len(text) <= _LONGEST_NAME for text in one.values()):
             raise invalid_body()
     return tuple(found)
 

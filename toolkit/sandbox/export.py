@@ -3,8 +3,9 @@
 Facts: Auth0 docs, "Bulk User Exports" (NDJSON or CSV, gzip; at most 30 fields and no whole
 metadata in CSV; each string of a CSV gets a single quote before it, stands in double quotes,
 and its double quotes are doubled); recordings of the API (CSV where no format is asked for).
-INFERRED, since no source says so: which fields a file has where none are asked for, a CSV's
-header line, and that a path without `export_as` keeps its name as the key.
+INFERRED, since no source says so: that 500 fields are enough for JSON, which fields a file has
+where none are asked for, a CSV's header line, and that a path without `export_as` keeps its
+name as the key.
 """
 
 import json
@@ -20,6 +21,7 @@ from toolkit.sandbox.problem import Problem, bad_body
 _FORMATS = ("json", "csv")
 _METADATA = ("app_metadata", "user_metadata")
 _MOST_CSV_FIELDS = 30
+_MOST_FIELDS = 500
 _LONGEST_NAME = 100
 _CONNECTION_ID = re.compile(r"con_[A-Za-z0-9]{16}", re.ASCII)
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d{1,6})\]", re.ASCII)
@@ -143,6 +145,8 @@ def _object(body: bytes) -> Mapping[str, Any]:
 def _columns(asked: object) -> tuple[Column, ...]:
     if not isinstance(asked, list):
         raise bad_body("'Expected type array' on property fields.")
+    if len(asked) > _MOST_FIELDS:
+        raise bad_body(f"'Too many fields, maximum {_MOST_FIELDS}' on property fields.")
     return tuple(map(_column, asked))
 
 

@@ -14,6 +14,7 @@ from toolkit.sandbox.moment import milliseconds
 
 _LONGEST_VALUE = 8192  # no query is longer, so nothing longer can be asked for
 _LARGEST_NUMBER = 2**53
+_MOST_TEXT = 1024 * 1024  # characters of names and values of one user
 
 
 class Kind(Enum):
@@ -109,7 +110,19 @@ def _value(value: object, kind: Kind) -> str | int | None:
 
 
 def facets(user: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield (field, value) for all that a user can have several of."""
+    """Yield (field, value) for all that a user can have several of.
+
+    No more than a megabyte of them: what comes later in a profile cannot be searched.
+    """
+    left = _MOST_TEXT
+    for name, value in _all_facets(user):
+        left -= len(name) + len(value)
+        if left < 0:
+            return
+        yield name, value
+
+
+def _all_facets(user: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for identity in identities(user):
         for key in ("connection", "provider", "user_id"):
             yield from _leaves(f"identities.{key}", identity.get(key))
@@ -130,15 +143,24 @@ def _leaves(field: str, value: object) -> Iterator[tuple[str, str]]:
     Nulls, empty lists, empty objects and empty strings are not indexed (Auth0 docs: a query
     cannot find metadata fields that contain an empty array, an empty object or null).
     """
-    todo: list[tuple[str, object]] = [(field, value)]
+    todo: list[Iterator[tuple[str, object]]] = [iter([(field, value)])]
     while todo:
-        name, item = todo.pop()
-        if isinstance(item, Mapping):
-            todo.extend((f"{name}.{key}"[:_LONGEST_VALUE], inner) for key, inner in item.items())
-        elif isinstance(item, list):
-            todo.extend((name, inner) for inner in item)
+        found = next(todo[-1], None)
+        if found is None:
+            todo.pop()
+            continue
+        name, item = found
+        if isinstance(item, Mapping | list):
+            todo.append(_inner(name, item))
         elif isinstance(item, str):
             if item:
                 yield searchable(name), searchable(item)
         elif item is not None:
             yield searchable(name), json.dumps(item)
+
+
+def _inner(name: str, item: Mapping[str, Any] | list[Any]) -> Iterator[tuple[str, object]]:
+    """Yield the names and values of what is in an object or a list, one at a time."""
+    if isinstance(item, Mapping):
+        return ((f"{name}.{key}"[:_LONGEST_VALUE], inner) for key, inner in item.items())
+    return ((name, inner) for inner in item)

@@ -12,13 +12,9 @@ from random import Random
 from typing import Any
 
 from toolkit.sandbox.condition import Condition
-from toolkit.sandbox.problem import Problem
+from toolkit.sandbox.problem import too_slow
 from toolkit.sandbox.store import Order, Store
 
-_TIMEOUT = (
-    "The query exceeded the timeout. Please try refining your search criteria. "
-    "See https://auth0.com/docs/best-practices/search-best-practices."
-)
 _ALL_OF_THEM = 2**62
 
 
@@ -82,7 +78,7 @@ class Index(Store):
         """
         self._settle()
         if self._is_slow(condition):
-            raise Problem(503, _TIMEOUT)
+            raise too_slow()
         if self._trouble.shuffle:
             order = replace(order, salt=self._trouble.shuffle.randrange(2**20, 2**30))
         return super().page(condition, order, limit, offset)
@@ -109,7 +105,7 @@ class Index(Store):
             SELECT count(*), count(created_at), min(created_at), max(created_at)
             FROM users WHERE {condition.sql}
         """  # noqa: S608 - built from a fixed table of columns, values are bound
-        users, dated, first, last = self._rows(sql, condition.parameters)[0]
+        users, dated, first, last = self._found(sql, condition.parameters)[0]
         is_one_block = first == last and dated in {0, users}
         return not is_one_block
 
@@ -122,6 +118,7 @@ class Index(Store):
         if not self._trouble.lag:
             super()._write(user_id, user)
             return
+        self._settle()  # whoever only writes leaves no more behind than the lag's worth
         late, _ = self._fresh.get(user_id, (0, None))
         self._fresh[user_id] = late + 1, None if user is None else json.dumps(user)
         self._late.append((self._monotonic() + self._trouble.lag, user_id, user))

@@ -3,7 +3,8 @@
 Facts: Auth0 Management API, "Create export users job", "Get a job" and "Get job error
 details" (204 where there are none); Auth0 docs, "Bulk User Exports" (a link is good for 60
 seconds, a job for 24 hours); recordings of the API (a job polled at once is still pending and
-looks as it did when it was made). INFERRED: the errors' text, and that of a missing job.
+looks as it did when it was made). INFERRED: the errors' text, that of a missing job, and that
+there are too many: this sandbox writes four at a time, and keeps the last sixteen.
 """
 
 import gzip
@@ -34,6 +35,8 @@ from toolkit.sandbox.problem import Problem, json_response
 from toolkit.sandbox.store import Store
 
 _DAY = 86400
+_MOST_AT_ONCE = 4  # jobs that are written
+_MOST_KEPT = 16
 _ALPHABET = string.ascii_letters + string.digits
 _LINES_AT_ONCE = 1000
 _FASTEST = 1  # of gzip's levels
@@ -153,8 +156,12 @@ class Jobs:
         job = _Job(name, self._clock(), export, self._store.count(), file)
         thread = threading.Thread(target=self._run, args=(job,), name="sandbox-export")
         with self._lock:
-            self._jobs[name] = job
             self._threads = [one for one in self._threads if one.is_alive()]
+            if len(self._threads) >= _MOST_AT_ONCE:
+                text = f"There are {_MOST_AT_ONCE} active export jobs: wait until one is finished."
+                raise Problem(429, text, "too_many_requests")
+            self._forget(self._clock() - _DAY, _MOST_KEPT - 1)
+            self._jobs[name] = job
             self._threads.append(thread)
             thread.start()
         return json_response(dumps(export.document(iso(job.created), job.id)))
@@ -195,14 +202,20 @@ class Jobs:
 
     def _found(self, request: Request) -> _Job:
         """Return the job that is asked for, and forget those that are too old."""
-        too_old = self._clock() - _DAY
-        for job in [job for job in self._jobs.values() if job.created <= too_old]:
-            del self._jobs[job.id]
-            job.file.unlink(missing_ok=True)
+        self._forget(self._clock() - _DAY, _MOST_KEPT)
         found = self._jobs.get(request.path_params["id"])
         if found is None:
             raise Problem(404, "The job does not exist.", "inexistent_job")
         return found
+
+    def _forget(self, too_old: float, most: int) -> None:
+        """Remove jobs from before a time, and the oldest that are over until so many are left."""
+        for job in list(self._jobs.values()):
+            is_over = job.is_written or job.has_failed
+            if job.created <= too_old or (is_over and len(self._jobs) > most):
+                del self._jobs[job.id]
+                job.file.unlink(missing_ok=True)
+                _half(job.file).unlink(missing_ok=True)
 
     def _status(self, job: _Job) -> str:
         if job.polls <= 1:
@@ -258,9 +271,13 @@ class Jobs:
 
 def _beginning(file: Path) -> Path:
     """Return a file with the first half of another one."""
-    half = file.with_suffix(".half")
+    half = _half(file)
     if not half.exists():
         with file.open("rb") as whole, half.open("wb") as part:
             shutil.copyfileobj(whole, part)
             part.truncate(file.stat().st_size // 2)
     return half
+
+
+def _half(file: Path) -> Path:
+    return file.with_suffix(".half")

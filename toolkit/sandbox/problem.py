@@ -13,6 +13,10 @@ _PAGING = (
     "You can only page through the first 1000 records. See "
     "https://auth0.com/docs/users/search/v3/view-search-results-by-page#limitation"
 )
+_TIMEOUT = (
+    "The query exceeded the timeout. Please try refining your search criteria. "
+    "See https://auth0.com/docs/best-practices/search-best-practices."
+)
 
 
 class Problem(Exception):  # noqa: N818 - it is an answer before it is an error
@@ -76,6 +80,16 @@ def invalid_body() -> Problem:
 def no_such_user() -> Problem:
     """Return the refusal to find a user."""
     return Problem(404, "The user does not exist.", "inexistent_user")
+
+
+def too_slow() -> Problem:
+    """Return the refusal to search any longer."""
+    return Problem(503, _TIMEOUT)
+
+
+def too_large() -> Problem:
+    """Return the refusal to store more. INFERRED: its text."""
+    return bad_body("'The user would be too large'.")
 
 
 def not_found() -> Problem:

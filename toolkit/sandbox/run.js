@@ -20,8 +20,16 @@ const RESTRICTED = new Set(
 );
 const PROFILE = `name given_name family_name nickname picture email email_verified updated_at`.split(" ");
 
-const input = JSON.parse(fs.readFileSync(0, "utf8"));
 const write = process.stdout.write.bind(process.stdout);
+// From here on the process gets no new files, connections or threads: see node.py.
+write("ready\n");
+const input = JSON.parse(fs.readFileSync(0, "utf8"));
+// Node's permission model does not keep scripts from sending signals to other processes.
+for (const name of ["kill", "_kill", "_debugProcess"]) {
+  process[name] = () => {
+    throw Object.assign(new Error("Access to signals has been restricted"), { code: "ERR_ACCESS_DENIED" });
+  };
+}
 // What scripts write past the console is not part of the answer.
 process.stdout.write = process.stderr.write = () => true;
 

@@ -1,6 +1,5 @@
 """The sandbox: a local tenant that answers HTTP as Auth0 does."""
 
-import asyncio
 import contextlib
 import json
 import logging
@@ -10,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from ipaddress import IPv4Address
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,14 +20,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from starlette.types import ASGIApp
 
 from toolkit.sandbox.actions import Actions
 from toolkit.sandbox.api import ROOT, Api
 from toolkit.sandbox.bindings import Bindings
 from toolkit.sandbox.certificate import Certificate
 from toolkit.sandbox.churn import Churn, Churned
+from toolkit.sandbox.door import door
 from toolkit.sandbox.faults import Faults
 from toolkit.sandbox.gate import Gate, read_body
 from toolkit.sandbox.hosts import Hosts
@@ -39,12 +39,12 @@ from toolkit.sandbox.moment import iso
 from toolkit.sandbox.node import Node
 from toolkit.sandbox.pictures import Pictures
 from toolkit.sandbox.problem import Problem
+from toolkit.sandbox.protocol import Protocol
 from toolkit.sandbox.rules import Rules
 from toolkit.sandbox.store import Store
 from toolkit.sandbox.tally import Tally
 from toolkit.sandbox.tokens import Tokens
 from toolkit.sandbox.triggers import POST_LOGIN
-from toolkit.sandbox.weather import HANG_UP
 
 DEFAULT_SCOPES = (
     "read:users update:users read:connections read:connections_options read:rules "
@@ -67,7 +67,8 @@ class Sandbox:
             `bound` and `secrets` (see `toolkit.sandbox.library.Library`).
         rules: Legacy Rules, in order: mappings with `name`, `script` and maybe `enabled`.
         plan: Whose rate limits hold: free, essentials, enterprise or unlimited.
-        port: The port on 127.0.0.1; 0 takes a free one.
+        address: Where it listens: an IPv4 address of loopback.
+        port: The port there; 0 takes a free one.
         token_lifetime: Seconds that an access token is good for.
         scopes: What the client may do, separated by spaces.
         client_id: The one client's id; random unless given.
@@ -79,7 +80,8 @@ class Sandbox:
         monotonic: Seconds that never run backwards, for the rate limits and the lag.
 
     Raises:
-        ValueError: If there is no such plan or fault, or an Action cannot be as it is said.
+        ValueError: If there is no such plan or fault, an Action cannot be as it is said, or
+            others than this machine could reach the address.
     """
 
     def __init__(  # noqa: PLR0913 - everything that a test may want to hold fixed
@@ -89,6 +91,7 @@ class Sandbox:
         actions: Iterable[Mapping[str, Any]] = (),
         rules: Iterable[Mapping[str, Any]] = (),
         plan: str = "unlimited",
+        address: str = _LOOPBACK,
         port: int = 0,
         token_lifetime: int = 86400,
         scopes: str = DEFAULT_SCOPES,
@@ -111,6 +114,7 @@ class Sandbox:
         self._monotonic = monotonic
         self._scopes = tuple(scopes.split())
         self._lifetime = self._faults.lifetime(token_lifetime)
+        self._address = _private(address)
         self._port = port
         self._users = users
         self._tls = tls
@@ -125,7 +129,7 @@ class Sandbox:
     @property
     def domain(self) -> str:
         """Host and port, as in `127.0.0.1:54321`; the port is known once it has started."""
-        return f"{_LOOPBACK}:{self._port}"
+        return f"{self._address}:{self._port}"
 
     @property
     def base_url(self) -> str:
@@ -235,16 +239,18 @@ class Sandbox:
         """
         if self._server is not None or self._asked_to_stop.is_set():
             raise RuntimeError("a sandbox starts once")
-        listener = _listener(self._port)
+        listener = _listener(self._address, self._port)
         try:
             self._port = listener.getsockname()[1]
-            self._certificate = Certificate() if self._tls else None
+            self._certificate = Certificate(self._address) if self._tls else None
             self._store = self._faults.store(self._users, self._monotonic)
             self._users = ()
             self._churn = self._faults.churn(self._store, self._clock)
             application = self._application(self._store)
             application = self._faults.around(application, self._churn, self._clock)
-            self._server = _Server(_door(application, self), self._certificate)
+            hosts = [f"{name}:{self._port}" for name in (self._address, "localhost")]
+            guarded = door(application, hosts, self.requests)
+            self._server = _Server(guarded, self._certificate)
         except BaseException:
             listener.close()
             self.stop()
@@ -347,13 +353,14 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 application,
-                http=_Protocol,
+                http=Protocol,
                 ssl_context_factory=(lambda *_: certificate.context()) if certificate else None,
                 access_log=False,
                 log_config=None,
                 log_level=logging.WARNING,
                 lifespan="off",
                 ws="none",
+                proxy_headers=False,
                 timeout_graceful_shutdown=_GRACE,
             )
         )
@@ -372,50 +379,35 @@ class _Server(uvicorn.Server):
         self.settled.set()
 
 
-class _Protocol(H11Protocol):
-    """HTTP that lets a request hang up on its client."""
+def _private(address: str) -> str:
+    """Return an address that only this machine can reach.
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.app_state = {**self.app_state, HANG_UP: transport}
+    Raises:
+        ValueError: If it is any other.
+    """
+    try:
+        is_private = IPv4Address(address).is_loopback
+    except ValueError:
+        is_private = False
+    if not is_private:
+        raise ValueError(
+            f"the sandbox listens on loopback only, as on 127.0.0.1, and not on {address}: "
+            "it runs scripts for whoever has its token (from elsewhere, use an SSH tunnel)"
+        )
+    return address
 
 
-def _listener(port: int) -> socket.socket:
-    """Return a socket bound to loopback; the port is known before anything answers."""
+def _listener(address: str, port: int) -> socket.socket:
+    """Return a socket bound to an address; the port is known before anything answers."""
     # The protocol is named because asyncio sends small answers at once only where it is.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((_LOOPBACK, port))
+        listener.bind((address, port))
     except BaseException:
         listener.close()
         raise
     return listener
-
-
-def _door(application: ASGIApp, sandbox: Sandbox) -> ASGIApp:
-    """Turn foreign Host headers away (DNS rebinding), and count every answer."""
-    known = {f"{host}:{sandbox.domain.rpartition(':')[2]}" for host in _hosts()}
-
-    async def door(scope: Scope, receive: Receive, send: Send) -> None:
-        async def counting(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                path = getattr(scope.get("route"), "path", "(none)")
-                sandbox.requests.add(scope["method"], path, message["status"])
-            await send(message)
-
-        hosts = [value for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) == 1 and hosts[0].decode("latin-1").lower() in known:
-            await application(scope, receive, counting)
-        else:
-            refusal = Problem(421, "This host is not served here").response()
-            await refusal(scope, receive, counting)
-
-    return door
-
-
-def _hosts() -> tuple[str, ...]:
-    return (_LOOPBACK, "localhost", "[::1]")
 
 
 def _token_route(tokens: Tokens) -> Route:

@@ -3,7 +3,12 @@
 One connection behind one lock serves all threads. SQLite keeps the database in its page
 cache and spills to a nameless temporary file, so that 100,000 users need little memory and
 nothing is left behind. The JSON of a user is stored as text beside the columns that are
-searched, and served as it is.
+searched, and served as it is. A search has five seconds of one core, and a change makes no
+user larger than a megabyte.
+
+Facts: Auth0 docs, "User Search" (a query that takes too long answers 503), "User Profile
+Structure" (1 MB of a profile is searched and returned). INFERRED: that a change which makes it
+larger is refused.
 """
 
 import hashlib
@@ -11,6 +16,7 @@ import json
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,6 +27,7 @@ from urllib.parse import urlsplit
 from toolkit.sandbox.condition import Condition
 from toolkit.sandbox.connections import Connection, connections_of
 from toolkit.sandbox.fields import COLUMNS, FIELDS, columns, facets, identifier
+from toolkit.sandbox.problem import too_large, too_slow
 
 GRAVATAR_KEY = "_gravatar"
 """The extra key of a loaded user: true where the sandbox's Gravatar has a picture, or that
@@ -29,6 +36,11 @@ picture's rating (g, pg, r, x) where it is not suitable for everybody."""
 RATINGS = ("g", "pg", "r", "x")
 """Ratings of Gravatar's pictures, mildest first."""
 
+LARGEST = 1024 * 1024
+"""Characters of a user's JSON after a change, unless it was as long before."""
+
+_PATIENCE = 5.0  # seconds of a core, whatever else it does meanwhile
+_STEPS = 1000  # of SQLite's machine, between two looks at the time
 _BATCH = 2000
 _CHUNK = 10_000
 _PRIME = 2**31 - 1
@@ -91,12 +103,20 @@ class Store:
         return int(self._rows("SELECT count(*) FROM users")[0][0])
 
     def total(self, condition: Condition, most: int) -> int:
-        """Return how many users meet the condition, counting no further than `most`."""
+        """Return how many users meet the condition, counting no further than `most`.
+
+        Raises:
+            Problem: If that takes too long.
+        """
         sql = f"SELECT count(*) FROM (SELECT 1 FROM users WHERE {condition.sql} LIMIT ?)"  # noqa: S608 - built from a fixed table of columns, values are bound
-        return int(self._rows(sql, (*condition.parameters, most))[0][0])
+        return int(self._found(sql, (*condition.parameters, most))[0][0])
 
     def page(self, condition: Condition, order: Order, limit: int, offset: int) -> list[str]:
-        """Return the JSON of the users that meet the condition, sorted, from an offset on."""
+        """Return the JSON of the users that meet the condition, sorted, from an offset on.
+
+        Raises:
+            Problem: If that takes too long.
+        """
         by = f"users.{order.column} {'DESC' if order.descending else 'ASC'} NULLS LAST"
         ties = f"users.key * {order.salt} % {_PRIME}, " if order.salt else ""
         ties += f"users.key {'DESC' if order.ties_descending else 'ASC'}"
@@ -106,7 +126,7 @@ class Store:
             SELECT body FROM users CROSS JOIN bodies ON bodies.key = users.key
             WHERE {condition.sql} ORDER BY {sorting} LIMIT ? OFFSET ?
         """  # noqa: S608 - built from a fixed table of columns, values are bound
-        return [body for (body,) in self._rows(sql, (*condition.parameters, limit, offset))]
+        return [body for (body,) in self._found(sql, (*condition.parameters, limit, offset))]
 
     def user(self, user_id: str) -> str | None:
         """Return the JSON of one user, or None."""
@@ -145,14 +165,20 @@ class Store:
 
         Nobody else reads or writes in between. Whatever `change` raises leaves the user as
         it was.
+
+        Raises:
+            Problem: If the user would be too large.
         """
         with self._lock:
             body = self._read(user_id)
             if body is None:
                 return None
             user = change(json.loads(body))
+            text = _text(user)
+            if len(text) > max(LARGEST, len(body)):
+                raise too_large()
             self._write(user_id, user)
-        return _text(user)
+        return text
 
     def create(self, user: Mapping[str, Any]) -> None:
         """Add a user.
@@ -182,6 +208,24 @@ class Store:
         return rows[0][0] if rows else None
 
     # --- reading ---
+
+    def _found(self, sql: str, parameters: tuple[str | int, ...]) -> list[tuple[Any, ...]]:
+        """Return what a search finds.
+
+        Raises:
+            Problem: If it takes too long.
+        """
+        with self._lock:
+            end = time.thread_time() + _PATIENCE
+            self._database.set_progress_handler(lambda: time.thread_time() > end, _STEPS)
+            try:
+                return self._rows(sql, parameters)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                    raise
+                raise too_slow() from error
+            finally:
+                self._database.set_progress_handler(None, _STEPS)
 
     def _rows(self, sql: str, parameters: tuple[str | int, ...] = ()) -> list[tuple[Any, ...]]:
         with self._lock:

@@ -4,6 +4,8 @@ import threading
 from collections import Counter
 
 _TOO_MANY = 429
+# A client can make up others, as many as it likes.
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
 class Tally:
@@ -14,7 +16,8 @@ class Tally:
         self._counts: Counter[tuple[str, str, int]] = Counter()
 
     def add(self, method: str, path: str, status: int) -> None:
-        """Count one answer."""
+        """Count one answer; methods that HTTP does not know are counted as one, "(other)"."""
+        method = method if method in _METHODS else "(other)"
         with self._lock:
             self._counts[method, path, status] += 1
 
