@@ -6,7 +6,6 @@ partitions all reduce with `+`.
 """
 
 import glob
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from toolkit.errors import SettingsError, UnreadableInputError
 from toolkit.estimate import Estimate, Interval, Stratum
 from toolkit.picture import Source
 from toolkit.seen import Seen, seen
+from toolkit.wording import percent, shorten, visible
 
 CHOICES = ("source", "connection", "provider", "cohort", "activity")
 """What users can be grouped by."""
@@ -46,7 +46,6 @@ ACTIVITY: Mapping[str, str] = MappingProxyType(
 _LIMITS = (30, 90, 365)  # days; the upper ends of the first groups of ACTIVITY
 _ORDER = {name.value: place for names in (Source, Seen) for place, name in enumerate(names)}
 _KEYS = ["group", "source", "seen"]
-_PERCENT = 100
 _MEMORY = "400MB"
 
 # What a file is counted by, as keys that `_name` knows.
@@ -386,6 +385,13 @@ def combine(first: Coverage, second: Coverage) -> Coverage:
 
     An estimate is of the whole: at most one of the two carries it.
 
+    Args:
+        first: of some users.
+        second: of others, counted by the same thing.
+
+    Returns:
+        The coverage of all of them.
+
     Raises:
         SettingsError: they are counted by different things.
     """
@@ -396,45 +402,6 @@ def combine(first: Coverage, second: Coverage) -> Coverage:
         )
     counts = pd.concat([first.counts, second.counts], ignore_index=True)
     return Coverage(first.by, counts, first.estimate or second.estimate)
-
-
-def percent(share: float, digits: int = 0) -> str:
-    """Write a share (0 to 1) as people read it: never 0 % of somebody, nor 100 % of not all.
-
-    Args:
-        share: 0 to 1.
-        digits: digits after the point.
-    """
-    least = 10.0**-digits
-    value = share * _PERCENT
-    text = f"{value:.{digits}f}"
-    if share > 0 and float(text) == 0:
-        text = f"<{least:.{digits}f}"
-    elif share < 1 and float(text) == _PERCENT:
-        text = f">{_PERCENT - least:.{digits}f}"
-    return f"{text} %"
-
-
-def visible(text: str) -> str:
-    r"""Write what would not be seen, or would move other text, as an escape such as `\u202e`.
-
-    That is: control and format characters (bidi overrides, joiners, line breaks), lone
-    surrogates, private and unassigned characters. It is not escaped for HTML.
-    """
-    return "".join(_seen(character) for character in text)
-
-
-def shorten(text: str, limit: int) -> str:
-    """Make a name visible and cut it to `limit` characters, ending in an ellipsis."""
-    seen = visible(text[: limit + 1])
-    return seen if len(seen) <= limit else seen[: limit - 1] + "…"
-
-
-def _seen(character: str) -> str:
-    kind = unicodedata.category(character)
-    if kind[0] == "C" or kind in {"Zl", "Zp"}:
-        return character.encode("unicode_escape").decode("ascii")
-    return character
 
 
 def _check(by: str) -> None:

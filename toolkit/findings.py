@@ -16,10 +16,10 @@ from typing import Any, Literal
 import duckdb
 import pandas as pd
 
-from toolkit.coverage import percent, visible
 from toolkit.mask import mask
 from toolkit.picture import TOKEN_ONLY
 from toolkit.wiring import RULES_END, Setter, Wiring
+from toolkit.wording import percent, visible
 
 Severity = Literal["high", "medium", "low", "info"]
 SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low", "info")
@@ -396,12 +396,11 @@ def _counted(
         f"count(*) FILTER ({check.condition}), min(user_id, {_EXAMPLES}) FILTER ({check.condition})"
         for check in checks
     )
-    row: tuple[Any, ...] | None = engine.execute(
+    row: tuple[Any, ...]
+    (row,) = engine.execute(
         f"WITH {shared} SELECT count(*), {columns} FROM users",  # noqa: S608 - this module's own table of conditions; values are bound
         values,
-    ).fetchone()
-    if row is None:
-        raise RuntimeError("a count has a row")
+    ).fetchall()
     return row
 
 

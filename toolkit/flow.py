@@ -99,6 +99,12 @@ def flows(comparison: Comparison) -> Chart:
     them are people. Those who stayed are faint, and where they would leave hardly any
     room to the others they are drawn narrower, which the subtitle says. Moves of fewer
     than `FOLDED` of all who moved, came or went are grey stubs, summed up below.
+
+    Args:
+        comparison: of two snapshots of a tenant.
+
+    Returns:
+        The chart, a value that shows itself.
     """
     changes, total = comparison.changes, sum(one.users for one in comparison.changes)
     kept = comparison.matched - comparison.moved
@@ -140,6 +146,12 @@ def over_time(series: Series) -> Chart:
 
     The line, with a dot for each snapshot, is of those who are known to; the striped
     band above it is of those of whom nobody knows.
+
+    Args:
+        series: of any number of snapshots.
+
+    Returns:
+        The chart, a value that shows itself.
     """
     moments = series.moments
     doubt = any(moment.own_high > moment.own_low for moment in moments)

@@ -3,10 +3,11 @@
 import math
 from dataclasses import dataclass
 
-from toolkit.coverage import Coverage, percent
+from toolkit.coverage import Coverage
 from toolkit.estimate import Interval
 from toolkit.picture import Source
 from toolkit.seen import Seen
+from toolkit.wording import percent
 
 _HALF = 0.4  # above which "1 in 2" would say too little
 _TEN = 10

@@ -11,7 +11,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from toolkit.charts.card import INK, LINE, MUTED, PAPER
-from toolkit.coverage import visible
+from toolkit.wording import visible
 
 # Inline in a page, a chart takes the page's colours where the page names them.
 _THEME = {PAPER: "--card", INK: "--ink", MUTED: "--muted", LINE: "--line"}

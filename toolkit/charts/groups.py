@@ -8,10 +8,11 @@ from toolkit.charts.card import INK, MUTED, PAD, WIDTH, Card, Look, look
 from toolkit.charts.chart import Chart, sentences
 from toolkit.charts.lettering import TEXT, TITLE, cut, extent
 from toolkit.charts.sources import SAYS
-from toolkit.coverage import ACTIVITY, NONE, Coverage, percent, shorten
+from toolkit.coverage import ACTIVITY, NONE, Coverage
 from toolkit.errors import SettingsError
 from toolkit.picture import Source
 from toolkit.seen import Seen
+from toolkit.wording import percent, shorten
 
 PLURALS = {"connection": "connections", "provider": "providers", "cohort": "months"}
 """What the groups of each kind are called together."""
@@ -40,6 +41,9 @@ def by_group(coverage: Coverage, top: int = 12) -> Chart:
         coverage: by connection, provider, cohort or activity.
         top: how many groups, the largest ones, have a bar; the others share one more,
             which says how many they are.
+
+    Returns:
+        The chart, a value that shows itself.
 
     Raises:
         SettingsError: the coverage has no groups.

@@ -12,7 +12,7 @@ import matplotlib as mpl
 from matplotlib.font_manager import FontProperties, get_font
 from matplotlib.ft2font import LoadFlags
 
-from toolkit.coverage import visible
+from toolkit.wording import visible
 
 Weight = Literal["normal", "bold"]
 """How heavy letters are."""

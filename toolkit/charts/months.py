@@ -7,11 +7,12 @@ import pandas as pd
 from toolkit.charts.card import LINE, MUTED, PAD, WIDTH, Card, look
 from toolkit.charts.chart import Chart, sentences
 from toolkit.charts.lettering import SMALL, extent
-from toolkit.coverage import UNKNOWN, Coverage, percent
+from toolkit.coverage import UNKNOWN, Coverage
 from toolkit.errors import SettingsError
 from toolkit.headline import between
 from toolkit.picture import Source
 from toolkit.seen import Seen
+from toolkit.wording import percent
 
 _NAMED = 18  # months that all have room for their name
 _DRAWN = 180  # months; more are drawn as years
@@ -29,6 +30,9 @@ def cohorts(coverage: Coverage) -> Chart:
 
     Args:
         coverage: by cohort.
+
+    Returns:
+        The chart, a value that shows itself.
 
     Raises:
         SettingsError: the coverage is not by cohort.
@@ -62,6 +66,9 @@ def own_by_month(coverage: Coverage) -> Chart:
 
     Args:
         coverage: by cohort.
+
+    Returns:
+        The chart, a value that shows itself.
 
     Raises:
         SettingsError: the coverage is not by cohort.

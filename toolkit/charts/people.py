@@ -3,10 +3,11 @@
 from toolkit.charts.card import INK, MUTED, PAD, WIDTH, Card, Look
 from toolkit.charts.chart import Chart, sentences
 from toolkit.charts.lettering import TEXT, extent
-from toolkit.coverage import Coverage, percent
+from toolkit.coverage import Coverage
 from toolkit.headline import headline, people_see, sampled
 from toolkit.picture import Source
 from toolkit.seen import Seen
+from toolkit.wording import percent
 
 LOOKS = {
     Seen.OWN: Look(Source.SOCIAL, "own picture"),
@@ -25,6 +26,9 @@ def what_people_see(coverage: Coverage) -> Chart:
     Args:
         coverage: of anybody; what it is by does not matter. Where a sample was asked for,
             the bar is its best guess.
+
+    Returns:
+        The chart, a value that shows itself.
     """
     total, shown = coverage.users, people_see(coverage)
     said = headline(coverage)

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from toolkit.charts.card import MUTED, PAD, WIDTH, Card, look
 from toolkit.charts.chart import Chart, sentences
 from toolkit.charts.lettering import TEXT, extent
-from toolkit.coverage import Coverage, percent
+from toolkit.coverage import Coverage
 from toolkit.headline import deviation, sampled
 from toolkit.picture import Source
+from toolkit.wording import percent
 
 SAYS = {
     Source.SOCIAL: "come from a social login",
@@ -31,6 +32,12 @@ def by_source(coverage: Coverage) -> Chart:
 
     The part whose pictures have expired is striped. Where a sample was asked for, the
     unresolved are shared out as it divides them, and whiskers are its 95 % interval.
+
+    Args:
+        coverage: of anybody; what it is by does not matter.
+
+    Returns:
+        The chart, a value that shows itself.
     """
     total, sample = coverage.users, sampled(coverage)
     estimated = coverage.estimated if sample else {}

@@ -10,12 +10,12 @@ from functools import lru_cache
 from html import escape
 from typing import Final
 
-from toolkit.coverage import percent, visible
 from toolkit.gallery.kind import Kind
 from toolkit.gallery.portrait import Portrait, Sight, View
 from toolkit.palette import COLOURS, ON_DARK, ON_LIGHT, STRIPE
 from toolkit.picture import Source
 from toolkit.probe.thumbnail import thumbnail
+from toolkit.wording import percent, visible
 
 SIZES: Final = (64, 32, 480)
 """Pixels at which apps commonly show pictures; 480 is what Auth0's addresses ask for."""

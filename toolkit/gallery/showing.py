@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import duckdb
 
-from toolkit.coverage import percent
 from toolkit.errors import UnreadableInputError
 from toolkit.gallery.kind import Example, Kind
 from toolkit.gallery.page import bars, table
@@ -29,6 +28,7 @@ from toolkit.plan import CANNOT, CHANGE, Plan
 from toolkit.seen import seen
 from toolkit.snapshot import Snapshot
 from toolkit.way import Way
+from toolkit.wording import percent
 
 _EXAMPLES: Final = 3
 
@@ -114,6 +114,9 @@ def gallery(snapshot: Snapshot, plan: Plan, image: bytes | None = None) -> Galle
         snapshot: the one that the plan was made from.
         plan: with its file.
         image: the proposed default picture, as `toolkit.candidate` fetched it.
+
+    Returns:
+        The gallery, a value that shows itself.
 
     Raises:
         UnreadableInputError: the plan is of another snapshot, or a file is damaged.

@@ -2,10 +2,10 @@
 
 from html import escape
 
-from toolkit.coverage import shorten
 from toolkit.picture import Source
 from toolkit.report.content import Content
 from toolkit.report.parts import LONGEST_NAME, moment
+from toolkit.wording import shorten
 
 _NOTES, _LONGEST_NOTE = 20, 300
 _JUDGED = (

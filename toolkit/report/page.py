@@ -5,7 +5,7 @@ from importlib.resources import files
 
 from toolkit.charts import by_group, cohorts, own_by_month
 from toolkit.charts.people import LOOKS
-from toolkit.coverage import ACTIVITY, Coverage, percent, shorten
+from toolkit.coverage import ACTIVITY, Coverage
 from toolkit.headline import between, deviation, headline, people_see, problem, sampled
 from toolkit.palette import COLOURS, CROSSES, EDGES, ON_DARK, STRIPE
 from toolkit.picture import Source
@@ -15,6 +15,7 @@ from toolkit.report.parts import LONGEST_NAME, count, figure, moment, name, tabl
 from toolkit.report.remedy import remedy
 from toolkit.report.twin import listed
 from toolkit.seen import Seen
+from toolkit.wording import percent, shorten
 
 LISTED = 100
 """How many groups of a kind have a row; the others share one."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from toolkit.charts import Chart
-from toolkit.coverage import shorten
+from toolkit.wording import shorten
 
 LONGEST_NAME = 80
 """How many characters of a name that somebody typed are shown."""

@@ -2,11 +2,11 @@
 
 from html import escape
 
-from toolkit.coverage import percent, shorten, visible
 from toolkit.findings import Finding
 from toolkit.report.content import Content
 from toolkit.report.parts import LONGEST_NAME, moment, name, table
 from toolkit.wiring import RULES_END, Setter
+from toolkit.wording import percent, shorten, visible
 
 _LONGEST_NOTE = 500
 

@@ -4,9 +4,10 @@ from dataclasses import asdict
 from typing import Any
 
 from toolkit.charts.groups import largest
-from toolkit.coverage import Coverage, shorten
+from toolkit.coverage import Coverage
 from toolkit.picture import Source
 from toolkit.report.content import Content
+from toolkit.wording import shorten
 
 LISTED = 500
 """How many groups of a kind are listed; the others are added up."""
