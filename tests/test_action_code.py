@@ -86,19 +86,20 @@ def node():
 def run(node):
     """Run a program in one long-lived Node over many cases."""
     process = subprocess.Popen([node, "-e", DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    # A program that never ends fails its test instead of holding up all of them.
-    watchdog = threading.Timer(120, process.kill)
-    watchdog.start()
 
     def answers(kind, code, cases):
+        # A program that never ends fails its test instead of holding up all of them.
+        watchdog = threading.Timer(120, process.kill)
+        watchdog.start()
         process.stdin.write(
             json.dumps({"kind": kind, "code": code, "cases": cases}).encode() + b"\n"
         )
         process.stdin.flush()
-        return json.loads(process.stdout.readline())
+        answered = process.stdout.readline()
+        watchdog.cancel()
+        return json.loads(answered)
 
     yield answers
-    watchdog.cancel()
     process.stdin.close()
     assert process.wait(10) == 0
     process.stdout.close()
@@ -161,6 +162,7 @@ GRAVATAR = f"https://s.gravatar.com/avatar/{MD5}"
 SIGNED = "https://platform-lookaside.fbsbx.com/platform/profilepic/?asid=1&ext="
 SHAPES = [
     *(None, "", " ", 7, True, [], {}, "me.png", "data:image/png,x", "https://", "https://x:99999/"),
+    *(f"https://x.example:{port}/" for port in ("00065535", "00065536", "000", "")),
     *(DEFAULT, FORMER, f" {FORMER}", INITIALS, INITIALS.upper(), INITIALS.replace("cdn", "CDN")),
     *("https://i2.wp.com/cdn.auth0.com/avatars/x.png?ssl=1", "https://i3.wp.com/cdn.auth0.com/"),
     *("https://static.licdn.com", "https://static.licdn.com?x", "http://static.licdn.com./"),
@@ -181,13 +183,15 @@ SHAPES = [
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_the_action_and_the_preview_agree_on_every_shape_over_every_other(run, policy):
+    # Where no override comes first, which one it would be decides nothing.
+    overrides = SHAPES if policy.override else SHAPES[::20]
     cases = [
         case({"picture": picture, "user_metadata": {"picture": override}}, "google-oauth2")
         for picture in SHAPES[:60]
-        for override in SHAPES
+        for override in overrides
     ]
     cases += [case({"picture": picture}, "google-oauth2") for picture in SHAPES]
-    assert 1000 < assert_equal(run, policy, cases) < len(cases)
+    assert len(cases) / 10 < assert_equal(run, policy, cases) < len(cases)
 
 
 def mutated(dice, text):
@@ -251,7 +255,7 @@ urls = st.builds(
         [*HOSTS, "faceboo\u212a.com", "faceboo%E2%84%AA.com", "[::1]", "[x", "x.example"]
     )
     | st.text(max_size=3),
-    st.sampled_from(["", "", ".", "..", ":80", ":", ":65536", ":0065535", ":8x"]),
+    st.sampled_from(["", "", ".", "..", ":80", ":", ":65536", ":0065535", ":0065536", ":0", ":8x"]),
     st.sampled_from(
         [
             *(f"/avatar/{MD5}{end}" for end in ("", "", ".jpg", "/x", "0", "\n")),
@@ -410,6 +414,7 @@ def test_the_tool_recognises_its_own_action(policy):
     assert recognised(code) == policy
     assert all(isinstance(source, Source) for source in recognised(code).sources or ())
     assert recognised(code.replace("\n", "\r\n").replace("\r\n", "\n", 30) + "// edited") == policy
+    assert recognised(code + "\nconst CONFIG = {};\n") == policy
 
 
 @pytest.mark.parametrize(
@@ -440,7 +445,7 @@ def test_the_code_is_small_and_explains_itself():
     code = action_code(Policy(DEFAULT))
     assert len(code) < 12_000
     header = code[: code.index('"use strict"')]
-    assert "picture-audit" in header
+    assert header.splitlines()[0].endswith("picture-audit (auth0-picture-audit), version 1")
     assert "How to remove it" in header
     assert "@" not in header
     assert all(len(line) <= 100 for line in header.splitlines())
@@ -452,10 +457,14 @@ def test_the_code_is_small_and_explains_itself():
 
 @pytest.mark.parametrize("make", [action_code, default_rule])
 def test_what_auth0_would_not_take_is_refused(make):
-    many = tuple(f"connection-{number:05}" for number in range(6000))
-    with pytest.raises(SettingsError, match=f"Auth0 takes {LARGEST:,}"):
-        make(Policy(DEFAULT, connections=many))
-    assert len(make(Policy(DEFAULT, connections=many[:4000]))) <= LARGEST
+    room = LARGEST - len(make(Policy(DEFAULT, connections=("",))))
+    assert len(make(Policy(DEFAULT, connections=("x" * room,)))) == LARGEST
+    with pytest.raises(SettingsError) as refused:
+        make(Policy(DEFAULT, connections=("x" * room + "x",)))
+    assert str(refused.value) == (
+        "The code would be 100,001 characters long; Auth0 takes 100,000. "
+        "Name fewer connections or former pictures."
+    )
 
 
 @pytest.mark.parametrize("policy", POLICIES[:4])
@@ -485,4 +494,8 @@ def test_both_rules_say_that_rules_ended_and_what_replaced_them():
         assert rule.isascii()
         assert "2026-11-18" in rule
         assert "--through action" in rule
-        assert "\nfunction (user, context, callback) {\n" in rule
+        head, function = rule.split("\nfunction (user, context, callback) {\n")
+        assert all(line.startswith("//") for line in head.splitlines())
+        *body, end = function.splitlines()
+        assert end == "}"
+        assert all(line.startswith("  ") for line in body if line)

@@ -1,12 +1,15 @@
+"""Frames of users are classified as each user would be, whatever they hold."""
+
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.audit import audit, profiles
-from toolkit.columns import CLASSIFICATION, PROFILE
+from toolkit.classifier import with_verdicts
+from toolkit.columns import CLASSIFICATION, PROFILE, SNAPSHOT
 from toolkit.picture import RULES, classify
-from toolkit.user import user
+from toolkit.user import tabulated, user
 
 urls = st.one_of(
     st.none(),
@@ -22,6 +25,7 @@ strategies = st.sampled_from([None, "auth0", "google-oauth2", "samlp", "oauth2",
 rows = st.lists(st.tuples(urls, urls, strategies, st.sampled_from([None, "db", "discord"])))
 
 
+@settings(deadline=None)  # the first example pays for what is imported late
 @given(rows)
 def test_a_column_is_classified_as_each_url_would_be(rows):
     names = ["picture", "metadata_picture", "strategy", "connection"]
@@ -70,18 +74,49 @@ def test_a_record_of_any_shape_becomes_a_row(record):
     assert frame["source"].notna().all()
 
 
-def test_the_first_identity_is_the_primary_one():
-    record = {
-        "user_id": "auth0|1",
-        "identities": [
-            {"provider": "auth0", "connection": "db", "access_token": "secret"},
-            {"provider": "google-oauth2", "connection": "google-oauth2"},
-        ],
-    }
-    assert (user(record).strategy, user(record).connection) == ("auth0", "db")
-    assert "secret" not in repr(user(record))
+ODD = [
+    "\ud800",
+    7,
+    ["https://example.com/a.png"],
+    {"url": "https://example.com/a.png"},
+    float("nan"),
+    None,
+    "https://cdn.auth0.com/avatars/ab.png",
+    "https://example.com/\udfff.png",
+]
 
 
-def test_without_identities_the_id_still_names_the_strategy():
-    assert user({"user_id": "google-oauth2|1"}).strategy == "google-oauth2"
-    assert user({"user_id": "odd"}).strategy is None
+def test_values_that_no_text_column_can_hold_are_judged_one_by_one_in_their_place():
+    url = "https://example.com/me.png"
+    rows = [(picture, override) for picture in [*ODD, url] for override in [*ODD, url]]
+    frame = pd.DataFrame(rows, columns=["picture", "metadata_picture"], dtype="object")
+    frame["strategy"] = pd.Series(["samlp", 7, None] * (len(rows) // 3), dtype="object")
+    audited = audit(frame).astype(object)
+    for (picture, override), (_, found) in zip(rows, audited.iterrows(), strict=True):
+        expected = classify(
+            None if picture is ODD[4] else picture,
+            metadata_picture=None if override is ODD[4] else override,
+            strategy=found["strategy"] if isinstance(found["strategy"], str) else None,
+        )
+        for name in CLASSIFICATION.names:
+            one, other = found[name], getattr(expected, name)
+            assert (other is None and pd.isna(one)) or one == other
+
+
+def test_a_lone_surrogate_does_not_spoil_a_column_of_text():
+    urls = ["https://cdn.auth0.com/avatars/ab.png", "\ud800", None]
+    sources = [audit(pd.DataFrame({"picture": urls}, dtype=kind))["source"] for kind in KINDS]
+    assert [list(one) for one in sources] == [["initials", "invalid", "missing"]] * len(KINDS)
+
+
+KINDS = ["object", "string[python]"]
+
+
+def test_a_table_is_classified_as_its_frame():
+    users = [
+        user({"user_id": f"oauth2|{number}", "picture": picture})
+        for number, picture in enumerate(ODD)
+    ]
+    table = with_verdicts(tabulated(users))
+    assert table.schema == SNAPSHOT
+    assert table.to_pandas()["source"].equals(audit(profiles(users))["source"])

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from toolkit.charts import by_group, by_source, cohorts, own_by_month, what_people_see
+from toolkit.charts.groups import largest
 from toolkit.coverage import Coverage, coverage
 from toolkit.errors import SettingsError
 from toolkit.estimate import Estimate, Stratum
@@ -123,11 +124,83 @@ def test_groups_that_do_not_differ_are_not_made_to():
     assert by_group(same).title == "The sources hardly differ between connections"
 
 
+@pytest.mark.parametrize(
+    ("by", "groups", "title"),
+    [
+        # All of a source are of one group: the group is where they are.
+        ("connection", ("google", "pw"), "100 % of social pictures are on google"),
+        ("connection", ("(none)", "pw"), "100 % of social pictures have no connection"),
+        ("provider", ("github", "auth0"), "100 % of social pictures are of the provider github"),
+        ("provider", ("(none)", "auth0"), "100 % of social pictures have no provider"),
+        (
+            "cohort",
+            ("2024-01", "2025-01"),
+            "100 % of social pictures are of people who joined in 2024-01",
+        ),
+        (
+            "activity",
+            ("never", "older"),
+            "100 % of social pictures are of people who never logged in",
+        ),
+    ],
+)
+def test_the_title_says_where_a_source_is(by, groups, title):
+    here, there = groups
+    assert by_group(made({(here, "social"): 50, (there, "custom"): 50}, by)).title == title
+
+
+@pytest.mark.parametrize(
+    ("by", "groups", "title"),
+    [
+        ("connection", ("google", "pw"), "90 % of pictures of google users come from a social"),
+        ("connection", ("(none)", "pw"), "90 % of pictures of users without a connection come"),
+        ("provider", ("github", "auth0"), "90 % of pictures of the provider github come from"),
+    ],
+)
+def test_the_title_says_what_a_group_has(by, groups, title):
+    here, there = groups
+    counts = {(here, "social"): 45, (here, "custom"): 5}
+    counts |= {(there, "social"): 20, (there, "custom"): 80}
+    counts |= {("another", "social"): 20, ("another", "custom"): 80}
+    assert by_group(made(counts, by)).title.startswith(title)
+
+
+def test_users_without_a_picture_are_named_as_such():
+    counts = {("pw", "missing"): 50, ("google", "social"): 50, ("apple", "social"): 50}
+    assert by_group(made(counts)).title == "100 % of users without a picture are on pw"
+
+
+def test_folding_leaves_a_sample_to_the_connections_that_it_asked():
+    rows = [(f"c{n:02d}", "unresolved", "unknown", 100 - n) for n in range(20)]
+    strata = tuple(Stratum(f"c{n:02d}", Source.INITIALS, 100 - n, 10, 10) for n in range(20))
+    kept, rest = largest(told(rows, estimate=Estimate(strata)), 12)
+    assert [one.connection for one in kept.estimate.strata] == [f"c{n:02d}" for n in range(12)]
+    assert rest.estimate is None
+    assert kept.users + rest.users == sum(100 - n for n in range(20))
+
+
+def test_a_legend_that_is_wider_than_the_card_goes_on_below():
+    every = [(f"g{n}", s.value, "own", 10) for n, s in enumerate(Source)]
+    chart = by_group(told([*every, ("g0", "social", "broken", 1)]))
+    axes = chart.figure.axes[0]
+    places = {text.get_text(): text.get_position() for text in axes.texts}
+    first, last = places[Source.SOCIAL.value], places["expired: a broken image"]
+    assert last[0] == first[0]
+    assert last[1] > first[1]
+
+
 def test_activity_is_told_in_words():
     groups = made({("30 days", "social"): 50, ("never", "missing"): 50}, "activity")
     assert "never logged in, 50 users: missing 100 %" in by_group(groups).alt
     assert (
         by_group(groups).title == "100 % of social pictures are of people seen in the last 30 days"
+    )
+
+
+def test_cohorts_that_hardly_change_say_so():
+    counts = {(month, s): 10 for month in ("2024-01", "2026-01") for s in ("social", "custom")}
+    assert cohorts(made(counts, "cohort")).title == (
+        "The sources have hardly changed between 2024-01 and 2026-01"
     )
 
 

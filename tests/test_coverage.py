@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.columns import SNAPSHOT
-from toolkit.coverage import ACTIVITY, CHOICES, Coverage, combine, coverage, percent, visible
+from toolkit.coverage import ACTIVITY, CHOICES, Coverage, combine, coverage
 from toolkit.errors import SettingsError, UnreadableInputError
 from toolkit.estimate import Estimate, Interval, Stratum
 from toolkit.picture import Source
 from toolkit.seen import Seen
+from toolkit.wording import percent, visible
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 PAST, FUTURE = "2026-11-21T00:00:00Z", "2026-12-01T00:00:00Z"
@@ -45,7 +46,7 @@ def counted(rows, by="source"):
     return coverage(frame_of(rows), by, as_of=NOW)
 
 
-@unhurried
+@settings(unhurried, max_examples=50)
 @given(people, st.lists(st.integers(0, 25), max_size=4), st.sampled_from(CHOICES))
 def test_chunks_add_up_to_the_whole_however_they_are_cut(rows, cuts, by):
     total = Coverage.empty(by)
@@ -58,13 +59,21 @@ def test_chunks_add_up_to_the_whole_however_they_are_cut(rows, cuts, by):
     assert whole.users == len(rows)
 
 
-@unhurried
+@settings(unhurried, max_examples=50)
 @given(people, people, people, st.sampled_from(CHOICES))
 def test_adding_is_associative_and_commutative_and_nobody_adds_nothing(a, b, c, by):
     x, y, z = (counted(rows, by) for rows in (a, b, c))
     assert (x + y) + z == x + (y + z)
     assert x + y == y + x
     assert x + Coverage.empty(by) == x == Coverage.empty(by) + x
+
+
+def test_a_coverage_is_equal_to_and_added_to_coverages_only():
+    assert Coverage.empty() == Coverage.empty()
+    assert Coverage.empty() != Coverage.empty("cohort")
+    assert Coverage.empty() != 0
+    with pytest.raises(TypeError):
+        Coverage.empty() + 0
 
 
 @unhurried

@@ -5,7 +5,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from toolkit.picture import RULES, Evidence, Fallback, Rule, Source, classify, without_gravatar
+from toolkit.picture import (
+    RULES,
+    Evidence,
+    Fallback,
+    Rule,
+    Source,
+    classify,
+    rule_table,
+    without_gravatar,
+)
 
 MD5 = "324ad113b0ef6dabbb2c2c4cf8a8d108"
 SHA256 = "a" * 64
@@ -77,6 +86,40 @@ SHAPES = [
     ("oauth2", "https://avatars.slack-edge.com/2020/x.png", "social", "slack"),
     ("oauth2", "https://cdn.discordapp.com/avatars/1/abc.png", "social", "discord"),
     ("auth0", "https://www.example.com/picture.jpg", "custom", None),
+    ("waad", "https://i1.wp.com/cdn.auth0.com/avatars/xx.png", "initials", None),
+    # Of these no Auth0 payload was found; they show what the rules marked (*) stand for.
+    (
+        "google-oauth2",
+        "https://lh3.googleusercontent.com/a/default-user=s96-c",
+        "placeholder",
+        "google-oauth2",
+    ),
+    (
+        "google-oauth2",
+        "https://lh3.googleusercontent.com/-XdUIqdMkCWA/AAAAAAAAAAI/photo.jpg",
+        "placeholder",
+        "google-oauth2",
+    ),
+    (
+        "office365",
+        "https://ssl.gstatic.com/s2/profiles/images/silhouette80.png",
+        "placeholder",
+        "google-oauth2",
+    ),
+    ("facebook", "https://static.xx.fbcdn.net/rsrc.php/v1/x.gif", "placeholder", "facebook"),
+    ("facebook", "https://scontent.xx.fbcdn.net/v/t1/x.jpg?oe=5FB9F3A0", "social", "facebook"),
+    ("linkedin", "https://static.licdn.com/sc/h/x", "placeholder", "linkedin"),
+    ("oauth2", "https://cdn.discordapp.com/embed/avatars/0.png", "placeholder", "discord"),
+    (
+        "oauth2",
+        "https://a.slack-edge.com/80588/img/avatars/ava_0001-512.png",
+        "placeholder",
+        "slack",
+    ),
+    ("vkontakte", "https://sun9-1.userapi.com/x.jpg", "social", "vkontakte"),
+    ("yandex", "https://avatars.yandex.net/get-yapic/1/islands-200", "social", "yandex"),
+    ("windowslive", "https://apis.live.net/v5.0/1/picture", "social", "windowslive"),
+    ("oauth2", "https://i.scdn.co/image/ab6775", "social", "spotify"),
 ]
 
 
@@ -85,6 +128,14 @@ def test_every_shape_that_auth0_is_known_to_write_has_its_source(strategy, url, 
     found = verdict(url, strategy)
     assert (found.source, found.underlying, found.provider) == (source, source, provider)
     assert found.evidence == "url"
+
+
+def test_every_rule_has_a_shape_that_it_decides():
+    decided = {
+        (verdict(url).source, verdict(url).reason.partition(";")[0]) for _, url, *_ in SHAPES
+    }
+    assert decided >= {(rule.source, rule.why) for rule in RULES}
+    assert all(any(rule.host in url for _, url, *_ in SHAPES) for rule in RULES)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +180,18 @@ def test_every_shape_that_auth0_is_known_to_write_has_its_source(strategy, url, 
         ("https://münchen.example/a.png", "custom"),
         ("http://[::1]:8080/a.png", "custom"),
         ("https://example.com/%zz%\ud800.png", "custom"),
+        ("https://example.com:65535/a.png", "custom"),
+        ("https://example.com:65536/a.png", "invalid"),
+        ("https://example.com:000065535/a.png", "custom"),
+        ("https://example.com:000065536/a.png", "invalid"),
+        ("https://example.com:000/a.png", "custom"),
+        ("https://static.licdn.com", "placeholder"),
+        ("https://static.licdn.com?x", "placeholder"),
+        # Browsers drop control characters and blanks, but no other white space.
+        ("\x00\x1f", "missing"),
+        ("\xa0", "invalid"),
+        ("\x00https://cdn.auth0.com/avatars/ab.png\x1f", "initials"),
+        ("\xa0https://cdn.auth0.com/avatars/ab.png", "invalid"),
     ],
 )
 def test_odd_values_have_a_source_too(url, source):
@@ -150,6 +213,9 @@ def test_odd_values_have_a_source_too(url, source):
         ("d=404", "none", "placeholder"),
         ("d=blank", "none", "placeholder"),
         ("d=nonsense", "silhouette", "placeholder"),
+        ("d=&default=404", "silhouette", "placeholder"),
+        ("default=404&d=", "silhouette", "placeholder"),
+        ("default=404", "none", "placeholder"),
         ("d=https%3A%2F%2Fexample.com%2Fdefault.png", "custom", "placeholder"),
         (
             "d=https%3A%2F%2Fevil.example%2F%3Fcdn.auth0.com%2Favatars%2Fte.png",
@@ -167,6 +233,21 @@ def test_a_gravatar_url_tells_what_shows_where_there_is_no_gravatar(query, fallb
 def test_a_gravatar_url_that_forces_its_fallback_needs_no_probe():
     assert verdict(GRAVATAR + "&f=y").source == "initials"
     assert verdict(f"https://gravatar.com/avatar/{MD5}?d=mp&forcedefault=y").source == "placeholder"
+    assert verdict(GRAVATAR + "&f=YES").source == "initials"
+    assert verdict(GRAVATAR + "&f=n").source == "unresolved"
+
+
+@pytest.mark.parametrize(
+    ("keywords", "fallback"),
+    [
+        ("404 blank", "none"),
+        ("mp mm mystery", "silhouette"),
+        ("identicon monsterid wavatar retro robohash initials color", "generated"),
+    ],
+)
+def test_every_keyword_that_gravatar_knows_is_known(keywords, fallback):
+    for keyword in keywords.split():
+        assert verdict(f"https://gravatar.com/avatar/{MD5}?d={keyword}").fallback == fallback
 
 
 @pytest.mark.parametrize(
@@ -184,10 +265,49 @@ def test_a_gravatar_url_that_forces_its_fallback_needs_no_probe():
 def test_an_unknown_host_is_judged_by_the_identity(strategy, source, provider, evidence):
     found = verdict("https://pictures.example/a.png", strategy, "the-connection")
     assert (found.source, found.provider, found.evidence) == (source, provider, evidence)
+    assert found.underlying == source
 
 
 def test_a_custom_social_connection_lends_its_name():
     assert verdict("https://pictures.example/a.png", "oauth2", "mastodon").provider == "mastodon"
+    assert verdict("https://pictures.example/a.png", "oauth2").provider == "oauth2"
+
+
+UNKNOWN_HOST = "https://pictures.example/a.png"
+NO_RULE = "a host that no rule knows"
+SHOWN_ONLY = "browsers show http and https pictures only"
+
+
+@pytest.mark.parametrize(
+    ("url", "strategy", "reason"),
+    [
+        (None, None, "the profile holds no picture"),
+        (" ", None, "the profile holds no picture"),
+        ("data:image/png,x", None, f"a data: address; {SHOWN_ONLY}"),
+        ("\x00JavaScript:x", None, f"a javascript: address; {SHOWN_ONLY}"),
+        ("me.png", None, f"not an absolute URL; {SHOWN_ONLY}"),
+        ({"url": UNKNOWN_HOST}, None, f"not an absolute URL; {SHOWN_ONLY}"),
+        (UNKNOWN_HOST, None, f"a well-formed URL of {NO_RULE}"),
+        (UNKNOWN_HOST, "yahoo", f"{NO_RULE}, on a social identity (yahoo)"),
+        (UNKNOWN_HOST, "samlp", f"{NO_RULE}, on an enterprise identity (samlp)"),
+        (
+            f"https://gravatar.com/avatar/{MD5}?d=mp",
+            None,
+            (
+                "a Gravatar URL: the URL alone does not say whether that Gravatar exists; "
+                "without one its fallback shows (silhouette)"
+            ),
+        ),
+        (GRAVATAR + "&f=y", None, "a Gravatar URL that forces its fallback (initials)"),
+    ],
+)
+def test_the_reason_says_why_in_words(url, strategy, reason):
+    assert verdict(url, strategy).reason == reason
+
+
+def test_a_rule_gives_its_own_reason():
+    found = {verdict(url).reason for _, url, *_ in SHAPES}
+    assert {"Auth0's own initials image", "served by LINE (line-scdn.net)"} <= found
 
 
 @pytest.mark.parametrize(
@@ -202,6 +322,12 @@ def test_a_custom_social_connection_lends_its_name():
         ("https://media.licdn.com/x?e=99999999999999999999", None),
         ("https://media.licdn.com/x?e=-1", None),
         ("https://media.licdn.com/x?e=", None),
+        ("https://media.licdn.com/x", None),
+        ("https://media.licdn.com/x?e=0", None),
+        ("https://media.licdn.com/x?e=1", datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)),
+        ("https://media.licdn.com/x?e=8589934591", datetime(2242, 3, 16, 12, 56, 31, tzinfo=UTC)),
+        ("https://media.licdn.com/x?e=8589934592", None),
+        ("https://x.fbcdn.net/x?oe=ffffffffff", None),
         ("https://media.licdn.com/x?e=1_0", None),
         ("https://media.licdn.com/x?e=٣", None),
         ("https://example.com/x?ext=1673985032", None),
@@ -212,9 +338,15 @@ def test_signed_urls_say_when_they_expire(url, expires_at):
 
 
 def test_a_usable_override_wins_and_what_is_beneath_stays_known():
-    found = verdict(GRAVATAR, metadata_picture="https://example.com/me.png")
-    assert (found.source, found.underlying) == ("metadata", "unresolved")
-    assert found.gravatar_hash == MD5
+    for url in (GRAVATAR, SHAPES[11][1], None, UNKNOWN_HOST):
+        below = verdict(url, "samlp")
+        found = verdict(url, "samlp", metadata_picture="https://example.com/me.png")
+        assert (found.source, found.evidence) == ("metadata", "url")
+        for name in ("underlying", "provider", "fallback", "expires_at", "gravatar_hash"):
+            assert getattr(found, name) == getattr(below, name)
+        assert found.reason == (
+            f"user_metadata.picture overrides the profile, where the picture is {below.source}"
+        )
 
 
 @pytest.mark.parametrize(
@@ -233,6 +365,15 @@ def test_the_rule_table_is_data_that_every_engine_can_run():
         assert not set("?<=!").intersection(rule.path.replace("(?:", "(")), (
             "RE2 knows no lookaround"
         )
+
+
+def test_the_rule_table_is_told_as_rows_of_text_in_the_order_of_the_rules():
+    rows = list(rule_table())
+    assert [(row["source"], row["host"], row["path"], row["why"]) for row in rows] == [
+        (rule.source, rule.host, rule.path, rule.why) for rule in RULES
+    ]
+    assert [row["provider"] for row in rows] == [rule.provider or "" for rule in RULES]
+    assert all(type(value) in {str, Source} for row in rows for value in row.values())
 
 
 def test_no_rule_is_shadowed_by_an_earlier_one():

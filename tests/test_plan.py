@@ -1,8 +1,10 @@
 """Who changes and who does not, counted; pure."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
@@ -91,6 +93,32 @@ def test_a_root_picture_is_only_written_where_the_connection_lets_it(connection,
     assert elsewhere["outcome"] == CHANGE
 
 
+def test_a_connection_that_nobody_knows_is_judged_by_its_strategy_or_not_at_all():
+    (guessed,), _ = decided(frame(INITIALS, strategy="google-oauth2"), connections=None)
+    assert "options were not read" in guessed["reason"]
+    for known in (None, (), (SYNCING,)):
+        (row,), _ = decided(frame(INITIALS, strategy=None), connections=known)
+        assert row["reason"] == "nobody knows their connection, so not whether Auth0 takes it"
+
+
+@pytest.mark.parametrize("way", Way)
+def test_who_signs_in_through_a_connection_out_of_scope_stays_by_every_way(way):
+    (here,), _ = decided(frame(INITIALS), way, policy=Policy(NEW, connections=("db",)))
+    assert here["outcome"] == CHANGE
+    (row,), tally = decided(frame(INITIALS), way, policy=Policy(NEW, connections=("other",)))
+    assert row["outcome"] == STAY
+    assert "outside the scope" in row["reason"]
+    assert not any(tally.ways.values())
+
+
+def test_an_http_address_is_renewed_in_the_profile_and_never_put_into_metadata():
+    users = frame(GRAVATAR.replace("https", "http", 1))
+    assert outcomes(decided(users, Way.ROOT)[0]) == [CHANGE]
+    rows, tally = decided(users, Way.METADATA)
+    assert outcomes(rows) == [STAY]
+    assert (tally.ways["root"], tally.ways["metadata"]) == (1, 0)
+
+
 def test_options_say_whether_a_connection_syncs():
     of = Connection.of
     assert of("a", "samlp", {}).syncs is True
@@ -104,24 +132,41 @@ def test_options_say_whether_a_connection_syncs():
 
 
 def test_what_could_not_be_put_back_is_only_changed_where_that_is_said():
-    users = frame(None, '{"url": 1}', "17", "true", "my photo", "undefined", INITIALS)
+    odd = ('{"url": 1}', "[1]", "17", "-1.5", "true", "false", "NaN", "Infinity", "-Infinity")
+    text = ("my photo", "undefined", '"quoted"', "{broken", "17 again", "none", "", INITIALS)
+    users = frame(None, *odd, *text)
     rows, _ = decided(users)
-    assert outcomes(rows) == [CANNOT] * 4 + [CHANGE] * 3
+    assert outcomes(rows) == [CANNOT] * (1 + len(odd)) + [CHANGE] * len(text)
+    reasons = {row["reason"] for row in rows if row["outcome"] == CANNOT}
+    assert reasons == {
+        "has no picture now, and Auth0 would not remove one again: it could not be undone",
+        "holds something that is no text: it could not be put back",
+    }
     sure, _ = decided(users, irreversible=True)
-    assert outcomes(sure) == [CHANGE] * 7
+    assert outcomes(sure) == [CHANGE] * len(users)
     removable = Connection("db", "samlp", syncs=False)
     (row,), _ = decided(frame(None), connections=[removable])
     assert row["outcome"] == CHANGE
     metadata, _ = decided(users, Way.METADATA)
-    assert outcomes(metadata) == [CHANGE] * 7
+    assert outcomes(metadata) == [CHANGE] * len(users)
 
 
 def test_who_has_no_id_is_in_no_plan():
     users = frame(INITIALS)
     users["user_id"] = ""
     (row,), tally = decided(users)
-    assert row["outcome"] == STAY
+    assert (row["outcome"], row["after"]) == (STAY, None)
+    assert row["reason"] == "without a user_id nobody can be written"
     assert not any(tally.ways.values())
+
+
+def test_who_has_no_connection_and_no_source_is_counted_under_an_empty_name():
+    users = frame(INITIALS, connection=None, source=None)
+    made = plan_of(decided(users, Way.ACTION)[1], 1)
+    assert made.table("connection").to_dict("records") == [
+        {"connection": "", "change": 1, "cannot": 0, "stay": 0}
+    ]
+    assert made.table("source")["source"].tolist() == [""]
 
 
 def test_counts_add_up_however_the_users_are_divided():
@@ -150,6 +195,33 @@ def test_each_row_is_what_the_replacement_of_its_way_says(override):
             given = {name: row[name] for name in ("metadata_picture", "connection")}
             expected = of(row["picture"], **given, policy=policy, now=NOW)
             assert (row["after"], row["reason"]) == (expected.after, expected.reason)
+
+
+@pytest.mark.parametrize("way", list(Way))
+def test_users_who_are_alike_are_decided_about_as_each_would_be_alone(way):
+    signed = "https://platform-lookaside.fbsbx.com/x?asid=1&ext={}&hash=A"
+    pictures = [None, "", " ", "x", "[1]", NEW, f"{NEW}?a=1", MINE, f"{MINE}?d=1", INITIALS]
+    pictures += [signed.format(1), signed.format(2), signed.format(4_000_000_000)]
+    for scheme in ("https", "http", "HTTPS"):
+        for digit in "ab":
+            plain = f"{scheme}://s.gravatar.com/avatar/{digit * 32}"
+            pictures += [plain, f"{plain}?", f"{plain}?s=1&d=mp", f"{plain}?d=mp&f=y&d=x#d=1"]
+            pictures += [f" {plain}", f"{plain}?d={MINE}", f"{plain}?d={NEW}"]
+            pictures += [f"{plain}?d=https%3A%2F%2Fcdn.auth0.com%2Favatars%2F{digit}b.png"]
+    users = pd.concat(
+        [
+            frame(*pictures),
+            frame(*pictures, metadata_picture=MINE),
+            frame(*pictures, strategy="google-oauth2", connection="google-oauth2"),
+            frame(*pictures, user_id=""),
+        ],
+        ignore_index=True,
+    )
+    policy = Policy(NEW, former=(MINE,))
+    rows, tally = decided(pd.concat([users, users]), way, policy=policy)
+    one_by_one = [decided(users.iloc[[at]], way, policy=policy) for at in range(len(users))]
+    assert rows == 2 * [row for some, _ in one_by_one for row in some]
+    assert tally == sum((counted for _, counted in 2 * one_by_one), Tally())
 
 
 @pytest.mark.parametrize("override", [False, True])
@@ -196,24 +268,154 @@ def plan_of(tally, users, **changes):
     return replace(made, **changes)
 
 
-def test_a_plan_shows_itself_and_can_be_read_again():
-    _, tally = decided(pd.concat([frame(INITIALS, MINE), frame(None)]))
-    made = plan_of(tally, 3)
-    assert Plan.from_dict(json.loads(json.dumps(made.as_dict()))) == made
-    text = repr(made)
-    assert "1 of 3 users change (33%), by root" in text
-    assert "could not be undone" in text
-    assert EXPLANATIONS[Way.ROOT].undo in text
-    html = made._repr_html_()
-    assert "a &lt;note&gt;" in html
-    assert "<note>" not in html
-    assert made.table()["users"].sum() == 3
+def full_plan():
+    """A plan in which everything occurs: three reasons, two connections, code and Rules."""
+    known = (Connection("a", "samlp", syncs=False), DATABASE)
+    users = [frame(None, INITIALS), frame(INITIALS, MINE, connection="a", strategy="samlp")]
+    _, tally = decided(pd.concat(users), connections=known)
+    return plan_of(
+        tally,
+        4,
+        sandbox=True,
+        irreversible=True,
+        connections_read=False,
+        code="// code",
+        rules=("// one\n<two>", "// three"),
+        rate=4.0,
+        policy=Policy(NEW, former=("https://images.example/old.png",)),
+    )
+
+
+def test_a_plan_can_be_read_again_as_it_was_written(tmp_path):
+    for made in (full_plan(), plan_of(Tally(), 0)):
+        written = json.loads(json.dumps(made.as_dict()))
+        assert Plan.from_dict(written) == made
+        assert Plan.from_dict(written, tmp_path) == replace(made, path=tmp_path)
+
+
+def test_the_json_of_a_plan_says_what_it_comes_to():
+    made = full_plan()
+    values = made.as_dict()
+    derived = {"changes": 2, "share": 0.5, "cannot": 1, "asks_again": False}
+    assert {name: values[name] for name in derived} == derived
+    assert values["effort"] == made.effort()
+    assert values["explanation"]["undo"] == EXPLANATIONS[Way.ROOT].undo
+    fields = set(Plan.__dataclass_fields__) - {"taken_at", "digest", "users", "path"}
+    assert set(values) == fields | {*derived, "snapshot", "effort", "explanation"}
+    assert set(values["snapshot"]) == {"taken_at", "users", "digest"}
+
+
+def test_the_text_of_a_plan_has_the_answer_first_then_why_cost_and_undo():
+    known = EXPLANATIONS[Way.ROOT]
+    assert repr(full_plan()).split("\n  ") == [
+        "Plan 0123456789abcdef for tenant.eu.auth0.com, of its users of 2026-11-20 11:00 UTC",
+        "2 of 4 users change (50%), by root",
+        "1 stay as they are, 1 cannot be changed",
+        (
+            "cannot: 1 users: has no picture now, and Auth0 would not remove one again: "
+            "it could not be undone"
+        ),
+        *(f"{name}: {getattr(known, name)}" for name in known.__slots__),
+        "note: a <note>",
+        (
+            "action: 3 users, 12 requests, 6 s at free, 4 s at essentials, 1 s at enterprise, "
+            "0 s at private, 3 s at measured"
+        ),
+        (
+            "root: 2 users, 3 requests, 2 s at free, 1 s at essentials, 0 s at enterprise, "
+            "0 s at private, 1 s at measured"
+        ),
+        (
+            "metadata: 3 users, 4 requests, 2 s at free, 1 s at essentials, 0 s at enterprise, "
+            "0 s at private, 1 s at measured"
+        ),
+        f"picture: {NEW}",
+        "// one",
+        "<two>",
+        "// three",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("span", "text"),
+    [
+        (59, "59 s"),
+        (60, "1 min"),
+        (99 * 60, "99 min"),
+        (100 * 60, "1.7 h"),
+        (5 * 60 * 60, "5.0 h"),
+    ],
+)
+def test_times_are_told_as_people_say_them(span, text):
+    made = plan_of(Tally(ways=Counter({"root": 50})), 50, rate=51 / span)
+    assert f", {text} at measured\n" in repr(made)
+
+
+class Cells(HTMLParser):
+    """Collects the texts of a page by their element."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.texts = [], {}
+
+    def handle_starttag(self, tag, attrs):
+        if tag != "br":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.setdefault(self.open[-1], []).append(data)
+
+
+def test_the_page_of_a_plan_says_the_same_as_its_text_and_its_table():
+    made = full_plan()
+    page = Cells()
+    page.feed(made._repr_html_())
+    assert page.open == []
+    assert set(page.texts) == {"b", "p", "code", "li", "th", "td", "pre"}
+    lines = repr(made).split("\n  ")
+    assert page.texts["b"] == lines[1:2]
+    assert page.texts["li"] == lines[2:-4]
+    assert page.texts["pre"] == list(made.rules)
+    assert page.texts["code"] == [NEW]
+    table = made.table()
+    cells = [str(cell) for row in table.itertuples(index=False) for cell in row]
+    assert page.texts["td"] == cells
+    assert len(table) == 3
+
+
+def test_the_tables_of_a_plan():
+    made = full_plan()
+    reasons = made.table()
+    assert list(reasons.columns) == ["outcome", "reason", "users"]
+    assert reasons["users"].tolist() == [2, 1, 1]
+    assert list(plan_of(Tally(), 0).table().columns) == ["outcome", "reason", "users"]
     assert made.table("connection").to_dict("records") == [
-        {"connection": "db", "change": 1, "cannot": 1, "stay": 1}
+        {"connection": "a", "change": 1, "cannot": 0, "stay": 1},
+        {"connection": "db", "change": 1, "cannot": 1, "stay": 0},
     ]
     assert made.table("source")["source"].tolist() == ["initials"]
+    ways = made.table("way").set_index("way")
+    assert ways.index.tolist() == list(Way)
+    assert ways.loc["root"].to_dict() == {
+        "users": 2,
+        "requests": 3,
+        **made.effort()["root"]["seconds"],
+    }
     with pytest.raises(ValueError, match="no table"):
         made.table("colour")
+
+
+def test_a_table_has_whom_it_changes_most_first_and_equals_by_name():
+    outcomes = {("d", CHANGE): 2, ("c", CHANGE): 9, ("b", STAY): 7, ("a", CHANGE): 2}
+    table = plan_of(Tally(connections=Counter(outcomes)), 20).table("connection")
+    assert table.to_dict("split") == {
+        "index": [0, 1, 2, 3],
+        "columns": ["connection", "change", "cannot", "stay"],
+        "data": [["c", 9, 0, 0], ["a", 2, 0, 0], ["d", 2, 0, 0], ["b", 0, 0, 7]],
+    }
 
 
 def test_every_way_is_explained_and_compared():

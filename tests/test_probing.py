@@ -1,15 +1,16 @@
 """Probing snapshots: right verdicts, honest samples, nobody asked twice."""
 
 import json
-import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.conftest import settings_of
+from toolkit.cli import main
 from toolkit.collect import collect
+from toolkit.embedded import embedded_tenant
 from toolkit.errors import IncompleteError, SettingsError
 from toolkit.picture import Source
 from toolkit.probe.cache import Cache
@@ -20,7 +21,6 @@ from toolkit.snapshot import read_snapshot
 from toolkit.tenant import connect
 
 USERS = 600
-COMMAND = Path(sys.executable).with_name("picture-audit")
 
 
 @pytest.fixture(scope="module")
@@ -139,17 +139,15 @@ def test_a_gravatar_that_cannot_be_believed_leaves_everybody_unresolved(
 def test_a_sandbox_that_stopped_is_started_again_where_its_people_are_known(
     no_credentials, tmp_path, cache
 ):
-    out = tmp_path / "demo"
-    command = [COMMAND, "demo", "--users", "60", "--out", str(out)]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
-    snapshot = read_snapshot(out / "snapshot.parquet")
+    with embedded_tenant(60, seed=1) as tenant:
+        snapshot = collect(tenant, out=tmp_path / "s.parquet", method="search")
     assert snapshot.provenance.seed == 1
     truth = {one.record["user_id"]: one.truth for one in people(60, seed=1)}
     users = probe(snapshot, cache=cache).users
     assert dict(zip(users["user_id"], users["source"], strict=True)) == truth
     # The next one has another port, and nobody is asked about twice.
     told = []
-    again = probe(read_snapshot(out / "snapshot.parquet"), cache=cache, show=told.append)
+    again = probe(read_snapshot(tmp_path / "s.parquet"), cache=cache, show=told.append)
     assert again.users["source"].equals(users["source"])
     assert len(told) == 1
     assert "already known" in told[0].note
@@ -213,13 +211,26 @@ def test_addresses_inside_a_network_are_never_asked_not_even_at_the_sandbox(
         assert not [key for key in sandbox.requests.counts if "hosts" in key[1]]
 
 
-def cli(*arguments):
-    command = [COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+@pytest.fixture
+def cli(monkeypatch, capsys, tmp_path):
+    """Run the command with a cache of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "kept"))
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["picture-audit", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        said = capsys.readouterr()
+        return SimpleNamespace(returncode=code, stdout=said.out, stderr=said.err)
+
+    return run
 
 
-def test_the_command_asks_before_it_sends_and_says_what(snapshot, monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def test_the_command_asks_before_it_sends_and_says_what(snapshot, cli):
     neither = cli("probe", snapshot.path)
     assert neither.returncode == 2
     assert "--sample N or --all" in neither.stderr
@@ -231,7 +242,7 @@ def test_the_command_asks_before_it_sends_and_says_what(snapshot, monkeypatch, t
     assert "unresolved" in {one["id"] for one in json.loads(found.stdout)["findings"]}
 
 
-def test_nothing_is_sent_to_gravatar_without_a_yes(snapshot, tmp_path):
+def test_nothing_is_sent_to_gravatar_without_a_yes(snapshot, cli, tmp_path):
     real = type(snapshot)(
         replace(snapshot.provenance, sandbox=False, tenant="real.example"), snapshot.users
     )

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-PASSWORDLESS: Final = frozenset({"email", "sms"})
+_PASSWORDLESS: Final = frozenset({"email", "sms"})
 _DATABASE: Final = "auth0"
+KEEPING: Final = frozenset({_DATABASE, *_PASSWORDLESS})
+"""Strategies whose users' root picture Auth0 overwrites and never removes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Connection:
     @property
     def refusal(self) -> str | None:
         """Why Auth0 refuses to update the root picture of its users; None where it does not."""
-        if self.strategy in PASSWORDLESS:
+        if self.strategy in _PASSWORDLESS:
             return None
         if self.strategy == _DATABASE:
             return None if self.imports else "their custom database keeps the profile itself"
@@ -58,8 +60,3 @@ class Connection:
         return (
             "each login overwrites it: the connection syncs root attributes" if self.syncs else None
         )
-
-    @property
-    def removes(self) -> bool:
-        """Whether Auth0 takes a root picture away again: not from database users and the like."""
-        return self.strategy not in {_DATABASE, *PASSWORDLESS} and self.refusal is None

@@ -25,10 +25,8 @@ class Interval:
     high: float
     middle: float
 
-    def __add__(self, other: object) -> "Interval":
+    def __add__(self, other: float) -> "Interval":
         """Shift by a known number of users."""
-        if not isinstance(other, int | float):
-            return NotImplemented
         return Interval(self.low + other, self.high + other, self.middle + other)
 
 

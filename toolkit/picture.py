@@ -349,7 +349,7 @@ def _parse(url: str) -> _Address | None:
     host = (number or unquote(name).removesuffix(".")).lower()
     if not number and (not host or _FORBIDDEN_IN_HOST.search(host)):
         return None
-    if port and int(port[:6]) > _MAX_PORT:
+    if port and int(port.lstrip("0")[:6] or 0) > _MAX_PORT:
         return None
     return _Address(scheme.lower(), host, path.replace("\\", "/") or "/", query or "")
 

@@ -32,7 +32,7 @@ function parsed(url) {
   if (!match) return null;
   const authority = match[2].slice(match[2].lastIndexOf("@") + 1);
   const parts = /^(?:(\[[0-9a-f:.]+\])|([^:]*))(?::([0-9]*))?$/i.exec(authority);
-  if (!parts || Number((parts[3] ?? "").slice(0, 6)) > 65535) return null;
+  if (!parts || Number((parts[3] ?? "").replace(/^0+/, "").slice(0, 6)) > 65535) return null;
   const host = (parts[1] ?? decoded(parts[2]).replace(/\.$/, "")).toLowerCase();
   const forbidden = /[\x00-\x20#/:<>?@\\[\]^|%\x7f]/;
   if (!parts[1] && (!host || forbidden.test(host))) return null;

@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
+from toolkit.arrays import array, texts
 from toolkit.columns import PROFILE
+
+_EPOCH, _UNIT = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
 # What is asked of the tenant, by search and by export. `identities` may hold
 # identity-provider tokens for a client with `read:user_idp_tokens`: of each
@@ -140,5 +144,17 @@ def user(record: object) -> User:
 def tabulated(users: Iterable[User]) -> pa.Table:
     """Put users into a table: one row each, in the order given, the columns of `PROFILE`."""
     columns: Sequence[Sequence[Any]] = list(zip(*users, strict=True)) or [()] * len(PROFILE)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, PROFILE, strict=True)]
+    arrays = [_array(column, field.type) for column, field in zip(columns, PROFILE, strict=True)]
     return pa.table(arrays, schema=PROFILE)
+
+
+def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Return what `pyarrow.array` would, which loads pandas."""
+    if kind == pa.string():
+        return texts(values)
+    if kind == pa.int64():
+        numbers = [value or 0 for value in values]
+    else:
+        numbers = [0 if value is None else (value - _EPOCH) // _UNIT for value in values]
+    absent = np.fromiter((value is None for value in values), np.bool_, len(values))
+    return array(np.array(numbers, np.int64), absent).cast(kind)

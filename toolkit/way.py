@@ -79,7 +79,9 @@ EXPLANATIONS: Final[Mapping[Way, Explanation]] = {
         when="As soon as each is written; in tokens from the next login on, where an Action puts "
         "it there.",
         lasts="Until somebody changes it: people can, where an application lets them.",
-        undo="User by user from the journal, where it still stands: as many requests again.",
+        undo="User by user from the journal, where it still stands: as many requests again. Who "
+        "holds an explicit null there, or empty metadata, is left alone from the start: neither "
+        "could be put back for sure.",
     ),
     Way.RULE: Explanation(
         changes="Nothing: two corrected Rules are printed, for tenants that can still run them.",

@@ -1,0 +1,32 @@
+"""Long work is done to its end, watched or not."""
+
+import pytest
+
+from toolkit.progress import Progress, run
+
+
+def work():
+    for done in (1, 2, 3):
+        yield Progress(done, 3)
+    return "done"
+
+
+def test_each_step_is_shown_and_the_outcome_returned():
+    shown = []
+    assert run(work(), shown.append) == "done"
+    assert [step.done for step in shown] == [1, 2, 3]
+
+
+def test_work_that_nobody_watches_is_done_all_the_same():
+    assert run(work(), None) == "done"
+
+
+def test_who_stops_watching_stops_the_work():
+    def stop(step):
+        if step.done == 2:
+            raise KeyboardInterrupt
+
+    steps = work()
+    with pytest.raises(KeyboardInterrupt):
+        run(steps, stop)
+    assert next(steps).done == 3
