@@ -108,6 +108,22 @@ def with_verdicts(profiles: pa.Table) -> pa.Table:
     return pa.table([*profiles.columns, *verdicts.columns], schema=SNAPSHOT)
 
 
+def alike(picture: pa.StringArray) -> tuple[_Rows, _Rows]:
+    """Tell which pictures differ in nothing that rules look at, but for queries of Gravatars.
+
+    Args:
+        picture: URLs; null where there is none.
+
+    Returns:
+        For each row the place of its rule in `RULES`, `len(RULES)` where no rule knows the host,
+        -1 where only `classify` can tell; and when it expires, in milliseconds, 0 for never.
+    """
+    nothing = pa.nulls(len(picture), pa.string())
+    column = _Column(picture.fill_null(text("")), nothing, nothing)
+    column.judge()
+    return column.rule, column.expiry
+
+
 def tabulated_verdicts(verdicts: Iterable[Verdict]) -> pa.Table:
     """Put verdicts into a table: one row each, the columns of `toolkit.columns.CLASSIFICATION`."""
     rows = list(verdicts)
@@ -135,6 +151,7 @@ class _Column:
         self.outcomes: dict[_Outcome, int] = {}
         self.outcome = np.full(len(picture), -1, np.int32)
         self.expiry = np.zeros(len(picture), np.int64)  # milliseconds; 0 is none
+        self.rule = np.full(len(picture), -1, np.int64)  # places in RULES, where URLs were cut
         self._hashes: list[tuple[_Rows, pa.StringArray]] = []
 
     def judge(self) -> None:
@@ -153,12 +170,13 @@ class _Column:
         place = np.zeros(len(urls.rows), np.int64)  # where the halves of each URL are
         place[at] = np.arange(len(at))
         unknown = np.ones(len(urls.rows), np.bool_)
-        for rule, hosts in zip(RULES, below, strict=True):
+        for number, (rule, hosts) in enumerate(zip(RULES, below, strict=True)):
             mine = np.flatnonzero(hosts[urls.code] & unknown)
             if rule.path != "/":
                 fits = pc.match_substring_regex(path.take(array(place[mine])), f"^(?:{rule.path})")
                 mine = mine[values_of(fits)]
             unknown[mine] = False
+            self.rule[urls.rows[mine]] = number
             if rule.source is Source.UNRESOLVED:
                 there = array(place[mine])
                 self._gravatars(rule, urls.rows[mine], path.take(there), query.take(there))
@@ -166,8 +184,10 @@ class _Column:
                 seconds = _expiry(query.take(array(place[mine])), *rule.expires)
                 self.expiry[urls.rows[mine]] = 1000 * np.maximum(seconds, 0)
                 self._all_alike(urls.rows[mine[seconds >= 0]])
+                self.rule[urls.rows[mine[seconds < 0]]] = -1
             else:
                 self._all_alike(urls.rows[mine])
+        self.rule[urls.rows[unknown]] = len(RULES)
         self._by_identity(urls.rows[unknown])
         self._one_by_one(np.flatnonzero(self.outcome < 0))
 

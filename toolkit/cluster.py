@@ -11,7 +11,7 @@ The workers see the files, and the folder of the snapshot, under the same paths 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
@@ -23,12 +23,13 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from toolkit.collect.ingestion import (
+    Assumed,
     Reading,
     ensure_readable,
     incomplete,
     open_database,
     progress_of,
-    tenant_named,
+    provenance_of,
 )
 from toolkit.collect.repeats import Repeats, keys_of, repeats, without
 from toolkit.coverage import Coverage, combine, coverage
@@ -76,10 +77,12 @@ class _Part(NamedTuple):
     Attributes:
         users: how many rows it wrote.
         lost: what is missing of the file, in words.
+        latest: the latest time of anything in it, in milliseconds; 0 where there is none.
     """
 
     users: int
     lost: tuple[str, ...]
+    latest: int
 
 
 class _Places(NamedTuple):
@@ -95,6 +98,7 @@ def ingest_on(
     *,
     scheduler: str = LOCAL,
     tenant: str | None = None,
+    taken_at: datetime | None = None,
     show: Callable[[Progress], None] | None = None,
 ) -> Snapshot:
     """Make a snapshot of Auth0 export files on a Dask cluster.
@@ -110,6 +114,7 @@ def ingest_on(
             "local" starts one worker process for each core of this machine.
         tenant: the tenant's domain; by default what the files' names begin with, if they
             agree.
+        taken_at: when the users were exported; as for `toolkit.ingest`.
         show: called with a `Progress` for each file that is done, in bytes of the files.
             What it raises ends the work, here and on the workers.
 
@@ -133,21 +138,17 @@ def ingest_on(
     ensure_writable(out)
     started = time.monotonic()
     sizes = [path.stat().st_size for path in paths]
-    newest = max(path.stat().st_mtime for path in paths)
 
     def provenance(found: Repeats) -> Provenance:
-        return Provenance(
-            tenant=tenant or tenant_named(paths),
-            taken_at=datetime.fromtimestamp(newest, UTC),
-            method="ingest",
-            complete=not (lost or found.conflicting),
+        latest = max(part.latest for part in parts.values())
+        return provenance_of(
+            paths,
+            tenant=tenant,
+            when=Assumed.of(paths, taken_at, latest),
             users=sum(part.users for part in parts.values()) - len(found.rows),
-            windows=len(paths),
-            requests=0,
-            seconds=round(time.monotonic() - started, 3),
-            sandbox=False,
-            toolkit_version=version("auth0-picture-audit"),
-            notes=(*(f"{one}." for one in lost), *found.notes),
+            lost=lost,
+            found=found,
+            seconds=time.monotonic() - started,
         )
 
     # The folder's name begins with a dot and only its owner may look inside.
@@ -189,6 +190,9 @@ def coverage_on(snapshot: Path | str, by: str = "source", *, scheduler: str = LO
         by: "source", "connection", "provider", "cohort" or "activity".
         scheduler: as for `ingest_on`.
 
+    Returns:
+        The coverage, equal to the one that one machine counts.
+
     Raises:
         SettingsError: as for `ingest_on`, or `by` is none of these.
         UnreadableInputError: the file is no snapshot.
@@ -221,7 +225,7 @@ def _ingested(export: Path, part: Path, keys: Path) -> _Part:
             writer.add(table)
             hashes.append(keys_of(table["user_id"], database))
     np.save(keys, np.sort(np.concatenate(hashes)))
-    return _Part(reading.users, tuple(reading.lost))
+    return _Part(reading.users, tuple(reading.lost), reading.latest)
 
 
 def _repeated(keys: Sequence[Path], share: int) -> npt.NDArray[np.uint64]:

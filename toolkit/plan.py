@@ -6,18 +6,19 @@ is known of all rows together. `toolkit.change` makes plans and carries them out
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from html import escape
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import pandas as pd
 import pyarrow as pa
 
-from toolkit.connection import Connection
-from toolkit.picture import Source
+from toolkit.classifier import alike
+from toolkit.connection import KEEPING, Connection
+from toolkit.picture import RULES, Source
 from toolkit.replacement import Policy, Replacement, replaced, replaced_metadata, replaced_root
 from toolkit.way import CEILINGS, EXPLANATIONS, Way, requests, seconds
 
@@ -51,6 +52,8 @@ NEEDED: Final = (
 )
 """The columns of a snapshot that a plan is made from."""
 
+_PICTURE: Final = NEEDED.index("picture")
+
 CHANGE, STAY, CANNOT = "change", "stay", "cannot"
 
 ASKS_AGAIN_ABOVE: Final = 2 / 3
@@ -60,10 +63,28 @@ A default picture concerns everybody without a picture of their own, which is of
 tenant; where more than two thirds would change, a scope is more likely to be wrong.
 """
 
+_MOST = 10**12  # beyond it nothing is a number of users, or of requests a second
 _NO_TEXT = "holds something that is no text: it could not be put back"
 _ABSENT = "has no picture now, and Auth0 would not remove one again: it could not be undone"
 _UNKNOWN = "nobody knows their connection, so not whether Auth0 takes it"
 _ROW = tuple[str | None, str, str]  # after, outcome, reason
+_EPOCH, _UNIT = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+_GRAVATARS = frozenset(place for place, one in enumerate(RULES) if one.source is Source.UNRESOLVED)
+_REMEMBERED = 65_536
+
+
+class _Decision(NamedTuple):
+    """What was decided about a user, and so about all who are alike.
+
+    Attributes:
+        row: of the first of them.
+        counted: the first of them, counted.
+        after: what follows the first `?` of `after`, where what precedes it is everybody's own.
+    """
+
+    row: _ROW
+    counted: "Tally"
+    after: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +111,17 @@ class Tally:
             self.ways + other.ways,
         )
 
+    def add(self, other: Self, times: int) -> None:
+        """Add another, so many times, to this one."""
+        for mine, further in (
+            (self.reasons, other.reasons),
+            (self.connections, other.connections),
+            (self.sources, other.sources),
+            (self.ways, other.ways),
+        ):
+            for key, users in further.items():
+                mine[key] += users * times  # type: ignore[index] # of the same kind
+
     def of(self, outcome: str) -> int:
         """Return how many users have this outcome."""
         return sum(users for (one, _), users in self.reasons.items() if one == outcome)
@@ -115,12 +147,19 @@ class Tally:
         """
         reasons = Counter(
             {
-                (str(one["outcome"]), str(one["reason"])): int(one["users"])
+                (str(one["outcome"]), str(one["reason"])): _count(one["users"])
                 for one in values["reasons"]
             }
         )
         connections, sources = (_flat(values[name]) for name in ("connections", "sources"))
-        return cls(reasons, connections, sources, Counter(values["ways"]))
+        ways = Counter({name: _count(users) for name, users in values["ways"].items()})
+        return cls(reasons, connections, sources, ways)
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value < _MOST:
+        raise ValueError("not a number of users")
+    return value
 
 
 def _nested(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
@@ -132,7 +171,11 @@ def _nested(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
 
 def _flat(nested: Mapping[str, Mapping[str, int]]) -> Counter[tuple[str, str]]:
     return Counter(
-        {(name, outcome): users for name, one in nested.items() for outcome, users in one.items()}
+        {
+            (name, outcome): _count(users)
+            for name, one in nested.items()
+            for outcome, users in one.items()
+        }
     )
 
 
@@ -153,6 +196,10 @@ class Decider:
     now: datetime
     connections: Mapping[str, Connection] | None = None
     irreversible: bool = False
+    # What was decided already; it is forgotten when it grows.
+    _known: dict[Hashable, _Decision] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def decided(self, users: pd.DataFrame) -> tuple[pa.Table, Tally]:
         """Decide about users.
@@ -164,11 +211,66 @@ class Decider:
             As many rows with the columns `ROWS`, in the same order, and their counts.
         """
         columns = [_texts(users[name]) for name in NEEDED]
+        arrays = [pa.array(values, pa.string()) for values in columns]
+        kinds = self._kinds(columns, arrays[_PICTURE])
         tally = Tally()
-        rows = [self._row(tally, *values) for values in zip(*columns, strict=True)]
+        found: Counter[Hashable] = Counter()
+        decided: dict[Hashable, _Decision] = {}
+        rows: list[_ROW] = []
+        for kind, values in zip(kinds, zip(*columns, strict=True), strict=True):
+            if kind is None:
+                rows.append(self._row(tally, *values))
+                continue
+            decision = decided.get(kind)
+            if decision is None:
+                decision = decided[kind] = self._decision(kind, values)
+            found[kind] += 1
+            row, after = decision.row, decision.after
+            if after is not None:
+                row = (f"{str(values[_PICTURE]).partition('?')[0]}?{after}", *row[1:])
+            rows.append(row)
+        for kind, users_alike in found.items():
+            tally.add(decided[kind].counted, users_alike)
         decisions = list(zip(*rows, strict=True)) or [(), (), ()]
-        arrays = [pa.array(values, pa.string()) for values in (*columns, *decisions)]
+        arrays += [pa.array(values, pa.string()) for values in decisions]
         return pa.table(arrays, schema=ROWS), tally
+
+    def _kinds(
+        self, columns: Sequence[Sequence[str | None]], pictures: pa.StringArray
+    ) -> Iterator[Hashable]:
+        """Yield for each user what decides about them, or None where that is not known."""
+        rules, expiry = alike(pictures)
+        late = (expiry > 0) & (expiry <= (self.now - _EPOCH) // _UNIT)
+        meant = {self.policy.picture, *self.policy.former}
+        told = zip(rules.tolist(), late.tolist(), *columns, strict=True)
+        for rule, expired, user_id, connection, strategy, source, picture, metadata_picture in told:
+            who = (connection, strategy, source, bool(user_id))
+            if metadata_picture is not None or picture in meant:
+                yield None
+            elif picture is None:
+                yield who
+            elif rule < 0:
+                yield None
+            elif rule in _GRAVATARS:
+                before, mark, query = picture.partition("?")
+                yield *who, rule, before.startswith("https:"), mark, query
+            else:
+                yield *who, rule, expired
+
+    def _decision(self, kind: Hashable, values: Sequence[str | None]) -> _Decision:
+        known = self._known.get(kind)
+        if known is None:
+            counted = Tally()
+            row = self._row(counted, *values)
+            before, _, rest = (row[0] or "").partition("?")
+            own = row[0] != self.policy.picture and row[0] is not None
+            if own and before != str(values[_PICTURE]).partition("?")[0]:
+                raise ValueError("what is written does not begin as the picture does")
+            known = _Decision(row, counted, rest if own else None)
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[kind] = known
+        return known
 
     def _row(
         self,
@@ -218,7 +320,7 @@ class Decider:
         if connection.refusal or self.irreversible:
             return connection.refusal
         if picture is None:
-            return None if connection.removes else _ABSENT
+            return _ABSENT if connection.strategy in KEEPING else None
         return None if _is_text(picture) else _NO_TEXT
 
 
@@ -406,14 +508,14 @@ class Plan:
             made_at=datetime.fromisoformat(values["made_at"]),
             taken_at=datetime.fromisoformat(snapshot["taken_at"]),
             digest=str(snapshot["digest"]),
-            users=int(snapshot["users"]),
+            users=_count(snapshot["users"]),
             tally=Tally.from_dict(values["tally"]),
             connections_read=bool(values["connections_read"]),
             irreversible=bool(values["irreversible"]),
             verdicts=tuple((str(a), str(b), str(c)) for a, b, c in values["verdicts"]),
             code=None if values["code"] is None else str(values["code"]),
             rules=tuple(map(str, values["rules"])),
-            rate=None if values["rate"] is None else float(values["rate"]),
+            rate=None if values["rate"] is None else _rate(values["rate"]),
             notes=tuple(map(str, values["notes"])),
             toolkit_version=str(values["toolkit_version"]),
             path=path,
@@ -464,6 +566,12 @@ class Plan:
             f"<ul>{_items(facts)}</ul><table><thead><tr><th>outcome</th><th>why</th><th>users</th>"
             f"</tr></thead><tbody>{rows}</tbody></table><ul>{_items(self._times())}</ul>{code}</div>"
         )
+
+
+def _rate(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 < value < _MOST:
+        raise ValueError("not a rate")
+    return float(value)
 
 
 def _items(lines: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 from types import NoneType
 from typing import Any, Self
 
+from toolkit.errors import SettingsError
 from toolkit.estimate import Estimate
 from toolkit.wiring import Wiring
 
@@ -27,6 +28,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "probed_at": (datetime, NoneType),
     "estimate": (Estimate, NoneType),
     "seed": (int, NoneType),
+    "redacted": (str, NoneType),
 }
 
 
@@ -51,6 +53,8 @@ class Provenance:
         probed_at: when Gravatar was last asked about these users (UTC), or None.
         estimate: what a sample of the unresolved says of them, or None.
         seed: what the embedded tenant's people were made from, or None for real ones.
+        redacted: which key the users' identifiers were replaced with
+            (`toolkit.redaction.Key.name`), or None where they are the tenant's own.
     """
 
     tenant: str
@@ -68,6 +72,19 @@ class Provenance:
     probed_at: datetime | None = None
     estimate: Estimate | None = None
     seed: int | None = None
+    redacted: str | None = None
+
+    def require_people(self) -> None:
+        """Make sure that its users can be found at the tenant, and their pictures loaded.
+
+        Raises:
+            SettingsError: the snapshot is redacted.
+        """
+        if self.redacted is not None:
+            raise SettingsError(
+                "The snapshot is redacted: nobody in it can be found again. Take the one that it "
+                "was made from."
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values; times as ISO 8601."""
@@ -96,4 +113,6 @@ class Provenance:
             value = getattr(provenance, field.name)
             if not isinstance(value, kind) or (isinstance(value, bool) and bool not in kind):
                 raise TypeError(f"{field.name} is of another type")
+        if not 0 <= provenance.users < 2**63:
+            raise ValueError("not a number of users")
         return provenance

@@ -221,6 +221,12 @@ def writing(path: Path) -> Iterator[Writer]:
 def read_snapshot(path: Path | str) -> Snapshot:
     """Read a snapshot file.
 
+    Args:
+        path: the file.
+
+    Returns:
+        The snapshot; its users are read as they are asked for.
+
     Raises:
         UnreadableInputError: it does not exist, is no snapshot, or is of a later version.
     """
@@ -270,7 +276,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(draft, "xb", opener=private_opener) as file:
             yield file
             file.flush()
@@ -278,7 +284,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         draft.replace(path)
     except OSError as error:
         raise OutputError(
-            f"Cannot write {path}: {error.strerror or error}. Choose another place with --out."
+            f"Cannot write {path}: {error.strerror or error}. Make room, or choose another place."
         ) from error
     finally:
         _discard(draft)
@@ -311,7 +317,7 @@ def ensure_writable(path: Path) -> None:
         OutputError: it cannot.
     """
     if path.is_dir():
-        raise OutputError(f"Cannot write {path}: it is a folder. Name a file with --out.")
+        raise OutputError(f"Cannot write {path}: it is a folder. Name a file.")
     probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with replacing(probe):
         pass

@@ -66,23 +66,28 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tenant", type=int, default=5000, help="users of the tenant to collect")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each command; the median")
     parser.add_argument("--out", type=Path, default=Path("out/benchmark"), help="where to write")
-    parser.add_argument("--work", type=Path, help="where the made-up exports are kept meanwhile")
+    parser.add_argument("--work", type=Path, help="where files are kept meanwhile")
+    parser.add_argument(
+        "--exports", type=Path, help="keep made-up exports there, and take those that are there"
+    )
     return parser
 
 
 def _rows(given: argparse.Namespace, folder: Path, left_out: list[str]) -> Iterator[dict[str, Any]]:
     for users in sorted(given.users):
-        export, snapshot = folder / "export.json.gz", folder / "snapshot.parquet"
-        if {"ingest", "analysis", "panel"} & {*given.only}:
+        export = (given.exports or folder) / f"{users}.json.gz"
+        snapshot = folder / "snapshot.parquet"
+        repeats = given.repeats if users <= _ROOM else 1
+        if {"ingest", "analysis", "panel"} & {*given.only} and not export.exists():
             _say(f"Making {users:,} users up")
             cost(_module("export", str(users), str(export)))
         if "ingest" in given.only:
             commands = _ingestion(export, snapshot, users, left_out)
-            yield from _measured("ingest", users, commands, given.repeats)
+            yield from _measured("ingest", users, commands, repeats)
         elif {"analysis", "panel"} & {*given.only}:
             cost(_ingest(export, snapshot))
         if "analysis" in given.only:
-            yield from _measured("analysis", users, _analysis(snapshot), given.repeats)
+            yield from _measured("analysis", users, _analysis(snapshot), repeats)
         if "panel" in given.only:
             yield {"part": "panel", "users": users} | _told("panel", str(snapshot))
     if "start" in given.only:

@@ -30,6 +30,16 @@ _WAYS = {
     "export": "`collect --method export`",
 }
 _HEIGHT = 30.0
+_HOW = (
+    "Median of {}; the notebook, and beyond two million users everything, once. Fresh processes, "
+    "start included. Where others use the machine at the same time, CPU seconds tell more than "
+    "seconds."
+)
+_DATA = (
+    "The export is made up by seed: 20,000 people of the sandbox tenant, copied with other ids, "
+    "addresses, hashes and tokens; some 630 bytes a user, 117 of them after gzip. Nearly every "
+    "12 MB hold lines that are read one by one, such as pictures that are no text."
+)
 
 
 def table(results: dict[str, Any]) -> str:
@@ -38,7 +48,7 @@ def table(results: dict[str, Any]) -> str:
     load = f"load average {results['load_before']:.1f} before and {results['load_after']:.1f} after"
     parts = [
         f"Measured on {results['taken_at']}, {results['machine']}; {load}.",
-        f"Median of {results['repeats']}, the notebook's once; fresh processes, start included.",
+        _HOW.format(results["repeats"]),
         *(f"Left out: {one}." for one in results["left_out"]),
         *_ingestion(rows),
         *_analysis(rows),
@@ -89,12 +99,12 @@ def _ingestion(rows: Iterable[_Row]) -> Iterator[str]:
         return
     lines = []
     for row in mine:
-        base = _named(mine, row["users"])[_MEASURE]["seconds"]
-        lines.append(
-            (f"{row['users']:,}", row["what"], *_cost(row), f"{row['seconds'] / base:.2f}")
-        )
-    heads = ("users", "what", "seconds", "CPU seconds", "memory", "times gzip -dc")
+        base = _named(mine, row["users"])[_MEASURE]
+        times = f"{row['seconds'] / base['seconds']:.2f}", f"{row['cpu'] / base['cpu']:.2f}"
+        lines.append((f"{row['users']:,}", row["what"], *_cost(row), *times))
+    heads = ("users", "what", "seconds", "CPU seconds", "memory", "times gzip -dc", "its CPU")
     yield "**From an export to a snapshot**"
+    yield _DATA
     yield _grid(heads, lines)
 
 

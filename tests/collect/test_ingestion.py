@@ -1,9 +1,12 @@
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -63,13 +66,13 @@ def out(tmp_path):
 
 def test_it_gives_what_the_audit_of_the_users_gives(file, out):
     path = file(gzip.compress(NDJSON))
-    os.utime(path, (1_700_000_000, 1_700_000_000))
-    snapshot = ingest([path], out)
+    taken = datetime.fromtimestamp(1_700_000_000, UTC)
+    snapshot = ingest([path], out, taken_at=taken)
     pd.testing.assert_frame_equal(snapshot.users, audit(profiles(map(user, PEOPLE))))
     again = read_snapshot(out).provenance
     assert again == snapshot.provenance
     assert (again.tenant, again.method, again.complete) == ("my-tenant", "ingest", True)
-    assert again.taken_at == datetime.fromtimestamp(1_700_000_000, UTC)
+    assert again.taken_at == taken
     assert (again.users, again.windows, again.requests, again.notes) == (300, 1, 0, ())
 
 
@@ -133,7 +136,52 @@ def test_what_was_lost_is_in_the_error_and_in_the_notes(file, out):
     snapshot = read_snapshot(out)
     assert len(snapshot) == 301
     assert not snapshot.provenance.complete
-    assert len(snapshot.provenance.notes) == 3
+    assert len(snapshot.provenance.notes[:-1]) == 3
+
+
+def test_when_the_users_were_exported_is_said_or_assumed_and_then_noted(file, out):
+    latest = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    lines = [{"user_id": "a|1", "last_login": "2026-11-01T12:00:00.000Z"}]
+    lines.append({"user_id": "a|2", "updated_at": "9999-01-01T00:00:00.000Z"})  # a wrong clock
+    path = file(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    for hours, assumed in ((1, 1), (48, 48), (-48, 0)):
+        changed = (latest + timedelta(hours=hours)).timestamp()
+        os.utime(path, (changed, changed))
+        told = ingest([path], out).provenance
+        assert told.taken_at == latest + timedelta(hours=assumed)
+        assert len(told.notes) == (hours != 1)
+    assert "2026-11-01 12:00 UTC, taken for that" in told.notes[0]
+    told = ingest([path], out, taken_at=latest).provenance
+    assert (told.taken_at, told.notes) == (latest, ())
+
+
+def test_what_a_killed_run_left_beside_the_snapshot_is_removed(file, out):
+    out.parent.mkdir()
+    left = [
+        out.with_name(f".{out.name}.0123abcd"),
+        out.with_name(f"..{out.name}.0123abcd.4567cdef"),
+    ]
+    others = [out.with_name(f".{out.name}.notes"), out.with_name(".other.parquet.0123abcd")]
+    for one in (*left, *others):
+        one.write_text("")
+    ingest([file(NDJSON)], out)
+    assert {*out.parent.iterdir()} == {out, *others}
+
+
+def test_a_run_that_is_terminated_leaves_nothing(file, out):
+    fifo = file(b"", "t.json").with_name("pipe")
+    os.mkfifo(fifo)
+    command = [Path(sys.executable).with_name("picture-audit"), "ingest", fifo, "--out", out]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process, fifo.open("wb") as pipe:
+        pipe.write(NDJSON)
+        pipe.flush()
+        while not [*out.parent.glob(f".*{out.name}.*")]:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.terminate()
+        pipe.close()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    assert not [*out.parent.iterdir()]
 
 
 @pytest.mark.parametrize(

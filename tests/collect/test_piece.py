@@ -1,6 +1,7 @@
 import gzip
 import io
 import json
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -223,3 +224,47 @@ def test_a_line_longer_than_the_reader_can_hold_is_read_or_told():
     rows, unreadable = piece(content)
     assert [(row["user_id"], row["picture"]) for row in rows] == [("a", picture), ("b", None)]
     assert unreadable == [1]
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 10_000])
+def test_lines_are_found_again_however_they_were_written(size):
+    lines = [b"%d\n" % number * (number % 3 + 1) for number in range(40)]
+    content = b"".join(lines)
+    whole = content.splitlines(keepends=True)
+    with closing(Sheet()) as sheet:
+        for begin in range(0, len(content), size):
+            sheet.write(content[begin : begin + size])
+        sheet.end()
+        assert [sheet.line(number) for number in range(sheet.lines)] == whole
+        roomy = [number for number, line in enumerate(whole) if len(line) > 2]
+        assert [number for number in range(-1, 99) if sheet.empty(number)] == roomy
+        assert not any(map(sheet.empty, roomy))
+        assert [sheet.line(number) for number in range(sheet.lines)] == whole
+        with sheet.view() as view:
+            emptied = view[:].splitlines(keepends=True)
+    for number, (before, after) in enumerate(zip(whole, emptied, strict=True)):
+        assert len(before) == len(after)
+        assert after.strip() == (b"{}" if number in roomy else before.strip())
+
+
+@pytest.mark.parametrize("often", [2, 40, 400])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'{"user_id":"a|1","user_id":"a|2"}',
+        b'{"user_id":"a|1","user_metadata":"\xc3\xa4"}',
+        b'{"user_id":"a|1","name":"\\ud800"}',
+        b'{"user_id":"a|1","email":"x"',
+        b'{"user_id":"a|1","identities":[{"provider":"p"},  \t ]}',
+        b'{"user_id":"a|1","email":",%s]"}' % (b" " * 99),
+        b"",
+        b"7",
+    ],
+)
+def test_an_odd_line_changes_nothing_about_the_others(odd, often):
+    lines = [
+        b'{"user_id":"auth0|%d","picture":"https://a.example/%d"}' % (n, n) for n in range(800)
+    ]
+    lines[::often] = [odd] * len(lines[::often])
+    content = b"".join(line + b"\n" for line in lines)
+    assert piece(content) == line_by_line(content)
