@@ -120,3 +120,14 @@ def test_a_table_is_classified_as_its_frame():
     table = with_verdicts(tabulated(users))
     assert table.schema == SNAPSHOT
     assert table.to_pandas()["source"].equals(audit(profiles(users))["source"])
+
+
+@pytest.mark.parametrize("kind", ["str", "string", "category", "object"])
+def test_columns_that_were_put_together_are_classified_as_whole_ones(kind):
+    # In capitals, so that no shortcut is taken: it expires all the same.
+    urls = [None, "https://MEDIA.licdn.com/x?e=1700000000", "https://cdn.auth0.com/avatars/a.png"]
+    parts = [pd.Series([url], dtype=kind, name="picture") for url in urls]
+    audited = audit(pd.concat(parts, ignore_index=True).to_frame())
+    assert audited["source"].tolist() == ["missing", "social", "initials"]
+    times = [classify(url).expires_at for url in urls]
+    assert [None if pd.isna(one) else one for one in audited["expires_at"]] == times

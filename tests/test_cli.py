@@ -11,7 +11,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from toolkit.cli import _SEED, _USERS, Plan, app, main
+from toolkit.cli import _SEED, _USERS, Limits, app, main
 from toolkit.errors import PictureAuditError, UnreadableInputError
 from toolkit.sandbox.faults import FAULTS
 from toolkit.sandbox.limits import PLANS
@@ -202,6 +202,17 @@ def test_a_copy_to_share_is_written_with_the_snapshot_or_afterwards(run, sandbox
     assert "same key" in failed(run("compare", "r.parquet", "other.parquet"), 2)
 
 
+def test_a_redacted_copy_takes_the_place_of_nothing_that_is_needed(run, sandbox):
+    for arguments in (
+        ["collect", "--out", "s.parquet", "--redact", "./s.parquet"],
+        ["ingest", "users.ndjson", "--out", "s.parquet", "--redact", "users.ndjson"],
+        ["redact", "s.parquet", "--out", "k.key", "--key-file", "k.key"],
+    ):
+        answer = run(*arguments, environment=sandbox.environment())
+        assert "named twice" in failed(answer, 2)
+    assert not Path("k.key").exists()
+
+
 def test_exports_are_redacted_as_they_are_read(run, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(Path.cwd() / "data"))
     Path("users.ndjson").write_text(
@@ -318,7 +329,7 @@ def test_as_a_process_it_ends_with_the_same_output_and_code(tmp_path, no_credent
 
 
 def test_what_the_command_says_of_a_sandbox_is_what_the_sandbox_has():
-    assert [plan.value for plan in Plan] == list(PLANS)
+    assert [plan.value for plan in Limits] == list(PLANS)
     assert (_USERS, _SEED) == (USERS, SEED)
 
 

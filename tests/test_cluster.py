@@ -12,8 +12,8 @@ from distributed import LocalCluster
 from toolkit.audit import audit, profiles
 from toolkit.cluster import _ingested, coverage_on, ingest_on
 from toolkit.collect.ingestion import ingest
-from toolkit.coverage import CHOICES
 from toolkit.errors import IncompleteError, OutputError, SettingsError, UnreadableInputError
+from toolkit.group import CHOICES
 from toolkit.sandbox.people import loadable, people
 from toolkit.snapshot import read_snapshot
 from toolkit.user import user

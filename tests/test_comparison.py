@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.columns import SNAPSHOT
-from toolkit.comparison import Series, compare, series
+from toolkit.comparison import compare
 from toolkit.errors import SettingsError, UnreadableInputError
 from toolkit.picture import Source
+from toolkit.series import series
 from toolkit.snapshot import Provenance, Snapshot, read_snapshot
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -282,29 +283,3 @@ def test_nobody_against_nobody_is_shown():
     assert one.table().empty
     assert "0 users became 0" in repr(one)
     assert one._repr_html_().startswith("<table>")
-
-
-def test_a_series_is_in_the_order_of_time_whatever_order_it_came_in():
-    one = series(iter([NEW, OLD]))
-    table = one.table()
-    assert table["taken_at"].is_monotonic_increasing
-    assert str(table["taken_at"].dtype).endswith("UTC]")
-    assert table["users"].tolist() == [4, 4]
-    assert table["own_low"].tolist() == [0.5, 0.25]
-    assert table["own_high"].tolist() == [1.0, 0.25]
-    assert table["unresolved"].tolist() == [0.5, 0.0]
-    assert list(table.columns[5:]) == [s for s in SOURCES if s in set(table.columns)]
-
-
-def test_a_series_shows_itself_and_says_what_is_not_complete():
-    one = series([OLD, snapshot([], 3, complete=False)])
-    assert "in 2 snapshots from 2026-11-01 to 2026-11-04" in repr(one)
-    assert [row["complete"] for row in one.as_dict()["moments"]] == [True, False]
-    assert "<td>no</td>" in one._repr_html_()
-    assert json.dumps(one.as_dict())
-
-
-def test_a_series_of_nothing_is_empty():
-    assert series([]) == Series(())
-    assert series([]).table().empty
-    assert "No snapshots" in repr(series([]))

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.columns import SNAPSHOT
-from toolkit.coverage import ACTIVITY, CHOICES, Coverage, combine, coverage
+from toolkit.coverage import Coverage, combine, coverage
 from toolkit.errors import SettingsError, UnreadableInputError
 from toolkit.estimate import Estimate, Interval, Stratum
+from toolkit.group import ACTIVITY, CHOICES
 from toolkit.picture import Source
 from toolkit.seen import Seen
-from toolkit.wording import percent, visible
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 PAST, FUTURE = "2026-11-21T00:00:00Z", "2026-12-01T00:00:00Z"
@@ -207,26 +207,6 @@ def test_what_people_typed_stays_text_in_both_drawings():
     assert "<script>\\u202e\\nxxx" in text
     assert len(text.splitlines()) == 3
     assert max(map(len, text.splitlines())) < 120
-
-
-@pytest.mark.parametrize(
-    ("share", "digits", "text"),
-    [
-        (0, 0, "0 %"),
-        (0.38, 0, "38 %"),
-        (0.3824, 1, "38.2 %"),
-        (0.0001, 0, "<1 %"),
-        (0.0001, 1, "<0.1 %"),
-        (0.99999, 1, ">99.9 %"),
-        (1, 0, "100 %"),
-    ],
-)
-def test_percentages_never_hide_somebody(share, digits, text):
-    assert percent(share, digits) == text
-
-
-def test_what_cannot_be_seen_is_written_out():
-    assert visible("a\u202eb\x00\ud800é") == "a\\u202eb\\x00\\ud800é"
 
 
 def seen_of(source, underlying=None, expires_at=None, overrides=None):

@@ -78,7 +78,7 @@ sys.exit(dashboard(port={port}, open_browser=False))
             stderr=log,
         )
         try:
-            until = time.monotonic() + 60
+            until = time.monotonic() + 120
             while not answers(port):
                 assert time.monotonic() < until
                 time.sleep(0.1)

@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from toolkit.audit import audit, profiles
+from toolkit.check import SEVERITIES
 from toolkit.columns import SNAPSHOT
-from toolkit.findings import SEVERITIES, Findings, findings
+from toolkit.findings import Findings, findings
 from toolkit.user import user
 from toolkit.wiring import Script, wiring
 

@@ -7,10 +7,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from toolkit.comparison import Comparison, Moment, Move, Series
+from toolkit.comparison import Comparison, Move
 from toolkit.estimate import Interval
 from toolkit.flow import FOLDED, flows, over_time
+from toolkit.moment import Moment
 from toolkit.picture import Source
+from toolkit.series import Series
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 _CURVED = 9  # points of a band's outline

@@ -606,7 +606,7 @@ def test_the_admins_panel_shows_hostile_users_as_text(changed, no_credentials, t
     panel = choose_default_picture(snapshot, tenant, folder=tmp_path)
     try:
         panel.candidate_view.url.value = NEW
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while panel.gallery is None or panel.site is None or not panel.settled(30):
             assert time.monotonic() < until
             time.sleep(0.02)

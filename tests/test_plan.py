@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from importlib import import_module
 
 import pandas as pd
 import pytest
@@ -205,7 +206,7 @@ def test_users_who_are_alike_are_decided_about_as_each_would_be_alone(way):
     for scheme in ("https", "http", "HTTPS"):
         for digit in "ab":
             plain = f"{scheme}://s.gravatar.com/avatar/{digit * 32}"
-            pictures += [plain, f"{plain}?", f"{plain}?s=1&d=mp", f"{plain}?d=mp&f=y&d=x#d=1"]
+            pictures += [plain, f"{plain}?", f"{plain}?s=1?2&d=mp", f"{plain}?d=mp&f=y&d=x#d=1"]
             pictures += [f" {plain}", f"{plain}?d={MINE}", f"{plain}?d={NEW}"]
             pictures += [f"{plain}?d=https%3A%2F%2Fcdn.auth0.com%2Favatars%2F{digit}b.png"]
     users = pd.concat(
@@ -222,6 +223,21 @@ def test_users_who_are_alike_are_decided_about_as_each_would_be_alone(way):
     one_by_one = [decided(users.iloc[[at]], way, policy=policy) for at in range(len(users))]
     assert rows == 2 * [row for some, _ in one_by_one for row in some]
     assert tally == sum((counted for _, counted in 2 * one_by_one), Tally())
+
+
+@pytest.mark.parametrize("remembered", [1, 7, 65_536])
+def test_what_a_decider_remembers_of_one_frame_decides_the_next_no_otherwise(
+    remembered, monkeypatch
+):
+    monkeypatch.setattr(import_module("toolkit.plan"), "_REMEMBERED", remembered)
+    users = audit(profiles([user(person.record) for person in people(400)]))
+    decider = Decider(Way.ROOT, Policy(NEW), NOW, {"db": DATABASE})
+    for some in (users, users.iloc[::-1], users):
+        rows, tally = decider.decided(some)
+        alone, counted = Decider(Way.ROOT, Policy(NEW), NOW, {"db": DATABASE}).decided(some)
+        assert rows.equals(alone)
+        assert tally == counted
+        assert len(decider._known) <= remembered
 
 
 @pytest.mark.parametrize("override", [False, True])
@@ -291,6 +307,21 @@ def test_a_plan_can_be_read_again_as_it_was_written(tmp_path):
         written = json.loads(json.dumps(made.as_dict()))
         assert Plan.from_dict(written) == made
         assert Plan.from_dict(written, tmp_path) == replace(made, path=tmp_path)
+
+
+@pytest.mark.parametrize("users", [-1, 1.5, "3", True, None, 10**12])
+def test_a_count_that_is_no_number_of_users_is_refused(users):
+    written = json.loads(json.dumps(full_plan().tally.as_dict()))
+    written["reasons"][0]["users"] = users
+    with pytest.raises(ValueError, match=r"^not a number of users$"):
+        Tally.from_dict(written)
+
+
+@pytest.mark.parametrize("rate", [0, -1.0, "4", 10**12, float("inf"), float("nan")])
+def test_a_rate_at_which_nothing_would_be_done_is_refused(rate):
+    with pytest.raises(ValueError, match=r"^not a rate$"):
+        Plan.from_dict(full_plan().as_dict() | {"rate": rate})
+    assert Plan.from_dict(full_plan().as_dict() | {"rate": 0.5}).rate == 0.5
 
 
 def test_the_json_of_a_plan_says_what_it_comes_to():

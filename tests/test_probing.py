@@ -17,7 +17,7 @@ from toolkit.probe.cache import Cache
 from toolkit.probing import ensure_clear, notice, notice_of_pictures, outcomes, probe, reach
 from toolkit.sandbox.people import loadable, people
 from toolkit.sandbox.server import Sandbox
-from toolkit.snapshot import read_snapshot
+from toolkit.snapshot import Snapshot, read_snapshot
 from toolkit.tenant import connect
 
 USERS = 600
@@ -81,6 +81,22 @@ def test_a_second_probe_asks_nobody(snapshot, sandbox_of, cache):
     second = probe(first, cache=cache)
     assert avatars(sandbox_of) == asked + 1  # whether the sandbox is there
     assert second.users.equals(first.users)
+
+
+def test_answers_that_nobody_knows_any_more_are_asked_for_again_override_or_not(
+    snapshot, cache, tmp_path
+):
+    users = probe(snapshot, cache=cache).users
+    overridden = (users["source"] == "metadata") & (users["underlying"] == "gravatar")
+    probed = users["evidence"] == "probe"
+    assert min(overridden.sum(), probed.sum()) > 0
+    once = users.assign(
+        underlying=users["underlying"].mask(probed | overridden, "initials"),
+        source=users["source"].mask(probed, "initials"),
+    )
+    with Cache(tmp_path / "empty.sqlite3") as empty:
+        again = probe(Snapshot(snapshot.provenance, once), cache=empty)
+    assert again.users.equals(users)
 
 
 def test_a_sample_is_kept_with_the_snapshot_and_asks_for_no_more_than_it_says(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 
+import pandas as pd
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from toolkit.embedded import embedded_tenant
 from toolkit.errors import OutputError, SettingsError
 from toolkit.picture import RULES, TOKEN_ONLY, Source, classify, usable_override
 from toolkit.probing import notice, notice_of_pictures, probe, reach
-from toolkit.redaction import Pictures, key_name, key_path, own_key, redact
+from toolkit.redaction import Pictures, _Hashes, key_name, key_path, own_key, redact
 from toolkit.snapshot import Provenance, Snapshot, read_snapshot
 from toolkit.user import user
 
@@ -27,6 +28,7 @@ KEY = bytes(range(32))
 NOW = datetime(2026, 11, 20, 13, 37, 21, 123_456, UTC)
 FACTS = Provenance("t.eu.auth0.com", NOW, "search", True, 0, 1, 1, 1.0, False, "0")
 CANARY = "kanarienvogel"
+DAY = pd.Timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,12 @@ def sample():
 @pytest.fixture(scope="module")
 def copy(sample):
     return redact(sample, key=KEY)
+
+
+def matched(snapshot, key=KEY):
+    """The users of the original in the order in which the copy has them."""
+    hashed = snapshot.users["user_id"].map(_Hashes(key).user_id)
+    return snapshot.users.iloc[hashed.argsort(kind="stable")].reset_index(drop=True)
 
 
 def snapshot_of(*records, **changes):
@@ -59,7 +67,10 @@ def stand_in(picture):
 def said(picture, strategy=None):
     """What a picture is, but for who it is."""
     verdict = classify(picture, strategy=strategy, connection="c")
-    return replace(verdict, gravatar_hash=verdict.gravatar_hash and "some", reason="")
+    # A day and no moment is kept of the time at which it expires.
+    late = None if verdict.expires_at is None else verdict.expires_at < NOW
+    hashed = verdict.gravatar_hash and "some"
+    return replace(verdict, gravatar_hash=hashed, reason="", expires_at=None), late
 
 
 @pytest.mark.parametrize("by", ["source", "connection", "provider", "cohort", "activity"])
@@ -77,12 +88,31 @@ def test_the_findings_of_the_sample_stay_what_they_are(sample, copy):
 
 
 def test_the_classification_stays_and_is_what_the_new_addresses_say(sample, copy):
-    for name in ("source", "underlying", "provider", "fallback", "evidence", "expires_at"):
-        assert copy.users[name].equals(sample.users[name])
+    before, taken_at = matched(sample), pd.Timestamp(sample.provenance.taken_at)
+    for name in ("source", "underlying", "provider", "fallback", "evidence"):
+        assert copy.users[name].equals(before[name])
+    moved = copy.users["expires_at"] - before["expires_at"]
+    assert moved.isna().equals(before["expires_at"].isna())
+    assert moved.dropna().abs().max() <= pd.Timedelta(days=1)
+    assert (copy.users["expires_at"] < taken_at).equals(before["expires_at"] < taken_at)
+    assert (
+        (copy.users["expires_at"] - taken_at.floor("s")).dropna() % DAY == pd.Timedelta(0)
+    ).all()
     told = copy.users[["user_id", "picture", "metadata_picture", "strategy", "connection"]]
     again = audit(copy.users)
     for name in ("source", "underlying", "provider", "fallback", "expires_at", "gravatar_hash"):
         assert again[name].equals(copy.users[name]), told[again[name] != copy.users[name]]
+
+
+def test_the_order_of_the_rows_says_nothing_of_the_original(sample, copy):
+    assert copy.users["user_id"].is_monotonic_increasing
+    backwards = Snapshot(sample.provenance, sample.users[::-1].reset_index(drop=True))
+    assert redact(backwards, key=KEY).users.equals(copy.users)
+
+
+def test_notes_that_may_quote_a_file_are_left_out():
+    noted = snapshot_of({"user_id": "auth0|1"}, notes=("jane.doe@corp.example.ndjson: line 3",))
+    assert redact(noted, key=KEY).provenance.notes == ()
 
 
 def test_nobody_of_the_sample_can_be_read_in_the_copy(sample, copy, tmp_path):
@@ -101,10 +131,11 @@ def test_nobody_of_the_sample_can_be_read_in_the_copy(sample, copy, tmp_path):
 
 
 def test_people_stay_as_many_and_as_different(sample, copy):
+    original = matched(sample)
     for name in ("user_id", "email", "picture", "gravatar_hash", "metadata_picture"):
-        before, after = sample.users[name], copy.users[name]
+        before, after = original[name], copy.users[name]
         if name in ("picture", "metadata_picture"):  # of initials only the letters are gone
-            theirs = sample.users["underlying"].isin(["social", "enterprise", "custom"])
+            theirs = original["underlying"].isin(["social", "enterprise", "custom"])
             before, after = before[theirs], after[theirs]
         assert after.nunique() == before.nunique()
         assert after.isna().equals(before.isna())
@@ -264,12 +295,13 @@ def test_whatever_stands_there_is_classified_as_before(picture, strategy):
             :32
         ],
         lambda digest: digest[::-1],
+        lambda seconds: seconds,
     )
     new = pictures.stand_in(picture)
     assert said(new, strategy) == said(picture, strategy)
     assert usable_override(new) is usable_override(picture)
     # As the finding `insecure` reads it.
-    if said(picture).source is not Source.INVALID:
+    if classify(picture).source is not Source.INVALID:
         insecure = [url.strip(" ")[:5].lower() == "http:" for url in (picture, new)]
         assert insecure[0] is insecure[1]
 
@@ -279,8 +311,7 @@ def test_one_key_makes_one_copy_and_another_key_another(sample):
     other = redact(sample, key=KEY[::-1]).users
     assert first.equals(again)
     for name in ("user_id", "gravatar_hash", "email"):
-        both = first[name].notna() & (first[name] != "")
-        assert (first[name] != other[name])[both].all()
+        assert set(first[name].dropna()) & set(other[name].dropna()) <= {""}
 
 
 def test_copies_with_one_key_can_be_compared_and_others_cannot():

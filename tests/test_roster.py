@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from toolkit.audit import audit, profiles
-from toolkit.coverage import NONE, coverage
+from toolkit.coverage import coverage
 from toolkit.errors import OutputError, SettingsError, UnreadableInputError
+from toolkit.group import NONE
 from toolkit.roster import ORDERS, Roster
 from toolkit.sandbox.people import people
 from toolkit.selection import Selection

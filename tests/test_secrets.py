@@ -25,13 +25,14 @@ import pyarrow.parquet as pq
 import pytest
 from nbclient import NotebookClient
 
+from toolkit.answer import Job
 from toolkit.cli import app
 from toolkit.errors import CredentialsError
 from toolkit.sandbox import link, scripts, tokens
 from toolkit.sandbox.people import loadable, people
 from toolkit.sandbox.server import Sandbox
 from toolkit.settings import Settings
-from toolkit.tenant import Job, connect
+from toolkit.tenant import connect
 
 ROOT = Path(__file__).parent.parent
 # With signs that are written differently in addresses, in JSON and in base64.
@@ -115,7 +116,7 @@ class Runner:
         print(json.dumps(task), file=self._process.stdin, flush=True)
         child = int(self._process.stdout.readline())
         if stop is not None:
-            until = time.monotonic() + 60
+            until = time.monotonic() + 120
             while not stop(to):
                 assert time.monotonic() < until
                 time.sleep(0.01)

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from toolkit.coverage import ACTIVITY, NONE
+from toolkit.group import ACTIVITY, NONE
 from toolkit.selection import Selection, derived, sights
 
 HOSTILE = "'; DROP TABLE users; --"

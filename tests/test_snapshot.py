@@ -116,6 +116,19 @@ def test_a_later_version_is_refused(snapshot, tmp_path):
         read_snapshot(tmp_path / "s.parquet")
 
 
+@pytest.mark.parametrize(
+    "taken_at", ["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00", "2026-11-01T00:00:00"]
+)
+def test_a_time_that_nobody_can_reckon_with_makes_it_unreadable(snapshot, tmp_path, taken_at):
+    snapshot.write(tmp_path / "s.parquet")
+    table = pq.read_table(tmp_path / "s.parquet")
+    facts = json.loads(table.schema.metadata[b"provenance"]) | {"taken_at": taken_at}
+    told = table.schema.metadata | {b"provenance": json.dumps(facts).encode()}
+    pq.write_table(table.replace_schema_metadata(told), tmp_path / "s.parquet")
+    with pytest.raises(UnreadableInputError, match=r"s\.parquet"):
+        read_snapshot(tmp_path / "s.parquet")
+
+
 def test_the_summary_is_what_coverage_json_promises(snapshot):
     summary = json.loads(json.dumps(snapshot.summary()))
     assert {"tenant", "taken_at", "users", "complete", "sources"} <= summary.keys()
@@ -130,3 +143,14 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
     discard_drafts(tmp_path / "s.parquet")
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {".s.parquet.mine", "s.parquet", ".t.parquet.0123abcd"}
+
+
+@pytest.mark.parametrize("name", ["a.plan.journal", "a.plan.journal.undo"])
+def test_nothing_is_written_over_a_journal(tmp_path, name):
+    journal = tmp_path / name
+    journal.write_text("what was done")
+    with pytest.raises(OutputError, match="journals are called that"):
+        ensure_writable(journal)
+    with pytest.raises(OutputError, match="journals are called that"), replacing(journal):
+        pass
+    assert journal.read_text() == "what was done"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from toolkit.cluster import coverage_on, ingest_on
     from toolkit.collect import collect
     from toolkit.collect.ingestion import ingest
-    from toolkit.comparison import Comparison, Series, compare, series
+    from toolkit.comparison import Comparison, compare
     from toolkit.coverage import Coverage, combine, coverage
     from toolkit.dashboard import dashboard
     from toolkit.embedded import demo, embedded_tenant, open_tenant
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from toolkit.report import report
     from toolkit.sandbox.server import Sandbox
     from toolkit.seen import Seen
+    from toolkit.series import Series, series
     from toolkit.snapshot import Snapshot, read_snapshot
     from toolkit.tenant import Tenant, connect
     from toolkit.wiring import Wiring
@@ -69,7 +70,7 @@ _HOMES = {
     "Progress": "progress",
     "Sandbox": "sandbox.server",
     "Seen": "seen",
-    "Series": "comparison",
+    "Series": "series",
     "Snapshot": "snapshot",
     "Source": "picture",
     "Tenant": "tenant",
@@ -111,7 +112,7 @@ _HOMES = {
     "read_snapshot": "snapshot",
     "redact": "redaction",
     "report": "report",
-    "series": "comparison",
+    "series": "series",
     "undo": "change",
     "verify": "change",
     "what_people_see": "charts",

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from toolkit.errors import PictureAuditError, SettingsError
+from toolkit.errors import OutputError, PictureAuditError, SettingsError
 from toolkit.scopes import help_of
+from toolkit.way import Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +75,7 @@ class Method(StrEnum):
     SEARCH = "search"
 
 
-class Plan(StrEnum):
+class Limits(StrEnum):
     """Whose rate limits a sandbox has: the names of `toolkit.sandbox.limits.PLANS`."""
 
     FREE = "free"
@@ -178,7 +179,7 @@ def sandbox(
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed makes the same users.")] = _SEED,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
-    plan: Annotated[Plan, typer.Option(help="Whose rate limits hold.")] = Plan.UNLIMITED,
+    plan: Annotated[Limits, typer.Option(help="Whose rate limits hold.")] = Limits.UNLIMITED,
     faults: Annotated[
         str, typer.Option(metavar="NAME,NAME,…", help="What shall go wrong: see below.")
     ] = "",
@@ -223,7 +224,7 @@ def collect_(
     method: Annotated[Method, typer.Option(help="How to read the users.")] = Method.AUTO,
     since: Annotated[
         Path | None,
-        typer.Option(metavar="SNAPSHOT", help="Bring this snapshot up to date instead."),
+        typer.Option(metavar="SNAPSHOT", help="Bring this snapshot up to date instead, by search."),
     ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for an export job.")] = 8
     * 3600.0,
@@ -241,6 +242,7 @@ def collect_(
     from toolkit.snapshot import ensure_writable, read_snapshot
     from toolkit.tenant import connect
 
+    _ensure_apart(redacted, out, since)
     for place in (out, redacted):
         if place is not None:
             ensure_writable(place)
@@ -290,6 +292,7 @@ def ingest_(
     from toolkit.collect.ingestion import ingest
     from toolkit.snapshot import ensure_writable
 
+    _ensure_apart(redacted, out, *exports)
     if redacted is not None:
         ensure_writable(redacted)
     how = ingest
@@ -421,6 +424,7 @@ def redact_(
     from toolkit.redaction import own_key, redact
     from toolkit.snapshot import read_snapshot
 
+    _ensure_apart(out, snapshot, key_file)
     content = read_snapshot(snapshot)
     with terminal.progress("Redacting", off=no_progress) as show:
         redact(content, out, key=own_key(key_file), show=show)
@@ -481,15 +485,6 @@ def probe_(
         probing.ensure_clear(content)
 
 
-class Through(StrEnum):
-    """How a default picture is brought to people."""
-
-    ACTION = "action"
-    ROOT = "root"
-    METADATA = "metadata"
-    RULE = "rule"
-
-
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan file.")]
 Execute = Annotated[
     bool, typer.Option("--execute", help="Write. Without it, it is only rehearsed.")
@@ -510,7 +505,7 @@ def plan_(
     snapshot: SnapshotFile,
     *,
     picture: Annotated[str, typer.Option(metavar="URL", help="The default picture.")],
-    through: Annotated[Through, typer.Option(help="How to bring it to people.")],
+    through: Annotated[Way, typer.Option(help="How to bring it to people.")],
     out: Annotated[Path, typer.Option(metavar="PLAN", help="Where to write the plan.")],
     connection: Annotated[
         list[str] | None, typer.Option(metavar="C", help="Only users of this one; repeatable.")
@@ -707,6 +702,12 @@ def _at_tenant(
     _print_value(ended, output)
     if not ended.complete:
         raise typer.Exit(1)
+
+
+def _ensure_apart(copy: Path | None, *others: Path | None) -> None:
+    """Make sure that a redacted copy takes the place of nothing that is needed."""
+    if copy is not None and copy.resolve() in {one.resolve() for one in others if one is not None}:
+        raise OutputError(f"{copy} is named twice: give the redacted copy a place of its own.")
 
 
 def _share(snapshot: "Snapshot", copy: Path | None) -> None:

@@ -1,13 +1,12 @@
-"""What changed between two snapshots of a tenant, and over many: values that show themselves.
+"""What changed between two snapshots of a tenant: a value that shows itself.
 
 Users are matched by their user_id, in one pass of DuckDB over frames or files, which
 puts on disk what memory does not hold.
 """
 
 import glob
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from html import escape
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,16 +15,16 @@ import duckdb
 import pandas as pd
 
 from toolkit.errors import SettingsError, UnreadableInputError
-from toolkit.estimate import Interval
 from toolkit.headline import between
+from toolkit.markup import html_table
 from toolkit.mask import mask
+from toolkit.moment import UNNAMED, Moment, differ, ensure_same_tenant, moment_of
 from toolkit.picture import Source
 from toolkit.snapshot import Provenance, Snapshot
 from toolkit.wording import percent, visible
 
 _EXAMPLES = 3
 _MEMORY = "400MB"
-_UNKNOWN = "unknown"  # the tenant of exports whose files' names do not tell it
 
 # Users are told apart by 128 bits of hash instead of their user_id, which is longer: among
 # ten million users, two share them once in some 10^24 tries. A source has one byte. Which of
@@ -58,48 +57,6 @@ _NAMED = """
     FROM matched LEFT JOIN named ON list_contains(keys, key)
     GROUP BY ALL
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What a snapshot says of everybody together.
-
-    Attributes:
-        tenant: the tenant's domain.
-        taken_at: when the collection began (UTC).
-        complete: whether the snapshot is known to be whole.
-        users: how many users there were.
-        own: how many of them see a picture of their own (`toolkit.coverage.Coverage.own`).
-        sources: users of each source that occurs, in the order of `Source`.
-    """
-
-    tenant: str
-    taken_at: datetime
-    complete: bool
-    users: int
-    own: Interval
-    sources: Mapping[Source, int]
-
-    @property
-    def own_low(self) -> float:
-        """The share (0 to 1) known to see a picture of their own; 0 where there is nobody."""
-        return self.own.low / max(self.users, 1)
-
-    @property
-    def own_high(self) -> float:
-        """The share (0 to 1) of whom nobody knows that they do not; 0 where there is nobody."""
-        return self.own.high / max(self.users, 1)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON: shares are 0 to 1, the time is ISO 8601."""
-        return {
-            "tenant": self.tenant,
-            "taken_at": self.taken_at.isoformat(),
-            "complete": self.complete,
-            "users": self.users,
-            "own": {"low": self.own_low, "high": self.own_high},
-            "sources": {source.value: users for source, users in self.sources.items()},
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,69 +211,11 @@ class Comparison:
     def _repr_html_(self) -> str:
         """Draw the comparison as HTML for a notebook, as two tables."""
         sums = "".join(f"<p>{escape(line)}</p>" for line in _sums(self))
-        moves = _html(_moves_in_words(self), "Who moved, came and went") if self.changes else ""
+        moves = (
+            html_table(_moves_in_words(self), "Who moved, came and went") if self.changes else ""
+        )
         notes = "".join(f"<p>{escape(visible(note))}</p>" for note in self.notes)
-        return f"{_html(_words(self.table()), _caption(self))}{sums}{moves}{notes}"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Series:
-    """What many snapshots of a tenant say of everybody, by time; a value that shows itself.
-
-    Attributes:
-        moments: one for each snapshot, the earliest first.
-    """
-
-    moments: tuple[Moment, ...]
-
-    def __iter__(self) -> Iterator[Moment]:
-        return iter(self.moments)
-
-    def __len__(self) -> int:
-        return len(self.moments)
-
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        """The sources that occur, in the order of `Source`."""
-        return tuple(s for s in Source if any(s in moment.sources for moment in self.moments))
-
-    def table(self) -> pd.DataFrame:
-        """Return one row for each snapshot, the earliest first.
-
-        Returns:
-            Columns `taken_at` (UTC), `complete`, `users` (int64), `own_low` and `own_high`
-            (the share, 0 to 1, that sees a picture of their own: from those known to, up to
-            those of whom nobody knows; or the 95 % interval of a sample), and the share of
-            each source that occurs in any of them.
-        """
-        rows = [
-            (
-                moment.taken_at,
-                moment.complete,
-                moment.users,
-                moment.own_low,
-                moment.own_high,
-                *(moment.sources.get(source, 0) / max(moment.users, 1) for source in self.sources),
-            )
-            for moment in self.moments
-        ]
-        shares = ["own_low", "own_high", *(source.value for source in self.sources)]
-        types = {"complete": "bool", "users": "int64"} | dict.fromkeys(shares, "float64")
-        frame = pd.DataFrame(rows, columns=["taken_at", "complete", "users", *shares])
-        frame["taken_at"] = pd.to_datetime(frame["taken_at"], utc=True)
-        return frame.astype(types)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON: `moments`, one object each (`Moment.as_dict`)."""
-        return {"moments": [moment.as_dict() for moment in self.moments]}
-
-    def __repr__(self) -> str:
-        """Draw the table as text."""
-        return f"{_span(self)}\n{_over_time(self).to_string(index=False)}"
-
-    def _repr_html_(self) -> str:
-        """Draw the table as HTML for a notebook."""
-        return _html(_over_time(self), _span(self))
+        return f"{html_table(_words(self.table()), _caption(self))}{sums}{moves}{notes}"
 
 
 def compare(old: Snapshot, new: Snapshot, *, anyway: bool = False) -> Comparison:
@@ -335,7 +234,7 @@ def compare(old: Snapshot, new: Snapshot, *, anyway: bool = False) -> Comparison
         UnreadableInputError: a file is damaged, or holds a user twice.
     """
     notes = list(_doubts(old.provenance, new.provenance, anyway=anyway))
-    before, after = _moment(old), _moment(new)
+    before, after = moment_of(old), moment_of(new)
     rows = _matched(old, new)
     # A user_id that occurs twice is matched twice.
     for place, (name, moment) in enumerate((("old", before), ("new", after))):
@@ -361,36 +260,6 @@ def compare(old: Snapshot, new: Snapshot, *, anyway: bool = False) -> Comparison
     ]
     moves.sort(key=lambda one: (-one.users, one.before or "", one.after or ""))
     return Comparison(before, after, tuple(moves), tuple(notes))
-
-
-def series(snapshots: Iterable[Snapshot], *, anyway: bool = False) -> Series:
-    """Put snapshots of a tenant in the order of time; one at a time is looked at.
-
-    Args:
-        snapshots: any number, in any order.
-        anyway: take snapshots of different tenants too.
-
-    Returns:
-        The series, a value that shows itself.
-
-    Raises:
-        SettingsError: they are of different tenants, and `anyway` is not set.
-        UnreadableInputError: a file is damaged.
-    """
-    moments, first = [], None
-    for snapshot in snapshots:
-        first = first or snapshot.provenance
-        if not anyway:
-            _ensure_same(first, snapshot.provenance)
-        moments.append(_moment(snapshot))
-    return Series(tuple(sorted(moments, key=lambda moment: moment.taken_at)))
-
-
-def _moment(snapshot: Snapshot) -> Moment:
-    told, counted = snapshot.provenance, snapshot.coverage()
-    return Moment(
-        told.tenant, told.taken_at, told.complete, counted.users, counted.own, counted.sources
-    )
 
 
 def _matched(old: Snapshot, new: Snapshot) -> list[tuple[Any, ...]]:
@@ -420,23 +289,6 @@ def _matched(old: Snapshot, new: Snapshot) -> list[tuple[Any, ...]]:
                 ) from error
 
 
-def _ensure_same(old: Provenance, new: Provenance) -> None:
-    if _differ(old, new):
-        both = [f"{one.tenant}, seed {one.seed}" if one.seed else one.tenant for one in (old, new)]
-        raise SettingsError(
-            f"These are snapshots of different tenants ({visible(both[0])}; {visible(both[1])}): "
-            "choose two of one tenant, or insist with anyway=True (--anyway)."
-        )
-
-
-def _differ(old: Provenance, new: Provenance) -> bool:
-    if old.sandbox and new.sandbox:
-        # The embedded tenant has another port each time: its seed tells its people.
-        return None not in {old.seed, new.seed} and old.seed != new.seed
-    names = {old.tenant.casefold(), new.tenant.casefold()}
-    return _UNKNOWN not in names and len(names) > 1
-
-
 def _doubts(old: Provenance, new: Provenance, *, anyway: bool) -> Iterator[str]:
     if old.redacted != new.redacted:
         raise SettingsError(
@@ -444,10 +296,10 @@ def _doubts(old: Provenance, new: Provenance, *, anyway: bool) -> Iterator[str]:
             "with one key."
         )
     if not anyway:
-        _ensure_same(old, new)
-    elif _differ(old, new):
+        ensure_same_tenant(old, new)
+    elif differ(old, new):
         yield "These are snapshots of different tenants: users are matched by user_id all the same."
-    if _UNKNOWN in {old.tenant, new.tenant}:
+    if UNNAMED in {old.tenant, new.tenant}:
         yield "Which tenant the snapshots are of is not known: the names of the files do not tell."
     if old.taken_at > new.taken_at:
         yield (
@@ -513,39 +365,3 @@ def _words(table: pd.DataFrame) -> pd.DataFrame:
         sign = "+" if name == "change" else ""
         rows[name] = [f"{n:{sign if n else ''},d}" for n in table[name]]
     return rows.rename(columns=lambda name: name.replace("_", " "))
-
-
-def _span(one: Series) -> str:
-    if not one.moments:
-        return "No snapshots"
-    days = [f"{one.moments[i].taken_at:%Y-%m-%d}" for i in (0, -1)]
-    return visible(
-        f"The pictures of {one.moments[-1].tenant} in {len(one)} "
-        f"snapshot{'s' if len(one) > 1 else ''} from {days[0]} to {days[1]}"
-    )
-
-
-def _over_time(one: Series) -> pd.DataFrame:
-    table = one.table()
-    rows = table.astype("object")
-    rows["taken_at"] = [f"{moment.taken_at:%Y-%m-%d %H:%M}" for moment in one]
-    rows["complete"] = ["yes" if moment.complete else "no" for moment in one]
-    rows["users"] = [f"{moment.users:,}" for moment in one]
-    for name in rows.columns[3:]:
-        rows[name] = [percent(share, 1) for share in table[name]]
-    return rows.rename(columns=lambda name: name.replace("_", " "))
-
-
-def _html(words: pd.DataFrame, caption: str) -> str:
-    """Draw a table of text whose first column names its rows."""
-    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in words.columns)
-    body = "".join(
-        f'<tr><th scope="row">{escape(str(first))}</th>'
-        + "".join(f"<td>{escape(str(value))}</td>" for value in rest)
-        + "</tr>"
-        for first, *rest in words.itertuples(index=False, name=None)
-    )
-    return (
-        f"<table><caption>{escape(caption)}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    )

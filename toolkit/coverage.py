@@ -9,9 +9,7 @@ import glob
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Self, cast
 
 import duckdb
@@ -19,31 +17,12 @@ import pandas as pd
 
 from toolkit.errors import SettingsError, UnreadableInputError
 from toolkit.estimate import Estimate, Interval, Stratum
+from toolkit.group import ACTIVITY, COHORT, DAYS, UNKNOWN, activity, ensure_choice, named
+from toolkit.markup import html_table
 from toolkit.picture import Source
 from toolkit.seen import Seen, seen
 from toolkit.wording import percent, shorten, visible
 
-CHOICES = ("source", "connection", "provider", "cohort", "activity")
-"""What users can be grouped by."""
-
-NONE = "(none)"
-"""The group of users who have no connection, or whose picture has no provider."""
-
-UNKNOWN = "(unknown)"
-"""The cohort of users whose date of creation is not known."""
-
-ACTIVITY: Mapping[str, str] = MappingProxyType(
-    {
-        "30 days": "seen in the last 30 days",
-        "90 days": "seen 31 to 90 days ago",
-        "365 days": "seen 91 to 365 days ago",
-        "older": "last seen over a year ago",
-        "never": "never logged in",
-    }
-)
-"""The groups by last login, most recent first, and what each says of its users."""
-
-_LIMITS = (30, 90, 365)  # days; the upper ends of the first groups of ACTIVITY
 _ORDER = {name.value: place for names in (Source, Seen) for place, name in enumerate(names)}
 _KEYS = ["group", "source", "seen"]
 _MEMORY = "400MB"
@@ -53,10 +32,8 @@ _GROUPS = {
     "source": "source",
     "connection": "connection",
     "provider": "provider",
-    # Made of the number: the calendar of a time zone takes several times as long.
-    "cohort": "year(make_timestamp(epoch_us(created_at))) * 100 "
-    "+ month(make_timestamp(epoch_us(created_at)))",
-    "activity": " + ".join(f"CAST(last_login < $day_{days} AS TINYINT)" for days in _LIMITS),
+    "cohort": COHORT,
+    "activity": activity("$day_{}".format),
 }
 
 
@@ -68,7 +45,7 @@ class Coverage:
     sorted, so that equal coverages are equal frames.
 
     Attributes:
-        by: what the groups are: one of `CHOICES`.
+        by: what the groups are: one of `toolkit.group.CHOICES`.
         counts: columns `group` (str; the source itself where `by` is "source"),
             `source` (str), `seen` (str, of `toolkit.seen.Seen`; where the column is
             missing, what the source alone says) and `users` (int64); one row for each
@@ -76,7 +53,7 @@ class Coverage:
         estimate: what a sample says of the unresolved users, or None.
 
     Raises:
-        SettingsError: `by` is not one of `CHOICES`.
+        SettingsError: `by` is not one of them.
         UnreadableInputError: a source is none of `Source`.
     """
 
@@ -85,7 +62,7 @@ class Coverage:
     estimate: Estimate | None = None
 
     def __post_init__(self) -> None:
-        _check(self.by)
+        ensure_choice(self.by)
         unknown = sorted(set(self.counts["source"]) - {*Source}, key=str)
         if unknown:
             raise UnreadableInputError(
@@ -217,7 +194,7 @@ class Coverage:
         parts: dict[str, list[Stratum]] = {}
         if self.estimate is not None and self.by == "connection":
             for stratum in self.estimate.strata:
-                parts.setdefault(_named(stratum.connection), []).append(stratum)
+                parts.setdefault(_name(self.by, stratum.connection), []).append(stratum)
         return {
             group: _own(mine, unresolved[group], Estimate(tuple(parts.get(group, ()))))
             for group, mine in known.items()
@@ -263,18 +240,7 @@ class Coverage:
 
     def _repr_html_(self) -> str:
         """Draw the table as HTML for a notebook; what people typed stays text."""
-        words = self._words()
-        head = "".join(f'<th scope="col">{escape(name)}</th>' for name in words.columns)
-        body = "".join(
-            f'<tr><th scope="row">{escape(first)}</th>'
-            + "".join(f"<td>{escape(value)}</td>" for value in rest)
-            + "</tr>"
-            for first, *rest in words.itertuples(index=False, name=None)
-        )
-        return (
-            f"<table><caption>{escape(self._caption())}</caption>"
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        )
+        return html_table(self._words(), self._caption())
 
     def _caption(self) -> str:
         return f"Where the pictures of {self.users:,} users come from, by {self.by}"
@@ -308,21 +274,23 @@ def coverage(
             `last_login` for "activity"), and looks at `underlying` and `expires_at`
             where they are there, to say what people see. The dtypes do not matter.
         by: "source", "connection", "provider", "cohort" (the month of creation,
-            "2024-03") or "activity" (the time since the last login, see `ACTIVITY`).
+            "2024-03") or "activity" (the time since the last login, see
+            `toolkit.group.ACTIVITY`).
         as_of: the moment that activity is counted back from, and at which signed URLs
             have expired or not; UTC where it names no zone. A later login counts as
             recent. Without it no URL counts as expired.
         overrides: whether `user_metadata.picture` reaches people; None where nobody knows.
 
     Returns:
-        The counts; users without a group are under `NONE`, `UNKNOWN` or "never".
+        The counts; users without a group are under `NONE`, `UNKNOWN` (of `toolkit.group`) or
+        "never".
 
     Raises:
         SettingsError: `by` is none of these, or activity is asked for without `as_of`.
         UnreadableInputError: a column is missing, a source is none of `Source`, or the file
             cannot be read.
     """
-    _check(by)
+    ensure_choice(by)
     now = None if as_of is None or pd.isna(as_of) else _utc(as_of)
     if by == "activity" and now is None:
         raise SettingsError("activity needs a date to count back from: pass as_of")
@@ -345,7 +313,7 @@ def _sizes(frame: pd.DataFrame, by: str, now: pd.Timestamp | None) -> Iterable[t
         group = created.dt.year * 100 + created.dt.month
     elif by == "activity":
         login = _moments(_column(frame, "last_login"))
-        past = pd.concat([login < _before(now, days) for days in _LIMITS], axis=1)
+        past = pd.concat([login < _before(now, days) for days in DAYS], axis=1)
         group = past.sum(axis=1).where(login.notna())
     else:
         group = _column(frame, by)
@@ -368,7 +336,7 @@ def _stored_sizes(path: Path | str, by: str, now: pd.Timestamp | None) -> Iterab
     """Do the same with a file, without holding its users in memory."""
     moments = {} if now is None else {"now": now.to_pydatetime()}
     if by == "activity":
-        moments = moments | {f"day_{days}": _before(now, days).to_pydatetime() for days in _LIMITS}
+        moments = moments | {f"day_{days}": _before(now, days).to_pydatetime() for days in DAYS}
     query = f"""
         SELECT {_GROUPS[by]} AS key, source, underlying,
             {"coalesce(expires_at < $now, false)" if now else "false"} AS expired, count(*)
@@ -402,11 +370,6 @@ def combine(first: Coverage, second: Coverage) -> Coverage:
         )
     counts = pd.concat([first.counts, second.counts], ignore_index=True)
     return Coverage(first.by, counts, first.estimate or second.estimate)
-
-
-def _check(by: str) -> None:
-    if by not in CHOICES:
-        raise SettingsError(f"cannot count by {by!r}; choose one of {', '.join(CHOICES)}")
 
 
 def _column(frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
@@ -459,17 +422,10 @@ def _text(value: object) -> str:
 
 
 def _name(by: str, key: Any) -> str:  # noqa: ANN401 - whatever the column holds
-    """Name a group by its key: a number for cohort and activity, a value of the column else."""
-    null = pd.isna(key) or key == ""
-    if by == "cohort":
-        return UNKNOWN if null else f"{int(key) // 100:04d}-{int(key) % 100:02d}"
-    if by == "activity":
-        return "never" if null else tuple(ACTIVITY)[int(key)]
-    return NONE if null else _text(key)
-
-
-def _named(connection: str | None) -> str:
-    return _name("connection", connection)
+    """Name a group by its key, in whatever type the column holds it."""
+    if pd.isna(key) or key == "":
+        return named(by, None)
+    return named(by, int(key) if by in {"cohort", "activity"} else _text(key))
 
 
 def _place(names: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -59,6 +59,10 @@ class Estimate:
     sample, with the correction for a finite population (Cochran, "Sampling
     Techniques", 5.4 and 3.2): a stratum that was asked for whole adds no doubt. An
     answer that is not clear counts as absent at the lower end, as present at the upper.
+
+    It is of the sample as a whole and leans on many answers: where most of the doubt is in
+    strata of which only a handful were asked, as in the rows of small connections or of a
+    sample of some dozens, it is narrower than the truth warrants.
     """
 
     strata: tuple[Stratum, ...]

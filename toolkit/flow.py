@@ -12,10 +12,12 @@ from toolkit.charts.card import INK, LINE, MUTED, PAD, PAPER, WIDTH, Card, look
 from toolkit.charts.chart import sentences
 from toolkit.charts.lettering import SMALL, extent
 from toolkit.charts.sources import SAYS
-from toolkit.comparison import Comparison, Moment, Move, Series
+from toolkit.comparison import Comparison, Move
 from toolkit.headline import between
+from toolkit.moment import Moment
 from toolkit.palette import COLOURS
 from toolkit.picture import Source
+from toolkit.series import Series
 
 FOLDED = 0.02
 """Moves of a smaller share of all who moved, came or went are drawn as stubs, and summed up."""

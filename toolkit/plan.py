@@ -262,10 +262,8 @@ class Decider:
         if known is None:
             counted = Tally()
             row = self._row(counted, *values)
-            before, _, rest = (row[0] or "").partition("?")
+            rest = (row[0] or "").partition("?")[2]
             own = row[0] != self.policy.picture and row[0] is not None
-            if own and before != str(values[_PICTURE]).partition("?")[0]:
-                raise ValueError("what is written does not begin as the picture does")
             known = _Decision(row, counted, rest if own else None)
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()

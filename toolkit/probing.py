@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import platformdirs
 
+from toolkit.audit import audit
 from toolkit.errors import IncompleteError, SettingsError
 from toolkit.estimate import Estimate, Stratum, allocated
 from toolkit.hosts import Hosts, hosts_of
@@ -293,8 +294,15 @@ def _settled(chunk: pd.DataFrame, facts: Mapping[Question, bool]) -> pd.DataFram
 
 
 def _open(chunk: pd.DataFrame) -> "pd.Series[bool]":
-    """Whose Gravatar is unresolved, or was resolved by an earlier probe."""
-    again = (chunk["evidence"] == Evidence.PROBE) & chunk["gravatar_hash"].notna()
+    """Whose Gravatar is unresolved, or was resolved by an earlier probe: people change theirs."""
+    resolved = chunk["gravatar_hash"].notna() & (chunk["underlying"] != Source.UNRESOLVED)
+    again = resolved & (chunk["evidence"] == Evidence.PROBE)
+    # Where an override shows, `evidence` is about that; whether a probe was needed to tell what
+    # stands below is what the address says, without one.
+    hidden = resolved & (chunk["source"] == Source.METADATA)
+    if hidden.any():
+        untold = audit(chunk.loc[hidden, ["picture"]])["underlying"] == Source.UNRESOLVED
+        again.loc[hidden] = untold.to_numpy(bool)
     return _open_still(chunk) | again
 
 

@@ -10,9 +10,20 @@ from toolkit.errors import SettingsError
 from toolkit.estimate import Estimate
 from toolkit.wiring import Wiring
 
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000
+
+
+def _time(text: str) -> datetime:
+    """Read a time of ours: with a zone, and far enough from the ends of time to reckon with."""
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None or not _FIRST_YEAR <= time.year <= _LAST_YEAR:
+        raise ValueError(text)
+    return time
+
+
 _PARTS: dict[str, Callable[[Any], Any]] = {
     "wiring": Wiring.from_dict,
-    "probed_at": datetime.fromisoformat,
+    "probed_at": _time,
     "estimate": Estimate.from_dict,
 }
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -103,7 +114,7 @@ class Provenance:
             KeyError, TypeError, ValueError: a value is missing or of another type.
         """
         given = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        given["taken_at"] = datetime.fromisoformat(values["taken_at"])
+        given["taken_at"] = _time(values["taken_at"])
         given["notes"] = tuple(str(note) for note in values.get("notes", ()))
         for name, read in _PARTS.items():
             given[name] = None if values.get(name) is None else read(values[name])

@@ -15,7 +15,11 @@ unkeyed hash invites to. Whoever holds the key can: it stays with whoever holds 
 | `picture`, `metadata_picture` | a URL of the same kind, see `Pictures` |
 | `gravatar_hash` | the hash in that URL |
 | `connection`, `strategy`, `provider` | kept, unless it is no name that Auth0 gives |
-| the others | kept; `expires_at` to the second, as the picture's URL has it |
+| `expires_at` | so many whole days before or after it, in the picture's URL, too |
+| the others | kept |
+
+The rows stand in the order of the stand-ins: their former order is the tenant's, which would name
+everybody. Notes of the collection, which may quote file names, are left out.
 
 So the coverage and the findings are those of the original. What is kept is of the tenant and not
 of a person: its domain, its connections, the names of its Actions and Rules. It is pseudonymous
@@ -63,9 +67,13 @@ KEY_BYTES: Final = 32
 _SHORTEST_KEY = 16
 _TOKEN = 32  # hex digits: 128 bits, so that no two of ten million meet
 _DAY = 86_400_000  # milliseconds
+_DAY_SECONDS = _DAY // 1000
+_LAST_EXPIRY = 2**33 - 1  # what `toolkit.picture` takes for a time, in seconds
 _MILLISECOND = timedelta(milliseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _REMEMBERED = 65_536
+_MEMORY = "400MB"
+_AT_ONCE = 100_000  # rows
 
 _STRATEGIES = ENTERPRISE_STRATEGIES | SOCIAL_STRATEGIES | {"auth0", "email", "sms"}
 # Fact: Auth0, "Create a connection": letters, digits and hyphens, at most 128.
@@ -187,14 +195,21 @@ def redact(
     if snapshot.path is not None and place.exists() and place.samefile(snapshot.path):
         raise OutputError(f"{place} is the snapshot itself: name another file for the copy.")
     ensure_writable(place)
-    with writing(place) as writer:
-        done = 0
-        for table in _redacted(snapshot, _Hashes(key)):
-            writer.add(table)
-            done += len(table)
-            if show is not None:
-                show(Progress(done, len(snapshot), note="redacting"))
-        writer.finish(replace(snapshot.provenance, redacted=key_name(key)))
+    told = replace(snapshot.provenance, redacted=key_name(key), notes=())
+    with TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as folder:
+        draft = Path(folder) / "draft.parquet"
+        with writing(draft) as writer:
+            done = 0
+            for table in _redacted(snapshot, _Hashes(key)):
+                writer.add(table)
+                done += len(table)
+                if show is not None:
+                    show(Progress(done, len(snapshot), note="redacting"))
+            writer.finish(told)
+        with writing(place) as writer:
+            for table in _in_order(draft):
+                writer.add(table)
+            writer.finish(told)
     return read_snapshot(place)
 
 
@@ -237,10 +252,35 @@ class _Hashes:
         return name if _NAME.fullmatch(name) else self.token("name", name)
 
 
+def _in_order(draft: Path) -> Iterator[pa.Table]:
+    """Yield the users of a file in the order of all that they hold, what does not fit on disk."""
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "temp_directory": str(draft.parent / "sorted"),
+        "memory_limit": _MEMORY,
+        "threads": 2,
+    }
+    with duckdb.connect(config=settings) as engine:
+        engine.execute("SET TimeZone = 'UTC'")
+        users = engine.sql(
+            "FROM read_parquet($draft) ORDER BY user_id, picture, email",
+            params={"draft": str(draft)},
+        )
+        for batch in users.to_arrow_reader(_AT_ONCE):
+            yield pa.Table.from_batches([batch]).select(SNAPSHOT.names).cast(SNAPSHOT)
+
+
 def _redacted(snapshot: Snapshot, hashes: _Hashes) -> Iterator[pa.Table]:
-    pictures = Pictures(hashes.token, hashes.gravatar)
     # Rounded up: a login of that very moment is no day old.
     taken_at = -((_EPOCH - snapshot.provenance.taken_at) // _MILLISECOND)
+    # Addresses expire on a second; away from the snapshot's, each stays on its side of it.
+    second = (snapshot.provenance.taken_at - _EPOCH) // timedelta(seconds=1)
+
+    def expiry(seconds: int) -> int:
+        days = -(-abs(seconds - second) // _DAY_SECONDS)
+        away = days if seconds > second else -days
+        return min(max(second + away * _DAY_SECONDS, 1), _LAST_EXPIRY)
+
+    pictures = Pictures(hashes.token, hashes.gravatar, expiry)
     changes: dict[str, Callable[[str], str]] = {
         "user_id": hashes.user_id,
         "connection": hashes.name,
@@ -260,6 +300,7 @@ def _redacted(snapshot: Snapshot, hashes: _Hashes) -> Iterator[pa.Table]:
             columns["email"] = _mapped(digests, hashes.address)
             for name, since in (("created_at", 0), ("updated_at", 0), ("last_login", taken_at)):
                 columns[name] = _whole_days(columns[name], since)
+            columns["expires_at"] = _moved(columns["expires_at"], expiry)
             for name in ("name", "logins_count"):
                 columns[name] = pa.nulls(len(users), SNAPSHOT.field(name).type)
             yield pa.table([columns[name] for name in SNAPSHOT.names], schema=SNAPSHOT)
@@ -275,6 +316,13 @@ def _mapped(column: pa.ChunkedArray, to: Callable[[str], str]) -> pa.ChunkedArra
     return pa.chunked_array(pieces, pa.string())
 
 
+def _moved(column: pa.ChunkedArray, to: Callable[[int], int]) -> pa.ChunkedArray:
+    """Replace times, told in seconds of UNIX time, each distinct one once; nulls stay."""
+    times = column.cast(pa.int64()).combine_chunks().dictionary_encode()
+    moved = [to(time // 1000) * 1000 for time in times.dictionary.to_pylist()]
+    return pa.chunked_array([pa.array(moved, pa.int64()).take(times.indices)]).cast(column.type)
+
+
 def _whole_days(column: pa.ChunkedArray, since: int) -> pa.ChunkedArray:
     """Cut times to whole days before or after a moment, in milliseconds of UNIX time."""
     apart = pc.subtract(column.cast(pa.int64()), since).cast(pa.float64())
@@ -285,20 +333,27 @@ def _whole_days(column: pa.ChunkedArray, since: int) -> pa.ChunkedArray:
 class Pictures:
     """Stand-ins for pictures' addresses: what `classify` says of them stays, who it is does not.
 
-    Scheme, host, ending, time of expiry and the parameters of Gravatar are kept where a rule
-    knows the host; the path is hashed, and the letters of initials are always the same. A host
-    that no rule knows is hashed, too: it may be somebody's own. What is not plainly made of
-    ordinary characters becomes the plainest address with the same verdict, and what is no
-    address at all keeps its scheme. One picture of many people stays one picture of many.
+    Scheme, host, ending and the parameters of Gravatar are kept where a rule knows the host, of
+    the time of expiry the day; the path is hashed, and the letters of initials are always the
+    same. A host that no rule knows is hashed, too: it may be somebody's own. What is not plainly
+    made of ordinary characters becomes the plainest address with the same verdict, and what is
+    no address at all keeps its scheme. One picture of many people stays one picture of many.
 
     Args:
         token: a stand-in for (kind, value).
         gravatar: a stand-in for a Gravatar's hash.
+        expiry: a stand-in for a moment of expiry, in seconds of UNIX time.
     """
 
-    def __init__(self, token: Callable[[str, str], str], gravatar: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        token: Callable[[str, str], str],
+        gravatar: Callable[[str], str],
+        expiry: Callable[[int], int],
+    ) -> None:
         self._token = token
         self._gravatar = gravatar
+        self._expiry = expiry
         self._rules = lru_cache(_REMEMBERED)(_rules_for)
         self._asked = lru_cache(_REMEMBERED)(self._parameters)
 
@@ -338,7 +393,7 @@ class Pictures:
         if rule.expires is not None:
             expiry = classify(picture).expires_at
             name, base = rule.expires
-            seconds = int(expiry.timestamp()) if expiry else 0
+            seconds = self._expiry(int(expiry.timestamp())) if expiry else 0
             query = f"?{name}={seconds:{'x' if base == 16 else 'd'}}" if expiry else ""  # noqa: PLR2004 - the two bases that rules know
         return f"{begin}{token}{suffix}{query}"
 

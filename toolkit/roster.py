@@ -20,8 +20,9 @@ import pandas as pd
 import pyarrow as pa
 
 from toolkit.columns import SNAPSHOT
-from toolkit.coverage import ACTIVITY, CHOICES, UNKNOWN, Coverage
-from toolkit.errors import SettingsError, UnreadableInputError
+from toolkit.coverage import Coverage
+from toolkit.errors import UnreadableInputError
+from toolkit.group import ensure_choice, named
 from toolkit.selection import Selection, derived, sights
 from toolkit.sheet import csv
 from toolkit.snapshot import Snapshot, replacing, writing
@@ -131,13 +132,12 @@ class Roster:
         Raises:
             SettingsError: `by` is none of these.
         """
-        if by not in CHOICES:
-            raise SettingsError(f"cannot count by {by!r}; choose one of {', '.join(CHOICES)}")
+        ensure_choice(by)
         chosen = selection or Selection()
         column, _ = _GROUPS[by]
         known = sights(self.overrides)
         rows = [
-            (_named(by, group), *_told(known, sight), users)
+            (named(by, group), *_told(known, sight), users)
             for group, sight, users in self._sums(f"{column} AS grouped, sight", chosen)
         ]
         counts = pd.DataFrame(rows, columns=["group", "source", "seen", "users"])
@@ -164,7 +164,7 @@ class Roster:
         known = sights(self.overrides)
         counts: dict[str, int] = {}
         for key, users in self._sums(column, selection, "ORDER BY ALL"):
-            name = _told(known, key)[1] if by == "seen" else _named(by, key)
+            name = _told(known, key)[1] if by == "seen" else named(by, key)
             counts[name] = counts.get(name, 0) + int(users)
         return counts
 
@@ -340,13 +340,6 @@ _TYPES: Callable[[pa.DataType], pd.Int64Dtype | None] = {pa.int64(): pd.Int64Dty
 def _frame(table: pa.Table) -> pd.DataFrame:
     frame: pd.DataFrame = table.cast(SNAPSHOT).to_pandas(types_mapper=_TYPES)
     return frame
-
-
-def _named(by: str, key: Any) -> str:  # noqa: ANN401 - a name or a number
-    """Name a group as `toolkit.coverage.coverage` does."""
-    if by == "cohort":
-        return UNKNOWN if key is None else f"{key // 100:04d}-{key % 100:02d}"
-    return tuple(ACTIVITY)[key] if by == "activity" else str(key)
 
 
 def _told(known: Mapping[str, tuple[Any, Any]], sight: str) -> tuple[str, str]:

@@ -68,6 +68,18 @@ def _reading(command: str, case: str = "") -> Scopes:
     )
 
 
+def _writing_users(command: str) -> Scopes:
+    return Scopes(
+        command,
+        "root, metadata",
+        _USERS,
+        reads=("read:users",),
+        writes=("update:users",),
+        extras=_CONNECTIONS,
+        without="a rehearsal guesses who would be refused",
+    )
+
+
 SCOPES: Final = (
     Scopes("demo"),
     Scopes("sandbox"),
@@ -88,15 +100,7 @@ SCOPES: Final = (
         reads=("read:actions",),
         writes=("create:actions", "update:actions"),
     ),
-    Scopes(
-        "apply",
-        "root, metadata",
-        _USERS,
-        reads=("read:users",),
-        writes=("update:users",),
-        extras=_CONNECTIONS,
-        without="a rehearsal guesses who would be refused",
-    ),
+    _writing_users("apply"),
     Scopes("verify", "action", (Way.ACTION,), reads=("read:actions",)),
     Scopes("verify", "root, metadata", _USERS, reads=("read:users",)),
     Scopes(
@@ -113,15 +117,7 @@ SCOPES: Final = (
         reads=("read:actions",),
         writes=("update:actions", "delete:actions"),
     ),
-    Scopes(
-        "undo",
-        "root, metadata",
-        _USERS,
-        reads=("read:users",),
-        writes=("update:users",),
-        extras=_CONNECTIONS,
-        without="a rehearsal guesses who would be refused",
-    ),
+    _writing_users("undo"),
     _reading("lab", _ANY_STEP),
     _reading("dashboard", _ANY_STEP),
 )

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from toolkit.coverage import ACTIVITY, NONE
+from toolkit.group import ACTIVITY, COHORT, NONE, activity
 from toolkit.picture import Source
 from toolkit.seen import Seen, seen
-
-_DAYS = (30, 90, 365)  # the upper ends of the first groups of ACTIVITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +18,12 @@ class Selection:
     """Users who meet all of this; an empty field lets everybody pass.
 
     Attributes:
-        connections: any of these; `toolkit.coverage.NONE` is who has none.
+        connections: any of these; `toolkit.group.NONE` is who has none.
         sources: any of these, of `toolkit.picture.Source`.
-        providers: any of these; `toolkit.coverage.NONE` is who has none.
+        providers: any of these; `toolkit.group.NONE` is who has none.
         joined_from: not created before this month: "2024-03".
         joined_to: not created after this month.
-        activity: any of these groups by last login, of `toolkit.coverage.ACTIVITY`.
+        activity: any of these groups by last login, of `toolkit.group.ACTIVITY`.
         seen: any of what people see, of `toolkit.seen.Seen`.
         text: is part of the user_id, the e-mail address, the name or the connection; case
             does not matter, and no character means anything but itself.
@@ -72,7 +70,7 @@ class Selection:
 def derived(as_of: datetime) -> str:
     """Return SQL for the columns that a selection looks at, beside those of a snapshot.
 
-    The engine's time zone must be UTC. The columns are `connection_group`,
+    The columns are `connection_group`,
     `provider_group`, `cohort` (200412 is December 2004, or null), `activity_group` (the
     place in `ACTIVITY`), `sight` (what `seen` decides by) and `searched` (lower case).
 
@@ -80,14 +78,12 @@ def derived(as_of: datetime) -> str:
         as_of: the moment that activity is counted back from, and at which signed URLs
             have expired or not.
     """
-    ages = " + ".join(
-        f"CAST(last_login < {_sql(as_of - timedelta(days=days))} AS TINYINT)" for days in _DAYS
-    )
+    place = activity(lambda days: _sql(as_of - timedelta(days=days)))
     return f"""
         coalesce(nullif(connection, ''), '{NONE}') AS connection_group,
         coalesce(nullif(provider, ''), '{NONE}') AS provider_group,
-        year(created_at) * 100 + month(created_at) AS cohort,
-        CAST(coalesce({ages}, {len(ACTIVITY) - 1}) AS TINYINT) AS activity_group,
+        {COHORT} AS cohort,
+        CAST(coalesce({place}, {len(ACTIVITY) - 1}) AS TINYINT) AS activity_group,
         concat(
             source, '/', coalesce(underlying, ''),
             CASE WHEN expires_at < {_sql(as_of)} THEN '/expired' ELSE '/' END

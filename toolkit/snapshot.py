@@ -43,6 +43,8 @@ _CHUNK = 131_072
 # The columns that hold a few values over and over. Dictionaries and statistics of the others
 # would make files larger and writing slower.
 _REPEATED = ["connection", "strategy", "source", "underlying", "provider", "fallback", "evidence"]
+# Without these nothing could be undone; `toolkit.change.journal` names them.
+_JOURNALS = (".journal", ".journal.undo")
 # Those whose values differ by little: that makes them smaller than compression does, and at once.
 _NUMBERS = ["created_at", "updated_at", "last_login", "expires_at", "logins_count"]
 
@@ -272,8 +274,11 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     The new file is readable by its owner only.
 
     Raises:
-        OutputError: the folder cannot be made or written, or the disk is full.
+        OutputError: the folder cannot be made or written, the disk is full, or the name is that
+            of a journal, without which nothing could be undone.
     """
+    if path.name.endswith(_JOURNALS):
+        raise OutputError(f"Cannot write {path}: journals are called that. Name another file.")
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -318,6 +323,8 @@ def ensure_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise OutputError(f"Cannot write {path}: it is a folder. Name a file.")
+    if path.name.endswith(_JOURNALS):
+        raise OutputError(f"Cannot write {path}: journals are called that. Name another file.")
     probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with replacing(probe):
         pass

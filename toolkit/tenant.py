@@ -1,19 +1,14 @@
 """One tenant, through Auth0's own SDK: the only module that knows it."""
 
 import re
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
-import jwt
 from auth0.management.client import Auth0
 from auth0.management.core.api_error import ApiError
 from auth0.management.core.parse_error import ParsingError
@@ -22,13 +17,14 @@ from auth0.management.types.action_binding_ref import ActionBindingRef
 from auth0.management.types.action_binding_with_ref import ActionBindingWithRef
 from auth0.management.types.action_trigger import ActionTrigger
 
+from toolkit.access import Access, ensure_credentials
+from toolkit.answer import PAGE, Action, Binding, Job, Page, Rule
 from toolkit.connection import Connection
 from toolkit.errors import (
     CredentialsError,
     MissingError,
     QueryError,
     ScopeError,
-    SettingsError,
     SlowQueryError,
     TenantError,
     UnreachableError,
@@ -36,242 +32,20 @@ from toolkit.errors import (
 from toolkit.pace import Pace
 from toolkit.settings import Settings, read_settings
 from toolkit.user import FIELDS
-from toolkit.wire import is_loopback, transport
+from toolkit.wire import Whole, is_loopback, transport
 
 _T = TypeVar("_T")
-
-PAGE = 100
-"""Users a page: the most that Auth0 gives (Management API, GET /users, per_page)."""
 
 _POST_LOGIN = "post-login"
 # The current version of the trigger, and its runtime (recorded answers of "Get triggers").
 _TRIGGER_VERSION, _RUNTIME = "v3", "node22"
-# What makes a request to be made twice no different from one to be made once.
-_IDEMPOTENT = frozenset({"GET", "PATCH"})
 _ONCE: RequestOptions = {"max_retries": 0}
-_RENEW_BEFORE = 30.0
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _RETRIES = 6
-_TOKEN_WAITS = (0.2, 1.0, 3.0)  # seconds
-_TOKEN = re.compile(r"[!-~]+")
 _SCOPE = re.compile(r"\b(?:read|update|create|delete):[a-z_]+\b")
 _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 400, 401, 403, 404
 _URI_TOO_LONG, _HEAD_TOO_LONG, _UNAVAILABLE = 414, 431, 503
 _TOO_MANY = 429
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of a user search.
-
-    Attributes:
-        users: Auth0 user objects, as the tenant gave them (whatever it gave).
-        total: users that match, as the tenant counts: at 1,000 it stops counting.
-    """
-
-    users: Sequence[object]
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """An export job, as the tenant describes it.
-
-    Attributes:
-        id: its id.
-        status: `pending`, `completed`, `failed`, or a name that means it is still running.
-        percentage: how far it says it is, or None.
-        location: where its file is, for 60 seconds, once it is completed. Whoever knows
-            it can read every user: it is left out of the text form.
-    """
-
-    id: str
-    status: str
-    percentage: int | None = None
-    location: str | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """An Action of the post-login trigger.
-
-    Attributes:
-        id: its id.
-        name: what the tenant calls it.
-        code: the draft, JavaScript.
-        deployed: the code that runs, or None where none is deployed.
-        status: `pending`, `building`, `packaged`, `built`, `retrying` or `failed`.
-        settled: whether the deployment is over; only then can it be bound.
-    """
-
-    id: str
-    name: str
-    code: str
-    deployed: str | None
-    status: str
-    settled: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """An Action's place among those that run after a login.
-
-    Attributes:
-        id: its id; every change of the list gives new ones.
-        action_id: the Action.
-        name: what the list calls it.
-    """
-
-    id: str
-    action_id: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A legacy Rule.
-
-    Attributes:
-        name: what the tenant calls it.
-        code: JavaScript.
-        enabled: whether it is switched on.
-    """
-
-    name: str
-    code: str
-    enabled: bool
-
-
-class _NeverAnsweredError(httpx.TransportError):
-    """No connection could be made from the start; the SDK does not try that again."""
-
-    def __init__(self) -> None:
-        super().__init__("no connection")
-
-
-class _Whole(httpx.BaseTransport):
-    """Answers that are whole when the SDK gets them.
-
-    The SDK tries again where a connection breaks before the answer, and not where it
-    breaks in the middle or takes too long. For requests that only read, and for those that
-    write the same however often they are sent (PATCH), all of these are one thing: the
-    answer did not come. And a query that the tenant gave up on is not to
-    be tried again as it is (Auth0: "refine your search criteria").
-    """
-
-    def __init__(self, inner: httpx.BaseTransport) -> None:
-        self._transport = inner
-        self._answered = False
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and read its answer whole."""
-        try:
-            response = self._transport.handle_request(request)
-            response.read()
-        except httpx.ConnectError as error:
-            # Who has never answered is not there: to try again would only take longer to say so.
-            if self._answered:
-                raise
-            raise _NeverAnsweredError from error
-        except (httpx.RequestError, httpx.StreamError) as error:
-            if request.method not in _IDEMPOTENT:
-                raise
-            raise httpx.RemoteProtocolError("the answer did not come whole") from error
-        self._answered = True
-        if response.status_code == _UNAVAILABLE and b"exceeded the timeout" in response.content:
-            raise SlowQueryError("The tenant did not finish a query in time (HTTP 503).")
-        return response
-
-    def close(self) -> None:
-        """Close what really sends."""
-        self._transport.close()
-
-
-class _Token:
-    """A Management API token that renews itself, for the SDK to call."""
-
-    def __init__(self, settings: Settings, base_url: str, client: httpx.Client) -> None:
-        self._settings = settings
-        self._base_url = base_url
-        self._client = client
-        self._lock = threading.Lock()
-        self.renewable = settings.token is None
-        self._text = settings.token.get_secret_value() if settings.token else ""
-        self._until = 0.0
-        self.scopes = _scopes_of(self._text) if self._text else None
-
-    def __call__(self) -> str:
-        if self.renewable:
-            with self._lock:
-                if time.monotonic() >= self._until:
-                    self._renew()
-        return self._text
-
-    def forget(self, text: str) -> None:
-        """Have a token renewed that the tenant does not accept any more."""
-        with self._lock:
-            if self._text == text:
-                self._until = 0.0
-
-    def _ask(self) -> httpx.Response:
-        """Ask for a token; no more than a few times where the tenant is out of order."""
-        secret = self._settings.client_secret
-        for wait in (*_TOKEN_WAITS, None):
-            try:
-                answer = self._client.post(
-                    f"{self._base_url}/oauth/token",
-                    data={
-                        "grant_type": "client_credentials",
-                        "client_id": self._settings.client_id,
-                        "client_secret": secret.get_secret_value() if secret else "",
-                        "audience": f"{self._base_url}/api/v2/",
-                    },
-                )
-            except (httpx.ConnectError, _NeverAnsweredError):
-                raise
-            except httpx.TransportError:
-                if wait is None:
-                    raise
-            else:
-                if not (answer.is_server_error or answer.status_code == _TOO_MANY):
-                    return answer
-                if wait is None:
-                    break
-            time.sleep(wait)
-        raise TenantError("The tenant cannot issue a token now. Try again later.")
-
-    def _renew(self) -> None:
-        answer = self._ask()
-        try:
-            body: Any = answer.json() if answer.is_success else {}
-            token, lifetime = str(body["access_token"]), float(body["expires_in"])
-        except (ValueError, KeyError, TypeError):
-            raise CredentialsError(
-                f"{self._host} does not accept the client's credentials (HTTP "
-                f"{answer.status_code}): check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, and that "
-                "the application is authorised for the Management API."
-            ) from None
-        self._text = token
-        # Renewed early enough that a request under way does not outlive its token.
-        self._until = time.monotonic() + lifetime - min(_RENEW_BEFORE, lifetime / 4)
-        self.scopes = _split_scopes(body.get("scope")) or _scopes_of(token)
-
-    @property
-    def _host(self) -> str:
-        return urlsplit(self._base_url).netloc
-
-
-def _split_scopes(text: object) -> frozenset[str] | None:
-    return frozenset(text.split()) if isinstance(text, str) and text.strip() else None
-
-
-def _scopes_of(token: str) -> frozenset[str] | None:
-    """Read the scopes off a token without trusting it; None where it does not say."""
-    try:
-        claims = jwt.decode(token, options={"verify_signature": False})
-    except jwt.InvalidTokenError:
-        return None
-    return _split_scopes(claims.get("scope"))
 
 
 class Tenant:
@@ -289,17 +63,10 @@ class Tenant:
         host = urlsplit(base_url).hostname or ""
         self.sandbox = is_loopback(host)
         self.seed: int | None = None
-        if settings.token is None and not (settings.client_id and settings.client_secret):
-            raise SettingsError(
-                "No credentials: set AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, or AUTH0_TOKEN, in "
-                "the environment or in .env."
-            )
-        # In a header it would break, and what it breaks with repeats it.
-        if settings.token and not _TOKEN.fullmatch(settings.token.get_secret_value()):
-            raise SettingsError("AUTH0_TOKEN is not a token: it holds characters that none has.")
+        ensure_credentials(settings)
         self._pace = Pace(transport(host), ceiling=ceiling)
-        self._client = httpx.Client(transport=_Whole(self._pace), timeout=_TIMEOUT, trust_env=False)
-        self._token = _Token(settings, base_url, self._client)
+        self._client = httpx.Client(transport=Whole(self._pace), timeout=_TIMEOUT, trust_env=False)
+        self._token = Access(settings, base_url, self._client)
         self._closing: list[Callable[[], None]] = [self._client.close]
         self._api = Auth0(
             base_url=f"{base_url}/api/v2",
@@ -311,12 +78,7 @@ class Tenant:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

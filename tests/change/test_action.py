@@ -9,12 +9,13 @@ import pytest
 from tests.change.conftest import NEW, journal_of
 from tests.conftest import settings_of
 from toolkit.action_code import action_code, recognised
+from toolkit.answer import Binding
 from toolkit.change import apply, undo, undone, verify
 from toolkit.change.action import NAME
 from toolkit.change.node import check
 from toolkit.errors import ScopeError, SettingsError
 from toolkit.replacement import Policy
-from toolkit.tenant import Binding, connect
+from toolkit.tenant import connect
 
 NEWER = "https://images.example/newer.png"
 FOREIGN = [
@@ -227,6 +228,20 @@ def test_a_former_action_that_somebody_removed_by_hand_is_said_to_be_gone(site):
     assert (taken_back.drifted, taken_back.complete) == (1, False)
     assert "its former code is in the journal" in taken_back.notes[-1]
     assert bound(site) == NAMES
+
+
+def test_a_former_action_that_somebody_unbound_gets_its_code_back_and_stays_unbound(site):
+    first, second = site.plan("action"), site.plan("action", NEWER, name="newer")
+    site.apply(first)
+    site.apply(second)
+    ours = next(one for one in site.tenant.actions() if one.name == NAME)
+    site.tenant.bind([one for one in site.tenant.bindings() if one.action_id != ours.id])
+    taken_back = back(site, second)
+    assert (taken_back.done, taken_back.complete) == (1, True)
+    assert any("it stays unbound" in note for note in taken_back.notes)
+    assert bound(site) == NAMES
+    again = back(site, second)
+    assert (again.held, again.complete) == (1, True)
 
 
 def test_an_action_that_was_there_unbound_is_unbound_again(site_of, person):

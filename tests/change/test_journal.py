@@ -65,6 +65,15 @@ def test_only_its_owner_can_read_it(tmp_path):
         assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_journal_that_others_can_change_is_not_believed(tmp_path):
+    path = tmp_path / "p.journal"
+    with open_journal(path, HEADER, write=True) as journal:
+        journal.begin(edit(0), "before")
+    path.chmod(0o620)
+    with pytest.raises(SettingsError, match="Others can change"):
+        read_journal(path)
+
+
 @pytest.mark.parametrize("torn", [b'{"n":3,"us', b"{", b'{"n":3,"state":"done","reason":""}'])
 def test_a_torn_last_line_is_ignored_and_cut_off(tmp_path, torn):
     path = tmp_path / "p.journal"

@@ -10,7 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.change.conftest import NEW, changed_ids, irreplaceable, journal_of
-from toolkit.change import apply, applying, journal_path, read_plan, survey, undo, verify
+from toolkit.change import (
+    Safeguards,
+    apply,
+    applying,
+    journal_path,
+    read_plan,
+    survey,
+    undo,
+    verify,
+)
 from toolkit.change import undone as is_undone
 from toolkit.change.rows import edits
 from toolkit.errors import (
@@ -451,7 +460,7 @@ def test_closed_in_the_middle_it_stops_cleanly_and_goes_on(site_of):
     site = site_of()
     raw = site.raw()
     made = site.plan("root")
-    steps = applying(site.tenant, made, execute=True, confirm=site.tenant.domain)
+    steps = applying(site.tenant, made, Safeguards(execute=True, confirm=site.tenant.domain))
     for progress in steps:
         if progress.done >= 30:
             break
@@ -471,7 +480,7 @@ def test_closed_in_the_middle_it_stops_cleanly_and_goes_on(site_of):
 def test_two_runs_of_one_plan_do_not_meet(site_of):
     site = site_of(60)
     made = site.plan("root")
-    steps = applying(site.tenant, made, execute=True, confirm=site.tenant.domain)
+    steps = applying(site.tenant, made, Safeguards(execute=True, confirm=site.tenant.domain))
     next(steps)
     with pytest.raises(SettingsError, match="Another process"):
         site.apply(made)

@@ -13,6 +13,7 @@ from toolkit.collect import collecting, export
 from toolkit.errors import IncompleteError
 from toolkit.sandbox.people import loadable, people
 from toolkit.sandbox.server import Sandbox
+from toolkit.sandbox.store import Store
 from toolkit.tenant import connect
 
 RECORDS = [loadable(person) for person in people(1_500, seed=9)]
@@ -124,3 +125,35 @@ def test_over_https_an_export_trusts_the_certificates_that_it_is_told_to(no_cred
             assert ended.returncode == (0 if trusted else 2), ended.stderr
         assert sandbox.leaks == 0
     assert "does not answer" in ended.stderr
+
+
+@pytest.mark.parametrize("method", ["export", "search"])
+@pytest.mark.parametrize("created", ["2020-01-01T00:00:00.000Z", "now"])
+def test_users_whose_ids_come_to_the_same_text_are_never_called_complete(tmp_path, method, created):
+    if created == "now":
+        created = datetime.now(UTC).isoformat(timespec="milliseconds")
+    former = {"user_id": float("nan"), "created_at": "2019-05-05T00:00:00.000Z"}
+    users = [*RECORDS[:300], former, {"user_id": "NaN", "created_at": created}]
+    out = tmp_path / "s.parquet"
+    with (
+        Sandbox(users) as sandbox,
+        connect(settings_of(sandbox)) as tenant,
+        pytest.raises(IncompleteError) as raised,
+    ):
+        collect(tenant, out=out, method=method)
+    assert "The tenant counts" in str(raised.value)
+    assert "kept" not in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whoever_stands_twice_in_an_export_is_read_again(sandbox, tmp_path, monkeypatch):
+    whole = Store.records
+
+    def twice(store):
+        yield from whole(store)
+        yield next(whole(store))
+
+    monkeypatch.setattr(Store, "records", twice)
+    with connect(settings_of(sandbox)) as tenant:
+        snapshot = collect(tenant, method="export")
+    assert sorted(snapshot.users["user_id"]) == IDS

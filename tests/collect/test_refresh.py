@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from tests.collect.crowd import START, evenly, iso, member
+from toolkit.answer import Page
 from toolkit.collect import collect
 from toolkit.collect.refresh import Changes, refreshing
 from toolkit.errors import IncompleteError, SettingsError
 from toolkit.snapshot import Snapshot, read_snapshot
-from toolkit.tenant import Page
 
 GRAVATAR = "https://s.gravatar.com/avatar/0123456789abcdef0123456789abcdef?d=https%3A%2F%2Fcdn.auth0.com%2Favatars%2Fab.png"
 
@@ -387,3 +387,12 @@ def test_progress_reaches_its_total(case_of):
     steps = list(refreshing(case.tenant, case.since))
     assert (steps[-1].done, steps[-1].total) == (3_000, 3_000)
     assert Counter(step.total for step in steps)[3_000] == len(steps) - 1
+
+
+def test_an_export_of_what_changed_is_refused_instead_of_passed_over(case_of):
+    case = case_of(evenly(3))
+    before = case.tenant.requests
+    with pytest.raises(SettingsError, match="leave out --since, or --method export"):
+        collect(case.tenant, method="export", since=case.since)
+    assert case.tenant.requests == before
+    assert len(collect(case.tenant, method="search", since=case.since)) == 3

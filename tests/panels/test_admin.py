@@ -7,8 +7,11 @@ import pytest
 from tests.change.conftest import irreplaceable, settled
 from tests.conftest import settings_of
 from tests.sandbox.conftest import person
+from toolkit.change.journal import State, read_journal
 from toolkit.collect import collect
+from toolkit.errors import SettingsError
 from toolkit.panels.admin import EXAMPLE, choose_default_picture
+from toolkit.redaction import redact
 from toolkit.sandbox import scripts
 from toolkit.sandbox.people import loadable, people
 from toolkit.sandbox.server import Sandbox
@@ -46,7 +49,7 @@ def panel_of(made, no_credentials, tmp_path):
 
 def shown(panel):
     """Wait for a gallery of what is chosen now."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while panel.gallery is None or panel.site is None or not panel.settled(30):
         assert time.monotonic() < until
         time.sleep(0.02)
@@ -342,11 +345,11 @@ def test_rules_are_printed_and_never_deployed(panel_of):
     assert "Rules are printed" in panel.execution.said.value
 
 
-def test_without_a_tenanteverything_but_the_doing_works(made, no_credentials, tmp_path):
+def test_without_a_tenant_everything_but_the_doing_works(made, no_credentials, tmp_path):
     panel = choose_default_picture(made[2], folder=tmp_path)
     try:
-        until = time.monotonic() + 30
-        while panel.gallery is None or panel.execution.alert.error is None:
+        until = time.monotonic() + 120
+        while panel.execution.alert.error is None or not panel.change.warnings.value:
             assert time.monotonic() < until
             time.sleep(0.02)
         assert "set AUTH0_DOMAIN" in panel.execution.alert.value
@@ -358,10 +361,18 @@ def test_without_a_tenanteverything_but_the_doing_works(made, no_credentials, tm
         panel.close()
 
 
+def test_a_redacted_snapshot_is_refused_before_anything_is_asked(made):
+    copy = redact(made[2], key=bytes(32))
+    asked = made[0].requests.total
+    with pytest.raises(SettingsError, match="redacted"):
+        choose_default_picture(copy, made[1])
+    assert made[0].requests.total == asked
+
+
 def test_another_tenant_than_the_snapshot_s_is_refused(panel_of, made):
     with Sandbox([]) as other, connect(settings_of(other)) as tenant:
         panel = panel_of(tenant)
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while panel.execution.alert.error is None:
             assert time.monotonic() < until
             time.sleep(0.02)
@@ -391,3 +402,28 @@ def every(widget):
     yield widget
     for child in getattr(widget, "children", ()):
         yield from every(child)
+
+
+def test_a_closed_panel_writes_to_nobody_else_and_what_it_wrote_can_be_gone_on_with(site_of):
+    site = site_of([person(number) for number in range(60)], plan="essentials")
+    panel = choose_default_picture(site.snapshot, site.tenant, picture=NEW, folder=site.folder)
+    shown(panel)
+    press(panel, Way.ROOT)
+    shown(panel)
+    execution = panel.execution
+    execution.rehearse()
+    ended(panel)
+    execution.confirm.value = site.tenant.domain
+    execution.agreed.value = True
+    execution.apply()
+    until = time.monotonic() + 120
+    while writes(site.sandbox) < 5:
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    panel.close()
+    assert execution.settled(0)
+    written = [one["user_id"] for one in site.sandbox.users() if one["picture"] == NEW]
+    assert 0 < len(written) < 60
+    (journal,) = site.folder.glob("*.journal")
+    assert read_journal(journal).count(State.DONE) == len(written)
+    assert read_journal(journal).count(State.BEGUN) == 0

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from toolkit.errors import SettingsError
 from toolkit.panels.collector import EMBEDDED, Collector, collector
 from toolkit.panels.dashboard import Dashboard
 from toolkit.sandbox.people import loadable, people
@@ -35,7 +36,7 @@ def ended(panel: Collector) -> None:
 
 
 def wait_for(true) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not true():
         assert time.monotonic() < until
         time.sleep(0.005)
@@ -179,3 +180,39 @@ def test_the_dashboard_lets_an_admin_choose_for_the_embedded_tenant_too(no_crede
     shown.admin.close()
     shown.explorer.close()
     shown.collector.close()
+
+
+def test_a_closed_dashboard_collects_no_further_and_shows_nothing(
+    no_credentials, monkeypatch, tmp_path
+):
+    made_up = [loadable(person) for person in people(2500)]
+    with Sandbox(made_up, plan="essentials") as sandbox:
+        for name, value in sandbox.environment().items():
+            monkeypatch.setenv(name, value)
+        shown = Dashboard(tmp_path / "snapshot.parquet")
+        shown.collector.method.value = "search"
+        shown.collector.start()
+        wait_for(lambda: "windows reconciled" in shown.collector.meter.words.value)
+        shown.close()
+        assert not shown.collector._run.working
+        assert shown.collector.snapshot is None
+    # Whoever hands a snapshot over too late opens no file that nobody would close.
+    shown.collector.snapshot = "anything"
+    assert shown.explorer is None
+    assert shown.alert.value == ""
+
+
+def test_a_closed_dashboard_has_closed_its_parts(no_credentials, tmp_path):
+    shown = Dashboard(tmp_path / "snapshot.parquet")
+    shown.collector.start()
+    ended(shown.collector)
+    shown.tabs.selected_index = 1
+    tenant = shown.collector.embedded
+    shown.close()
+    with pytest.raises(SettingsError, match="closed"):
+        shown.admin._connected()
+    with pytest.raises(SettingsError, match="closed"):
+        shown.admin._hosts()
+    with pytest.raises(RuntimeError, match="client has been closed"):
+        tenant.search("user_id:x")
+    assert all(part.comm is None for part in (shown, shown.explorer, shown.admin))

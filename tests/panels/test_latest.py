@@ -44,3 +44,24 @@ def test_what_it_raises_is_handed_over_and_the_next_is_done():
     latest.stop()
     latest.ask(lambda: done.append(2))
     assert latest.superseded
+
+
+def test_stopped_it_begins_nothing_that_waits_and_settles_once_the_last_has_ended():
+    done, begun, go = [], threading.Event(), threading.Event()
+    latest = Latest("test", done.append)
+
+    def first() -> None:
+        begun.set()
+        assert go.wait(10)
+        done.append("first")
+
+    latest.ask(first)
+    assert begun.wait(10)
+    latest.ask(lambda: done.append("second"))
+    latest.stop()
+    assert not latest.settled(0)
+    go.set()
+    assert latest.settled(10)
+    latest.ask(lambda: done.append("third"))
+    assert latest.settled(0)
+    assert done == ["first"]

@@ -2,7 +2,8 @@ import re
 
 import pandas as pd
 
-from toolkit.coverage import UNKNOWN, Coverage
+from toolkit.coverage import Coverage
+from toolkit.group import UNKNOWN
 from toolkit.panels.trend import trend
 
 

@@ -29,6 +29,7 @@ def asked(base_url, address):
         "https://lh3.googleusercontent.com/a/x=s96-c",
         "https://platform-lookaside.fbsbx.com/p?asid=1&ext=4102444800&hash=x",
         "https://assets.example.com/people/ä%20b.png?x=1#y",
+        "https://assets.example.com/people/a\nb.png",
         "https://abs.twimg.com/sticky/default_profile_images/x.png",
         "https://cdn.auth0.com/avatars/ab.png",
         "https://i0.wp.com/cdn.auth0.com/avatars/ab.png?ssl=1",

@@ -256,6 +256,7 @@ def test_scripts_that_take_too_long_are_ended():
         ("process.kill(process.ppid, 0)", "ERR_ACCESS_DENIED"),
         ("process._kill(process.ppid, 0)", "ERR_ACCESS_DENIED"),
         ("process._debugProcess(process.ppid)", "ERR_ACCESS_DENIED"),
+        ("require('os').setPriority(process.ppid, 19)", "ERR_ACCESS_DENIED"),
         ("await import('node:fs')", "ERR_VM_DYNAMIC_IMPORT_CALLBACK_MISSING"),
     ],
 )

@@ -146,6 +146,14 @@ def test_a_user_is_found_by_an_encoded_id(client, user_id):
     assert answer.json()["user_id"] == user_id
 
 
+@pytest.mark.parametrize("user_id", ["auth0|a\nb", "auth0|end\n", "auth0|\u2028\r\n"])
+def test_a_user_whose_id_has_line_breaks_is_read_and_changed_by_it(serve, person, user_id):
+    client = serve([person(1, user_id=user_id), person(2, user_id=user_id.split()[0])])
+    where = f"/api/v2/users/{quote(user_id, safe='')}"
+    assert client.get(where).json()["email"] == "person1@example.com"
+    assert client.patch(where, json={"nickname": "x"}).json()["user_id"] == user_id
+
+
 def test_a_user_who_does_not_exist_is_not_found_in_auth0s_words(client):
     answer = client.get("/api/v2/users/auth0%7Cnobody")
     assert answer.status_code == 404
@@ -261,7 +269,7 @@ def test_every_answer_is_counted_by_the_kind_of_its_path(client):
     client.get("/api/v2/users/auth0%7C000001")
     counts = client.sandbox.requests.counts
     assert counts["GET", "/api/v2/users", 200] == 1
-    assert counts["GET", "/api/v2/users/{id:path}", 200] == 1
+    assert counts["GET", "/api/v2/users/{id:rest}", 200] == 1
     assert client.sandbox.requests.total == 3
     assert client.sandbox.requests.limited == 0
 

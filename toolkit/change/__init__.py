@@ -14,11 +14,13 @@ from toolkit.change.looking import known_connections, looked_at
 from toolkit.change.outcome import Outcome
 from toolkit.change.planning import plan, planning, policy_of
 from toolkit.change.rows import read_plan
+from toolkit.change.safeguards import Safeguards
 from toolkit.change.undo import undo, undoing, undone
 from toolkit.change.verify import Verification, verify, verifying
 
 __all__ = [
     "Outcome",
+    "Safeguards",
     "Verification",
     "apply",
     "applying",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from toolkit.action_code import action_code, recognised
+from toolkit.answer import Action, Binding
 from toolkit.change.journal import Journal
 from toolkit.change.outcome import ActionState
 from toolkit.errors import (
@@ -26,7 +27,7 @@ from toolkit.errors import (
     UnreadableInputError,
 )
 from toolkit.progress import Progress
-from toolkit.tenant import Action, Binding, Tenant
+from toolkit.tenant import Tenant
 
 _T = TypeVar("_T")
 

@@ -10,7 +10,8 @@ from toolkit.change.journal import Header, Journal, State, journal_path, open_jo
 from toolkit.change.node import check
 from toolkit.change.outcome import ActionState, Outcome
 from toolkit.change.rows import edits, read_plan
-from toolkit.change.writing import STOP_SHARE, WORKERS, Writing, predicted
+from toolkit.change.safeguards import REHEARSAL, STOP_SHARE, WORKERS, Safeguards
+from toolkit.change.writing import Writing, predicted
 from toolkit.errors import IncompleteError, SettingsError, TenantError, UnreadableInputError
 from toolkit.plan import Plan
 from toolkit.progress import Progress, run
@@ -57,33 +58,31 @@ def apply(  # noqa: PLR0913 - one for each safeguard
         UnreadableInputError, OutputError: plan or journal cannot be read or written.
         TenantError: the tenant did not go along from the start.
     """
-    steps = applying(
-        tenant,
-        plan,
+    safeguards = Safeguards(
         execute=execute,
         confirm=confirm,
         limit=limit,
-        agreed=agreed,
         canary=canary,
         stop_share=stop_share,
         workers=workers,
     )
-    return run(steps, show)
+    return run(applying(tenant, plan, safeguards, agreed=agreed), show)
 
 
-def applying(  # noqa: PLR0913 - as `apply`
+def applying(
     tenant: Tenant,
     plan: Plan | Path | str,
+    safeguards: Safeguards = REHEARSAL,
     *,
-    execute: bool = False,
-    confirm: str | None = None,
-    limit: int | None = None,
     agreed: bool = False,
-    canary: int | None = None,
-    stop_share: float = STOP_SHARE,
-    workers: int = WORKERS,
 ) -> Generator[Progress, None, Outcome]:
     """Do what `apply` does, step by step.
+
+    Args:
+        tenant: as for `apply`.
+        plan: as for `apply`.
+        safeguards: its other arguments.
+        agreed: as for `apply`.
 
     Yields:
         Progress in users, or in steps of an Action. Not asking for the next step pauses: what
@@ -103,19 +102,20 @@ def applying(  # noqa: PLR0913 - as `apply`
             "Rules are printed, never deployed: Auth0 stopped running them on 2026-11-18. Make a "
             "plan with --through action."
         )
-    if execute and made.asks_again and not agreed and limit is None:
+    asks = made.asks_again and safeguards.limit is None
+    if safeguards.execute and asks and not agreed:
         raise SettingsError(
             f"The plan changes {made.changes:,} of {made.users:,} users ({made.share:.0%}). If "
             f"that many are meant, say --limit {made.changes}."
         )
-    errand = Errand(tenant, made.tenant, made.way, execute=execute)
+    errand = Errand(tenant, made.tenant, made.way, execute=safeguards.execute)
     needs = scopes_of("apply", made.way)
-    errand.admit(confirm, needs.reads, needs.writes)
+    errand.admit(safeguards.confirm, needs.reads, needs.writes)
     path = journal_path(made.path)
     if journal_path(path).exists():
         raise SettingsError(f"This plan was undone ({journal_path(path).name}): make a new plan.")
     header = Header(made.tenant, made.id, made.way.value)
-    with open_journal(path, header, write=execute) as journal:
+    with open_journal(path, header, write=safeguards.execute) as journal:
         if made.way is Way.ACTION:
             return (yield from _applying_action(errand, made, journal))
         errand.earlier = journal.count(State.DONE)
@@ -123,13 +123,9 @@ def applying(  # noqa: PLR0913 - as `apply`
             tenant,
             journal,
             made.changes,
-            execute,
-            connections={} if execute else predicted(tenant, errand.notes.append),
+            safeguards,
+            connections={} if safeguards.execute else predicted(tenant, errand.notes.append),
             reversible=not made.irreversible,
-            canary=canary,
-            stop_share=stop_share,
-            limit=limit,
-            workers=workers,
             tag=f"picture-audit-{made.id}",
         )
         yield from writing.run(edits(made))

@@ -27,6 +27,7 @@ from toolkit.way import Way
 
 FORMAT: Final = "auth0-picture-audit journal"
 VERSION: Final = 1
+_OTHERS = 0o022  # modes by which others than its owner may write a file
 
 
 class State(StrEnum):
@@ -342,6 +343,11 @@ def _head(header: Header) -> dict[str, Any]:
 
 
 def _loaded(path: Path, expected: Header | None) -> Journal:
+    if path.exists() and path.stat().st_mode & _OTHERS:
+        raise SettingsError(
+            f"Others can change {path}, and undo writes what stands there: look at it, and "
+            "chmod 600 it."
+        )
     documents = _documents(path)
     head = next(documents, {})
     if head.get("format") != FORMAT or head.get("version") != VERSION:

@@ -21,8 +21,9 @@ from toolkit.change.journal import (
     read_journal,
 )
 from toolkit.change.outcome import ActionState, Outcome
+from toolkit.change.safeguards import REHEARSAL, STOP_SHARE, WORKERS, Safeguards
 from toolkit.change.verify import reading_back
-from toolkit.change.writing import STOP_SHARE, WORKERS, Writing, predicted
+from toolkit.change.writing import Writing, predicted
 from toolkit.errors import IncompleteError, SettingsError, TenantError
 from toolkit.progress import Progress, run
 from toolkit.scopes import scopes_of
@@ -67,33 +68,31 @@ def undo(  # noqa: PLR0913 - one for each safeguard
         SettingsError, ScopeError, IncompleteError, UnreadableInputError, OutputError,
         TenantError: as `toolkit.change.apply.apply`.
     """
-    steps = undoing(
-        tenant,
-        journal,
+    safeguards = Safeguards(
         execute=execute,
         confirm=confirm,
         limit=limit,
         canary=canary,
         stop_share=stop_share,
         workers=workers,
-        sample=sample,
     )
-    return run(steps, show)
+    return run(undoing(tenant, journal, safeguards, sample=sample), show)
 
 
-def undoing(  # noqa: PLR0913 - as `undo`
+def undoing(
     tenant: Tenant,
     journal: Path | str,
+    safeguards: Safeguards = REHEARSAL,
     *,
-    execute: bool = False,
-    confirm: str | None = None,
-    limit: int | None = None,
-    canary: int | None = None,
-    stop_share: float = STOP_SHARE,
-    workers: int = WORKERS,
     sample: int | None = None,
 ) -> Generator[Progress, None, Outcome]:
     """Do what `undo` does, step by step.
+
+    Args:
+        tenant: as for `undo`.
+        journal: as for `undo`.
+        safeguards: its other arguments.
+        sample: as for `undo`.
 
     Yields:
         Progress in users, or in steps of an Action. Closing the generator stops cleanly.
@@ -101,7 +100,7 @@ def undoing(  # noqa: PLR0913 - as `undo`
     Raises:
         As `undo`.
     """
-    path = Path(journal)
+    path, execute = Path(journal), safeguards.execute
     # Nobody goes on applying the plan meanwhile.
     with locked(path):
         done = read_journal(path)
@@ -110,7 +109,7 @@ def undoing(  # noqa: PLR0913 - as `undo`
         way = Way(done.header.way)
         errand = Errand(tenant, done.header.tenant, way, execute=execute, kind="undo")
         needs = scopes_of("undo", way, created=_created(way, done))
-        errand.admit(confirm, needs.reads, needs.writes)
+        errand.admit(safeguards.confirm, needs.reads, needs.writes)
         header = Header(done.header.tenant, done.header.plan, way.value, "undo")
         with open_journal(journal_path(path), header, write=execute) as mine:
             if way is Way.ACTION:
@@ -121,13 +120,9 @@ def undoing(  # noqa: PLR0913 - as `undo`
                 tenant,
                 mine,
                 planned,
-                execute,
+                safeguards,
                 connections={} if execute else predicted(tenant, errand.notes.append),
                 reversible=False,
-                canary=canary,
-                stop_share=stop_share,
-                limit=limit,
-                workers=workers,
                 tag=f"picture-audit-{done.header.plan}-undo",
             )
             yield from writing.run(_inverse(done, *_TOUCHED))
@@ -215,6 +210,8 @@ def _undoing_action(
             f"{error} The Action is not taken back yet; run the same command again to go on."
         ) from error
     stands = _restored(former, after)
+    if former.bound and not after.bound:
+        errand.notes.append("somebody unbound the Action since: it stays unbound")
     errand.notes.append(f"read back: it {'holds' if stands else 'does not hold'}")
     return errand.action_outcome(change, State.DONE if stands else State.FAILED)
 
@@ -232,7 +229,8 @@ def _restored(former: Former, after: Standing) -> bool:
         return after.action is None and not after.bound
     return (
         after.action is not None
-        and after.bound == former.bound
+        # Who unbound it since is left to.
+        and (former.bound or not after.bound)
         and former.deployed in {None, after.action.deployed}
         and former.draft == after.action.code
     )

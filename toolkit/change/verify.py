@@ -22,8 +22,8 @@ from toolkit.change.journal import (
     open_journal,
 )
 from toolkit.change.rows import edits, read_plan
+from toolkit.change.safeguards import WORKERS
 from toolkit.change.survey import current
-from toolkit.change.writing import WORKERS
 from toolkit.errors import SettingsError
 from toolkit.plan import Plan
 from toolkit.progress import Progress, run

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from toolkit.change.edit import Edit
 from toolkit.change.journal import Journal, State
+from toolkit.change.safeguards import Safeguards
 from toolkit.change.survey import current, surveyed
 from toolkit.connection import Connection
 from toolkit.errors import (
@@ -33,11 +34,6 @@ CANARY: Final = 10
 
 Of a small plan it is one in twenty, so that reading them back stays cheap.
 """
-
-STOP_SHARE: Final = 0.05
-"""The share of writes that may fail or be refused before it stops by itself."""
-
-WORKERS: Final = 8
 
 _JUDGED = 20  # writes before their errors say anything of the rest
 _AHEAD = 4  # users a worker that are ready to be written
@@ -61,13 +57,9 @@ class Writing:
         tenant: where.
         journal: what is done is kept there; a rehearsal's is not on disk.
         planned: how many changes there are.
-        execute: whether anything is sent.
+        safeguards: whether anything is sent, and how carefully.
         connections: the tenant's connections by name, by which a rehearsal predicts refusals.
         reversible: whether a user is only written whose value could be put back exactly.
-        canary: users who are written and read back first; None for `CANARY`, 0 for nobody.
-        stop_share: as `STOP_SHARE`.
-        limit: how many users this run may write, or None.
-        workers: threads.
         tag: what the tenant's logs show of each write.
         stopped: why the run stopped early, or None.
     """
@@ -75,13 +67,9 @@ class Writing:
     tenant: Tenant
     journal: Journal
     planned: int
-    execute: bool
+    safeguards: Safeguards
     connections: dict[str, Connection] = field(default_factory=dict)
     reversible: bool = True
-    canary: int | None = None
-    stop_share: float = STOP_SHARE
-    limit: int | None = None
-    workers: int = WORKERS
     tag: str | None = None
     stopped: str | None = None
     _tried: int = 0
@@ -106,13 +94,13 @@ class Writing:
         first = self._first_count()
         ready = self._ready(edits)
         pending: set[Future[State]] = set()
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="write") as pool:
+        with ThreadPoolExecutor(self.safeguards.workers, thread_name_prefix="write") as pool:
             try:
                 if first:
                     yield from self._first_users(first, pool, ready, pending)
                 for write in () if self.stopped else ready:
                     pending.add(pool.submit(self._write, write))
-                    if len(pending) >= self.workers * _AHEAD:
+                    if len(pending) >= self.safeguards.workers * _AHEAD:
                         yield self._taken(pending)
                     if self.stopped:
                         break
@@ -120,7 +108,7 @@ class Writing:
                     yield self._taken(pending)
             except TenantError as error:
                 # At the very start it is what the tenant says that matters.
-                if not (self.execute and self.journal.settled_count):
+                if not (self.safeguards.execute and self.journal.settled_count):
                     raise
                 raise IncompleteError(
                     f"{error} {self.journal.settled_count:,} of {self.planned:,} users are "
@@ -135,7 +123,8 @@ class Writing:
     def _first_count(self) -> int:
         if self.journal.count(State.DONE):
             return 0  # an earlier run has seen to that
-        return min(CANARY, max(1, self.planned // 20)) if self.canary is None else self.canary
+        told = self.safeguards.canary
+        return min(CANARY, max(1, self.planned // 20)) if told is None else told
 
     def _first_users(
         self,
@@ -155,7 +144,7 @@ class Writing:
             yield self._taken(pending)
         if self._bad:
             self.stopped = "one of the first users could not be changed"
-        for write in written if self.execute and not self._bad else ():
+        for write in written if self.safeguards.execute and not self._bad else ():
             if self.journal.state(write.edit.number) is not State.DONE:
                 continue  # gone before it was written
             record = current(self.tenant, write.edit.user_id)
@@ -166,6 +155,7 @@ class Writing:
 
     def _ready(self, edits: Iterable[Edit]) -> Iterator[Write]:
         """Yield what is to be written, in order; settle what is not."""
+        limit = self.safeguards.limit
         for edit, record in surveyed(self.tenant, self._open(edits)):
             state, reason = State.DRIFTED, _MOVED
             if record is None:
@@ -179,8 +169,8 @@ class Writing:
                 if against is None and self.reversible:
                     against = edit.field.irreplaceable(record)
                 if against is None:
-                    if self.limit is not None and self._tried >= self.limit:
-                        self.stopped = f"after {self.limit:,} users, as the limit says"
+                    if limit is not None and self._tried >= limit:
+                        self.stopped = f"after {limit:,} users, as the limit says"
                         return
                     self._tried += 1
                     yield Write(edit, edit.field.of(record))
@@ -194,7 +184,7 @@ class Writing:
     def _write(self, write: Write) -> State:
         edit = write.edit
         self.journal.begin(edit, write.before)
-        send = self._sent if self.execute else self._rehearsed
+        send = self._sent if self.safeguards.execute else self._rehearsed
         try:
             state, reason = send(edit)
         except MissingError:
@@ -229,7 +219,7 @@ class Writing:
         for one in done:
             self._bad += one.result() in {State.FAILED, State.REFUSED}
         ended = self._tried - len(pending)
-        if ended >= _JUDGED and self._bad / ended > self.stop_share and not self.stopped:
+        if ended >= _JUDGED and self._bad / ended > self.safeguards.stop_share and not self.stopped:
             self.stopped = f"{self._bad:,} of {ended:,} writes failed or were refused"
         return self._progress()
 
@@ -237,7 +227,7 @@ class Writing:
         settled = self.journal.settled_count
         rate = (settled - self._settled_before) / max(time.monotonic() - self._started, 1e-6)
         left = (self.planned - settled) / rate if rate else None
-        note = "writing" if self.execute else "rehearsing: nothing is written"
+        note = "writing" if self.safeguards.execute else "rehearsing: nothing is written"
         return Progress(settled, self.planned, rate or None, left, note)
 
 

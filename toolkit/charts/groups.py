@@ -8,8 +8,9 @@ from toolkit.charts.card import INK, MUTED, PAD, WIDTH, Card, Look, look
 from toolkit.charts.chart import Chart, sentences
 from toolkit.charts.lettering import TEXT, TITLE, cut, extent
 from toolkit.charts.sources import SAYS
-from toolkit.coverage import ACTIVITY, NONE, Coverage
+from toolkit.coverage import Coverage
 from toolkit.errors import SettingsError
+from toolkit.group import ACTIVITY, NONE
 from toolkit.picture import Source
 from toolkit.seen import Seen
 from toolkit.wording import percent, shorten

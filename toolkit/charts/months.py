@@ -7,8 +7,9 @@ import pandas as pd
 from toolkit.charts.card import LINE, MUTED, PAD, WIDTH, Card, look
 from toolkit.charts.chart import Chart, sentences
 from toolkit.charts.lettering import SMALL, extent
-from toolkit.coverage import UNKNOWN, Coverage
+from toolkit.coverage import Coverage
 from toolkit.errors import SettingsError
+from toolkit.group import UNKNOWN
 from toolkit.headline import between
 from toolkit.picture import Source
 from toolkit.seen import Seen

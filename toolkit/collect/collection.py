@@ -68,8 +68,8 @@ def collect(
             goes on where it ended. None keeps the snapshot in memory only.
         method: one of `METHODS`.
         since: a complete snapshot of the same tenant, to be brought up to date at a cost in
-            proportion to what changed; `method` does not matter then. How many users came,
-            changed and left is in the new snapshot's notes.
+            proportion to what changed, by search. How many users came, changed and left is in
+            the new snapshot's notes.
         deadline: seconds to wait for an export job.
         show: called with each `Progress`.
         workers: how many spans of time to search at once; the pace is the tenant's anyhow.
@@ -79,16 +79,28 @@ def collect(
 
     Raises:
         OutputError: `out` cannot be written; found out before anything is read.
-        SettingsError: `method` is unknown, or an unfinished collection stands in the way.
+        SettingsError: `method` is unknown, or an export although only what changed since a
+            snapshot is read, or an unfinished collection stands in the way.
         IncompleteError: the tenant counts more users than it gives, or stopped answering.
         TenantError: the tenant did not go along from the start.
     """
     if since is not None:
+        if method == "export":
+            raise SettingsError(
+                "What changed since a snapshot is searched for; an export holds everybody: leave "
+                "out --since, or --method export."
+            )
         return _refreshed(tenant, since, out, show, workers)
     if out is None:
         with TemporaryDirectory(prefix="picture-audit-") as folder:
-            options = {"method": method, "deadline": deadline, "show": show, "workers": workers}
-            snapshot = collect(tenant, out=Path(folder) / "snapshot", **options)  # type: ignore[arg-type] # passed on as they came
+            snapshot = collect(
+                tenant,
+                out=Path(folder) / "snapshot",
+                method=method,
+                deadline=deadline,
+                show=show,
+                workers=workers,
+            )
             return Snapshot(snapshot.provenance, snapshot.users)
     steps = collecting(tenant, Path(out), method=method, deadline=deadline, workers=workers)
     return run(steps, show)
@@ -154,11 +166,13 @@ def collecting(
     ) as state:
         discard_drafts(out)
         yield Progress(0, note=f"by {state.method}: {why}" if why else f"by {state.method}")
-        read = _by_search if state.method == "search" else _by_export
         try:
             with writing(out) as writer:
-                steps = read(tenant, state, writer, deadline=deadline, workers=workers)
-                users, windows = yield from steps
+                users, windows = yield from (
+                    _by_search(tenant, state, writer, workers=workers)
+                    if state.method == "search"
+                    else _by_export(tenant, state, writer, deadline=deadline, workers=workers)
+                )
                 notes = [f"by {state.method}: {why}"] if why else []
                 notes += ["went on with an interrupted collection"] if state.resumed else []
                 wired, unread = read_wiring(tenant)
@@ -215,10 +229,9 @@ def _choice(tenant: Tenant) -> tuple[str, str]:
 
 
 def _by_search(
-    tenant: Tenant, state: State, writer: Writer, *, deadline: float, workers: int
+    tenant: Tenant, state: State, writer: Writer, *, workers: int
 ) -> Generator[Progress, None, tuple[int, int]]:
     """Read windows until every user is in one; returns users and windows."""
-    del deadline  # a search ends when it ends
     if state.resumed:
         state.windows = list(_standing(tenant, state))
     spans = remaining(window.span for window in state.windows) if state.windows else None
@@ -240,15 +253,29 @@ def _by_search(
         )
     users = {one.key: one for window in state.windows for one in window.users}
     # Windows are disjoint, so their counts add up to the tenant's users.
-    total = sum(len(window.users) for window in state.windows)
-    if total != len(users):
-        state.discard()
-        raise IncompleteError(
-            f"The tenant counts {total:,} users and {len(users):,} were read. Nothing was "
-            "written; try again later."
-        )
+    counts = sum(len(window.users) for window in state.windows)
+    _require_everybody(state, counts, len(users))
     _write(writer, sorted(users.values(), key=lambda one: one.user_id))
     return len(users), len(state.windows)
+
+
+def _require_everybody(state: State, counts: int, users: int) -> None:
+    """Make sure that every user the tenant counts was told from all others.
+
+    Two users whose ids come to the same text (a JSON NaN and "NaN") are not; neither is one
+    who was deleted in one window and came back in another.
+
+    Raises:
+        IncompleteError: they were not; nothing that was read is gone on with.
+    """
+    if counts == users:
+        return
+    state.windows.clear()
+    state.note_job(None)
+    raise IncompleteError(
+        f"The tenant counts {counts:,} users, and {users:,} can be told from each other. Nothing "
+        "was written; try again later."
+    )
 
 
 def _standing(tenant: Tenant, state: State) -> Iterable[Window]:
@@ -286,7 +313,8 @@ def _by_export(
     try:
         yield from exporting(tenant, state, file, deadline=deadline)
         times, undated = array("q"), 0
-        for number, one in enumerate(_distinct(exported_users(file))):
+        # Line by line: whoever stands there twice makes their window differ.
+        for number, one in enumerate(exported_users(file)):
             if one.created_at is None:
                 undated += 1
             else:
@@ -305,8 +333,16 @@ def _by_export(
             for event in Walk(tenant, workers=workers, spans=again):
                 fresh += event.users if isinstance(event, Window) else ()
                 yield Progress(len(fresh), note="reading again what changed meanwhile")
-        standing = filter(_outside(again), exported_users(file))
-        users = _write(writer, _distinct(standing, fresh))
+        outside, counts = _outside(again), len(fresh)
+
+        def standing() -> Iterable[User]:
+            nonlocal counts
+            for one in filter(outside, exported_users(file)):
+                counts += 1
+                yield one
+
+        users = _write(writer, _distinct(standing(), fresh))
+        _require_everybody(state, counts, users)
     finally:
         file.unlink(missing_ok=True)
     return users, windows

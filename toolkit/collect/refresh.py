@@ -25,22 +25,19 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from toolkit.answer import PAGE, Page
 from toolkit.audit import audit, profiles
 from toolkit.collect.scripts import read_wiring
-from toolkit.collect.search import CAP, UNDATED, Walk
+from toolkit.collect.search import CAP, MARGIN, UNDATED, Walk
 from toolkit.collect.window import Span, Window, milliseconds
 from toolkit.columns import PROFILE, SNAPSHOT
 from toolkit.errors import IncompleteError, SettingsError, SlowQueryError
 from toolkit.picture import Evidence, Source
 from toolkit.progress import Progress
 from toolkit.snapshot import Provenance, Snapshot
-from toolkit.tenant import PAGE, Page, Tenant
+from toolkit.tenant import Tenant
 from toolkit.user import User, user
 
-# How long before the snapshot the search for changes begins: Auth0's search index is
-# "eventually consistent" and says nothing of how late it may be. Users who are read once
-# more for nothing cost a request for each hundred.
-_MARGIN = timedelta(minutes=5)
 # Users a window: some room below the cap, for users whom only its count tells of.
 _WINDOW = 950
 
@@ -161,7 +158,7 @@ def _beginning(since: Snapshot) -> int:
         # Our clock may be ahead of the tenant's. The newest user it showed was up to date
         # when the collection ended at the latest, and that is told by the tenant's own.
         begun = min(begun, newest - timedelta(seconds=since.provenance.seconds))
-    return milliseconds(begun - _MARGIN)
+    return milliseconds(begun) - MARGIN
 
 
 def _touched(tenant: Tenant, since: int) -> Iterator[Sequence[User]]:

@@ -20,9 +20,9 @@ from itertools import pairwise
 from os.path import commonprefix
 from typing import Protocol
 
+from toolkit.answer import PAGE, Page
 from toolkit.collect.window import Span, Window, escaped, milliseconds
 from toolkit.errors import IncompleteError, QueryError, SlowQueryError
-from toolkit.tenant import PAGE, Page
 from toolkit.user import User, user
 
 CAP = 1000
@@ -41,7 +41,11 @@ _WORKERS = 8
 # Dividing a span costs up to a page: not worth it for fewer users.
 _WORTH_SHARING = 3000
 MARGIN = 5 * 60 * 1000
-"""Milliseconds by which clocks and the search index may be behind each other."""
+"""Milliseconds by which clocks and the search index may be behind each other.
+
+Auth0 calls the index "eventually consistent" and says nothing of how late it may be. Users who are
+read once more for nothing cost a request for each hundred.
+"""
 
 _LAST = 253_402_300_799_999  # the last millisecond that a timestamp can name
 _YEAR = 365 * 24 * 3600 * 1000  # milliseconds

@@ -64,6 +64,7 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._opening = threading.Lock()
         self._open_hosts: Hosts | None = None
         self._connecting = threading.Lock()
+        self._closed = False
         self._stack = ExitStack()
         self._draft = Path(self._stack.enter_context(TemporaryDirectory(prefix="picture-audit-")))
         origin = snapshot.provenance
@@ -114,11 +115,15 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         return all(one.settled(seconds) for one in every)
 
     def close(self) -> None:
-        """Let go of files, hosts and connections."""
-        for part in (self.candidate_view, self.gallery_view):
+        """End what is under way, and let go of files, hosts and connections."""
+        for part in (self.execution, self.candidate_view, self.gallery_view):
             part.close()
         self.latest.stop()
-        self._stack.close()
+        # What makes a plan writes it into a folder that goes with the rest.
+        self.latest.settled()
+        with self._connecting, self._opening:
+            self._closed = True
+            self._stack.close()
         super().close()
 
     def _make(self) -> None:
@@ -211,9 +216,10 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         """Return the tenant, connecting to it where nobody has.
 
         Raises:
-            SettingsError: none is named, or another one than the snapshot's.
+            SettingsError: none is named, another one than the snapshot's, or it is too late.
         """
         with self._connecting:
+            self._ensure_open()
             if self._tenant is None:
                 settings = read_settings()
                 if not settings.domain and self.snapshot.provenance.sandbox:
@@ -231,10 +237,16 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
 
     def _hosts(self) -> Hosts:
         with self._opening:
+            self._ensure_open()
             if self._open_hosts is None:
                 opened = hosts_of(self.snapshot.provenance)
                 self._open_hosts = self._stack.enter_context(opened)
             return self._open_hosts
+
+    def _ensure_open(self) -> None:
+        """Make sure that nothing is opened that nobody would close again."""
+        if self._closed:
+            raise SettingsError("This panel is closed: show it again.")
 
 
 def choose_default_picture(
@@ -259,7 +271,9 @@ def choose_default_picture(
 
     Raises:
         UnreadableInputError: the snapshot cannot be read.
+        SettingsError: it is redacted.
     """
+    snapshot.provenance.require_people()
     beside = snapshot.path.parent if snapshot.path else Path.cwd()
     if picture is None:
         picture = EXAMPLE if snapshot.provenance.sandbox else ""

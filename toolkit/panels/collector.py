@@ -13,6 +13,7 @@ from toolkit.embedded import embedded_tenant
 from toolkit.errors import IncompleteError, SettingsError
 from toolkit.panels.alert import Alert, guarded
 from toolkit.panels.bar import Meter
+from toolkit.panels.controls import button
 from toolkit.panels.run import Run
 from toolkit.panels.style import stylesheet
 from toolkit.progress import Progress
@@ -22,6 +23,8 @@ from toolkit.tenant import Tenant, connect
 
 EMBEDDED = "the embedded tenant (made-up people)"
 """The choice that needs no credentials."""
+
+_WIDTH = "96px"
 
 
 class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
@@ -47,10 +50,10 @@ class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         self.tenant = ipywidgets.Dropdown(description="tenant", options=[EMBEDDED])
         self.method = ipywidgets.Dropdown(description="method", options=METHODS)
         self.out = ipywidgets.Text(description="snapshot file", value=str(out))
-        self.start_button = _button("Collect", "read every user of the tenant")
-        self.pause_button = _button("Pause", "stop asking, and go on later")
-        self.cancel_button = _button("Cancel", "stop; what was read is kept")
-        self.open_button = _button("Open", "show the snapshot that this file holds already")
+        self.start_button = button("Collect", "read every user of the tenant", _WIDTH)
+        self.pause_button = button("Pause", "stop asking, and go on later", _WIDTH)
+        self.cancel_button = button("Cancel", "stop; what was read is kept", _WIDTH)
+        self.open_button = button("Open", "show the snapshot that this file holds already", _WIDTH)
         self.meter = Meter()
         self.said = ipywidgets.HTML()
         self.start_button.on_click(lambda _: self.start())
@@ -162,7 +165,8 @@ class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
                 yield connected
 
     def close(self) -> None:
-        """Let go of the page, and of the embedded tenant."""
+        """Stop collecting, and let go of the page and of the embedded tenant."""
+        self._run.stop()
         if self.embedded is not None:
             self.embedded.close()
         super().close()
@@ -201,9 +205,3 @@ def collector(out: Path | str = "out/snapshot.parquet") -> Collector:
         The panel; its trait `snapshot` is what was collected, or None.
     """
     return Collector(Path(out))
-
-
-def _button(words: str, tooltip: str) -> ipywidgets.Button:
-    return ipywidgets.Button(
-        description=words, tooltip=tooltip, layout=ipywidgets.Layout(width="96px")
-    )

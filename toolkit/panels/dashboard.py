@@ -1,5 +1,6 @@
 """Everything for people who do not read code: collect above; look around and choose below."""
 
+import threading
 from pathlib import Path
 
 import ipywidgets
@@ -27,6 +28,8 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
     def __init__(self, out: Path) -> None:
         self.collector = Collector(out)
         self.alert = self.collector.alert
+        self._lock = threading.RLock()
+        self._closed = False
         self.explorer: Explorer | None = None
         self.admin: Admin | None = None
         title = ipywidgets.HTML(
@@ -38,23 +41,41 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         self.collector.observe(self._show, "snapshot")
         self.tabs.observe(self._choose, "selected_index")
 
+    def close(self) -> None:
+        """End all that is under way, and let go of files and connections."""
+        with self._lock:
+            self._closed = True
+            for part in self._parts:
+                part.close()
+        # After those who use its embedded tenant.
+        self.collector.close()
+        super().close()
+
+    @property
+    def _parts(self) -> list[Explorer | Admin]:
+        return [part for part in (self.explorer, self.admin) if part is not None]
+
     @guarded
     def _show(self, _: object) -> None:
-        before = [part for part in (self.explorer, self.admin) if part is not None]
-        self.explorer, self.admin = explore(self.collector.snapshot), None
-        self.tabs.children = [self.explorer, ipywidgets.VBox()]
-        self.tabs.titles = _TITLES  # those of tabs that are not there yet are dropped
-        self.tabs.selected_index = 0
-        self.children = [*self._above, self.tabs]
-        for part in before:
-            part.close()
+        with self._lock:
+            if self._closed:
+                return
+            before = self._parts
+            self.explorer, self.admin = explore(self.collector.snapshot), None
+            self.tabs.children = [self.explorer, ipywidgets.VBox()]
+            self.tabs.titles = _TITLES  # those of tabs that are not there yet are dropped
+            self.tabs.selected_index = 0
+            self.children = [*self._above, self.tabs]
+            for part in before:
+                part.close()
 
     @guarded
     def _choose(self, _: object) -> None:
-        if self.tabs.selected_index != 1 or self.admin is not None:
-            return
-        snapshot: Snapshot = self.collector.snapshot
-        embedded = self.collector.embedded
-        of_embedded = embedded is not None and embedded.domain == snapshot.provenance.tenant
-        self.admin = choose_default_picture(snapshot, embedded if of_embedded else None)
-        self.tabs.children = [self.tabs.children[0], self.admin]
+        with self._lock:
+            if self._closed or self.tabs.selected_index != 1 or self.admin is not None:
+                return
+            snapshot: Snapshot = self.collector.snapshot
+            embedded = self.collector.embedded
+            of_embedded = embedded is not None and embedded.domain == snapshot.provenance.tenant
+            self.admin = choose_default_picture(snapshot, embedded if of_embedded else None)
+            self.tabs.children = [self.tabs.children[0], self.admin]

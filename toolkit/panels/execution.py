@@ -10,10 +10,19 @@ from typing import Any
 
 import ipywidgets
 
-from toolkit.change import applying, journal_path, read_plan, undoing, undone, verifying
+from toolkit.change import (
+    Safeguards,
+    applying,
+    journal_path,
+    read_plan,
+    undoing,
+    undone,
+    verifying,
+)
 from toolkit.errors import IncompleteError, PictureAuditError, SettingsError, UnreadableInputError
 from toolkit.panels.alert import Alert, guarded
 from toolkit.panels.bar import Meter
+from toolkit.panels.controls import button, check
 from toolkit.panels.run import Run
 from toolkit.plan import Plan
 from toolkit.progress import Progress
@@ -23,6 +32,8 @@ from toolkit.wording import visible
 
 SAMPLE = 2_000
 """Users who are read back, evenly spread, where there are more; what comes of it says so."""
+
+_WIDTH = "76px"
 
 _Steps = Callable[[Tenant], Generator[Progress, None, Any]]
 
@@ -53,7 +64,7 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         self._plan: Plan | None = None
         self._rehearsed: str | None = None
         self._rehearsed_undo: _RehearsedUndo | None = None
-        self.rehearse_button = _button(
+        self.rehearse_button = button(
             "Rehearse", "go through everything, and write nothing", "92px"
         )
         self.confirm = ipywidgets.Text(placeholder=f"type {domain} to confirm")
@@ -62,22 +73,21 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
             description="first N people only (0: all)", min=0, max=2**31, layout={"width": "252px"}
         )
         self.limit.style.description_width = "initial"
-        self.agreed = ipywidgets.Checkbox(indent=False, value=False)
-        self.agreed.add_class("pa-check")
-        self.apply_button = _button("Apply", "write to the tenant", "auto")
-        self.pause_button = _button("Pause", "write nobody else for now")
-        self.cancel_button = _button(
-            "Cancel", "stop; doing the same again goes on where it stopped"
+        self.agreed = check()
+        self.apply_button = button("Apply", "write to the tenant", "auto")
+        self.pause_button = button("Pause", "write nobody else for now", _WIDTH)
+        self.cancel_button = button(
+            "Cancel", "stop; doing the same again goes on where it stopped", _WIDTH
         )
         self.done = ipywidgets.Dropdown(description="applied", layout={"width": "560px"})
         self.done.style.description_width = "initial"
-        self.verify_button = _button("Verify", "read the tenant back and say what holds")
-        self.rehearse_undo_button = _button(
+        self.verify_button = button("Verify", "read the tenant back and say what holds", _WIDTH)
+        self.rehearse_undo_button = button(
             "Rehearse undo", "say who would be put back and who not, and write nothing", "120px"
         )
-        self.undo_button = _button("Undo", "write back what stood there before", "auto")
-        for button in (self.apply_button, self.undo_button):
-            button.add_class("pa-danger")
+        self.undo_button = button("Undo", "write back what stood there before", "auto")
+        for one in (self.apply_button, self.undo_button):
+            one.add_class("pa-danger")
         self.meter = Meter("")
         self.meter.layout.display = "none"
         self.said = ipywidgets.HTML()
@@ -90,8 +100,8 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
             self.rehearse_undo_button: self.rehearse_undo,
             self.undo_button: self.undo,
         }
-        for button, handle in handlers.items():
-            button.on_click(lambda _, handle=handle: handle())
+        for one, handle in handlers.items():
+            one.on_click(lambda _, handle=handle: handle())
         for field in (self.confirm, self.agreed):
             field.observe(lambda _: self._settle(), "value")
         self.limit.observe(lambda _: self.show(self._plan), "value")
@@ -122,6 +132,11 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         """Wait until nothing is under way; return whether it came to that."""
         return self._run.settled(seconds)
 
+    def close(self) -> None:
+        """Stop what is under way: what is being written is finished and journaled."""
+        self._run.stop()
+        super().close()
+
     @guarded
     def rehearse(self) -> None:
         """Go through everything, and write nothing."""
@@ -129,7 +144,7 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
 
         def steps(tenant: Tenant) -> Generator[Progress, None, str]:
             plan = self._keep()
-            outcome = yield from applying(tenant, plan, limit=limit)
+            outcome = yield from applying(tenant, plan, Safeguards(limit=limit))
             self._rehearsed = plan.id
             kept = f"The plan is kept in {plan.path}."
             return f"{outcome._repr_html_()}{_muted(kept)}"
@@ -147,9 +162,8 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
             if plan.id != self._rehearsed:
                 raise SettingsError("The plan has changed since it was rehearsed: rehearse it.")
             try:
-                outcome = yield from applying(
-                    tenant, plan, execute=True, confirm=confirmed, limit=limit, agreed=agreed
-                )
+                safeguards = Safeguards(execute=True, confirm=confirmed, limit=limit)
+                outcome = yield from applying(tenant, plan, safeguards, agreed=agreed)
             finally:
                 self._list(plan.path)
             self._rehearsed = None
@@ -192,9 +206,8 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
 
         def steps(tenant: Tenant) -> Generator[Progress, None, str]:
             try:
-                outcome = yield from undoing(
-                    tenant, journal_path(path), execute=True, confirm=confirmed, sample=SAMPLE
-                )
+                safeguards = Safeguards(execute=True, confirm=confirmed)
+                outcome = yield from undoing(tenant, journal_path(path), safeguards, sample=SAMPLE)
             finally:
                 self._list(path)
             return str(outcome._repr_html_())
@@ -381,9 +394,3 @@ def _unforeseen(error: Exception) -> PictureAuditError:
 
 def _muted(words: str) -> str:
     return f'<div class="pa-muted">{escape(visible(words))}</div>'
-
-
-def _button(words: str, tooltip: str, width: str = "76px") -> ipywidgets.Button:
-    return ipywidgets.Button(
-        description=words, tooltip=tooltip, layout=ipywidgets.Layout(width=width)
-    )

@@ -11,6 +11,7 @@ import ipywidgets
 from toolkit.coverage import Coverage
 from toolkit.headline import headline
 from toolkit.panels.alert import Alert, guarded
+from toolkit.panels.controls import button
 from toolkit.panels.filters import Filters
 from toolkit.panels.stacks import GROUPS, LONGEST, Part, Stacks
 from toolkit.panels.style import stylesheet
@@ -50,10 +51,7 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.trend = ipywidgets.HTML()
         self.table = Table(self.roster, self.alert)
         self.chosen = ipywidgets.HTML()
-        self.everybody = ipywidgets.Button(
-            description="Show all", tooltip="Undo the press on a bar"
-        )
-        self.everybody.layout.width = "90px"
+        self.everybody = button("Show all", "Undo the press on a bar", "90px")
         self.writer = Writer(roster, folder, stem, self.alert)
         self.filters.observe(self._filtered, "selection")
         self.by.observe(self._filtered, "value")

@@ -6,7 +6,8 @@ from itertools import islice
 import ipywidgets
 import traitlets
 
-from toolkit.coverage import ACTIVITY, UNKNOWN
+from toolkit.group import ACTIVITY, UNKNOWN
+from toolkit.panels.controls import button
 from toolkit.picture import Source
 from toolkit.seen import Seen
 from toolkit.selection import Selection
@@ -47,8 +48,7 @@ class Filters(ipywidgets.HBox):  # type: ignore[misc] # ipywidgets has no types
             continuous_update=False,
         )
         self.text.add_class("pa-field")
-        self.reset = ipywidgets.Button(description="Clear", tooltip="Clear all filters")
-        self.reset.layout.width = "70px"
+        self.reset = button("Clear", "Clear all filters", "70px")
         every = [*self.fields.values(), self.joined_from, self.joined_to, self.text]
         super().__init__([*every, self.reset])
         self.add_class("pa-row")

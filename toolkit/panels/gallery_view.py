@@ -10,6 +10,7 @@ from toolkit.gallery import Gallery, Portrait, View, drawn, portraits
 from toolkit.gallery.page import SIZES, bars, table
 from toolkit.hosts import Hosts
 from toolkit.panels.alert import Alert, guarded
+from toolkit.panels.controls import check
 from toolkit.panels.latest import Latest
 from toolkit.probe.legibility import DARK, LIGHT
 
@@ -42,8 +43,7 @@ class GalleryView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self.table = ipywidgets.HTML()
         self.table.add_class("pa-table")
         self.table.add_class("pa-gallery")
-        self.asked = ipywidgets.Checkbox(description="real pictures", indent=False, value=sandbox)
-        self.asked.add_class("pa-check")
+        self.asked = check("real pictures", value=sandbox)
         about = ipywidgets.HTML(
             f'<div class="pa-muted">{escape(_SANDBOX if sandbox else _REAL)}</div>'
         )

@@ -28,8 +28,9 @@ class Latest:
             wait: seconds without anything else being asked for before it begins.
         """
         with self._changed:
-            self._job, self._wait = job, wait
-            self._changed.notify_all()
+            if not self._stopped:
+                self._job, self._wait = job, wait
+                self._changed.notify_all()
 
     @property
     def superseded(self) -> bool:
@@ -37,15 +38,19 @@ class Latest:
         with self._changed:
             return self._stopped or self._job is not None
 
-    def settled(self, seconds: float) -> bool:
-        """Wait until nothing is wanted or under way; return whether it came to that."""
+    def settled(self, seconds: float | None = None) -> bool:
+        """Wait until nothing is wanted or under way; return whether it came to that.
+
+        Args:
+            seconds: how long to wait at most; None for as long as it takes.
+        """
         with self._changed:
             return self._changed.wait_for(lambda: self._job is None and not self._busy, seconds)
 
     def stop(self) -> None:
-        """Do nothing any more."""
+        """Begin nothing any more; what is under way is superseded."""
         with self._changed:
-            self._stopped = True
+            self._stopped, self._job = True, None
             self._changed.notify_all()
 
     def _run(self) -> None:

@@ -57,6 +57,11 @@ class Run:
         self._cancelled.set()
         self._going.set()
 
+    def stop(self) -> None:
+        """Cancel, and wait until nothing is under way: what a step has begun is finished."""
+        self.cancel()
+        self._idle.wait()
+
     def through(
         self, steps: Generator[Progress, None, _T], show: Callable[[Progress], None]
     ) -> _T | None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import ipywidgets
 
-from toolkit.coverage import ACTIVITY, Coverage
+from toolkit.coverage import Coverage
+from toolkit.group import ACTIVITY
 from toolkit.panels.style import looks
 from toolkit.picture import Source
 from toolkit.seen import Seen

@@ -12,6 +12,7 @@ import pandas as pd
 
 from toolkit.mask import mask, mask_email
 from toolkit.panels.alert import Alert, guarded
+from toolkit.panels.controls import button, check
 from toolkit.panels.style import looks
 from toolkit.panels.thumbnails import Thumbnails
 from toolkit.picture import Source
@@ -42,8 +43,8 @@ class Table(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._frame = pd.DataFrame()
         self._pictures: dict[str, bytes | str] = {}
         self._thumbnails: Thumbnails | None = None
-        self.named = _check("show names and e-mail addresses")
-        self.pictured = _check("show pictures")
+        self.named = check("show names and e-mail addresses")
+        self.pictured = check("show pictures")
         self.about_pictures = ipywidgets.HTML(_about(roster))
         self.order = ipywidgets.Dropdown(options=list(ORDERS), description="sorted")
         self.order.style.description_width = "initial"
@@ -51,10 +52,8 @@ class Table(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.rows = ipywidgets.HTML()
         self.rows.add_class("pa-table")
         self.where = ipywidgets.HTML()
-        self.back = ipywidgets.Button(description="Back", tooltip="the page before")
-        self.on = ipywidgets.Button(description="Next", tooltip="the next page")
-        for button in (self.back, self.on):
-            button.layout.width = "84px"
+        self.back = button("Back", "the page before", "84px")
+        self.on = button("Next", "the next page", "84px")
         self.named.observe(self._switched, "value")
         self.pictured.observe(self._switched_pictures, "value")
         self.order.observe(self._ordered, "value")
@@ -235,12 +234,6 @@ def _drawn(picture: bytes | str) -> str:
         return f'<img alt="picture" width="32" height="32" src="data:image/png;base64,{data}">'
     words = escape(picture, quote=True)
     return f'<span class="pa-none" role="img" aria-label="{words}" title="{words}">·</span>'
-
-
-def _check(words: str) -> ipywidgets.Checkbox:
-    box = ipywidgets.Checkbox(description=words, indent=False)
-    box.add_class("pa-check")
-    return box
 
 
 def _about(roster: Roster) -> str:

@@ -2,7 +2,8 @@
 
 from html import escape
 
-from toolkit.coverage import UNKNOWN, Coverage
+from toolkit.coverage import Coverage
+from toolkit.group import UNKNOWN
 from toolkit.palette import COLOURS
 from toolkit.picture import Source
 from toolkit.seen import Seen

@@ -10,6 +10,7 @@ import ipywidgets
 import traitlets
 
 from toolkit.panels.alert import Alert, guarded
+from toolkit.panels.controls import check
 from toolkit.picture import Source
 from toolkit.plan import CANNOT, Plan
 from toolkit.replacement import REPLACEABLE
@@ -95,8 +96,8 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         if Source.SOCIAL in replaceable:
             replaceable[Source.SOCIAL] = 0  # how many of them are past their time, nobody counted
         self.sources = _many("what is replaced", replaceable)
-        self.override = _check("user_metadata.picture comes first", value=False)
-        self.expired = _check("replace expired pictures", value=True)
+        self.override = check("user_metadata.picture comes first")
+        self.expired = check("replace expired pictures", value=True)
         blocks = []
         for way in Way:
             block = ipywidgets.VBox([self.ways[way], self.costs[way], self.facts[way]])
@@ -198,12 +199,6 @@ def _radio(name: str) -> ipywidgets.RadioButtons:
     radio = ipywidgets.RadioButtons(options=[name], index=None)
     radio.add_class("pa-radio")
     return radio
-
-
-def _check(words: str, *, value: bool) -> ipywidgets.Checkbox:
-    box = ipywidgets.Checkbox(description=words, indent=False, value=value)
-    box.add_class("pa-check")
-    return box
 
 
 def _many(name: str, counts: Mapping[str, int]) -> ipywidgets.SelectMultiple:

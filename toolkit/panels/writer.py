@@ -8,6 +8,7 @@ from pathlib import Path
 import ipywidgets
 
 from toolkit.panels.alert import Alert, guarded
+from toolkit.panels.controls import button
 from toolkit.roster import Roster
 from toolkit.selection import Selection
 from toolkit.wording import visible
@@ -30,12 +31,8 @@ class Writer(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.alert = alert
         self.selection = Selection()
         self._roster, self._folder, self._stem = roster, folder, stem
-        self.csv = ipywidgets.Button(description="CSV", tooltip="write these users as CSV")
-        self.parquet = ipywidgets.Button(
-            description="Parquet", tooltip="write these users as a snapshot file"
-        )
-        for button in (self.csv, self.parquet):
-            button.layout.width = "90px"
+        self.csv = button("CSV", "write these users as CSV", "90px")
+        self.parquet = button("Parquet", "write these users as a snapshot file", "90px")
         self.said = ipywidgets.HTML(
             '<div class="pa-muted">A file holds the listed users with all columns, names and '
             "e-mail addresses included, whatever is shown here; only you can read it.</div>"

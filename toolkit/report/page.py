@@ -5,7 +5,8 @@ from importlib.resources import files
 
 from toolkit.charts import by_group, cohorts, own_by_month
 from toolkit.charts.people import LOOKS
-from toolkit.coverage import ACTIVITY, Coverage
+from toolkit.coverage import Coverage
+from toolkit.group import ACTIVITY
 from toolkit.headline import between, deviation, headline, people_see, problem, sampled
 from toolkit.palette import COLOURS, CROSSES, EDGES, ON_DARK, STRIPE
 from toolkit.picture import Source

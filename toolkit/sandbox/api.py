@@ -27,6 +27,7 @@ from toolkit.sandbox.problem import (
 )
 from toolkit.sandbox.profile import updated
 from toolkit.sandbox.query import LONGEST_QUERY, QueryError
+from toolkit.sandbox.rest import REST
 from toolkit.sandbox.store import Order, Store, sortable
 
 ROOT = "/api/v2"
@@ -56,11 +57,11 @@ class Api:
         return [
             gate.route("GET", f"{ROOT}/users", self.users, "read:users"),
             gate.route("GET", f"{ROOT}/users-by-email", self.users_by_email, "read:users"),
-            gate.route("GET", f"{ROOT}/users/{{id:path}}", self.user, "read:users"),
-            gate.route("PATCH", f"{ROOT}/users/{{id:path}}", self.update_user, *_UPDATE_SCOPES),
+            gate.route("GET", f"{ROOT}/users/{{id:{REST}}}", self.user, "read:users"),
+            gate.route("PATCH", f"{ROOT}/users/{{id:{REST}}}", self.update_user, *_UPDATE_SCOPES),
             gate.route("GET", f"{ROOT}/connections", self.connections, "read:connections"),
             gate.route("GET", f"{ROOT}/connections/{{id}}", self.connection, "read:connections"),
-            Route(f"{ROOT}/{{rest:path}}", _unknown_path, methods=list(_METHODS)),
+            Route(f"{ROOT}/{{rest:{REST}}}", _unknown_path, methods=list(_METHODS)),
         ]
 
     def users(self, call: Call) -> Response:

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 
 from toolkit.picture import Source, classify
 from toolkit.sandbox import drawing
+from toolkit.sandbox.rest import REST
 
 ROOT = "/hosts"
 _SIZE = 480
@@ -32,7 +33,7 @@ class Hosts:
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes; Starlette answers HEAD where it answers GET."""
-        return [Route(f"{ROOT}/{{address:path}}", self.picture)]
+        return [Route(f"{ROOT}/{{address:{REST}}}", self.picture)]
 
     def picture(self, request: Request) -> Response:
         """Answer for the picture at an address."""

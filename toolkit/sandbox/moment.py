@@ -3,6 +3,10 @@
 import re
 from datetime import UTC, datetime, timedelta
 
+SECOND = 1000
+DAY = 86_400 * SECOND
+"""Lengths of time, in milliseconds."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _DECEMBER = 12
@@ -24,6 +28,11 @@ def milliseconds(value: object) -> int | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
+    return since_1970(moment)
+
+
+def since_1970(moment: datetime) -> int:
+    """Return a time with a timezone as milliseconds since 1970."""
     return (moment - _EPOCH) // _MILLISECOND
 
 
@@ -56,7 +65,7 @@ def span(text: str) -> tuple[int, int]:
         int((part["fraction"] or "0").ljust(6, "0")[:3]) * 1000,
         tzinfo=UTC,
     )
-    first = (start - _EPOCH) // _MILLISECOND - _offset(part["zone"])
+    first = since_1970(start) - _offset(part["zone"])
     return first, first + _length(start, part) - 1
 
 
@@ -66,13 +75,13 @@ def _length(start: datetime, part: dict[str, str | None]) -> int:
         return int(10 ** max(0, 3 - len(part["fraction"])))
     for unit, length in (("second", 1), ("minute", 60), ("hour", 3600), ("day", 86400)):
         if part[unit]:
-            return length * 1000
+            return length * SECOND
     if part["month"] and start.month != _DECEMBER:
         return (start.replace(month=start.month + 1) - start) // _MILLISECOND
     if part["month"]:
-        return 31 * 86_400_000
+        return 31 * DAY
     leap = start.year % 4 == 0 and (start.year % 100 != 0 or start.year % 400 == 0)
-    return (366 if leap else 365) * 86_400_000
+    return (366 if leap else 365) * DAY
 
 
 def _offset(zone: str | None) -> int:
@@ -80,4 +89,4 @@ def _offset(zone: str | None) -> int:
     if zone is None or zone == "Z":
         return 0
     sign = -1 if zone[0] == "-" else 1
-    return sign * (int(zone[1:3]) * 60 + int(zone[4:6])) * 60_000
+    return sign * (int(zone[1:3]) * 60 + int(zone[4:6])) * 60 * SECOND

@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from toolkit.sandbox import drawing
+from toolkit.sandbox.rest import REST
 from toolkit.sandbox.store import RATINGS
 
 _AVATAR = re.compile(r"([0-9a-f]{64}|[0-9a-f]{32})(?:\.(png|jpg|jpeg))?", re.IGNORECASE)
@@ -44,7 +45,7 @@ class Pictures:
             Route("/avatar/{name}", self.avatar),
             Route("/avatars/{name}", self.initials),
             Route("/photon/cdn.auth0.com/avatars/{name}", self.initials),
-            Route("/photon/{address:path}", self.photon),
+            Route(f"/photon/{{address:{REST}}}", self.photon),
         ]
 
     def avatar(self, request: Request) -> Response:

@@ -3,6 +3,7 @@
 "use strict";
 
 const fs = require("node:fs");
+const os = require("node:os");
 const vm = require("node:vm");
 const { isBuiltin } = require("node:module");
 const { format } = require("node:util");
@@ -24,10 +25,11 @@ const write = process.stdout.write.bind(process.stdout);
 // From here on the process gets no new files, connections or threads: see node.py.
 write("ready\n");
 const input = JSON.parse(fs.readFileSync(0, "utf8"));
-// Node's permission model does not keep scripts from sending signals to other processes.
-for (const name of ["kill", "_kill", "_debugProcess"]) {
-  process[name] = () => {
-    throw Object.assign(new Error("Access to signals has been restricted"), { code: "ERR_ACCESS_DENIED" });
+// Node's permission model does not keep scripts from signalling or slowing down other processes.
+const away = [...["kill", "_kill", "_debugProcess"].map((name) => [process, name]), [os, "setPriority"]];
+for (const [holder, name] of away) {
+  holder[name] = () => {
+    throw Object.assign(new Error("Access to processes has been restricted"), { code: "ERR_ACCESS_DENIED" });
   };
 }
 // What scripts write past the console is not part of the answer.

@@ -138,31 +138,28 @@ def _storm(
     # A refusal costs a client seconds: there are few.
     bursts = Bursts(random, streak, gap=(10, 25), length=(2, 4), budget=12)
 
-    async def stormy(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"].startswith(_API) and bursts.strikes():
-            text = "Global limit has been reached"
-            refusal = Problem(429, text, "too_many_requests", headers=headers()).response()
-            await refusal(scope, receive, send)
-        else:
-            await application(scope, receive, send)
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        text = "Global limit has been reached"
+        refusal = Problem(429, text, "too_many_requests", headers=headers()).response()
+        await refusal(scope, receive, send)
 
-    return stormy
+    def strikes(scope: Scope) -> bool:
+        return scope["path"].startswith(_API) and bursts.strikes()
+
+    return _either(application, refuse, strikes)
 
 
 def flaky(application: ASGIApp, random: Random, streak: Streak) -> ASGIApp:
     """Answer some requests, of whatever kind, with 502 (HTML) or 503 (JSON)."""
     bursts = Bursts(random, streak, gap=(6, 14), length=(1, 2), budget=12)
 
-    async def failing(scope: Scope, receive: Receive, send: Send) -> None:
-        if not bursts.strikes():
-            await application(scope, receive, send)
-            return
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
         answer: Response = HTMLResponse(_GATEWAY, 502)
         if random.random() < 0.5:  # noqa: PLR2004 - one half
             answer = Problem(503, "Service Unavailable").response()
         await answer(scope, receive, send)
 
-    return failing
+    return _either(application, fail, lambda _: bursts.strikes())
 
 
 def slow(application: ASGIApp, random: Random, streak: Streak) -> ASGIApp:
@@ -181,10 +178,7 @@ def reset(application: ASGIApp, random: Random, streak: Streak) -> ASGIApp:
     """Close some connections: before the request is heard, after it, or in the answer's body."""
     bursts = Bursts(random, streak, gap=(8, 20), length=(1, 2), budget=12)
 
-    async def resetting(scope: Scope, receive: Receive, send: Send) -> None:
-        if not bursts.strikes():
-            await application(scope, receive, send)
-            return
+    async def hang_up(scope: Scope, receive: Receive, send: Send) -> None:
         transport: asyncio.Transport = scope["state"][HANG_UP]
         how = random.choice((_unheard, _lost, _torn))
         streak_so_far = streak.length
@@ -195,7 +189,7 @@ def reset(application: ASGIApp, random: Random, streak: Streak) -> ASGIApp:
         while (await receive())["type"] != "http.disconnect":
             pass
 
-    return resetting
+    return _either(application, hang_up, lambda _: bursts.strikes())
 
 
 async def _unheard(_: ASGIApp, __: Scope, ___: Receive, ____: Send) -> None:
@@ -244,7 +238,7 @@ def busy_pictures(application: ASGIApp, random: Random, streak: Streak, status: 
     """Refuse bursts of requests for Gravatars; come back in a second, it says."""
     bursts = Bursts(random, streak, gap=(20, 60), length=(1, 3), budget=6)
     refusal = PlainTextResponse("Try again later", status, {"retry-after": "1"})
-    return _instead(application, refusal, lambda _: bursts.strikes())
+    return _for_pictures(application, refusal, lambda _: bursts.strikes())
 
 
 def silent_pictures(application: ASGIApp, random: Random, streak: Streak) -> ASGIApp:
@@ -255,33 +249,41 @@ def silent_pictures(application: ASGIApp, random: Random, streak: Streak) -> ASG
         while (await receive())["type"] != "http.disconnect":
             pass
 
-    return _instead(application, silence, lambda _: bursts.strikes())
+    return _for_pictures(application, silence, lambda _: bursts.strikes())
 
 
 def lying_heads(application: ASGIApp, _: Random, __: Streak) -> ASGIApp:
     """Say that there is a picture, to whoever asks for a Gravatar with HEAD."""
     lie = Response(media_type="image/png")
-    return _instead(application, lie, lambda scope: scope["method"] == "HEAD")
+    return _for_pictures(application, lie, lambda scope: scope["method"] == "HEAD")
 
 
 def portal(application: ASGIApp, _: Random, __: Streak) -> ASGIApp:
     """Answer all requests for Gravatars with somebody else's page."""
-    return _instead(application, HTMLResponse(_PORTAL), lambda _: True)
+    return _for_pictures(application, HTMLResponse(_PORTAL), lambda _: True)
 
 
 def blind_pictures(application: ASGIApp, _: Random, __: Streak, after: int) -> ASGIApp:
     """Find no Gravatar any more, and no silhouette either, after some requests."""
     numbers = count(1)
-    return _instead(
+    return _for_pictures(
         application, PlainTextResponse("404 Not Found", 404), lambda _: next(numbers) > after
     )
 
 
-def _instead(application: ASGIApp, other: ASGIApp, strikes: Callable[[Scope], bool]) -> ASGIApp:
+def _for_pictures(
+    application: ASGIApp, other: ASGIApp, strikes: Callable[[Scope], bool]
+) -> ASGIApp:
     """Answer some requests for Gravatars by another application."""
+    return _either(
+        application, other, lambda scope: scope["path"].startswith(_PICTURES) and strikes(scope)
+    )
+
+
+def _either(application: ASGIApp, other: ASGIApp, strikes: Callable[[Scope], bool]) -> ASGIApp:
+    """Answer some requests by another application."""
 
     async def either(scope: Scope, receive: Receive, send: Send) -> None:
-        struck = scope["path"].startswith(_PICTURES) and strikes(scope)
-        await (other if struck else application)(scope, receive, send)
+        await (other if strikes(scope) else application)(scope, receive, send)
 
     return either

@@ -1,0 +1,137 @@
+"""Access to the Management API: a token that renews itself."""
+
+import re
+import threading
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import jwt
+
+from toolkit.errors import CredentialsError, SettingsError, TenantError
+from toolkit.settings import Settings
+from toolkit.wire import NeverAnsweredError
+
+_RENEW_BEFORE = 30.0  # seconds
+_WAITS = (0.2, 1.0, 3.0)  # seconds
+_FORM = re.compile(r"[!-~]+")
+_TOO_MANY = 429
+
+
+def ensure_credentials(settings: Settings) -> None:
+    """Make sure that there are credentials to try.
+
+    Raises:
+        SettingsError: there are none, or the token cannot be one.
+    """
+    if settings.token is None and not (settings.client_id and settings.client_secret):
+        raise SettingsError(
+            "No credentials: set AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, or AUTH0_TOKEN, in "
+            "the environment or in .env."
+        )
+    # In a header it would break, and what it breaks with repeats it.
+    if settings.token and not _FORM.fullmatch(settings.token.get_secret_value()):
+        raise SettingsError("AUTH0_TOKEN is not a token: it holds characters that none has.")
+
+
+class Access:
+    """A Management API token, for the SDK to call: renewed in time where it can be.
+
+    Attributes:
+        renewable: whether it comes from client credentials, and not from the environment.
+        scopes: what it may do; None where it does not say, or there is none yet.
+
+    Args:
+        settings: the credentials.
+        base_url: the tenant's address.
+        client: what sends.
+    """
+
+    def __init__(self, settings: Settings, base_url: str, client: httpx.Client) -> None:
+        self._settings = settings
+        self._base_url = base_url
+        self._client = client
+        self._lock = threading.Lock()
+        self.renewable = settings.token is None
+        self._text = settings.token.get_secret_value() if settings.token else ""
+        self._until = 0.0
+        self.scopes = _scopes_of(self._text) if self._text else None
+
+    def __call__(self) -> str:
+        """Return the token, renewed where its time is nearly over.
+
+        Raises:
+            CredentialsError, TenantError: there is none to be had.
+        """
+        if self.renewable:
+            with self._lock:
+                if time.monotonic() >= self._until:
+                    self._renew()
+        return self._text
+
+    def forget(self, text: str) -> None:
+        """Have a token renewed that the tenant does not accept any more."""
+        with self._lock:
+            if self._text == text:
+                self._until = 0.0
+
+    def _ask(self) -> httpx.Response:
+        """Ask for a token; no more than a few times where the tenant is out of order."""
+        secret = self._settings.client_secret
+        for wait in (*_WAITS, None):
+            try:
+                answer = self._client.post(
+                    f"{self._base_url}/oauth/token",
+                    data={
+                        "grant_type": "client_credentials",
+                        "client_id": self._settings.client_id,
+                        "client_secret": secret.get_secret_value() if secret else "",
+                        "audience": f"{self._base_url}/api/v2/",
+                    },
+                )
+            except (httpx.ConnectError, NeverAnsweredError):
+                raise
+            except httpx.TransportError:
+                if wait is None:
+                    raise
+            else:
+                if not (answer.is_server_error or answer.status_code == _TOO_MANY):
+                    return answer
+                if wait is None:
+                    break
+            time.sleep(wait)
+        raise TenantError("The tenant cannot issue a token now. Try again later.")
+
+    def _renew(self) -> None:
+        answer = self._ask()
+        try:
+            body: Any = answer.json() if answer.is_success else {}
+            token, lifetime = str(body["access_token"]), float(body["expires_in"])
+        except (ValueError, KeyError, TypeError):
+            raise CredentialsError(
+                f"{self._host} does not accept the client's credentials (HTTP "
+                f"{answer.status_code}): check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, and that "
+                "the application is authorised for the Management API."
+            ) from None
+        self._text = token
+        # Renewed early enough that a request under way does not outlive its token.
+        self._until = time.monotonic() + lifetime - min(_RENEW_BEFORE, lifetime / 4)
+        self.scopes = _split_scopes(body.get("scope")) or _scopes_of(token)
+
+    @property
+    def _host(self) -> str:
+        return urlsplit(self._base_url).netloc
+
+
+def _split_scopes(text: object) -> frozenset[str] | None:
+    return frozenset(text.split()) if isinstance(text, str) and text.strip() else None
+
+
+def _scopes_of(token: str) -> frozenset[str] | None:
+    """Read the scopes off a token without trusting it; None where it does not say."""
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except jwt.InvalidTokenError:
+        return None
+    return _split_scopes(claims.get("scope"))
