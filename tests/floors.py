@@ -32,15 +32,16 @@ def main() -> int:
     """Run their tests and print what they leave out; return the exit code."""
     modules = pure()
     tests = [path for name in modules if (path := ROOT / f"tests/test_{name}.py").exists()]
-    places = ",".join(f"toolkit/{name}{end}" for name in modules for end in (".py", "/*.py"))
+    places = ",".join(f"*/toolkit/{name}{end}" for name in modules for end in (".py", "/*.py"))
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"COVERAGE_FILE": f"{folder}/coverage"}
         for command in (
-            ["pytest", "-q", "--cov=toolkit", "--cov-report=", *map(str, tests)],
+            ["pytest", "-q", "--cov", "--cov-report=", *map(str, tests)],
             ["coverage", "report", f"--include={places}", "--fail-under=100"],
         ):
+            # -P: what is measured is the toolkit that is installed, which may be the built wheel.
             done = subprocess.run(
-                [sys.executable, "-m", *command], cwd=ROOT, env=environment, check=False
+                [sys.executable, "-P", "-m", *command], cwd=ROOT, env=environment, check=False
             )
             if done.returncode:
                 return done.returncode
