@@ -32,17 +32,18 @@ def main() -> int:
     """Run their tests and print what they leave out; return the exit code."""
     modules = pure()
     tests = [path for name in modules if (path := ROOT / f"tests/test_{name}.py").exists()]
-    places = ",".join(f"*/toolkit/{name}{end}" for name in modules for end in (".py", "/*.py"))
-    with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"COVERAGE_FILE": f"{folder}/coverage"}
+    # -P: of the toolkit that is installed, which may be the built wheel, and not of the checkout.
+    python = [sys.executable, "-P"]
+    asked = [*python, "-c", "import toolkit; print(toolkit.__path__[0])"]
+    folder = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    places = ",".join(f"{folder}/{name}{end}" for name in modules for end in (".py", "/*.py"))
+    with tempfile.TemporaryDirectory() as data:
+        environment = os.environ | {"COVERAGE_FILE": f"{data}/coverage"}
         for command in (
             ["pytest", "-q", "--cov", "--cov-report=", *map(str, tests)],
             ["coverage", "report", f"--include={places}", "--fail-under=100"],
         ):
-            # -P: what is measured is the toolkit that is installed, which may be the built wheel.
-            done = subprocess.run(
-                [sys.executable, "-P", "-m", *command], cwd=ROOT, env=environment, check=False
-            )
+            done = subprocess.run([*python, "-m", *command], cwd=ROOT, env=environment, check=False)
             if done.returncode:
                 return done.returncode
     return 0
