@@ -13,7 +13,7 @@ import pytest
 from toolkit.audit import audit, profiles
 from toolkit.connection import Connection
 from toolkit.plan import CANNOT, CHANGE, NEEDED, ROWS, STAY, Decider, Plan, Tally
-from toolkit.replacement import Policy, replaced, replaced_metadata
+from toolkit.replacement import Policy, replaced, replaced_metadata, replaced_root
 from toolkit.sandbox.people import NOW, people
 from toolkit.user import user
 from toolkit.way import CEILINGS, EXPLANATIONS, Way, requests, seconds
@@ -223,6 +223,20 @@ def test_users_who_are_alike_are_decided_about_as_each_would_be_alone(way):
     one_by_one = [decided(users.iloc[[at]], way, policy=policy) for at in range(len(users))]
     assert rows == 2 * [row for some, _ in one_by_one for row in some]
     assert tally == sum((counted for _, counted in 2 * one_by_one), Tally())
+
+
+def test_users_who_look_alike_are_told_apart_by_all_that_counts():
+    """Against the function that decides about one picture, and not against itself."""
+    plain = "https://s.gravatar.com/avatar/" + "a" * 32
+    signed = "https://platform-lookaside.fbsbx.com/x?asid=1&hash=A&ext={}"
+    moment = int(NOW.timestamp())
+    pictures = [f"{plain}?s=1?2&d=mp", f"{plain}?s=9?2&d=mp", f"{plain}?s=9?2&d=retro"]
+    pictures += [signed.format(moment + after) for after in (-1, 0, 1)]
+    policy = Policy(NEW)
+    rows, _ = decided(frame(*pictures), Way.ROOT, policy=policy)
+    each = [replaced_root(one, connection="db", policy=policy, now=NOW) for one in pictures]
+    assert [row["after"] for row in rows] == [one.after for one in each]
+    assert [one.after is None for one in each] == [False] * 5 + [True]
 
 
 @pytest.mark.parametrize("remembered", [1, 7, 65_536])
