@@ -277,8 +277,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         OutputError: the folder cannot be made or written, the disk is full, or the name is that
             of a journal, without which nothing could be undone.
     """
-    if path.name.endswith(_JOURNALS):
-        raise OutputError(f"Cannot write {path}: journals are called that. Name another file.")
+    _ensure_no_journal(path)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -293,6 +292,11 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         ) from error
     finally:
         _discard(draft)
+
+
+def _ensure_no_journal(path: Path) -> None:
+    if path.name.endswith(_JOURNALS):
+        raise OutputError(f"Cannot write {path}: journals are called that. Name another file.")
 
 
 def discard_drafts(path: Path) -> None:
@@ -323,8 +327,7 @@ def ensure_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise OutputError(f"Cannot write {path}: it is a folder. Name a file.")
-    if path.name.endswith(_JOURNALS):
-        raise OutputError(f"Cannot write {path}: journals are called that. Name another file.")
+    _ensure_no_journal(path)
     probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with replacing(probe):
         pass

