@@ -19,7 +19,7 @@ from toolkit.sandbox.people import SEED, USERS, loadable, people
 from toolkit.sandbox.server import Sandbox
 from toolkit.snapshot import read_snapshot
 
-COMMAND = [sys.executable, "-W", "error", "-c", "from toolkit.cli import main; main()"]
+COMMAND = [sys.executable, "-W", "error", "-c", "from toolkit.cli import run; run()"]
 
 
 class Answer(NamedTuple):
@@ -351,3 +351,34 @@ def test_help_imports_only_what_it_shows():
     ).stderr
     for heavy in ("pandas", "numpy", "pyarrow", "duckdb", "matplotlib", "starlette", "auth0"):
         assert f"'{heavy}'" not in modules
+
+
+ENDING = (
+    "import atexit, sys; atexit.register(print, 'put away'); from toolkit.cli import run; "
+    "sys.argv[1:] = {arguments}; run()"
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--version"], 0), (["coverage", "nothing.parquet"], 2), (["no"], 2)]
+)
+def test_a_command_ends_at_once_but_not_before_everything_is_put_away(arguments, code, tmp_path):
+    program = ENDING.format(arguments=arguments)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert ended.returncode == code
+    assert ended.stdout.endswith("put away\n")
+    assert bool(ended.stderr) == bool(code)
+
+
+def test_a_command_waits_for_a_thread_that_still_works():
+    program = (
+        "import threading, time; from toolkit.cli import run; "
+        "threading.Thread(target=lambda: (time.sleep(0.5), print('done'))).start(); "
+        "import sys; sys.argv[1:] = ['--version']; run()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.endswith("done\n")

@@ -48,6 +48,13 @@ def values_of(column: pa.Array) -> npt.NDArray[Any]:
     return numbers
 
 
+def whole(column: pa.ChunkedArray) -> pa.Array:
+    """Return a chunked array as one array, uncopied where it is one chunk."""
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pa.concat_arrays(column.chunks or [pa.nulls(0, column.type)])
+
+
 def texts(values: Sequence[str | None]) -> pa.StringArray:
     """Return texts as an Arrow array; meant for few."""
     encoded = [(one or "").encode() for one in values]

@@ -7,6 +7,7 @@ each distinct value. A URL that is not plainly made of ordinary characters is gi
 as it is. So both classifiers always say the same, and a new row of `RULES` is known to both.
 """
 
+import re
 from collections.abc import Callable, Hashable, Iterable
 from typing import NamedTuple
 
@@ -15,9 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from toolkit.arrays import array, text, texts, values_of
+from toolkit.arrays import array, text, texts, values_of, whole
 from toolkit.columns import CLASSIFICATION, SNAPSHOT
-from toolkit.picture import RULES, Evidence, Fallback, Rule, Source, Verdict, classify
+from toolkit.picture import RULES, Evidence, Rule, Source, Verdict, classify
 from toolkit.picture import usable_override as usable
 
 _Mask = npt.NDArray[np.bool_]
@@ -28,18 +29,33 @@ _HOST = r"^[a-z0-9.-]*[a-z0-9-]$"
 _DIGITS = np.full(256, -1, np.int64)
 for _value, _digit in enumerate("0123456789abcdef"):
     _DIGITS[[ord(_digit), ord(_digit.upper())]] = _value
+_CODED = np.zeros(256, np.bool_)
+_CODED[list(b"%+")] = True
+_LOWER = np.zeros(256, np.bool_)
+_LOWER[list(b"0123456789abcdef")] = True
 _LONGEST_EXPIRY = 10  # digits
 _LATEST_EXPIRY = 2**32  # seconds; what is later is asked of `classify`
 _REMEMBERED = 65_536
+# What Auth0 gives every user of a database, and so most of all pictures, begins like this; 32
+# digits follow, and a query. Fact: Auth0 docs, "Change User Pictures", and its SDKs' examples.
+_DEFAULT = "https://s.gravatar.com/avatar/"
+_HASH = 32
+# Where in `RULES` the rules of a host stand, the one that knows Gravatars, and those that look at
+# more of a URL than its host.
+_OF_HOST: dict[str, list[int]] = {}
+for _place, _rule in enumerate(RULES):
+    _OF_HOST.setdefault(_rule.host, []).append(_place)
+_GRAVATAR = next(n for n, rule in enumerate(RULES) if rule.source is Source.UNRESOLVED)
+_DEEP = [n for n, rule in enumerate(RULES) if rule.path != "/" or rule.expires or n == _GRAVATAR]
 
 
 class _Outcome(NamedTuple):
-    """What many verdicts have in common."""
+    """What many verdicts have in common, as plain texts: enums are slow to look up."""
 
-    source: Source
+    source: str
     provider: str | None
-    fallback: Fallback | None
-    evidence: Evidence
+    fallback: str | None
+    evidence: str
 
 
 class _Urls(NamedTuple):
@@ -61,7 +77,7 @@ class _Urls(NamedTuple):
 
 
 # Verdicts that were asked for once; data of columns, so it is forgotten when it grows.
-_known: dict[Hashable, _Outcome] = {}
+_known: dict[str, dict[Hashable, _Outcome]] = {}
 
 
 def classified(
@@ -104,7 +120,7 @@ def classified(
 def with_verdicts(profiles: pa.Table) -> pa.Table:
     """Append the classification to a table with the columns of `toolkit.columns.PROFILE`."""
     deciding = ("picture", "metadata_picture", "strategy", "connection")
-    verdicts = classified(*(_whole(profiles[name]) for name in deciding))
+    verdicts = classified(*(whole(profiles[name]) for name in deciding))
     return pa.table([*profiles.columns, *verdicts.columns], schema=SNAPSHOT)
 
 
@@ -133,14 +149,6 @@ def tabulated_verdicts(verdicts: Iterable[Verdict]) -> pa.Table:
     return pa.table(arrays, schema=CLASSIFICATION)
 
 
-def _whole(column: pa.ChunkedArray) -> pa.StringArray:
-    return (
-        column.chunk(0)
-        if column.num_chunks == 1
-        else pa.concat_arrays(column.chunks or [pa.nulls(0, column.type)])
-    )
-
-
 class _Column:
     """A column of pictures while it is judged."""
 
@@ -162,33 +170,36 @@ class _Column:
         foreign = (first > ord(" ")) & (first | 0x20 != ord("h"))
         self._all_alike(np.flatnonzero(nothing))
         self._all_alike(np.flatnonzero(foreign & ~nothing))
-        urls = _cut(self.picture)
-        below = [_below(urls.hosts, rule) for rule in RULES]
-        looked_into = [hosts for rule, hosts in zip(RULES, below, strict=True) if _is_deep(rule)]
-        at = np.flatnonzero(np.any(looked_into, axis=0)[urls.code])
+        self._defaults()
+        left = np.flatnonzero(self.outcome < 0)
+        urls = _cut(self.picture.take(array(left)))
+        rows = left[urls.rows]
+        below = _below(urls.hosts)
+        at = np.flatnonzero(np.any(below[_DEEP], axis=0)[urls.code])
         path, query = _halves(urls.rest.take(array(at)))
-        place = np.zeros(len(urls.rows), np.int64)  # where the halves of each URL are
+        place = np.zeros(len(rows), np.int64)  # where the halves of each URL are
         place[at] = np.arange(len(at))
-        unknown = np.ones(len(urls.rows), np.bool_)
-        for number, (rule, hosts) in enumerate(zip(RULES, below, strict=True)):
-            mine = np.flatnonzero(hosts[urls.code] & unknown)
+        unknown = np.ones(len(rows), np.bool_)
+        for number in np.flatnonzero(below.any(axis=1)).tolist():
+            rule = RULES[number]
+            mine = np.flatnonzero(below[number][urls.code] & unknown)
             if rule.path != "/":
-                fits = pc.match_substring_regex(path.take(array(place[mine])), f"^(?:{rule.path})")
-                mine = mine[values_of(fits)]
+                mine = mine[_fits(path.take(array(place[mine])), rule)]
             unknown[mine] = False
-            self.rule[urls.rows[mine]] = number
+            self.rule[rows[mine]] = number
             if rule.source is Source.UNRESOLVED:
                 there = array(place[mine])
-                self._gravatars(rule, urls.rows[mine], path.take(there), query.take(there))
+                self._by_query(rows[mine], query.take(there), rule.host)
+                self._hashes.append((rows[mine], _hash(path.take(there))))
             elif rule.expires is not None:
                 seconds = _expiry(query.take(array(place[mine])), *rule.expires)
-                self.expiry[urls.rows[mine]] = 1000 * np.maximum(seconds, 0)
-                self._all_alike(urls.rows[mine[seconds >= 0]])
-                self.rule[urls.rows[mine[seconds < 0]]] = -1
+                self.expiry[rows[mine]] = 1000 * np.maximum(seconds, 0)
+                self._all_alike(rows[mine[seconds >= 0]])
+                self.rule[rows[mine[seconds < 0]]] = -1
             else:
-                self._all_alike(urls.rows[mine])
-        self.rule[urls.rows[unknown]] = len(RULES)
-        self._by_identity(urls.rows[unknown])
+                self._all_alike(rows[mine])
+        self.rule[rows[unknown]] = len(RULES)
+        self._by_identity(rows[unknown])
         self._one_by_one(np.flatnonzero(self.outcome < 0))
 
     def text(self, part: Callable[[_Outcome], str | None]) -> pa.StringArray:
@@ -205,15 +216,24 @@ class _Column:
         arrays = [hashes for _, hashes in self._hashes] or [texts([])]
         return pa.concat_arrays(arrays).take(array(place, place < 0))
 
-    def _ask(self, row: int, key: Hashable = None) -> int:
-        """Ask `classify` about one row, unless it was asked about its like."""
-        outcome = _known.get(key) if key else None
-        if outcome is None:
-            outcome = _outcome(self._verdict(row))
-            if key:
-                if len(_known) >= _REMEMBERED:
-                    _known.clear()
-                _known[key] = outcome
+    def _ask(self, kind: str, keys: Iterable[Hashable], rows: Iterable[int]) -> _Rows:
+        """Ask `classify` about one row of each key, unless it was asked about its like.
+
+        Returns:
+            Where the outcome of each stands.
+        """
+        known, asked = _known.setdefault(kind, {}), []
+        for key, row in zip(keys, rows, strict=True):
+            outcome = known.get(key)
+            if outcome is None:
+                outcome = _outcome(self._verdict(row))
+                if len(known) >= _REMEMBERED:
+                    known.clear()
+                known[key] = outcome
+            asked.append(self._place(outcome))
+        return np.array(asked, np.int32)
+
+    def _place(self, outcome: _Outcome) -> int:
         return self.outcomes.setdefault(outcome, len(self.outcomes))
 
     def _verdict(self, row: int) -> Verdict:
@@ -225,21 +245,33 @@ class _Column:
 
     def _all_alike(self, rows: _Rows) -> None:
         if len(rows):
-            self.outcome[rows] = self._ask(int(rows[0]))
+            self.outcome[rows] = self._place(_outcome(self._verdict(int(rows[0]))))
 
-    def _gravatars(
-        self, rule: Rule, rows: _Rows, path: pa.StringArray, query: pa.StringArray
-    ) -> None:
-        """Judge URLs whose query decides, and note their hashes."""
+    def _defaults(self) -> None:
+        """Judge what Auth0 gives every user of a database: the digits decide nothing."""
+        begin, end = len(_DEFAULT), len(_DEFAULT) + _HASH
+        places, data = text_bytes(self.picture)
+        like = values_of(pc.starts_with(self.picture, _DEFAULT))
+        rows = np.flatnonzero(like & (np.diff(places) > end))
+        rows = rows[data[places[rows] + end] == ord("?")]
+        urls = self.picture.take(array(rows)).cast(pa.binary())
+        hashes = pc.binary_slice(urls, begin, end).cast(pa.string())
+        lower = _LOWER[text_bytes(hashes)[1]]
+        if not lower.all():
+            kept = np.ones(len(rows), np.bool_)
+            kept[np.flatnonzero(~lower) // _HASH] = False
+            rows, urls, hashes = (rows[kept], *(one.filter(array(kept)) for one in (urls, hashes)))
+        self.rule[rows] = _GRAVATAR
+        longest = int(np.diff(places).max(initial=end))  # without an end, Arrow 26 fails
+        self._by_query(rows, pc.binary_slice(urls, end, longest), _DEFAULT)
+        self._hashes.append((rows, hashes))
+
+    def _by_query(self, rows: _Rows, query: pa.Array, kind: str) -> None:
+        """Judge URLs of one kind whose query decides."""
         encoded = query.dictionary_encode()
         code = values_of(encoded.indices)
         queries, first = encoded.dictionary.to_pylist(), _firsts(code, len(encoded.dictionary))
-        asked = [
-            self._ask(int(rows[at]), ("query", rule.host, one))
-            for one, at in zip(queries, first, strict=True)
-        ]
-        self.outcome[rows] = np.array(asked, np.int32)[code]
-        self._hashes.append((rows, _hash(path)))
+        self.outcome[rows] = self._ask(kind, queries, rows[first].tolist())[code]
 
     def _by_identity(self, rows: _Rows) -> None:
         """Judge URLs of hosts that no rule knows: the identity alone decides."""
@@ -250,18 +282,15 @@ class _Column:
         width = len(connection.dictionary)
         both = values_of(strategy.indices).astype(np.int64) * width + values_of(connection.indices)
         _, first, code = np.unique(both, return_index=True, return_inverse=True)
-        asked = [
-            self._ask(row, ("identity", self.strategy[row].as_py(), self.connection[row].as_py()))
-            for row in rows[first].tolist()
-        ]
-        self.outcome[rows] = np.array(asked, np.int32)[code]
+        asked = rows[first].tolist()
+        keys = [(self.strategy[row].as_py(), self.connection[row].as_py()) for row in asked]
+        self.outcome[rows] = self._ask("identity", keys, asked)[code]
 
     def _one_by_one(self, rows: _Rows) -> None:
         hashes: list[str | None] = []
         for row in rows.tolist():
             verdict = self._verdict(row)
-            outcome = _outcome(verdict)
-            self.outcome[row] = self.outcomes.setdefault(outcome, len(self.outcomes))
+            self.outcome[row] = self._place(_outcome(verdict))
             hashes.append(verdict.gravatar_hash)
             if verdict.expires_at is not None:
                 self.expiry[row] = round(verdict.expires_at.timestamp()) * 1000
@@ -269,7 +298,8 @@ class _Column:
 
 
 def _outcome(verdict: Verdict) -> _Outcome:
-    return _Outcome(verdict.underlying, verdict.provider, verdict.fallback, verdict.evidence)
+    fallback = verdict.fallback.value if verdict.fallback else None
+    return _Outcome(verdict.underlying.value, verdict.provider, fallback, verdict.evidence.value)
 
 
 def _overridden(metadata_picture: pa.StringArray) -> _Mask:
@@ -334,60 +364,78 @@ def _cut(column: pa.StringArray) -> _Urls:
     return _Urls(rows, code, hosts.dictionary, rest, secure[rows])
 
 
-def _is_deep(rule: Rule) -> bool:
-    """Whether the rule looks at more of a URL than the host."""
-    return rule.path != "/" or rule.expires is not None or rule.source is Source.UNRESOLVED
-
-
-def _below(hosts: pa.StringArray, rule: Rule) -> _Mask:
-    """Whether each host is the rule's or one below it."""
-    below = pc.or_(pc.equal(hosts, text(rule.host)), pc.ends_with(hosts, "." + rule.host))
-    mask: _Mask = values_of(below)
-    return mask
+def _below(hosts: pa.StringArray) -> _Mask:
+    """Whether each host is that of each rule or one below it: one row a rule, one column a host."""
+    below = np.zeros((len(RULES), len(hosts)), np.bool_)
+    for column, host in enumerate(hosts.to_pylist()):
+        above = host
+        while above:
+            below[_OF_HOST.get(above, []), column] = True
+            _, _, above = above.partition(".")
+    return below
 
 
 def _halves(rest: pa.StringArray) -> tuple[pa.StringArray, pa.StringArray]:
-    """Return paths, and queries, "" where there is none."""
+    """Return paths without their first slash, and queries, "" where there is none."""
     parts = pc.split_pattern(rest, "?", max_splits=1)
     starts = values_of(parts.offsets)
-    path = pc.binary_join_element_wise(text("/"), parts.values.take(array(starts[:-1])), text(""))
     place = array(starts[:-1] + 1, np.diff(starts) == 1)
-    return path, parts.values.take(place).fill_null(text(""))
+    return parts.values.take(array(starts[:-1])), parts.values.take(place).fill_null(text(""))
 
 
-def _firsts(code: npt.NDArray[np.int32], size: int) -> list[int]:
+def _fits(path: pa.StringArray, rule: Rule) -> _Mask:
+    """Whether each path, without its first slash, is one of the rule's."""
+    pattern = rule.path.removeprefix("/")
+    fits: _Mask = values_of(
+        pc.starts_with(path, pattern)
+        if re.escape(pattern) == pattern
+        else pc.match_substring_regex(path, f"^(?:{pattern})")
+    )
+    return fits
+
+
+def _firsts(code: npt.NDArray[np.int32], size: int) -> _Rows:
     """Return where each code below `size` stands first."""
     first = np.zeros(size, np.int64)
     first[code[::-1]] = np.arange(len(code))[::-1]
-    return first.tolist()
+    return first
 
 
 def _hash(path: pa.StringArray) -> pa.StringArray:
     """Return the lower-case hash of Gravatar paths: 64 hex digits, or else 32."""
-    begin = len("/avatar/")
-    short = pc.utf8_slice_codeunits(path, begin, begin + 32)
-    if (pc.max(pc.binary_length(path)).as_py() or 0) < begin + 64:
+    begin = len("avatar/")
+    short = pc.utf8_slice_codeunits(path, begin, begin + _HASH)
+    if (pc.max(pc.binary_length(path)).as_py() or 0) < begin + 2 * _HASH:
         return pc.ascii_lower(short)
-    long = pc.match_substring_regex(path, "^/avatar/[0-9a-fA-F]{64}")
-    return pc.ascii_lower(pc.if_else(long, pc.utf8_slice_codeunits(path, begin, begin + 64), short))
+    long = pc.match_substring_regex(path, f"^avatar/[0-9a-fA-F]{{{2 * _HASH}}}")
+    whole = pc.utf8_slice_codeunits(path, begin, begin + 2 * _HASH)
+    return pc.ascii_lower(pc.if_else(long, whole, short))
 
 
 def _expiry(query: pa.StringArray, name: str, base: int) -> _Rows:
     """Return the seconds that a query parameter holds, 0 without it, -1 where that is unsure."""
-    once = values_of(pc.count_substring_regex(query, f"(?:^|&){name}="))
-    bare = values_of(pc.match_substring_regex(query, f"(?:^|&){name}(?:&|$)"))
-    coded = values_of(pc.match_substring_regex(query, "(?:^|&)[^=&]*[%+]"))
-    digits = "0-9" if base == 10 else "0-9a-fA-F"  # noqa: PLR2004 - the two bases that rules know
-    value = pc.extract_regex(
-        query, f"(?:^|&){name}=(?P<value>[{digits}]{{1,{_LONGEST_EXPIRY}}})(?:&|$)"
-    )
-    seconds = np.full(len(query), -1, np.int64)
-    plain = ~bare & ~coded
-    seconds[plain & (once == 0)] = 0
-    at = np.flatnonzero(plain & (once == 1) & values_of(value.is_valid()))
-    padded = pc.ascii_lpad(value.field("value").take(array(at)), _LONGEST_EXPIRY, "0")
-    _, data = text_bytes(padded)
-    powers = base ** np.arange(_LONGEST_EXPIRY - 1, -1, -1)
-    found = _DIGITS[data.reshape(-1, _LONGEST_EXPIRY)] @ powers
-    seconds[at] = np.where((found > 0) & (found < _LATEST_EXPIRY), found, -1)
+    query = pc.binary_join_element_wise(text(""), query, text("&"))
+    places, data = text_bytes(query)
+    times = values_of(pc.count_substring(query, f"&{name}="))
+    unsure = values_of(pc.ends_with(query, f"&{name}"))
+    unsure |= values_of(pc.count_substring(query, f"&{name}&")) > 0
+    # A name may be written in another way.
+    coded = np.unique(np.searchsorted(places, np.flatnonzero(_CODED[data]), side="right") - 1)
+    unsure[coded] |= values_of(pc.match_substring_regex(query.take(array(coded)), "&[^=&]*[%+]"))
+    seconds = np.where((times == 0) & ~unsure, 0, -1)
+    at = np.flatnonzero((times == 1) & ~unsure)
+    begin = values_of(pc.find_substring(query.take(array(at)), f"&{name}=")) + len(f"&{name}=")
+    place, end = places[at] + begin, places[at + 1]
+    found = np.zeros(len(at), np.int64)
+    whole = place < end
+    for _ in range(_LONGEST_EXPIRY):
+        there = place < end
+        mark = data[np.where(there, place, 0)]  # where it has ended, an `&`
+        digit = _DIGITS[mark]
+        going = there & (mark != ord("&"))
+        whole &= ~going | ((digit >= 0) & (digit < base))
+        found = np.where(going, found * base + digit, found)
+        place += going
+    whole &= (place == end) | (data[np.minimum(place, len(data) - 1)] == ord("&"))
+    seconds[at] = np.where(whole & (found > 0) & (found < _LATEST_EXPIRY), found, -1)
     return seconds

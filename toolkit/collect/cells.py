@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from toolkit.arrays import array, flag, text, values_of
+from toolkit.arrays import array, text
 from toolkit.collect.files import BOM
-from toolkit.collect.piece import counts_of, moments_of, one
+from toolkit.collect.piece import counts_of, moments_of, one, strategy_of
 from toolkit.columns import PROFILE
 from toolkit.user import moment
 
@@ -82,7 +82,7 @@ def read_cells(data: bytes, titles: Sequence[str]) -> pa.Table | None:
         for name in PROFILE.names
     }
     columns["user_id"] = columns["user_id"].fill_null(text(""))
-    columns["strategy"] = _strategy(columns["strategy"], columns["user_id"])
+    columns["strategy"] = strategy_of(columns["strategy"], columns["user_id"])
     for name in ("created_at", "updated_at", "last_login"):
         columns[name] = _moments(columns[name])
     columns["logins_count"], _ = counts_of(columns["logins_count"])
@@ -124,16 +124,6 @@ def _text(cells: pa.StringArray) -> pa.StringArray:
     held = pc.if_else(pc.equal(cells, text("")), text(None), cells)
     quoted = pc.starts_with(held, "'")
     return pc.if_else(quoted, pc.utf8_slice_codeunits(held, 1), held)
-
-
-def _strategy(provider: pa.StringArray, user_id: pa.StringArray) -> pa.StringArray:
-    """Return the strategy, which the id names where nothing else does."""
-    parts = pc.split_pattern(user_id, "|", max_splits=1)
-    begins = values_of(parts.offsets)
-    first = parts.values.take(array(begins[:-1]))
-    named = pc.if_else(array(np.diff(begins) == _BOTH), first, text(None))
-    told = pc.fill_null(pc.not_equal(provider, text("")), flag(False))
-    return pc.if_else(told, provider, named)
 
 
 def _moments(column: pa.StringArray) -> pa.Array:

@@ -24,8 +24,7 @@ from toolkit.errors import UnreadableInputError
 
 _GZIP, BOM = b"\x1f\x8b", b"\xef\xbb\xbf"
 _GZIP_BITS = 31  # zlib's way to say: a gzip header, and check the checksum and the length
-_BLOCK = 65_536
-_INFLATED = 4 * _BLOCK
+_BLOCK = _INFLATED = 262_144
 # No profile of Auth0 comes near; without an end, a file of one line would have to fit in memory.
 LONGEST = 32 * 1024 * 1024
 _PER_LINE = 100  # what Python needs to keep a line, beside its text

@@ -39,7 +39,7 @@ from toolkit.user import tabulated, user
 
 # Bytes of lines that are read at a time (of CSV, which is denser, half as many), and rows where
 # they are read one by one.
-_SHEET = 12 * 1024 * 1024
+_SHEET = 20 * 1024 * 1024
 _ROWS = 25_000
 _SUFFIXES = frozenset({".gz", ".json", ".jsonl", ".ndjson", ".csv"})
 _TOLD = 3

@@ -28,7 +28,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from toolkit.arrays import array, flag, text, values_of
+from toolkit.arrays import array, flag, text, values_of, whole
 from toolkit.classifier import first_bytes, text_bytes
 from toolkit.collect.files import record_of
 from toolkit.columns import PROFILE
@@ -60,29 +60,21 @@ _ATTRIBUTES = {
 }
 _COLUMNS = "{" + ", ".join(f"\"{name}\": '{kind}'" for name, kind in _ATTRIBUTES.items()) + "}"
 
-# The same as `toolkit.user.user` makes of a record, where the types are as they should be.
-_PROFILE = """
-    SELECT user_id, email, name,
-        CASE WHEN identities IS NULL THEN coalesce("identities[0].connection", connection)
-            ELSE first.connection END AS connection,
-        CASE WHEN provided <> '' THEN provided
-            WHEN contains(user_id, '|') THEN split_part(user_id, '|', 1) END AS strategy,
-        created_at, updated_at, last_login, CAST(logins_count AS VARCHAR) AS logins_count, picture,
-        CASE WHEN user_metadata IS NULL THEN coalesce("user_metadata.picture", metadata_picture)
-            ELSE user_metadata.picture END AS metadata_picture,
-        user_id IS NULL OR (first IS NULL AND len(identities) > 0) AS unsure
-    FROM (SELECT *,
-        CASE WHEN identities IS NULL THEN coalesce("identities[0].provider", provider, strategy)
-            ELSE first.provider END AS provided
-        FROM (SELECT *, identities[1] AS first {source}))"""
+# What was exported by its path counts where the attribute itself is missing.
+_READ = """
+    SELECT user_id, email, name, created_at, updated_at, last_login, picture, identities,
+        CAST(logins_count AS VARCHAR) AS logins_count, user_metadata,
+        coalesce("identities[0].connection", connection) AS connection,
+        coalesce("identities[0].provider", provider, strategy) AS provider,
+        coalesce("user_metadata.picture", metadata_picture) AS metadata_picture"""
 # What is longer is read exactly. DuckDB's buffers are twice that, and small ones stay warm.
 _OBJECT = 2 * 1024 * 1024
 _SOURCE = (
     f"read_json(?, format = 'newline_delimited', maximum_object_size = {_OBJECT}, "
     f"columns = {_COLUMNS}, ignore_errors = "
 )
-_STRICT = _PROFILE.format(source=f"FROM {_SOURCE}false)")
-_LENIENT = _PROFILE.format(source=f"FROM {_SOURCE}true)")
+_STRICT = f"{_READ} FROM {_SOURCE}false)"
+_LENIENT = f"{_READ} FROM {_SOURCE}true)"
 # Keys that repeat, and types that are not what they seem: what the lenient reading does not tell.
 # Each function goes through a whole line, so each is asked for all places at once.
 _PLACES = "['$', '$.user_metadata', '$.identities', '$.identities[0]']"
@@ -120,12 +112,13 @@ _DOUBTFUL = (
     r"^(?:[{\[]|-?[0-9]{19,}$|-?[0-9]+(?:\.[0-9]+)?[eE][+-]?[0-9]+$|-?[0-9]+\.[0-9]+$"
     r"|-?(?i:nan|inf|infinity)$)"
 )
-_WHOLE_NUMBER = r"^[0-9]{1,18}$"
-# A moment as Auth0 writes it: eight bytes at a time, where the digits and where the marks stand.
+# A moment as Auth0 writes it.
 _MOMENT = b"0000-00-00T00:00:00.000Z"
-_SHAPE = np.frombuffer(_MOMENT, np.uint64)
-_HIGH = np.frombuffer(bytes(0xF0 if b == ord("0") else 0xFF for b in _MOMENT), np.uint64)
-_SIX = np.frombuffer(bytes(6 if b == ord("0") else 0 for b in _MOMENT), np.uint64)
+_T = _MOMENT.index(b"T")
+_YEAR = slice(0, 4)
+_YEAR_0 = np.frombuffer(_MOMENT[_YEAR], np.uint32)
+_COUNT_DIGITS = 18
+_NINE = 9
 
 
 class Sheet:
@@ -287,11 +280,11 @@ def read_piece(sheet: Sheet, database: duckdb.DuckDBPyConnection) -> Piece:
         sheet.empty(number)
     table = _read_strictly(sheet, database)
     if table is not None and len(table) == sheet.lines:
-        return _finished(sheet, table, np.arange(sheet.lines))
+        return _finished(sheet, *_columns(table), np.arange(sheet.lines))
     places = _places(sheet)
-    if table is None or len(table) != len(places):
-        table = _read_leniently(sheet, database, len(places))
-    return _finished(sheet, table, places)
+    if table is not None and len(table) == len(places):
+        return _finished(sheet, *_columns(table), places)
+    return _finished(sheet, *_read_leniently(sheet, database, len(places)), places)
 
 
 def _read_strictly(sheet: Sheet, database: duckdb.DuckDBPyConnection) -> pa.Table | None:
@@ -321,23 +314,77 @@ def _places(sheet: Sheet) -> npt.NDArray[np.int64]:
         return np.array([number for number, line in numbered if line.strip()], np.int64)
 
 
-def _read_leniently(sheet: Sheet, database: duckdb.DuckDBPyConnection, rows: int) -> pa.Table:
-    """Read what can be read of each line, and mark what is unsure: all, where rows are missing."""
+def _read_leniently(
+    sheet: Sheet, database: duckdb.DuckDBPyConnection, rows: int
+) -> tuple[dict[str, pa.Array], _Mask]:
+    """Read what can be read of each line, and say what is unsure: all, where rows are missing."""
     try:
         table = database.sql(_LENIENT, params=[sheet.path]).to_arrow_table()
-        odd = database.sql(_ODD, params=[sheet.path]).to_arrow_table()
+        odd = database.sql(_ODD, params=[sheet.path]).to_arrow_table()["odd"]
     except _UNREADABLE:  # a line is longer than DuckDB takes
-        return _unsure(rows)
+        return _nothing(rows)
     if not len(table) == len(odd) == rows:
-        return _unsure(rows)
-    unsure = pc.or_kleene(table["unsure"], odd["odd"])
-    return table.set_column(table.schema.get_field_index("unsure"), "unsure", unsure)
+        return _nothing(rows)
+    columns, unsure = _columns(table)
+    return columns, unsure | values_of(whole(odd))
 
 
-def _finished(sheet: Sheet, read: pa.Table, places: npt.NDArray[np.int64]) -> Piece:
+def _nothing(rows: int) -> tuple[dict[str, pa.Array], _Mask]:
+    texts = {name: pa.nulls(rows, pa.string()) for name in PROFILE.names}
+    return texts, np.ones(rows, np.bool_)
+
+
+def _columns(read: pa.Table) -> tuple[dict[str, pa.Array], _Mask]:
+    """Do with columns what `toolkit.user.user` does with a record of the right types.
+
+    Args:
+        read: what `_READ` yields.
+
+    Returns:
+        The columns of `toolkit.columns.PROFILE`, all of them texts; and which rows are unsure.
+    """
+    columns = {name: whole(read[name]) for name in read.schema.names}
+    identities = columns.pop("identities")
+    begins = values_of(identities.offsets)
+    there = (np.diff(begins) > 0) & values_of(identities.is_valid())
+    first = identities.values
+    if len(first) != len(read) or not there.all():
+        first = first.take(array(begins[:-1], ~there))
+    metadata = columns.pop("user_metadata")
+    told = {name: columns[name] for name in ("connection", "metadata_picture")}
+    told["strategy"] = columns.pop("provider")
+    within = {"connection": (identities, first, "connection")}
+    within |= {"strategy": (identities, first, "provider")}
+    within |= {"metadata_picture": (metadata, metadata, "picture")}
+    for name, (attribute, struct, field) in within.items():
+        columns[name] = _field(struct, field)
+        if told[name].null_count < len(read):
+            columns[name] = pc.if_else(attribute.is_null(), told[name], columns[name])
+    columns["strategy"] = strategy_of(columns["strategy"], columns["user_id"])
+    unsure = ~values_of(columns["user_id"].is_valid()) | (there & ~values_of(first.is_valid()))
+    return columns, unsure
+
+
+def _field(struct: pa.StructArray, name: str) -> pa.StringArray:
+    """Return a field of a column of structs, null where the struct is."""
+    return struct.flatten()[struct.type.get_field_index(name)]
+
+
+def strategy_of(provider: pa.StringArray, user_id: pa.StringArray) -> pa.StringArray:
+    """Return the strategy of each user, which the id names where nothing else does."""
+    told = pc.fill_null(pc.not_equal(provider, text("")), flag(False))
+    if values_of(told).all():
+        return provider
+    parts = pc.split_pattern(user_id.fill_null(text("")), "|", max_splits=1)
+    begins = values_of(parts.offsets)
+    named = parts.values.take(array(begins[:-1], np.diff(begins) != len("ab")))
+    return pc.if_else(told, provider, named)
+
+
+def _finished(
+    sheet: Sheet, columns: dict[str, pa.Array], unsure: _Mask, places: npt.NDArray[np.int64]
+) -> Piece:
     """Give the columns their types, and read the lines of the rows that are unsure exactly."""
-    columns = {name: _column(read, name) for name in read.schema.names}
-    unsure = values_of(columns.pop("unsure").fill_null(flag(False))).copy()
     for name in _TEXTS:
         unsure |= _doubtful(columns[name])
     for name in _TIMES:
@@ -379,20 +426,6 @@ def _patched(
     return pa.concat_tables([*pieces, table.slice(begin)]).combine_chunks()
 
 
-def _column(table: pa.Table, name: str) -> pa.Array:
-    chunks = table[name].chunks
-    kind = pa.bool_() if name == "unsure" else pa.string()
-    if len(chunks) == 1:
-        return chunks[0].cast(kind)
-    return pa.concat_arrays([chunk.cast(kind) for chunk in chunks] or [pa.nulls(0, kind)])
-
-
-def _unsure(rows: int) -> pa.Table:
-    names = [*PROFILE.names, "unsure"]
-    nothing = pa.nulls(rows, pa.string())
-    return pa.table([nothing] * len(PROFILE) + [array(np.ones(rows, np.bool_))], names)
-
-
 def one(view: mmap.mmap | bytes) -> pa.LargeBinaryArray:
     """Return some bytes, uncopied, as the only value of an array."""
     size = np.array([0, len(view)], np.int64)
@@ -425,21 +458,35 @@ def moments_of(column: pa.StringArray) -> tuple[pa.Array, _Mask]:
     # Nulls may hide bytes.
     if odd.any() or len(data) != len(_MOMENT) * np.count_nonzero(there):
         _, data = text_bytes(held.drop_null())
-    words = data.view(np.uint64).reshape(-1, len(_SHAPE))
-    shaped = ((words & _HIGH) == _SHAPE) & (((words + _SIX) & _HIGH) == _SHAPE)
-    year_0 = words[:, 0] & 0xFFFFFFFF == _SHAPE[0] & 0xFFFFFFFF  # no year to Python
-    if not shaped.all() or year_0.any():
-        odd[np.flatnonzero(there & ~odd)[~shaped.all(axis=1) | year_0]] = True
+    marks = data.reshape(-1, len(_MOMENT))
+    # Arrow reads the digits and knows the marks but these; and there is no year 0 to Python.
+    alike = (marks[:, _T] == ord("T")) & (marks[:, -1] == ord("Z"))
+    alike &= marks[:, _YEAR].view(np.uint32)[:, 0] != _YEAR_0
+    if not alike.all():
+        odd[np.flatnonzero(there & ~odd)[~alike]] = True
         held = _without(held, odd)
     try:
         return held.cast(kind), odd
-    except pa.ArrowInvalid:  # a 30th of February: looked for one by one
-        odd |= [text is not None and moment(text) is None for text in held.to_pylist()]
+    except pa.ArrowInvalid:  # letters, or a 30th of February: looked for one by one
+        odd |= [text is not None and not _is_plain(text) for text in held.to_pylist()]
         return _without(held, odd).cast(kind), odd
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a text is what Auth0 would write for the moment that it stands for."""
+    found = moment(text)
+    written = found.isoformat(timespec="milliseconds") if found else ""
+    return written.replace("+00:00", "Z") == text
 
 
 def counts_of(column: pa.StringArray) -> tuple[pa.Array, _Mask]:
     """Return whole numbers of at most 18 digits, and which rows hold something else."""
-    plain = pc.match_substring_regex(column, _WHOLE_NUMBER)
-    odd = ~values_of(plain.fill_null(flag(True)))
-    return _without(column, odd).cast(pa.int64()), odd
+    places, data = text_bytes(column)
+    sizes = np.diff(places)
+    there = values_of(column.is_valid())
+    odd = there & ((sizes == 0) | (sizes > _COUNT_DIGITS))
+    other = np.flatnonzero(data - np.uint8(ord("0")) > _NINE)
+    if len(other):
+        odd[np.searchsorted(places, other, side="right") - 1] = True
+        odd &= there
+    return (_without(column, odd) if odd.any() else column).cast(pa.int64()), odd
