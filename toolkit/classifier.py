@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from toolkit.arrays import array, text, texts, values_of, whole
-from toolkit.columns import CLASSIFICATION, SNAPSHOT
+from toolkit.columns import CLASSIFICATION, ENCODED
 from toolkit.picture import RULES, Evidence, Rule, Source, Verdict, classify
 from toolkit.picture import usable_override as usable
 
@@ -97,31 +97,44 @@ def classified(
     Returns:
         One row a user with the columns of `toolkit.columns.CLASSIFICATION`.
     """
+    verdicts = _encoded(picture, metadata_picture, strategy, connection)
+    columns = [verdicts[field.name].cast(field.type) for field in CLASSIFICATION]
+    return pa.table(columns, schema=CLASSIFICATION)
+
+
+def with_verdicts(profiles: pa.Table) -> pa.Table:
+    """Append the classification to a table with the columns of `toolkit.columns.PROFILE`.
+
+    Returns:
+        A table with the columns of `toolkit.columns.ENCODED`.
+    """
+    deciding = ("picture", "metadata_picture", "strategy", "connection")
+    verdicts = _encoded(*(whole(profiles[name]) for name in deciding))
+    columns = [*profiles.columns, *(verdicts[name] for name in CLASSIFICATION.names)]
+    return pa.table(columns, schema=ENCODED)
+
+
+def _encoded(
+    picture: pa.StringArray,
+    metadata_picture: pa.StringArray,
+    strategy: pa.StringArray,
+    connection: pa.StringArray,
+) -> dict[str, pa.Array]:
+    """Classify users; what holds a few values is encoded as a dictionary."""
     column = _Column(picture.fill_null(text("")), strategy, connection)
     column.judge()
     overridden = _overridden(metadata_picture)
-    underlying = column.text(lambda one: one.source)
-    arrays = {
-        "source": pc.if_else(array(overridden), text(Source.METADATA.value), underlying),
-        "underlying": underlying,
-        "provider": column.text(lambda one: one.provider),
-        "fallback": column.text(lambda one: one.fallback),
-        "evidence": pc.if_else(
-            array(overridden), text(Evidence.URL.value), column.text(lambda one: one.evidence)
-        ),
+    return {
+        "source": column.few(lambda one: one.source, overridden, Source.METADATA.value),
+        "underlying": column.few(lambda one: one.source),
+        "provider": column.few(lambda one: one.provider),
+        "fallback": column.few(lambda one: one.fallback),
+        "evidence": column.few(lambda one: one.evidence, overridden, Evidence.URL.value),
         "expires_at": array(column.expiry, column.expiry == 0).cast(
             CLASSIFICATION.field("expires_at").type
         ),
         "gravatar_hash": column.hashes(),
     }
-    return pa.table([arrays[name] for name in CLASSIFICATION.names], schema=CLASSIFICATION)
-
-
-def with_verdicts(profiles: pa.Table) -> pa.Table:
-    """Append the classification to a table with the columns of `toolkit.columns.PROFILE`."""
-    deciding = ("picture", "metadata_picture", "strategy", "connection")
-    verdicts = classified(*(whole(profiles[name]) for name in deciding))
-    return pa.table([*profiles.columns, *verdicts.columns], schema=SNAPSHOT)
 
 
 def alike(picture: pa.StringArray) -> tuple[_Rows, _Rows]:
@@ -202,9 +215,22 @@ class _Column:
         self._by_identity(rows[unknown])
         self._one_by_one(np.flatnonzero(self.outcome < 0))
 
-    def text(self, part: Callable[[_Outcome], str | None]) -> pa.StringArray:
-        """Return one part of the outcome of every row."""
-        return texts([part(one) for one in self.outcomes]).take(array(self.outcome))
+    def few(
+        self,
+        part: Callable[[_Outcome], str | None],
+        overridden: _Mask | None = None,
+        instead: str | None = None,
+    ) -> pa.DictionaryArray:
+        """Return one part of the outcome of every row, or what stands there `instead` of it."""
+        parts = [*(part(one) for one in self.outcomes), instead]
+        held = dict.fromkeys(one for one in parts if one is not None)
+        places = {one: place for place, one in enumerate(held)}
+        outcome = self.outcome
+        if overridden is not None:
+            outcome = np.where(overridden, np.int32(len(parts) - 1), outcome)
+        absent = np.array([one is None for one in parts])[outcome]
+        code = np.array([0 if one is None else places[one] for one in parts], np.int32)[outcome]
+        return pa.DictionaryArray.from_arrays(array(code, absent), texts(list(held)))
 
     def hashes(self) -> pa.StringArray:
         """Return the Gravatar hash of every row, or null."""
@@ -222,7 +248,8 @@ class _Column:
         Returns:
             Where the outcome of each stands.
         """
-        known, asked = _known.setdefault(kind, {}), []
+        known = _known.setdefault(kind, {})
+        found = []
         for key, row in zip(keys, rows, strict=True):
             outcome = known.get(key)
             if outcome is None:
@@ -230,11 +257,12 @@ class _Column:
                 if len(known) >= _REMEMBERED:
                     known.clear()
                 known[key] = outcome
-            asked.append(self._place(outcome))
-        return np.array(asked, np.int32)
+            found.append(outcome)
+        return self._places(found)
 
-    def _place(self, outcome: _Outcome) -> int:
-        return self.outcomes.setdefault(outcome, len(self.outcomes))
+    def _places(self, outcomes: Iterable[_Outcome]) -> _Rows:
+        held = self.outcomes
+        return np.array([held.setdefault(one, len(held)) for one in outcomes], np.int32)
 
     def _verdict(self, row: int) -> Verdict:
         return classify(
@@ -245,7 +273,7 @@ class _Column:
 
     def _all_alike(self, rows: _Rows) -> None:
         if len(rows):
-            self.outcome[rows] = self._place(_outcome(self._verdict(int(rows[0]))))
+            self.outcome[rows] = self._places([_outcome(self._verdict(int(rows[0])))])
 
     def _defaults(self) -> None:
         """Judge what Auth0 gives every user of a database: the digits decide nothing."""
@@ -288,12 +316,14 @@ class _Column:
 
     def _one_by_one(self, rows: _Rows) -> None:
         hashes: list[str | None] = []
+        outcomes: list[_Outcome] = []
         for row in rows.tolist():
             verdict = self._verdict(row)
-            self.outcome[row] = self._place(_outcome(verdict))
+            outcomes.append(_outcome(verdict))
             hashes.append(verdict.gravatar_hash)
             if verdict.expires_at is not None:
                 self.expiry[row] = round(verdict.expires_at.timestamp()) * 1000
+        self.outcome[rows] = self._places(outcomes)
         self._hashes.append((rows, texts(hashes)))
 
 

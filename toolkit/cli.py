@@ -1,6 +1,7 @@
 """The `picture-audit` command: thin faces of the package's public functions."""
 
 import atexit
+import gc
 import json
 import os
 import subprocess
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 
 _UNEXPECTED = 2
+# Objects after which Python looks for garbage: what is imported is none, and many.
+_MANY = 100_000
 
 app = typer.Typer(
     name="picture-audit",
@@ -745,6 +748,7 @@ def run() -> None:
     works, or nobody takes what was written, Python ends as ever.
     """
     code: str | int | None = None
+    gc.set_threshold(_MANY)
     try:
         main()
     except SystemExit as ended:

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from toolkit.columns import SNAPSHOT
+from toolkit.columns import ENCODED, FEW, SNAPSHOT
 from toolkit.errors import OutputError, UnreadableInputError
 from toolkit.picture import Source
 from toolkit.provenance import Provenance
@@ -40,9 +40,12 @@ __all__ = [
 SCHEMA_VERSION = 1
 # Rows that are read at a time.
 _CHUNK = 131_072
-# The columns that hold a few values over and over. Dictionaries and statistics of the others
-# would make files larger and writing slower.
-_REPEATED = ["connection", "strategy", "source", "underlying", "provider", "fallback", "evidence"]
+# The columns that hold a few values over and over. Dictionaries of the others would make files
+# larger and writing slower.
+_REPEATED = ["connection", "strategy", *FEW]
+# Exports of one connection each lie one after another; nothing else is found by what a group of
+# rows begins and ends with.
+_ORDERED = ["connection"]
 # Without these nothing could be undone; `toolkit.change.journal` names them.
 _JOURNALS = (".journal", ".journal.undo")
 # Those whose values differ by little: that makes them smaller than compression does, and at once.
@@ -180,11 +183,11 @@ class Writer:
         # and it is not known before the end.
         self._parquet = pq.ParquetWriter(
             file,
-            SNAPSHOT,
+            ENCODED,
             compression={name: "none" if name in _NUMBERS else "zstd" for name in SNAPSHOT.names},
             column_encoding=dict.fromkeys(_NUMBERS, "DELTA_BINARY_PACKED"),
             use_dictionary=_REPEATED,
-            write_statistics=_REPEATED,
+            write_statistics=_ORDERED,
             store_schema=False,
         )
 
@@ -193,7 +196,7 @@ class Writer:
         if not isinstance(users, pa.Table):
             users = pa.Table.from_pandas(users[SNAPSHOT.names], SNAPSHOT, preserve_index=False)
         if len(users):
-            self._parquet.write_table(users.select(SNAPSHOT.names))
+            self._parquet.write_table(users.select(ENCODED.names).cast(ENCODED))
 
     def finish(self, provenance: Provenance) -> None:
         """Note where the users come from; to be called once, at the end."""

@@ -24,7 +24,8 @@ from toolkit.errors import UnreadableInputError
 
 _GZIP, BOM = b"\x1f\x8b", b"\xef\xbb\xbf"
 _GZIP_BITS = 31  # zlib's way to say: a gzip header, and check the checksum and the length
-_BLOCK = _INFLATED = 262_144
+_BLOCK = 65_536
+_INFLATED = 8 * _BLOCK  # what a block rarely exceeds: its rest would be copied, block by block
 # No profile of Auth0 comes near; without an end, a file of one line would have to fit in memory.
 LONGEST = 32 * 1024 * 1024
 _PER_LINE = 100  # what Python needs to keep a line, beside its text
@@ -104,7 +105,7 @@ class Export:
                 self._rest = self._rest[self._rest.rfind(b"\n") + 1 :]
         return self._rest.lstrip().startswith(b"{")
 
-    def fill(self, write: Callable[[bytes], object], size: int) -> bool:
+    def fill(self, write: Callable[[bytes | memoryview], object], size: int) -> bool:
         """Write the next whole lines, with their ends: at least so many bytes, if there are.
 
         Returns:
@@ -115,7 +116,8 @@ class Export:
         while written < size and (block := self._block()):
             cut = block.rfind(b"\n") + 1
             if cut:
-                for piece in (*pieces, block[:cut]):
+                ended: list[bytes | memoryview] = [*pieces, memoryview(block)[:cut]]
+                for piece in ended:
                     written += len(piece)
                     write(piece)
                 block, pieces, held = block[cut:], [], 0

@@ -16,7 +16,7 @@ from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from glob import escape
 from importlib.metadata import version
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -37,9 +37,10 @@ from toolkit.progress import Progress
 from toolkit.snapshot import Provenance, Snapshot, discard_drafts, ensure_writable, writing
 from toolkit.user import tabulated, user
 
-# Bytes of lines that are read at a time (of CSV, which is denser, half as many), and rows where
-# they are read one by one.
+# Bytes of lines that are read at a time (of CSV, which is denser, half as many), fewer at first,
+# when others wait for them, and rows where they are read one by one.
 _SHEET = 20 * 1024 * 1024
+_FIRST = _SHEET // 4
 _ROWS = 25_000
 _SUFFIXES = frozenset({".gz", ".json", ".jsonl", ".ndjson", ".csv"})
 _TOLD = 3
@@ -201,10 +202,10 @@ class Reading:
             free.append(sheet)
             return one
 
-        while True:
+        for number in count(1):
             sheet = free.pop()
             sheet.begin()
-            if not export.fill(sheet.write, _SHEET):
+            if not export.fill(sheet.write, min(number * _FIRST, _SHEET)):
                 break
             sheet.end()
             waiting.append((sheet, pool.submit(self._read, sheet)))

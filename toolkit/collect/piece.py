@@ -141,7 +141,7 @@ class Sheet:
         self._first = self._second = np.zeros(0, np.bool_)
         self.begin()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append some bytes, and notice while they are at hand what `read_piece` needs to know."""
         if not data:
             return
