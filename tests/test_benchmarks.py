@@ -83,7 +83,7 @@ def test_the_picture_says_what_was_measured():
     assert drawn.title == (
         "1,000 users are a snapshot after 2.5 s, 1.2 times gzip -dc; a notebook: 20 times as long"
     )
-    assert "notebook: json, frame, apply: 50.0 s   5 MB" in drawn.alt
+    assert "notebook: json, DataFrame, apply: 50.0 s   5 MB" in drawn.alt
     assert "| 1,000 | picture-audit ingest | 2.50 | 1.00 | 5 MB | 1.25 | 1.00 |" in table(results)
     assert "polars is not installed" in table(results)
     assert "| gzip -dc | 4.0 times, memory 1.0 times |" in table(

@@ -9,15 +9,9 @@ import pytest
 
 from toolkit.audit import audit, profiles
 from toolkit.columns import SNAPSHOT
+from toolkit.draft import ensure_writable, replacing
 from toolkit.errors import OutputError, UnreadableInputError
-from toolkit.snapshot import (
-    Provenance,
-    Snapshot,
-    discard_drafts,
-    ensure_writable,
-    read_snapshot,
-    replacing,
-)
+from toolkit.snapshot import Provenance, Snapshot, read_snapshot
 from toolkit.user import user
 
 RECORDS = [
@@ -135,22 +129,3 @@ def test_the_summary_is_what_coverage_json_promises(snapshot):
     assert summary["sources"]["social"] == {"users": 1, "share": 0.5}
     assert sum(one["users"] for one in summary["sources"].values()) == summary["users"] == 2
     assert snapshot.summary("connection")["groups"]["db"]["users"] == 1
-
-
-def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
-    for name in (".s.parquet.0123abcd", ".s.parquet.mine", "s.parquet", ".t.parquet.0123abcd"):
-        (tmp_path / name).write_text("")
-    discard_drafts(tmp_path / "s.parquet")
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {".s.parquet.mine", "s.parquet", ".t.parquet.0123abcd"}
-
-
-@pytest.mark.parametrize("name", ["a.plan.journal", "a.plan.journal.undo"])
-def test_nothing_is_written_over_a_journal(tmp_path, name):
-    journal = tmp_path / name
-    journal.write_text("what was done")
-    with pytest.raises(OutputError, match="journals are called that"):
-        ensure_writable(journal)
-    with pytest.raises(OutputError, match="journals are called that"), replacing(journal):
-        pass
-    assert journal.read_text() == "what was done"

@@ -244,7 +244,8 @@ def collect_(
     """
     from toolkit import terminal
     from toolkit.collect import collect
-    from toolkit.snapshot import ensure_writable, read_snapshot
+    from toolkit.draft import ensure_writable
+    from toolkit.snapshot import read_snapshot
     from toolkit.tenant import connect
 
     _ensure_apart(redacted, out, since)
@@ -295,7 +296,7 @@ def ingest_(
     """Read export files that you already have into a snapshot."""
     from toolkit import terminal
     from toolkit.collect.ingestion import ingest
-    from toolkit.snapshot import ensure_writable
+    from toolkit.draft import ensure_writable
 
     _ensure_apart(redacted, out, *exports)
     if redacted is not None:
@@ -469,7 +470,8 @@ def probe_(
     """
     from toolkit import probing, terminal
     from toolkit.consent import ensure_agreed
-    from toolkit.snapshot import ensure_writable, read_snapshot
+    from toolkit.draft import ensure_writable
+    from toolkit.snapshot import read_snapshot
 
     if everybody is (sample is not None):
         raise SettingsError("Say how many to ask about: either --sample N or --all.")

@@ -33,17 +33,11 @@ from toolkit.collect.ingestion import (
 )
 from toolkit.collect.repeats import Repeats, keys_of, repeats, without
 from toolkit.coverage import Coverage, combine, coverage
+from toolkit.draft import discard_drafts, ensure_writable, held, replacing
 from toolkit.errors import IncompleteError, OutputError, SettingsError
 from toolkit.footer import join
 from toolkit.progress import Progress
-from toolkit.snapshot import (
-    Provenance,
-    Snapshot,
-    ensure_writable,
-    read_snapshot,
-    replacing,
-    writing,
-)
+from toolkit.snapshot import Provenance, Snapshot, read_snapshot, writing
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
@@ -136,6 +130,7 @@ def ingest_on(
     if any(out.exists() and out.samefile(path) for path in paths):
         raise OutputError(f"Cannot write {out}: it is one of the exports. Choose another --out.")
     ensure_writable(out)
+    discard_drafts(out)
     started = time.monotonic()
     sizes = [path.stat().st_size for path in paths]
 
@@ -154,6 +149,7 @@ def ingest_on(
     # The folder's name begins with a dot and only its owner may look inside.
     with (
         TemporaryDirectory(prefix=f".{out.name}.parts-", dir=out.parent) as folder,
+        held(Path(folder)),
         _connected(scheduler) as client,
     ):
         places = [

@@ -7,13 +7,14 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from toolkit.collect import collect
+from toolkit.draft import ensure_writable, replacing
 from toolkit.progress import Progress
 from toolkit.report import report
 from toolkit.sandbox import scripts
 from toolkit.sandbox.people import SEED, USERS, loadable, people
 from toolkit.sandbox.server import Sandbox
 from toolkit.settings import Settings, read_settings
-from toolkit.snapshot import Snapshot, ensure_writable, replacing
+from toolkit.snapshot import Snapshot
 from toolkit.tenant import Tenant, connect
 
 

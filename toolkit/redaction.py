@@ -47,6 +47,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from toolkit.columns import SNAPSHOT
+from toolkit.draft import ensure_writable, private_opener
 from toolkit.errors import OutputError, SettingsError
 from toolkit.picture import (
     ENTERPRISE_STRATEGIES,
@@ -61,7 +62,7 @@ from toolkit.picture import (
     usable_override,
 )
 from toolkit.progress import Progress
-from toolkit.snapshot import Snapshot, ensure_writable, private_opener, read_snapshot, writing
+from toolkit.snapshot import Snapshot, read_snapshot, writing
 
 KEY_BYTES: Final = 32
 _SHORTEST_KEY = 16

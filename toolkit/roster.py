@@ -21,11 +21,12 @@ import pyarrow as pa
 
 from toolkit.columns import SNAPSHOT
 from toolkit.coverage import Coverage
+from toolkit.draft import replacing
 from toolkit.errors import UnreadableInputError
 from toolkit.group import ensure_choice, named
 from toolkit.selection import Selection, derived, sights
 from toolkit.sheet import csv
-from toolkit.snapshot import Snapshot, replacing, writing
+from toolkit.snapshot import Snapshot, writing
 
 ORDERS: Mapping[str, str] = MappingProxyType(
     {

@@ -1,12 +1,9 @@
 """A tenant's users at one moment, as a file: Parquet, one row per user."""
 
 import json
-import os
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
-from glob import escape
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -14,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toolkit.columns import ENCODED, FEW, SNAPSHOT
-from toolkit.errors import OutputError, UnreadableInputError
+from toolkit.draft import replacing
+from toolkit.errors import UnreadableInputError
 from toolkit.picture import Source
 from toolkit.provenance import Provenance
 
@@ -29,11 +27,7 @@ __all__ = [
     "Provenance",
     "Snapshot",
     "Writer",
-    "discard_drafts",
-    "ensure_writable",
-    "private_opener",
     "read_snapshot",
-    "replacing",
     "writing",
 ]
 
@@ -46,8 +40,6 @@ _REPEATED = ["connection", "strategy", *FEW]
 # Exports of one connection each lie one after another; nothing else is found by what a group of
 # rows begins and ends with.
 _ORDERED = ["connection"]
-# Without these nothing could be undone; `toolkit.change.journal` names them.
-_JOURNALS = (".journal", ".journal.undo")
 # Those whose values differ by little: that makes them smaller than compression does, and at once.
 _NUMBERS = ["created_at", "updated_at", "last_login", "expires_at", "logins_count"]
 
@@ -268,70 +260,3 @@ def _types(kind: pa.DataType) -> "pd.Int64Dtype | None":
     import pandas as pd  # noqa: PLC0415 - as above
 
     return pd.Int64Dtype() if kind == pa.int64() else None
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes the place of `path` only once it is whole and on disk.
-
-    The new file is readable by its owner only.
-
-    Raises:
-        OutputError: the folder cannot be made or written, the disk is full, or the name is that
-            of a journal, without which nothing could be undone.
-    """
-    _ensure_no_journal(path)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(draft, "xb", opener=private_opener) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"Cannot write {path}: {error.strerror or error}. Make room, or choose another place."
-        ) from error
-    finally:
-        _discard(draft)
-
-
-def _ensure_no_journal(path: Path) -> None:
-    if path.name.endswith(_JOURNALS):
-        raise OutputError(f"Cannot write {path}: journals are called that. Name another file.")
-
-
-def discard_drafts(path: Path) -> None:
-    """Remove what processes that were killed left of their attempts to write `path`."""
-    for draft in path.parent.glob(f".{escape(path.name)}.{'[0-9a-f]' * 8}"):
-        _discard(draft)
-
-
-def _discard(draft: Path) -> None:
-    try:
-        draft.unlink(missing_ok=True)
-    except OSError as error:
-        # Where the folder itself is out of reach there is no draft in it either.
-        if draft.parent.is_dir():
-            raise OutputError(f"Cannot remove {draft}: {error.strerror or error}.") from error
-
-
-def private_opener(path: str, flags: int) -> int:
-    """Open a file that only its owner may read; an `opener` for `open`."""
-    return os.open(path, flags, 0o600)
-
-
-def ensure_writable(path: Path) -> None:
-    """Find out before long work whether its result can be written.
-
-    Raises:
-        OutputError: it cannot.
-    """
-    if path.is_dir():
-        raise OutputError(f"Cannot write {path}: it is a folder. Name a file.")
-    _ensure_no_journal(path)
-    probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with replacing(probe):
-        pass
-    probe.unlink()

@@ -21,7 +21,8 @@ _NAMES = {
     _TOOLKIT: "picture-audit ingest: to a snapshot",
     "DuckDB, reading only": "DuckDB: reads the columns",
     "polars, reading only": "polars: reads the columns",
-    "notebook": "notebook: json, frame, apply",
+    "pandas.read_json": "notebook: pandas.read_json, apply",
+    "notebook": "notebook: json, DataFrame, apply",
 }
 _WAYS = {
     "pager": "the SDK's own pages",
@@ -31,7 +32,7 @@ _WAYS = {
 }
 _HEIGHT = 30.0
 _HOW = (
-    "Median of {}; the notebook, and beyond two million users everything, once. Fresh processes, "
+    "Median of {}; the notebooks, and beyond two million users everything, once. Fresh processes, "
     "start included. Where others use the machine at the same time, CPU seconds tell more than "
     "seconds."
 )

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from toolkit.change.edit import Edit, Field
+from toolkit.draft import private_opener
 from toolkit.errors import OutputError, SettingsError, UnreadableInputError
-from toolkit.snapshot import private_opener
 from toolkit.way import Way
 
 FORMAT: Final = "auth0-picture-audit journal"

@@ -15,12 +15,13 @@ from toolkit.action_code import action_code, default_rule, override_rule
 from toolkit.candidate import Candidate, Level, checked
 from toolkit.change.rows import writing_rows
 from toolkit.connection import Connection
+from toolkit.draft import discard_drafts
 from toolkit.errors import OutputError, SettingsError
 from toolkit.picture import Source
 from toolkit.plan import NEEDED, Decider, Plan, Tally
 from toolkit.progress import Progress, run
 from toolkit.replacement import Policy
-from toolkit.snapshot import Snapshot, discard_drafts
+from toolkit.snapshot import Snapshot
 from toolkit.way import Way
 
 _OLD = timedelta(days=1)

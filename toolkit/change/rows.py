@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from toolkit.change.edit import Edit, Field
+from toolkit.draft import replacing
 from toolkit.errors import PictureAuditError, UnreadableInputError
 from toolkit.plan import CHANGE, ROWS, Plan
 from toolkit.replacement import replaced_metadata, replaced_root
-from toolkit.snapshot import replacing
 from toolkit.way import Way
 
 VERSION: Final = 1

@@ -19,6 +19,7 @@ from toolkit.collect.scripts import read_wiring
 from toolkit.collect.search import CAP, MARGIN, Walk
 from toolkit.collect.state import State, open_state, state_path
 from toolkit.collect.window import Span, Window, milliseconds, remaining
+from toolkit.draft import discard_drafts, ensure_writable
 from toolkit.errors import (
     IncompleteError,
     QueryError,
@@ -30,15 +31,7 @@ from toolkit.errors import (
     UnreadableInputError,
 )
 from toolkit.progress import Progress, run
-from toolkit.snapshot import (
-    Provenance,
-    Snapshot,
-    Writer,
-    discard_drafts,
-    ensure_writable,
-    read_snapshot,
-    writing,
-)
+from toolkit.snapshot import Provenance, Snapshot, Writer, read_snapshot, writing
 from toolkit.tenant import Tenant
 from toolkit.user import User
 

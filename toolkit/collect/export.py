@@ -16,9 +16,9 @@ import httpx
 
 from toolkit.answer import Job
 from toolkit.collect.state import State
+from toolkit.draft import private_opener
 from toolkit.errors import IncompleteError, MissingError, TenantError
 from toolkit.progress import Progress
-from toolkit.snapshot import private_opener
 from toolkit.tenant import Tenant
 from toolkit.user import User, user
 from toolkit.wire import is_loopback, transport

@@ -6,7 +6,6 @@ user: whether anybody is there twice is found out at the end, and who that is on
 """
 
 import os
-import secrets
 import tempfile
 import time
 from collections import deque
@@ -14,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from glob import escape
 from importlib.metadata import version
 from itertools import count, islice
 from pathlib import Path
@@ -32,9 +30,10 @@ from toolkit.collect.cells import cut, is_plain, read_cells
 from toolkit.collect.files import Export, exported
 from toolkit.collect.piece import Piece, Sheet, read_piece
 from toolkit.collect.repeats import Repeats, keys_of, repeats, without
+from toolkit.draft import discard_drafts, draft_of, ensure_writable, held
 from toolkit.errors import IncompleteError, OutputError, UnreadableInputError
 from toolkit.progress import Progress
-from toolkit.snapshot import Provenance, Snapshot, discard_drafts, ensure_writable, writing
+from toolkit.snapshot import Provenance, Snapshot, writing
 from toolkit.user import tabulated, user
 
 # Bytes of lines that are read at a time (of CSV, which is denser, half as many), fewer at first,
@@ -92,7 +91,7 @@ def ingest(
     if any(out.exists() and out.samefile(path) for path in paths):
         raise OutputError(f"Cannot write {out}: it is one of the exports. Choose another --out.")
     ensure_writable(out)
-    _discard_drafts(out)
+    discard_drafts(out)
     started = time.monotonic()
     sizes = sum(path.stat().st_size for path in paths)
     found = Repeats.none()
@@ -125,8 +124,8 @@ def ingest(
         if not len(doubtful):
             draft.replace(out)
         else:
-            found = repeats(draft, doubtful, database)
-            with writing(out) as writer:
+            with held(draft), writing(out) as writer:
+                found = repeats(draft, doubtful, database)
                 for table in without(draft, found.rows):
                     writer.add(table)
                 told = provenance()
@@ -306,18 +305,10 @@ def _allocator() -> Iterator[None]:
         pa.set_memory_pool(former)
 
 
-def _discard_drafts(out: Path) -> None:
-    """Remove what runs that were killed left beside `out`."""
-    digits = "[0-9a-f]" * 8
-    discard_drafts(out)
-    for draft in out.parent.glob(f".{escape(f'.{out.name}')}.{digits}.{digits}"):
-        draft.unlink(missing_ok=True)
-
-
 @contextmanager
 def _drafted(out: Path) -> Iterator[Path]:
     """Name a file beside `out` for what is not known to be the snapshot yet."""
-    draft = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
+    draft = draft_of(out)
     try:
         yield draft
     finally:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from toolkit.collect.window import Span, Window, milliseconds
+from toolkit.draft import private_opener
 from toolkit.errors import OutputError, SettingsError
-from toolkit.snapshot import private_opener
 from toolkit.user import User
 
 _FORMAT = "auth0-picture-audit collection"

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import ipywidgets
 
 from toolkit.change import planning, policy_of
+from toolkit.draft import replacing
 from toolkit.errors import SettingsError
 from toolkit.gallery import Gallery, gallery
 from toolkit.hosts import Hosts, hosts_of
@@ -28,7 +29,7 @@ from toolkit.panels.style import stylesheet
 from toolkit.panels.way_view import WayView
 from toolkit.plan import Plan
 from toolkit.settings import read_settings
-from toolkit.snapshot import Snapshot, replacing
+from toolkit.snapshot import Snapshot
 from toolkit.tenant import Tenant, connect
 from toolkit.wording import visible
 

@@ -10,11 +10,12 @@ says how many they are.
 import json
 from pathlib import Path
 
+from toolkit.draft import replacing
 from toolkit.errors import OutputError, SettingsError
 from toolkit.report.content import Content, content
 from toolkit.report.page import page
 from toolkit.report.twin import twin
-from toolkit.snapshot import Snapshot, replacing
+from toolkit.snapshot import Snapshot
 
 __all__ = ["Content", "content", "page", "report", "twin"]
 
