@@ -185,3 +185,12 @@ def test_what_is_remembered_of_one_column_does_not_grow_without_end(monkeypatch)
         for number in range(50)
     ] + [("https://x.example/", None, strategy, None) for strategy in SOCIAL_STRATEGIES]
     assert table(rows).to_pylist() == one_by_one(rows)
+
+
+def test_a_host_of_many_labels_takes_no_longer_than_its_length():
+    labels = "a." * 200_000
+    rows = [
+        (f"https://{host}/avatar/{MD5}", None, "samlp", None)
+        for host in (f"{labels}gravatar.com", f"{labels}example.com", "..gravatar.com", "..", ".")
+    ]
+    assert table(rows).to_pylist() == one_by_one(rows)

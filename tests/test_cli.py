@@ -1,6 +1,7 @@
 """The command as people run it: its output, its exit code, the files it leaves."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -382,3 +383,26 @@ def test_a_command_waits_for_a_thread_that_still_works():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert ended.stdout.endswith("done\n")
+
+
+@pytest.mark.parametrize("closed", [1, 2])
+@pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["coverage", "nothing"], 2)])
+def test_who_closed_the_output_gets_the_same_exit_code(closed, arguments, code, tmp_path):
+    ended = subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=tmp_path,
+        preexec_fn=lambda: os.close(closed),
+        check=False,
+    )
+    assert ended.returncode == code
+
+
+@pytest.mark.parametrize("code", [300, 2**31, -1, "in words"])
+def test_exit_codes_that_the_system_does_not_know_are_left_to_python(code):
+    leaving = f"import sys; sys.exit({code!r})"
+    ours = f"import sys; from toolkit import cli; cli.main = lambda: sys.exit({code!r}); cli.run()"
+    theirs, mine = (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+        for program in (leaving, ours)
+    )
+    assert (mine.returncode, mine.stderr) == (theirs.returncode, theirs.stderr)

@@ -46,6 +46,7 @@ _OF_HOST: dict[str, list[int]] = {}
 for _place, _rule in enumerate(RULES):
     _OF_HOST.setdefault(_rule.host, []).append(_place)
 _GRAVATAR = next(n for n, rule in enumerate(RULES) if rule.source is Source.UNRESOLVED)
+_LABELS = max(rule.host.count(".") for rule in RULES) + 1  # that a rule looks at
 _DEEP = [n for n, rule in enumerate(RULES) if rule.path != "/" or rule.expires or n == _GRAVATAR]
 
 
@@ -398,7 +399,7 @@ def _below(hosts: pa.StringArray) -> _Mask:
     """Whether each host is that of each rule or one below it: one row a rule, one column a host."""
     below = np.zeros((len(RULES), len(hosts)), np.bool_)
     for column, host in enumerate(hosts.to_pylist()):
-        above = host
+        above = ".".join(host.rsplit(".", _LABELS)[-_LABELS:])
         while above:
             below[_OF_HOST.get(above, []), column] = True
             _, _, above = above.partition(".")

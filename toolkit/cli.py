@@ -746,8 +746,9 @@ def run() -> None:
     """Run the command as the process, and end it at once.
 
     Python takes apart all that was imported before it ends, for a tenth of a second; the system
-    needs none of that. Fact: mypy ends like this (`mypy.util.hard_exit`). Where a thread still
-    works, or nobody takes what was written, Python ends as ever.
+    needs none of that; so no file may be left for Python to close. Fact: mypy ends like this
+    (`mypy.util.hard_exit`). Where a thread still works, or nobody takes what was written, Python
+    ends as ever.
     """
     code: str | int | None = None
     gc.set_threshold(_MANY)
@@ -755,15 +756,16 @@ def run() -> None:
         main()
     except SystemExit as ended:
         code = ended.code
-    if threading.active_count() > 1 or not isinstance(code, int | None):
+    # The system takes no other number, and a text is still to be said.
+    if threading.active_count() > 1 or (code is not None and code not in range(256)):
         sys.exit(code)
     atexit._run_exitfuncs()  # noqa: SLF001 - what Python runs at its end has no public name
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+    except (OSError, ValueError):
         sys.exit(code)
-    os._exit(code or 0)
+    os._exit(int(code or 0))
 
 
 def main() -> None:

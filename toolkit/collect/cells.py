@@ -30,7 +30,6 @@ _TITLES = {name: (name,) for name in PROFILE.names} | {
 _WHOLE = frozenset({"identities", "user_metadata"})
 _QUOTE, _COMMA, _END = b'",\n'
 _RETURN = ord("\r")
-_BOTH = 2  # parts of an id
 
 
 def is_plain(titles: Sequence[str]) -> bool:

@@ -41,6 +41,8 @@ from toolkit.user import tabulated, user
 _SHEET = 20 * 1024 * 1024
 _FIRST = _SHEET // 4
 _ROWS = 25_000
+# One thread inflates and writes: more than these it could not feed, and each takes memory.
+_WORKERS = 4
 _SUFFIXES = frozenset({".gz", ".json", ".jsonl", ".ndjson", ".csv"})
 _TOLD = 3
 _TIMES = ("created_at", "updated_at", "last_login")
@@ -155,7 +157,7 @@ class Reading:
         self.lost: list[str] = []
 
     def __iter__(self) -> Iterator[pa.Table]:
-        workers = max(2, os.cpu_count() or 1)
+        workers = min(max(2, os.cpu_count() or 1), _WORKERS)
         with ExitStack() as stack:
             sheets = [stack.enter_context(closing(Sheet())) for _ in range(workers + 2)]
             pool = stack.enter_context(ThreadPoolExecutor(workers))
