@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-_LOWEST_IMPURE = "toolkit.provenance"
+_LOWEST_IMPURE = "toolkit.provenance : toolkit.draft"
 
 
 def pure() -> list[str]:

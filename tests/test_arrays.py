@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from toolkit.arrays import array, flag, text, texts, values_of
+from toolkit.arrays import array, flag, text, texts, values_of, whole
 
 one_dimension = array_shapes(min_dims=1, max_dims=1, min_side=0, max_side=40)
 kinds = st.sampled_from([np.bool_, np.int8, np.int32, np.int64, np.uint64])
@@ -35,6 +35,16 @@ def test_what_is_absent_is_null(pairs):
         if absent.any():
             with pytest.raises(ValueError, match="null"):
                 values_of(made)
+
+
+@given(st.lists(st.lists(st.none() | st.text()), max_size=3))
+def test_chunks_become_one_array_and_one_chunk_stays_where_it_is(chunks):
+    made = [pa.array(chunk, pa.string()) for chunk in chunks]
+    one = whole(pa.chunked_array(made, pa.string()))
+    assert one.type == pa.string()
+    assert one.to_pylist() == [value for chunk in chunks for value in chunk]
+    if len(made) == 1:
+        assert one.buffers()[1].address == made[0].buffers()[1].address
 
 
 @given(st.lists(st.none() | st.text()))

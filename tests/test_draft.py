@@ -69,6 +69,30 @@ def test_a_draft_that_may_not_be_read_is_removed_all_the_same(tmp_path):
     assert not names(tmp_path)
 
 
+def test_a_failed_write_leaves_the_old_file_and_no_draft(tmp_path):
+    path = tmp_path / "s.parquet"
+    path.write_bytes(b"old")
+
+    def interrupted():
+        with replacing(path) as file:
+            file.write(b"half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        interrupted()
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == {"s.parquet"}
+
+
+def test_a_place_that_cannot_be_written_is_found_out_first(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file" / "s.parquet", tmp_path):
+        with pytest.raises(OutputError, match="Cannot write"):
+            ensure_writable(path)
+    ensure_writable(tmp_path / "s.parquet")
+    assert names(tmp_path) == {"file"}
+
+
 @pytest.mark.parametrize("name", ["a.plan.journal", "a.plan.journal.undo"])
 def test_nothing_is_written_over_a_journal(tmp_path, name):
     journal = tmp_path / name

@@ -9,8 +9,7 @@ import pytest
 
 from toolkit.audit import audit, profiles
 from toolkit.columns import SNAPSHOT
-from toolkit.draft import ensure_writable, replacing
-from toolkit.errors import OutputError, UnreadableInputError
+from toolkit.errors import UnreadableInputError
 from toolkit.snapshot import Provenance, Snapshot, read_snapshot
 from toolkit.user import user
 
@@ -62,28 +61,6 @@ def test_the_file_has_the_documented_columns_and_provenance(snapshot, tmp_path):
 def test_only_its_owner_may_read_it(snapshot, tmp_path):
     snapshot.write(tmp_path / "s.parquet")
     assert stat.S_IMODE((tmp_path / "s.parquet").stat().st_mode) == 0o600
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_draft(snapshot, tmp_path):
-    path = tmp_path / "s.parquet"
-    path.write_bytes(b"old")
-
-    def interrupted():
-        with replacing(path) as file:
-            file.write(b"half")
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        interrupted()
-    assert path.read_bytes() == b"old"
-    assert [one.name for one in tmp_path.iterdir()] == ["s.parquet"]
-
-
-def test_a_place_that_cannot_be_written_is_found_out_first(tmp_path):
-    (tmp_path / "file").write_text("")
-    for path in (tmp_path / "file" / "s.parquet", tmp_path):
-        with pytest.raises(OutputError, match="Cannot write"):
-            ensure_writable(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet at all", None])
