@@ -17,11 +17,11 @@ ROOT = Path(__file__).parent.parent
 
 def test_the_one_command_measures_and_writes_a_table_and_a_picture(tmp_path):
     command = [sys.executable, "-m", "tests.benchmarks", "--users", "500", "--repeats", "1"]
-    command += ["--only", "ingest", "--out", str(tmp_path)]
+    command += ["--only", "ingest,analysis", "--out", str(tmp_path)]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "benchmark.md").read_text() == run.stdout
-    for name in ("From an export to a snapshot", "gzip -dc", "picture-audit ingest", "notebook"):
+    for name in ("From an export to a snapshot", "gzip -dc", "notebook, json", "| plan"):
         assert name in run.stdout
     assert "<svg" in (tmp_path / "benchmark.svg").read_text()
     rows = json.loads((tmp_path / "benchmark.json").read_text())["rows"]

@@ -21,6 +21,7 @@ PARTS = ("ingest", "analysis", "start", "collection", "panel")
 _WAYS = ("pager", "slide", "search", "export")
 _SLOW = ("notebook, pandas.read_json", "notebook, json")  # each takes as long as all others
 _ROOM = 2_000_000  # users beyond whom the rivals that hold all of them are left out
+_PICTURE = "https://assets.example.com/default-2026.png"  # never loaded
 _PYTHON = sys.executable
 
 
@@ -123,9 +124,13 @@ def _ingestion(
 
 
 def _analysis(snapshot: Path) -> dict[str, list[str]]:
+    file = str(snapshot)
+    plan = ("--picture", _PICTURE, "--unseen", "--through", "root", "--out")
     return {
-        "coverage --by connection": _command("coverage", str(snapshot), "--by", "connection"),
-        "findings": _command("findings", str(snapshot)),
+        "coverage --by connection": _command("coverage", file, "--by", "connection"),
+        "findings": _command("findings", file),
+        "compare, with itself": _command("compare", file, file),
+        "plan --through root": _command("plan", file, *plan, str(snapshot.with_suffix(".plan"))),
     }
 
 
