@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from toolkit.arrays import array, flag, text, texts, values_of, whole
+from toolkit.arrays import (
+    array,
+    first_bytes,
+    flag,
+    text,
+    text_bytes,
+    texts,
+    texts_with,
+    values_of,
+    whole,
+)
 
 one_dimension = array_shapes(min_dims=1, max_dims=1, min_side=0, max_side=40)
 kinds = st.sampled_from([np.bool_, np.int8, np.int32, np.int64, np.uint64])
@@ -45,6 +55,18 @@ def test_chunks_become_one_array_and_one_chunk_stays_where_it_is(chunks):
     assert one.to_pylist() == [value for chunk in chunks for value in chunk]
     if len(made) == 1:
         assert one.buffers()[1].address == made[0].buffers()[1].address
+
+
+@given(st.lists(st.none() | st.text("ab,é")), st.integers(0, 9), st.sampled_from(b"ab,"))
+def test_bytes_are_found_in_the_texts_that_hold_them(values, begin, byte):
+    column = texts(values).slice(begin)
+    held = [(value or "").encode() for value in values[begin:]]
+    places, data = text_bytes(column)
+    assert data.tobytes() == b"".join(held)
+    assert np.diff(places).tolist() == [len(one) for one in held]
+    assert first_bytes(column).tolist() == [one[0] if one else 0 for one in held]
+    found = [number for number, one in enumerate(held) for _ in range(one.count(byte))]
+    assert texts_with(data == byte, places).tolist() == found
 
 
 @given(st.lists(st.none() | st.text()))

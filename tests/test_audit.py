@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from toolkit.audit import audit, profiles
 from toolkit.classifier import with_verdicts
-from toolkit.columns import CLASSIFICATION, PROFILE, SNAPSHOT
+from toolkit.columns import CLASSIFICATION, ENCODED, PROFILE, SNAPSHOT
 from toolkit.picture import RULES, classify
 from toolkit.user import tabulated, user
 
@@ -117,7 +117,10 @@ def test_a_table_is_classified_as_its_frame():
         user({"user_id": f"oauth2|{number}", "picture": picture})
         for number, picture in enumerate(ODD)
     ]
-    table = with_verdicts(tabulated(users)).cast(SNAPSHOT)
+    encoded = with_verdicts(tabulated(users))
+    assert encoded.schema == ENCODED
+    table = encoded.cast(SNAPSHOT)
+    assert table.schema == SNAPSHOT
     assert table.to_pandas()["source"].equals(audit(profiles(users))["source"])
 
 

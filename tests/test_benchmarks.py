@@ -21,7 +21,8 @@ def test_the_one_command_measures_and_writes_a_table_and_a_picture(tmp_path):
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "benchmark.md").read_text() == run.stdout
-    for name in ("From an export to a snapshot", "gzip -dc", "notebook, json", "| plan"):
+    names = ("From an export to a snapshot", "gzip -dc", "picture-audit ingest", "notebook")
+    for name in (*names, "compare", "plan"):
         assert name in run.stdout
     assert "<svg" in (tmp_path / "benchmark.svg").read_text()
     rows = json.loads((tmp_path / "benchmark.json").read_text())["rows"]

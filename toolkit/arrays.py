@@ -75,5 +75,36 @@ def flag(value: bool) -> pa.BooleanScalar:
     return array(np.array([value]))[0]
 
 
+def text_bytes(column: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+    """Return where the texts of a column begin and end, and their bytes; a null may hide some."""
+    _, offsets, data = column.buffers()
+    if not len(column):
+        return np.zeros(1, np.int32), np.zeros(0, np.uint8)
+    places = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
+    held = np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)
+    return places - places[0], held[places[0] : places[-1]]
+
+
+def first_bytes(column: pa.StringArray) -> npt.NDArray[np.uint8]:
+    """Return the first byte of each text of a column; 0 where it is empty."""
+    places, data = text_bytes(column)
+    first = np.zeros(len(column), np.uint8)
+    there = np.diff(places) > 0
+    first[there] = data[places[:-1][there]]
+    return first
+
+
+def texts_with(
+    marked: npt.NDArray[np.bool_], places: npt.NDArray[np.int32]
+) -> npt.NDArray[np.int64]:
+    """Return which texts the marked bytes are in: one number for each of these, in their order.
+
+    Args:
+        marked: one truth value for each byte that `text_bytes` returned.
+        places: where it said that the texts begin and end.
+    """
+    return np.searchsorted(places, np.flatnonzero(marked), side="right") - 1
+
+
 def _bits(values: npt.NDArray[np.bool_]) -> pa.Buffer:
     return pa.py_buffer(np.packbits(values, bitorder="little"))

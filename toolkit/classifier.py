@@ -16,7 +16,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from toolkit.arrays import array, text, texts, values_of, whole
+from toolkit.arrays import (
+    array,
+    first_bytes,
+    text,
+    text_bytes,
+    texts,
+    texts_with,
+    values_of,
+    whole,
+)
 from toolkit.columns import CLASSIFICATION, ENCODED
 from toolkit.picture import RULES, Evidence, Rule, Source, Verdict, classify
 from toolkit.picture import usable_override as usable
@@ -289,7 +298,8 @@ class _Column:
         if not lower.all():
             kept = np.ones(len(rows), np.bool_)
             kept[np.flatnonzero(~lower) // _HASH] = False
-            rows, urls, hashes = (rows[kept], *(one.filter(array(kept)) for one in (urls, hashes)))
+            rows = rows[kept]
+            urls, hashes = (one.filter(array(kept)) for one in (urls, hashes))
         self.rule[rows] = _GRAVATAR
         longest = int(np.diff(places).max(initial=end))  # without an end, Arrow 26 fails
         self._by_query(rows, pc.binary_slice(urls, end, longest), _DEFAULT)
@@ -350,32 +360,12 @@ def _overridden(metadata_picture: pa.StringArray) -> _Mask:
 # From columns to the parts of URLs
 
 
-def text_bytes(column: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
-    """Return where the texts of a column begin and end, and their bytes; a null may hide some."""
-    _, offsets, data = column.buffers()
-    if not len(column):
-        return np.zeros(1, np.int32), np.zeros(0, np.uint8)
-    places = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
-    whole = np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)
-    return places - places[0], whole[places[0] : places[-1]]
-
-
-def first_bytes(column: pa.StringArray) -> npt.NDArray[np.uint8]:
-    """Return the first byte of each text of a column; 0 where it is empty."""
-    places, data = text_bytes(column)
-    first = np.zeros(len(column), np.uint8)
-    there = np.diff(places) > 0
-    first[there] = data[places[:-1][there]]
-    return first
-
-
 def _ordinary(column: pa.StringArray) -> _Mask:
     """Whether each text is of visible ASCII without fragments and backslashes."""
     places, data = text_bytes(column)
     odd = (data - np.uint8(0x21) > 0x7E - 0x21) | (data == ord("#")) | (data == ord("\\"))
     ordinary = np.ones(len(column), np.bool_)
-    if odd.any():
-        ordinary[np.searchsorted(places, np.flatnonzero(odd), side="right") - 1] = False
+    ordinary[texts_with(odd, places)] = False
     return ordinary
 
 
@@ -439,8 +429,8 @@ def _hash(path: pa.StringArray) -> pa.StringArray:
     if (pc.max(pc.binary_length(path)).as_py() or 0) < begin + 2 * _HASH:
         return pc.ascii_lower(short)
     long = pc.match_substring_regex(path, f"^avatar/[0-9a-fA-F]{{{2 * _HASH}}}")
-    whole = pc.utf8_slice_codeunits(path, begin, begin + 2 * _HASH)
-    return pc.ascii_lower(pc.if_else(long, whole, short))
+    full = pc.utf8_slice_codeunits(path, begin, begin + 2 * _HASH)
+    return pc.ascii_lower(pc.if_else(long, full, short))
 
 
 def _expiry(query: pa.StringArray, name: str, base: int) -> _Rows:
@@ -451,22 +441,22 @@ def _expiry(query: pa.StringArray, name: str, base: int) -> _Rows:
     unsure = values_of(pc.ends_with(query, f"&{name}"))
     unsure |= values_of(pc.count_substring(query, f"&{name}&")) > 0
     # A name may be written in another way.
-    coded = np.unique(np.searchsorted(places, np.flatnonzero(_CODED[data]), side="right") - 1)
+    coded = np.unique(texts_with(_CODED[data], places))
     unsure[coded] |= values_of(pc.match_substring_regex(query.take(array(coded)), "&[^=&]*[%+]"))
     seconds = np.where((times == 0) & ~unsure, 0, -1)
     at = np.flatnonzero((times == 1) & ~unsure)
     begin = values_of(pc.find_substring(query.take(array(at)), f"&{name}=")) + len(f"&{name}=")
     place, end = places[at] + begin, places[at + 1]
     found = np.zeros(len(at), np.int64)
-    whole = place < end
+    numeric = place < end
     for _ in range(_LONGEST_EXPIRY):
         there = place < end
         mark = data[np.where(there, place, 0)]  # where it has ended, an `&`
         digit = _DIGITS[mark]
         going = there & (mark != ord("&"))
-        whole &= ~going | ((digit >= 0) & (digit < base))
+        numeric &= ~going | ((digit >= 0) & (digit < base))
         found = np.where(going, found * base + digit, found)
         place += going
-    whole &= (place == end) | (data[np.minimum(place, len(data) - 1)] == ord("&"))
-    seconds[at] = np.where(whole & (found > 0) & (found < _LATEST_EXPIRY), found, -1)
+    numeric &= (place == end) | (data[np.minimum(place, len(data) - 1)] == ord("&"))
+    seconds[at] = np.where(numeric & (found > 0) & (found < _LATEST_EXPIRY), found, -1)
     return seconds

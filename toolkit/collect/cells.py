@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from toolkit.arrays import array, text
+from toolkit.arrays import array, text, whole
 from toolkit.collect.files import BOM
-from toolkit.collect.piece import counts_of, moments_of, one, strategy_of
+from toolkit.collect.piece import counts_of, moments_of, strategy_of
 from toolkit.columns import PROFILE
 from toolkit.user import moment
 
@@ -74,7 +74,7 @@ def read_cells(data: bytes, titles: Sequence[str]) -> pa.Table | None:
         )
     except pa.ArrowInvalid:  # a row of another length
         return None
-    cells = {title: _text(table[title].combine_chunks()) for title in kept}
+    cells = {title: _text(whole(table[title])) for title in kept}
     nothing = pa.nulls(len(table), pa.string())
     columns = {
         name: pc.coalesce(nothing, *(cells[title] for title in _TITLES[name] if title in cells))
@@ -94,8 +94,8 @@ def _is_regular(data: bytes) -> bool:
     if b"\0" in data or data.startswith(BOM) or data.count(b"\r") != data.count(b"\r\n"):
         return False
     try:
-        one(data).cast(pa.large_string())
-    except pa.ArrowInvalid:
+        data.decode()
+    except UnicodeDecodeError:
         return False
     marks = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(marks == _QUOTE)

@@ -28,8 +28,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from toolkit.arrays import array, flag, text, values_of, whole
-from toolkit.classifier import first_bytes, text_bytes
+from toolkit.arrays import (
+    array,
+    first_bytes,
+    flag,
+    text,
+    text_bytes,
+    texts_with,
+    values_of,
+    whole,
+)
 from toolkit.collect.files import record_of
 from toolkit.columns import PROFILE
 from toolkit.user import User, moment, tabulated, user
@@ -65,7 +73,7 @@ _READ = """
     SELECT user_id, email, name, created_at, updated_at, last_login, picture, identities,
         CAST(logins_count AS VARCHAR) AS logins_count, user_metadata,
         coalesce("identities[0].connection", connection) AS connection,
-        coalesce("identities[0].provider", provider, strategy) AS provider,
+        coalesce("identities[0].provider", provider, strategy) AS strategy,
         coalesce("user_metadata.picture", metadata_picture) AS metadata_picture"""
 # What is longer is read exactly. DuckDB's buffers are twice that, and small ones stay warm.
 _OBJECT = 2 * 1024 * 1024
@@ -351,15 +359,15 @@ def _columns(read: pa.Table) -> tuple[dict[str, pa.Array], _Mask]:
     if len(first) != len(read) or not there.all():
         first = first.take(array(begins[:-1], ~there))
     metadata = columns.pop("user_metadata")
-    told = {name: columns[name] for name in ("connection", "metadata_picture")}
-    told["strategy"] = columns.pop("provider")
-    within = {"connection": (identities, first, "connection")}
-    within |= {"strategy": (identities, first, "provider")}
-    within |= {"metadata_picture": (metadata, metadata, "picture")}
+    within = {
+        "connection": (identities, first, "connection"),
+        "strategy": (identities, first, "provider"),
+        "metadata_picture": (metadata, metadata, "picture"),
+    }
     for name, (attribute, struct, field) in within.items():
-        columns[name] = _field(struct, field)
-        if told[name].null_count < len(read):
-            columns[name] = pc.if_else(attribute.is_null(), told[name], columns[name])
+        told, columns[name] = columns[name], _field(struct, field)
+        if told.null_count < len(read):
+            columns[name] = pc.if_else(attribute.is_null(), told, columns[name])
     columns["strategy"] = strategy_of(columns["strategy"], columns["user_id"])
     unsure = ~values_of(columns["user_id"].is_valid()) | (there & ~values_of(first.is_valid()))
     return columns, unsure
@@ -426,14 +434,6 @@ def _patched(
     return pa.concat_tables([*pieces, table.slice(begin)]).combine_chunks()
 
 
-def one(view: mmap.mmap | bytes) -> pa.LargeBinaryArray:
-    """Return some bytes, uncopied, as the only value of an array."""
-    size = np.array([0, len(view)], np.int64)
-    return pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(), 1, [None, pa.py_buffer(size), pa.py_buffer(view)]
-    )
-
-
 def _doubtful(column: pa.StringArray) -> _Mask:
     """Whether each text may have been something else in JSON, so that its form is not known."""
     doubtful = _NO_TEXT[first_bytes(column)]
@@ -485,8 +485,6 @@ def counts_of(column: pa.StringArray) -> tuple[pa.Array, _Mask]:
     sizes = np.diff(places)
     there = values_of(column.is_valid())
     odd = there & ((sizes == 0) | (sizes > _COUNT_DIGITS))
-    other = np.flatnonzero(data - np.uint8(ord("0")) > _NINE)
-    if len(other):
-        odd[np.searchsorted(places, other, side="right") - 1] = True
-        odd &= there
+    odd[texts_with(data - np.uint8(ord("0")) > _NINE, places)] = True
+    odd &= there
     return (_without(column, odd) if odd.any() else column).cast(pa.int64()), odd
