@@ -29,7 +29,8 @@ from toolkit.way import Way
 NEW = "https://images.example/new.png"
 
 # Imports once, then forks for each line: {"environment": …, "kind": …, "path": …, "file_size": …}.
-# Says the child's process id, then how it ended and what it said.
+# Says the child's process id; told to with one more line, waits for its end, then says how it ended
+# and what it said. Until then the process id is the child's, even after its end.
 PROGRAM = """
 import json, os, resource, sys
 from toolkit.change import apply, undo
@@ -56,6 +57,7 @@ for line in sys.stdin:
         os._exit(0)
     os.close(into)
     print(child, flush=True)
+    sys.stdin.readline()
     _, status = os.waitpid(child, 0)
     with open(out, "rb") as said:
         print(json.dumps([status, said.read().decode()]), flush=True)
@@ -99,6 +101,8 @@ class Other:
                 os.kill(child, signal.SIGKILL)
                 break
             time.sleep(0.0005)
+        stdin.write("wait\n")
+        stdin.flush()
         status, said = json.loads(stdout.readline())
         return status, said
 
@@ -107,10 +111,7 @@ class Other:
 
 
 def _alive(child: int) -> bool:
-    try:
-        state = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
+    state = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
     return state != "Z"
 
 
