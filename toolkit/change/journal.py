@@ -363,13 +363,13 @@ def _loaded(path: Path, expected: Header | None) -> Journal:
     journal = Journal(path, found)
     try:
         for document in documents:
-            if "step" in document:
-                journal.steps.append(dict(document["step"]))
-            elif "user" in document:
+            if "user" in document:
                 entry = _entry(document)
                 if entry.field is not _FIELDS.get(Way(found.way)):
                     raise ValueError(entry.field)  # noqa: TRY301 - damaged, as below
                 journal._mark(entry.number, State.BEGUN)  # noqa: SLF001 - reading back
+            elif "step" in document:
+                journal.steps.append(dict(document["step"]))
             else:
                 state, reason = State(document["state"]), str(document["reason"])
                 # What failed is tried again, and counted then.
