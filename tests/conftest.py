@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as examples
 
 import toolkit
 from toolkit.sandbox.server import Sandbox
@@ -19,6 +21,19 @@ ROOT = Path(__file__).parent.parent
 # the built wheel.
 sys.path.append(str(ROOT))
 
+
+# How many examples somebody wants to try who looks for new ones.
+FUZZ = int(os.environ.get("PICTURE_AUDIT_FUZZ", "0"))
+# No test fails because a machine is slow.
+examples.register_profile(
+    "unhurried",
+    max_examples=FUZZ or 100,
+    derandomize=not FUZZ,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+examples.load_profile("unhurried")
 
 # A shell that starts this in its background has interrupts ignored, here and in all that tests
 # start, and some of them interrupt what they started.

@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -22,10 +22,8 @@ from toolkit.arrays import (
 
 one_dimension = array_shapes(min_dims=1, max_dims=1, min_side=0, max_side=40)
 kinds = st.sampled_from([np.bool_, np.int8, np.int32, np.int64, np.uint64])
-unhurried = settings(deadline=None)  # the first example pays for what is imported late
 
 
-@unhurried
 @given(arrays(kinds, one_dimension), st.integers(0, 40))
 def test_numbers_and_truth_values_go_there_and_back(values, begin):
     made = array(values)

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.audit import audit, profiles
@@ -25,7 +25,6 @@ strategies = st.sampled_from([None, "auth0", "google-oauth2", "samlp", "oauth2",
 rows = st.lists(st.tuples(urls, urls, strategies, st.sampled_from([None, "db", "discord"])))
 
 
-@settings(deadline=None)  # the first example pays for what is imported late
 @given(rows)
 def test_a_column_is_classified_as_each_url_would_be(rows):
     names = ["picture", "metadata_picture", "strategy", "connection"]

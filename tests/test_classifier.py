@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from toolkit.classifier import classified
@@ -139,7 +139,6 @@ strategies = st.sampled_from(
 connections = st.sampled_from([None, "", "db", "discord", "gravatar.com"])
 
 
-@settings(deadline=None)  # the first example pays for what is imported late
 @given(st.lists(st.tuples(urls, urls, strategies, connections)))
 @example([])
 @example([(f"https://gravatar.com/avatar/{SHA256}?f=y", None, None, None)])

@@ -294,7 +294,7 @@ def test_the_sandbox_announces_itself_and_serves_until_it_is_stopped(tmp_path, n
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         announced = json.loads(server.stdout.readline())
         server.send_signal(number)
-        assert server.wait(20) == 0
+        assert server.wait(60) == 0
     assert {"base_url", "domain", "client_id", "client_secret", "users"} <= announced.keys()
     assert announced["users"] == 2
 

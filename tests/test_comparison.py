@@ -106,7 +106,7 @@ people = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(people, people)
 def test_every_user_is_counted_once_on_either_side(old, new):
     one = compare(snapshot(old.items()), snapshot(new.items()))

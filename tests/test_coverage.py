@@ -33,9 +33,6 @@ people = st.lists(
     max_size=25,
 )
 
-# The first example pays for what pandas imports late.
-unhurried = settings(deadline=None)
-
 
 def frame_of(rows):
     columns = ["source", "connection", "provider", "created_at", "last_login"]
@@ -46,7 +43,7 @@ def counted(rows, by="source"):
     return coverage(frame_of(rows), by, as_of=NOW)
 
 
-@settings(unhurried, max_examples=50)
+@settings(max_examples=50)
 @given(people, st.lists(st.integers(0, 25), max_size=4), st.sampled_from(CHOICES))
 def test_chunks_add_up_to_the_whole_however_they_are_cut(rows, cuts, by):
     total = Coverage.empty(by)
@@ -59,7 +56,7 @@ def test_chunks_add_up_to_the_whole_however_they_are_cut(rows, cuts, by):
     assert whole.users == len(rows)
 
 
-@settings(unhurried, max_examples=50)
+@settings(max_examples=50)
 @given(people, people, people, st.sampled_from(CHOICES))
 def test_adding_is_associative_and_commutative_and_nobody_adds_nothing(a, b, c, by):
     x, y, z = (counted(rows, by) for rows in (a, b, c))
@@ -76,7 +73,6 @@ def test_a_coverage_is_equal_to_and_added_to_coverages_only():
         Coverage.empty() + 0
 
 
-@unhurried
 @given(people, st.sampled_from(CHOICES))
 def test_shares_add_to_one_and_users_to_the_total(rows, by):
     table = counted(rows, by).table()
@@ -331,7 +327,7 @@ stored = st.lists(
 )
 
 
-@settings(unhurried, max_examples=40)
+@settings(max_examples=40)
 @given(stored, st.sampled_from(CHOICES), st.sampled_from([True, False, None]))
 def test_a_file_counts_as_its_users_do(file, rows, by, overrides):
     names = "source underlying connection provider created_at last_login expires_at".split()

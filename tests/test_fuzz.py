@@ -1,6 +1,7 @@
 """Whatever stands in a file or a query, it is read, or refused in words; nothing else happens.
 
-Hypothesis makes the same examples in every run. To look for new ones, and for longer:
+Hypothesis makes the same examples in every run that has imported the same modules: it tries the
+constants that stand in them, too. To look for new ones, and for longer:
 `PICTURE_AUDIT_FUZZ=5000 uv run pytest -n0 tests/test_fuzz.py` tries so many for each test, other
 ones each time, and prints what breaks.
 
@@ -11,7 +12,6 @@ which atheris could only follow if they were built for it.
 
 import gzip
 import json
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +24,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import FUZZ
 from tests.hostile import BROKEN, LINES, LONG, TEXTS
 from tests.sandbox.conftest import Client, person
 from toolkit.audit import audit, profiles
@@ -39,16 +40,11 @@ from toolkit.sandbox.server import Sandbox
 from toolkit.snapshot import Provenance, Snapshot, read_snapshot
 from toolkit.user import user
 
-_LONGER = int(os.environ.get("PICTURE_AUDIT_FUZZ", "0"))
-
 
 def tried(examples: int):
-    """Try so many examples, always the same ones unless somebody looks for new ones."""
+    """Try so many examples, or as many as somebody asks for who looks for new ones."""
     return settings(
-        max_examples=_LONGER or examples,
-        derandomize=not _LONGER,
-        deadline=None,
-        database=None,
+        max_examples=FUZZ or examples,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
 
@@ -338,6 +334,7 @@ BEGUN |= {"field": "picture", "before": "a", "after": "b"}
         json.dumps(BEGUN | {"user": ["auth0|9"]}).encode(),
         json.dumps(BEGUN | {"connection": {}}).encode(),
         json.dumps(BEGUN | {"n": 1.0}).encode(),
+        b'{"user":null,"step":[]}',
         b'{"n":true,"state":"done","reason":""}',
         b'{"n":100000000000,"state":"done","reason":""}',
         b"[" * 100_000,

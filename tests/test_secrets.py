@@ -72,6 +72,7 @@ for line in sys.stdin:
         sys.stderr.flush()
         os._exit(code)
     print(child, flush=True)
+    sys.stdin.readline()  # until then the process id is the child's, even after its end
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 # What a notebook must not show either, even where somebody asks for all that there is.
@@ -121,6 +122,7 @@ class Runner:
                 assert time.monotonic() < until
                 time.sleep(0.01)
             os.kill(child, with_)
+        print("wait", file=self._process.stdin, flush=True)
         code = int(self._process.stdout.readline())
         return Ended(code, *(Path(f"{to}.{name}").read_text() for name in ("stdout", "stderr")))
 

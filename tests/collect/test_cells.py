@@ -5,7 +5,7 @@ from itertools import product
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.collect import ingestion
@@ -25,7 +25,6 @@ TEXTS = [
     *('a"b', "a,b", "a\nb", "a\r\nb", "\ufeff", "https://x.example/a.png"),
 ]
 
-unhurried = settings(deadline=None)  # the first example pays for what is imported late
 texts = st.sampled_from(TEXTS) | st.text(max_size=4)
 rows = st.lists(st.lists(texts, min_size=len(TITLES), max_size=len(TITLES)), max_size=5)
 raw = st.lists(
@@ -48,7 +47,6 @@ def exactly(data, titles):
         return table, not export.troubles
 
 
-@unhurried
 @given(rows)
 def test_rows_mean_what_they_mean_one_by_one(rows):
     data = written(rows)
@@ -61,7 +59,6 @@ def test_rows_mean_what_they_mean_one_by_one(rows):
         assert table.equals(expected)
 
 
-@unhurried
 @given(raw, st.sampled_from([["user_id"], ["user_id", "name"]]))
 def test_what_is_read_at_once_is_what_is_read_one_by_one(parts, titles):
     data = b"".join(one.encode() if isinstance(one, str) else one for one in parts) + b"\n"
@@ -72,7 +69,6 @@ def test_what_is_read_at_once_is_what_is_read_one_by_one(parts, titles):
         assert table.equals(expected)
 
 
-@unhurried
 @given(rows, st.integers(0, 200))
 def test_rows_are_cut_between_rows(rows, size):
     data = written(rows)[:size]

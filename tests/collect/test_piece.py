@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from toolkit.collect.files import exported
@@ -191,7 +191,6 @@ lines = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(lines, min_size=1, max_size=8))
 @example([b"{}", b'{"created_at":[]}'])
 @example([b'{"identities":{"connection":"000000\\u001f\\u0007\xc2\x80"},"user_id":null}'])

@@ -3,7 +3,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.collect.repeats import keys_of, repeats, without
@@ -16,7 +16,6 @@ def draft(tmp_path_factory):
     return tmp_path_factory.mktemp("repeats") / "draft.parquet"
 
 
-@settings(deadline=None)  # the first example pays for what is imported late
 @given(
     st.lists(st.tuples(st.sampled_from(["", "a", "b", "é", "a\x00"]), st.sampled_from("xy"))),
     st.integers(1, 5),

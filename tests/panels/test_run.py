@@ -47,7 +47,7 @@ def test_paused_it_takes_no_step_until_somebody_goes_on_or_cancels(ending):
 
     run.begin()
     threading.Thread(target=work).start()
-    assert second.wait(10)
+    assert second.wait(60)
     assert not run.settled(0.05)
     assert run.paused
     assert shown == [0, 1]

@@ -204,7 +204,7 @@ _PIECES += [
 ]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.one_of(st.text(), st.lists(st.sampled_from(_PIECES)).map("".join)))
 @example("created_at:0000-01-01")
 @example("created_at:[9999-12 TO 9999]")
