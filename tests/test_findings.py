@@ -11,6 +11,7 @@ import pytest
 from toolkit.audit import audit, profiles
 from toolkit.check import SEVERITIES
 from toolkit.columns import SNAPSHOT
+from toolkit.errors import UnreadableInputError
 from toolkit.findings import Findings, findings
 from toolkit.user import user
 from toolkit.wiring import Script, wiring
@@ -118,6 +119,12 @@ def test_a_hash_of_the_users_own_address_is_no_mismatch_whatever_its_kind():
     for kind in ("md5", "sha256"):
         assert "hash-mismatch" not in found(someone(picture=gravatar("person0@example.com", kind)))
     assert "hash-mismatch" not in found(someone(email=None, picture=gravatar("a@b.c")))
+
+
+def test_a_frame_that_lacks_columns_is_told_which():
+    frame = audit(profiles([])).drop(columns=["email", "picture"])
+    with pytest.raises(UnreadableInputError, match="makes: email, picture"):
+        findings(frame, as_of=NOW)
 
 
 @pytest.mark.parametrize(("users", "shown"), [(9, False), (10, True)])

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -33,10 +34,17 @@ from toolkit.change.journal import Header, State, open_journal, read_journal
 from toolkit.change.rows import edits, read_plan
 from toolkit.collect.ingestion import ingest
 from toolkit.collect.state import open_state, state_path
+from toolkit.comparison import compare
 from toolkit.errors import PictureAuditError, UnreadableInputError
+from toolkit.gallery import gallery
 from toolkit.plan import ROWS, Plan
 from toolkit.records import parse
+from toolkit.redaction import redact
+from toolkit.report import report
+from toolkit.roster import Roster
+from toolkit.sandbox.people import people
 from toolkit.sandbox.server import Sandbox
+from toolkit.selection import Selection
 from toolkit.snapshot import Provenance, Snapshot, read_snapshot
 from toolkit.user import user
 
@@ -533,6 +541,77 @@ def test_a_damaged_parquet_is_refused_or_read(kept, folder, which, some, end):
     path.write_bytes(content if some else content[: int(end * len(content))])
     with said():
         (use_snapshot, use_plan)[which](path)
+
+
+def use_roster(path: Path) -> None:
+    with Roster(read_snapshot(path)) as roster:
+        roster.choices()
+        roster.page(Selection(text="an"))
+        roster.write_csv(path.with_suffix(".csv"))
+
+
+# What reads snapshots, each in its own way: DuckDB or Arrow, some columns or all of them.
+READERS = {
+    "summary": lambda path: read_snapshot(path).summary("connection"),
+    "findings": lambda path: repr(read_snapshot(path).findings()),
+    "users": lambda path: read_snapshot(path).users.to_dict("records"),
+    "write": lambda path: read_snapshot(path).write(path.with_suffix(".copy")),
+    "compare": lambda path: compare(read_snapshot(path), read_snapshot(path)),
+    "plan": lambda path: plan(
+        read_snapshot(path), "https://images.example/new.png", through="root"
+    ),
+    "redact": lambda path: redact(read_snapshot(path), path.with_suffix(".red"), key=b"k" * 32),
+    "report": lambda path: report(read_snapshot(path), path.with_suffix(".html"), personal=True),
+    "roster": use_roster,
+}
+PLAN_READERS = {
+    "edits": lambda crowd, path: list(edits(read_plan(path))),
+    "gallery": lambda crowd, path: gallery(read_snapshot(crowd), read_plan(path))._repr_html_(),
+}
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory) -> Path:
+    """A snapshot of so many that most of it is pages, and not the footer; a plan beside it."""
+    path = tmp_path_factory.mktemp("crowd") / "s.parquet"
+    frame = audit(profiles(user(one.record) for one in islice(people(), 500)))
+    now = datetime(2026, 11, 20, tzinfo=UTC)
+    provenance = Provenance("t.example", now, "search", True, 500, 1, 1, 1.0, False, "0")
+    Snapshot(provenance, frame).write(path)
+    through = {"through": "root", "out": path.with_suffix(".plan")}
+    plan(read_snapshot(path), "https://images.example/new.png", **through)
+    return path
+
+
+flips = st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=3)
+
+
+def flipped(file: Path, folder: Path, some: list[tuple[float, int]]) -> Path:
+    """Write a copy of a file with some of its bytes changed."""
+    content = bytearray(file.read_bytes())
+    for where, value in some:
+        content[int(where * len(content))] = value
+    path = emptied(folder) / "copy.parquet"
+    path.write_bytes(content)
+    return path
+
+
+@tried(25)
+@given(flips)
+@pytest.mark.parametrize("reader", READERS)
+def test_a_snapshot_with_bytes_of_its_pages_changed_is_refused_or_read(crowd, folder, reader, some):
+    path = flipped(crowd, folder, some)
+    with said():
+        READERS[reader](path)
+
+
+@tried(25)
+@given(flips)
+@pytest.mark.parametrize("reader", PLAN_READERS)
+def test_a_plan_with_bytes_of_its_pages_changed_is_refused_or_read(crowd, folder, reader, some):
+    path = flipped(crowd.with_suffix(".plan"), folder, some)
+    with said():
+        PLAN_READERS[reader](crowd, path)
 
 
 @pytest.mark.parametrize("column", ["after", "user_id", "picture", "outcome"])

@@ -240,12 +240,10 @@ def _repeated(keys: Sequence[Path], share: int) -> npt.NDArray[np.uint64]:
 def _counted(path: Path, groups: range, by: str) -> Coverage:
     content = read_snapshot(path)
     counted = Coverage.empty(by)
-    with pq.ParquetFile(path) as file:
-        for group in groups:
-            frame = file.read_row_group(group, columns=_COUNTED).to_pandas()
-            counted += coverage(
-                frame, by, as_of=content.provenance.taken_at, overrides=content.overrides
-            )
+    for frame in content.chunks(_COUNTED, groups=groups):
+        counted += coverage(
+            frame, by, as_of=content.provenance.taken_at, overrides=content.overrides
+        )
     return counted
 
 

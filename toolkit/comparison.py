@@ -282,7 +282,7 @@ def _matched(old: Snapshot, new: Snapshot) -> list[tuple[Any, ...]]:
                     engine.execute(_USERS.format(name, f"{name}_users"))
                 engine.execute(_MATCHED)
                 return engine.execute(_NAMED).fetchall()
-            except duckdb.Error as error:  # of a damaged page it is no nearer kind
+            except (duckdb.Error, UnicodeDecodeError) as error:  # as of `toolkit.damage`
                 raise UnreadableInputError(
                     "The snapshots cannot be compared: one of them is damaged, or the folder for "
                     "temporary files is full. Collect again, or set TMPDIR to a larger place."

@@ -15,6 +15,7 @@ from typing import Any, Self, cast
 import duckdb
 import pandas as pd
 
+from toolkit.damage import damage_told
 from toolkit.errors import SettingsError, UnreadableInputError
 from toolkit.estimate import Estimate, Interval, Stratum
 from toolkit.group import ACTIVITY, COHORT, DAYS, UNKNOWN, activity, ensure_choice, named
@@ -341,11 +342,8 @@ def _stored_sizes(path: Path | str, by: str, now: pd.Timestamp | None) -> Iterab
         SELECT {_GROUPS[by]} AS key, source, underlying,
             {"coalesce(expires_at < $now, false)" if now else "false"} AS expired, count(*)
         FROM read_parquet($path) GROUP BY ALL"""  # noqa: S608 - expressions of this module
-    try:
-        with duckdb.connect(config={"memory_limit": _MEMORY}) as engine:
-            return engine.execute(query, {"path": glob.escape(str(path)), **moments}).fetchall()
-    except duckdb.Error as error:
-        raise UnreadableInputError(f"{path} is damaged: collect again.") from error
+    with damage_told(path), duckdb.connect(config={"memory_limit": _MEMORY}) as engine:
+        return engine.execute(query, {"path": glob.escape(str(path)), **moments}).fetchall()
 
 
 def combine(first: Coverage, second: Coverage) -> Coverage:

@@ -17,6 +17,9 @@ import duckdb
 import pandas as pd
 
 from toolkit.check import CHECKS, SEVERITIES, SHARED, Check, Severity, bound, wired
+from toolkit.columns import SNAPSHOT
+from toolkit.damage import damage_told
+from toolkit.errors import UnreadableInputError
 from toolkit.mask import mask
 from toolkit.wiring import Wiring
 from toolkit.wording import percent, visible
@@ -134,7 +137,7 @@ class Findings:
 
 
 def findings(
-    users: pd.DataFrame | Path | str | None,
+    users: pd.DataFrame | Path | str,
     *,
     as_of: datetime,
     wiring: Wiring | None = None,
@@ -151,14 +154,20 @@ def findings(
         Users are counted under each finding that concerns them.
 
     Raises:
-        UnreadableInputError: a column is missing.
+        UnreadableInputError: a column is missing, or the file is damaged.
     """
     overrides = wiring.override if wiring else None
     checks = [*CHECKS, *wired(wiring)]
     values = bound(as_of, overrides)
     with duckdb.connect(config={"memory_limit": _MEMORY}) as engine:
-        _name(engine, users)
-        total, *counted = _counted(engine, checks, values)
+        if isinstance(users, Path | str):
+            with damage_told(users):
+                engine.from_parquet(escaped(str(users))).create_view("users")
+                total, *counted = _counted(engine, checks, values)
+        else:
+            _ensure_columns(users)
+            engine.register("users", users)
+            total, *counted = _counted(engine, checks, values)
     found = []
     for check, number, examples in zip(checks, counted[::2], counted[1::2], strict=True):
         if number:
@@ -178,12 +187,12 @@ def findings(
     return Findings(tuple(found), total, tuple(_unknown(wiring)))
 
 
-def _name(engine: duckdb.DuckDBPyConnection, users: pd.DataFrame | Path | str | None) -> None:
-    """Make the users known to the engine."""
-    if isinstance(users, Path | str):
-        engine.from_parquet(escaped(str(users))).create_view("users")
-    else:
-        engine.register("users", users)
+def _ensure_columns(users: pd.DataFrame) -> None:
+    missing = [name for name in SNAPSHOT.names if name not in users.columns]
+    if missing:
+        raise UnreadableInputError(
+            f"The frame lacks columns that toolkit.audit makes: {', '.join(missing)}."
+        )
 
 
 def _counted(

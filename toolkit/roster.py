@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from toolkit.columns import SNAPSHOT
 from toolkit.coverage import Coverage
+from toolkit.damage import damage_told
 from toolkit.draft import replacing
 from toolkit.errors import UnreadableInputError
 from toolkit.group import ensure_choice, named
@@ -65,7 +66,8 @@ class Roster:
         snapshot: of anybody; one that is in memory only is put into a private file first.
 
     Raises:
-        UnreadableInputError: the file cannot be read.
+        UnreadableInputError: the file cannot be read, or has changed since; every method that
+            reads it raises it, too.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -88,10 +90,11 @@ class Roster:
         weakref.finalize(self, self._engine.close)
         self._found = ""
         try:
-            self._open()
-        except duckdb.Error as error:
+            with damage_told(self._path):
+                self._open()
+        except UnreadableInputError:
             self.close()
-            raise UnreadableInputError(f"{self._path} is damaged: collect again.") from error
+            raise
 
     def _open(self) -> None:
         self._engine.execute("SET TimeZone = 'UTC'")
@@ -191,7 +194,7 @@ class Roster:
         chosen = selection or Selection()
         if chosen.text:
             self.prepare_search()
-        with self._lock:
+        with self._lock, damage_told(self._path):
             _, users, condition, values = self._where(chosen)
             rows = self._engine.sql(
                 f"SELECT {', '.join(SNAPSHOT.names)} FROM {users} WHERE {condition} "  # noqa: S608 - names of this package; values are bound
@@ -244,7 +247,7 @@ class Roster:
     def _frames(self, selection: Selection) -> Iterator[pd.DataFrame]:
         """Read a selection piece by piece, while others ask."""
         condition, values = selection.condition(overrides=self.overrides)
-        with self._streaming, self._cursor() as engine:
+        with self._streaming, self._cursor() as engine, damage_told(self._path):
             rows = engine.sql(
                 f"SELECT {', '.join(SNAPSHOT.names)} FROM users WHERE {condition}",  # noqa: S608 - names of this package; values are bound
                 params=values,
@@ -263,7 +266,7 @@ class Roster:
         """Add up users by some columns."""
         if selection.text:
             self.prepare_search()
-        with self._lock:
+        with self._lock, damage_told(self._path):
             counted, _, condition, values = self._where(selection)
             listed = f"{columns}, " if columns else ""
             rows: list[tuple[Any, ...]] = self._engine.execute(
@@ -292,7 +295,7 @@ class Roster:
         with self._naming:
             if self._has_names:
                 return
-            with self._cursor() as engine:
+            with self._cursor() as engine, damage_told(self._path):
                 engine.execute(
                     f"CREATE TABLE names AS SELECT row_number, searched, {_KIND} FROM users"  # noqa: S608 - names of this module
                 )

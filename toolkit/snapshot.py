@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toolkit.columns import ENCODED, FEW, SNAPSHOT
+from toolkit.damage import ARROW_DAMAGE
 from toolkit.draft import replacing
 from toolkit.errors import UnreadableInputError
 from toolkit.picture import Source
@@ -79,11 +80,17 @@ class Snapshot:
     def __len__(self) -> int:
         return self.provenance.users
 
-    def chunks(self, columns: Sequence[str] | None = None) -> "Iterator[pd.DataFrame]":
+    def chunks(
+        self, columns: Sequence[str] | None = None, *, groups: Sequence[int] | None = None
+    ) -> "Iterator[pd.DataFrame]":
         """Yield the users piece by piece, so that memory holds one piece at a time.
 
         Args:
             columns: which columns, or None for all.
+            groups: which row groups of the file, or None for all.
+
+        Raises:
+            UnreadableInputError: the file is gone or damaged.
         """
         names = list(columns or SNAPSHOT.names)
         if self._users is not None or self.path is None:
@@ -93,9 +100,12 @@ class Snapshot:
             # Read ahead, the whole file would be held.
             with pq.ParquetFile(self.path, pre_buffer=False) as file:
                 yield _empty(names)
-                for batch in file.iter_batches(_CHUNK, columns=names):
+                for batch in file.iter_batches(_CHUNK, row_groups=groups, columns=names):
+                    batch.validate(
+                        full=True
+                    )  # or texts that are no UTF-8 would break something later
                     yield batch.to_pandas(types_mapper=_types)
-        except (OSError, pa.ArrowException) as error:
+        except ARROW_DAMAGE as error:
             raise UnreadableInputError(f"{self.path} is damaged: collect again.") from error
 
     def coverage(self, by: str = "source") -> "Coverage":
@@ -229,7 +239,7 @@ def read_snapshot(path: Path | str) -> Snapshot:
     """
     try:
         schema = pq.read_schema(path)
-    except (OSError, pa.ArrowException) as error:
+    except ARROW_DAMAGE as error:
         missing = isinstance(error, FileNotFoundError)
         what = "does not exist" if missing else "is not a Parquet file that can be read"
         raise UnreadableInputError(f"{path} {what}.") from error

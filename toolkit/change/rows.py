@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from toolkit.change.edit import Edit, Field
+from toolkit.damage import ARROW_DAMAGE
 from toolkit.draft import replacing
 from toolkit.errors import PictureAuditError, UnreadableInputError
 from toolkit.plan import CHANGE, ROWS, Plan
@@ -71,7 +72,7 @@ def read_plan(path: Path | str) -> Plan:
     """
     try:
         metadata = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException) as error:
+    except ARROW_DAMAGE as error:
         what = "does not exist" if isinstance(error, FileNotFoundError) else "is not a plan"
         raise UnreadableInputError(f"{path} {what}: make one with picture-audit plan.") from error
     version = metadata.get(b"plan_version", b"").decode("ascii", "replace")
@@ -104,8 +105,9 @@ def rows(plan: Plan, columns: list[str] | None = None) -> Iterator[pa.Table]:
     try:
         with pq.ParquetFile(plan.path) as file:
             for batch in file.iter_batches(_BATCH, columns=columns):
+                batch.validate(full=True)  # or texts that are no UTF-8 would break something later
                 yield pa.Table.from_batches([batch])
-    except (OSError, pa.ArrowException) as error:
+    except ARROW_DAMAGE as error:
         raise UnreadableInputError(f"{plan.path} is gone or damaged: make a new plan.") from error
 
 

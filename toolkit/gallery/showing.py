@@ -168,7 +168,7 @@ def _rows(snapshot: Snapshot, plan: Path, wanted: Mapping[str, Any]) -> list[tup
                     rows.create_view(name)
                 found: list[tuple[Any, ...]] = engine.execute(_QUERY, wanted).fetchall()
                 return found
-        except duckdb.Error as error:
+        except (duckdb.Error, UnicodeDecodeError) as error:  # as of `toolkit.damage`
             raise UnreadableInputError(
                 f"{plan} and {path} cannot be read together: make a new plan."
             ) from error
