@@ -33,6 +33,8 @@ FLAGS = (
 
 # Who waits longer than this waits in vain, even where other tests keep the machine busy.
 expect.set_options(timeout=60_000)
+# Seconds after which Run All is pressed once more: pressed twice, all runs twice.
+_AGAIN = 15
 
 pytestmark = [
     pytest.mark.browser,
@@ -150,15 +152,21 @@ def run_all(page, url, seconds=240) -> None:
     idle.wait_for(timeout=120_000)
     prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
     errors = page.locator(".jp-RenderedText[data-mime-type*=error]")
-    until = time.monotonic() + seconds
-    while not re.search(r"\d", prompts.last.text_content()):
+    begun = time.monotonic()
+    again = begun
+    while True:
+        said = prompts.all_text_contents()
+        waiting = not idle.count() or any("*" in one for one in said)
+        if not waiting and re.search(r"\d", said[-1]):
+            return
         assert not errors.count(), errors.first.text_content()
-        assert time.monotonic() < until, prompts.all_text_contents()
-        if idle.count() and not any("*" in said for said in prompts.all_text_contents()):
+        assert time.monotonic() < begun + seconds, said
+        if not waiting and time.monotonic() >= again:
             # JupyterLab runs nothing, or not all, and says nothing, while it connects a kernel.
             page.get_by_role("menuitem", name="Run", exact=True).click()
             page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        page.wait_for_timeout(1000)
+            again = time.monotonic() + _AGAIN
+        page.wait_for_timeout(500)
 
 
 def picture(page, name) -> None:
@@ -173,8 +181,8 @@ def test_the_first_notebook_runs_to_its_end_and_shows_charts(lab, browser):
         run_all(page, f"{lab[0]}/lab/tree/notebooks/1_avatar_coverage.ipynb?reset")
         outputs = page.locator(".jp-OutputArea")
         outputs.locator(".pa-panel table").first.wait_for(state="attached", timeout=120_000)
-        assert outputs.locator("img[alt]").count() > 2
-        assert outputs.locator(".widget-progress, .jupyter-widgets").count() > 0
+        expect(outputs.locator("img[alt]").nth(2)).to_be_attached()
+        expect(outputs.locator(".widget-progress, .jupyter-widgets").first).to_be_attached()
         assert page.locator(".jp-RenderedText[data-mime-type*=error]").count() == 0
         outputs.locator("img[alt]").first.scroll_into_view_if_needed()
         picture(page, "notebook")
@@ -284,8 +292,9 @@ def test_a_press_on_a_bar_lists_its_users(panel):
         panel.locator(".pa-title", has_text=f"The {users[1]} users of {users[2]}")
     ).to_be_visible()
     rows = panel.locator(".pa-table tbody tr")
-    assert set(rows.locator("td:nth-child(3)").all_inner_texts()) == {"custom"}
-    assert set(rows.locator("td:nth-child(2)").all_inner_texts()) == {users[2]}
+    some = min(25, int(users[1].replace(",", "")))
+    expect(rows.locator("td:nth-child(3)")).to_have_text(["custom"] * some)
+    expect(rows.locator("td:nth-child(2)")).to_have_text([users[2]] * some)
     expect(panel.locator(".pa-big")).to_have_text("5,000 users")
 
 

@@ -2,6 +2,7 @@ import pytest
 
 from toolkit.candidate import candidate
 from toolkit.hosts import Hosts
+from toolkit.panels import candidate_view
 from toolkit.panels.alert import Alert
 from toolkit.panels.candidate_view import CandidateView
 from toolkit.sandbox.server import Sandbox
@@ -39,6 +40,28 @@ def test_the_picture_is_shown_as_data_once_its_host_has_answered(hosts):
     assert view.candidate is None
     assert view.shown.value == ""
     assert "query string" in view.verdicts.value
+    view.close()
+
+
+@pytest.mark.parametrize("typed", ["http://images.example.com/new.svg", ""])
+def test_what_is_typed_while_a_picture_is_drawn_has_no_other_picture_beside_it(
+    hosts, monkeypatch, typed
+):
+    view = CandidateView(lambda: hosts, Alert(), "")
+    draw = candidate_view._shown
+
+    def slowly(found):
+        view.url.value = typed
+        return draw(found)
+
+    monkeypatch.setattr(candidate_view, "_shown", slowly)
+    view.url.value = NEW
+    assert view.latest.settled(30)
+    assert view.url.value == typed
+    assert view.candidate is None
+    assert view.shown.value == ""
+    assert ("its host is not asked" in view.verdicts.value) == bool(typed)
+    assert "new.png" not in view.verdicts.value
     view.close()
 
 

@@ -148,17 +148,17 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         steps = planning(
             self.snapshot, policy, through=choice.way, out=draft, known=known, looked=found
         )
-        made: Plan | None = None
         try:
-            while not self.latest.superseded:
+            while True:
                 step = next(steps)
-                self.gallery_view.wait(f"{text(step)} …")
+                with self._lock:
+                    if self.latest.superseded:
+                        return
+                    self.gallery_view.wait(f"{text(step)} …")
         except StopIteration as end:
-            made = end.value
+            made: Plan = end.value
         finally:
             steps.close()
-        if made is None:
-            return
         shown = gallery(self.snapshot, made, found.image)
         with self._lock:
             if self.latest.superseded:

@@ -1,5 +1,6 @@
 """Step 1, the picture: an address with its verdicts, and the picture as apps show it."""
 
+import threading
 from base64 import b64encode
 from collections.abc import Callable
 from html import escape
@@ -38,6 +39,7 @@ class CandidateView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no 
     def __init__(self, hosts: Callable[[], Hosts], alert: Alert, picture: str) -> None:
         self.alert = alert
         self._hosts = hosts
+        self._lock = threading.RLock()
         self.latest = Latest("candidate", alert.show)
         self.url = ipywidgets.Text(
             placeholder="https://…/default-2026.png",
@@ -56,17 +58,20 @@ class CandidateView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no 
     @guarded
     def type(self) -> None:
         """Judge the address as far as it is typed, and ask its host once typing has paused."""
-        typed = self.url.value
-        self.candidate = None
-        self.shown.value = ""
-        if not typed.strip():
-            self.latest.ask(lambda: None)
-            self.verdicts.value = '<div class="pa-muted">Paste the address of the picture.</div>'
-            return
-        found = checked(typed)
-        words = "asking its host …" if found.usable else "its host is not asked"
-        self.verdicts.value = _verdicts(found, words)
-        self.latest.ask(lambda: self._look(typed) if found.usable else None, wait=_TYPING)
+        with self._lock:
+            typed = self.url.value
+            self.candidate = None
+            self.shown.value = ""
+            if not typed.strip():
+                self.latest.ask(lambda: None)
+                self.verdicts.value = (
+                    '<div class="pa-muted">Paste the address of the picture.</div>'
+                )
+                return
+            found = checked(typed)
+            words = "asking its host …" if found.usable else "its host is not asked"
+            self.verdicts.value = _verdicts(found, words)
+            self.latest.ask(lambda: self._look(typed) if found.usable else None, wait=_TYPING)
 
     def close(self) -> None:
         """Ask nobody any more."""
@@ -76,12 +81,14 @@ class CandidateView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no 
     def _look(self, typed: str) -> None:
         hosts = self._hosts()
         found = candidate(typed, exception=hosts.sandbox, at=hosts.address)
-        if self.latest.superseded:
-            return
         played = "the sandbox answers in its host's place" if hosts.sandbox else ""
-        self.verdicts.value = _verdicts(found, played)
-        self.shown.value = _shown(found)
-        self.candidate = found
+        verdicts, shown = _verdicts(found, played), _shown(found)
+        with self._lock:  # or what is typed meanwhile would stand beside another picture
+            if self.latest.superseded:
+                return
+            self.verdicts.value = verdicts
+            self.shown.value = shown
+            self.candidate = found
 
 
 def _verdicts(found: Candidate, words: str) -> str:
