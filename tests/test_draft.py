@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from toolkit.draft import discard_drafts, draft_of, ensure_writable, held, replacing
+from toolkit.draft import discard_drafts, draft_of, ensure_writable, held, is_same, replacing
 from toolkit.errors import OutputError
 
 WRITING = (
@@ -24,6 +24,21 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
         (tmp_path / name).write_text("")
     discard_drafts(tmp_path / "s.parquet")
     assert names(tmp_path) == {".s.parquet.mine", "s.parquet", ".t.parquet.0123abcd"}
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 250])
+def test_a_name_that_no_file_can_have_is_said(tmp_path, name):
+    with pytest.raises(OutputError, match="too long"):
+        ensure_writable(tmp_path / name)
+
+
+def test_only_a_file_that_is_there_is_the_same(tmp_path):
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_text("")
+    link.symlink_to(file)
+    assert is_same(file, link)
+    assert not is_same(file, tmp_path / "none")
+    assert not is_same(tmp_path / ("x" * 300), file)
 
 
 def test_what_another_process_writes_at_this_moment_is_left_to_it(tmp_path):

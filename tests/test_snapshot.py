@@ -72,6 +72,17 @@ def test_what_is_no_snapshot_is_said_to_be_none(tmp_path, content):
         read_snapshot(path)
 
 
+def test_a_snapshot_with_a_column_of_another_type_is_none(snapshot, tmp_path):
+    path = tmp_path / "s.parquet"
+    snapshot.write(path)
+    table = pq.read_table(path)
+    where = table.schema.get_field_index("logins_count")
+    odd = table.set_column(where, "logins_count", table["logins_count"].cast(pa.string()))
+    pq.write_table(odd.replace_schema_metadata(pq.read_schema(path).metadata), path)
+    with pytest.raises(UnreadableInputError, match="not a snapshot"):
+        read_snapshot(path)
+
+
 def test_another_parquet_file_is_no_snapshot(tmp_path):
     pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
     with pytest.raises(UnreadableInputError, match="not a snapshot"):

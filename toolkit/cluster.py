@@ -33,7 +33,7 @@ from toolkit.collect.ingestion import (
 )
 from toolkit.collect.repeats import Repeats, keys_of, repeats, without
 from toolkit.coverage import Coverage, combine, coverage
-from toolkit.draft import discard_drafts, ensure_writable, held, replacing
+from toolkit.draft import discard_drafts, ensure_writable, held, is_same, replacing
 from toolkit.errors import IncompleteError, OutputError, SettingsError
 from toolkit.footer import join
 from toolkit.progress import Progress
@@ -127,7 +127,7 @@ def ingest_on(
     _ensure_installed()
     paths, out = [Path(one) for one in exports], Path(out).absolute()
     ensure_readable(paths)
-    if any(out.exists() and out.samefile(path) for path in paths):
+    if any(is_same(out, path) for path in paths):
         raise OutputError(f"Cannot write {out}: it is one of the exports. Choose another --out.")
     ensure_writable(out)
     discard_drafts(out)

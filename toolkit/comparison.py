@@ -8,12 +8,12 @@ import glob
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
 import pandas as pd
 
+from toolkit.engine import engine
 from toolkit.errors import SettingsError, UnreadableInputError
 from toolkit.headline import between
 from toolkit.markup import html_table
@@ -24,7 +24,6 @@ from toolkit.snapshot import Provenance, Snapshot
 from toolkit.wording import percent, visible
 
 _EXAMPLES = 3
-_MEMORY = "400MB"
 
 # Users are told apart by 128 bits of hash instead of their user_id, which is longer: among
 # ten million users, two share them once in some 10^24 tries. A source has one byte. Which of
@@ -264,29 +263,22 @@ def compare(old: Snapshot, new: Snapshot, *, anyway: bool = False) -> Comparison
 
 def _matched(old: Snapshot, new: Snapshot) -> list[tuple[Any, ...]]:
     """Return source before and after, users, pictures changed, users without an id, examples."""
-    with TemporaryDirectory(prefix="picture-audit-") as folder:
-        settings: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": _MEMORY,
-            "temp_directory": folder,
-            "preserve_insertion_order": False,
-        }
-        with duckdb.connect(config=settings) as engine:
-            try:
-                for name, snapshot in (("old", old), ("new", new)):
-                    if snapshot.path is None:
-                        engine.register(f"{name}_users", snapshot.users)
-                    else:
-                        engine.from_parquet(glob.escape(str(snapshot.path))).create_view(
-                            f"{name}_users"
-                        )
-                    engine.execute(_USERS.format(name, f"{name}_users"))
-                engine.execute(_MATCHED)
-                return engine.execute(_NAMED).fetchall()
-            except (duckdb.Error, UnicodeDecodeError) as error:  # as of `toolkit.damage`
-                raise UnreadableInputError(
-                    "The snapshots cannot be compared: one of them is damaged, or the folder for "
-                    "temporary files is full. Collect again, or set TMPDIR to a larger place."
-                ) from error
+    with engine(ordered=False) as opened:
+        try:
+            for name, snapshot in (("old", old), ("new", new)):
+                if snapshot.path is None:
+                    opened.register(f"{name}_users", snapshot.users)
+                else:
+                    path = glob.escape(str(snapshot.path))
+                    opened.from_parquet(path).create_view(f"{name}_users")
+                opened.execute(_USERS.format(name, f"{name}_users"))
+            opened.execute(_MATCHED)
+            return opened.execute(_NAMED).fetchall()
+        except (duckdb.Error, UnicodeDecodeError) as error:  # as of `toolkit.damage`
+            raise UnreadableInputError(
+                "The snapshots cannot be compared: one of them is damaged, or the folder for "
+                "temporary files is full. Collect again, or set TMPDIR to a larger place."
+            ) from error
 
 
 def _doubts(old: Provenance, new: Provenance, *, anyway: bool) -> Iterator[str]:

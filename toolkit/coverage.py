@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, cast
 
-import duckdb
 import pandas as pd
 
 from toolkit.damage import damage_told
+from toolkit.engine import engine
 from toolkit.errors import SettingsError, UnreadableInputError
 from toolkit.estimate import Estimate, Interval, Stratum
 from toolkit.group import ACTIVITY, COHORT, DAYS, UNKNOWN, activity, ensure_choice, named
@@ -26,7 +26,6 @@ from toolkit.wording import percent, shorten, visible
 
 _ORDER = {name.value: place for names in (Source, Seen) for place, name in enumerate(names)}
 _KEYS = ["group", "source", "seen"]
-_MEMORY = "400MB"
 
 # What a file is counted by, as keys that `_name` knows.
 _GROUPS = {
@@ -342,8 +341,8 @@ def _stored_sizes(path: Path | str, by: str, now: pd.Timestamp | None) -> Iterab
         SELECT {_GROUPS[by]} AS key, source, underlying,
             {"coalesce(expires_at < $now, false)" if now else "false"} AS expired, count(*)
         FROM read_parquet($path) GROUP BY ALL"""  # noqa: S608 - expressions of this module
-    with damage_told(path), duckdb.connect(config={"memory_limit": _MEMORY}) as engine:
-        return engine.execute(query, {"path": glob.escape(str(path)), **moments}).fetchall()
+    with damage_told(path), engine() as opened:
+        return opened.execute(query, {"path": glob.escape(str(path)), **moments}).fetchall()
 
 
 def combine(first: Coverage, second: Coverage) -> Coverage:

@@ -40,5 +40,5 @@ def damage_told(path: Path | str) -> Iterator[None]:
             f"{path} is gone or damaged, or the folder for temporary files is full: collect again, "
             "or set TMPDIR to a larger place."
         ) from error
-    except (duckdb.Error, UnicodeDecodeError) as error:
+    except (duckdb.Error, *ARROW_DAMAGE) as error:
         raise UnreadableInputError(f"{path} is damaged: collect again.") from error

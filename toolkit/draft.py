@@ -123,13 +123,25 @@ def ensure_writable(path: Path) -> None:
     Raises:
         OutputError: it cannot.
     """
-    if path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:  # a name too long, or a folder that nobody may look into
+        raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
+    if is_folder:
         raise OutputError(f"Cannot write {path}: it is a folder. Name a file.")
     _ensure_no_journal(path)
     probe = draft_of(path)
     with replacing(probe):
         pass
     probe.unlink()
+
+
+def is_same(path: Path, other: Path) -> bool:
+    """Whether both names are those of one file; not where one cannot be looked at."""
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
 
 
 def _ensure_no_journal(path: Path) -> None:

@@ -19,13 +19,13 @@ import pandas as pd
 from toolkit.check import CHECKS, SEVERITIES, SHARED, Check, Severity, bound, wired
 from toolkit.columns import SNAPSHOT
 from toolkit.damage import damage_told
+from toolkit.engine import engine
 from toolkit.errors import UnreadableInputError
 from toolkit.mask import mask
 from toolkit.wiring import Wiring
 from toolkit.wording import percent, visible
 
 _EXAMPLES = 3
-_MEMORY = "400MB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +159,15 @@ def findings(
     overrides = wiring.override if wiring else None
     checks = [*CHECKS, *wired(wiring)]
     values = bound(as_of, overrides)
-    with duckdb.connect(config={"memory_limit": _MEMORY}) as engine:
+    with engine() as opened:
         if isinstance(users, Path | str):
             with damage_told(users):
-                engine.from_parquet(escaped(str(users))).create_view("users")
-                total, *counted = _counted(engine, checks, values)
+                opened.from_parquet(escaped(str(users))).create_view("users")
+                total, *counted = _counted(opened, checks, values)
         else:
             _ensure_columns(users)
-            engine.register("users", users)
-            total, *counted = _counted(engine, checks, values)
+            opened.register("users", users)
+            total, *counted = _counted(opened, checks, values)
     found = []
     for check, number, examples in zip(checks, counted[::2], counted[1::2], strict=True):
         if number:
@@ -196,14 +196,14 @@ def _ensure_columns(users: pd.DataFrame) -> None:
 
 
 def _counted(
-    engine: duckdb.DuckDBPyConnection, checks: list[Check], values: dict[str, Any]
+    opened: duckdb.DuckDBPyConnection, checks: list[Check], values: dict[str, Any]
 ) -> tuple[Any, ...]:
     columns = ", ".join(
         f"count(*) FILTER ({check.condition}), min(user_id, {_EXAMPLES}) FILTER ({check.condition})"
         for check in checks
     )
     row: tuple[Any, ...]
-    (row,) = engine.execute(
+    (row,) = opened.execute(
         f"WITH {SHARED} SELECT count(*), {columns} FROM users",  # noqa: S608 - the table's own conditions; values are bound
         values,
     ).fetchall()

@@ -47,7 +47,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from toolkit.columns import SNAPSHOT
-from toolkit.draft import ensure_writable, private_opener
+from toolkit.draft import ensure_writable, is_same, private_opener
 from toolkit.errors import OutputError, SettingsError
 from toolkit.picture import (
     ENTERPRISE_STRATEGIES,
@@ -193,7 +193,7 @@ def redact(
             copy = redact(snapshot, Path(folder) / "copy.parquet", key=key, show=show)
             return Snapshot(copy.provenance, copy.users)
     place = Path(out)
-    if snapshot.path is not None and place.exists() and place.samefile(snapshot.path):
+    if snapshot.path is not None and is_same(place, snapshot.path):
         raise OutputError(f"{place} is the snapshot itself: name another file for the copy.")
     ensure_writable(place)
     told = replace(snapshot.provenance, redacted=key_name(key), notes=())

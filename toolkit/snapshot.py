@@ -101,12 +101,11 @@ class Snapshot:
             with pq.ParquetFile(self.path, pre_buffer=False) as file:
                 yield _empty(names)
                 for batch in file.iter_batches(_CHUNK, row_groups=groups, columns=names):
-                    batch.validate(
-                        full=True
-                    )  # or texts that are no UTF-8 would break something later
+                    # Or texts that are no UTF-8 would break something later.
+                    batch.validate(full=True)
                     yield batch.to_pandas(types_mapper=_types)
         except ARROW_DAMAGE as error:
-            raise UnreadableInputError(f"{self.path} is damaged: collect again.") from error
+            raise UnreadableInputError(f"{self.path} is gone or damaged: collect again.") from error
 
     def coverage(self, by: str = "source") -> "Coverage":
         """Count the users by source, connection, provider, cohort or activity.
@@ -251,7 +250,7 @@ def read_snapshot(path: Path | str) -> Snapshot:
         )
     try:
         provenance = Provenance.from_dict(json.loads(metadata[b"provenance"]))
-        whole = set(SNAPSHOT.names) <= set(schema.names)
+        whole = all(schema.field(one.name).type == one.type for one in SNAPSHOT)
     except (KeyError, TypeError, ValueError):
         whole = False
     if not whole:

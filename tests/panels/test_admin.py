@@ -299,6 +299,36 @@ def test_the_first_n_people_only_and_then_the_others(site_of):
         panel.close()
 
 
+def test_what_was_rehearsed_for_some_is_not_rehearsed_for_all(site_of):
+    site = site_of([person(number) for number in range(9)])
+    panel = choose_default_picture(site.snapshot, site.tenant, picture=NEW, folder=site.folder)
+    try:
+        execution = panel.execution
+        shown(panel)
+        press(panel, Way.ROOT)
+        shown(panel)
+        execution.limit.value = 2
+        execution.rehearse()
+        execution.limit.value = 0  # typed before the browser knew that the field is disabled
+        assert "2 of 9 users would be changed" in ended(panel)
+        execution.confirm.value = site.tenant.domain
+        execution.agreed.value = True
+        assert execution.apply_button.disabled
+        before = writes(site.sandbox)
+        execution.apply()
+        ended(panel)
+        assert "rehearse it" in execution.alert.value
+        assert writes(site.sandbox) == before
+        execution.limit.value = 2
+        execution.rehearse()
+        said = ended(panel)
+        execution.cancel()
+        execution.pause()
+        assert execution.said.value == said
+    finally:
+        panel.close()
+
+
 def test_where_the_plan_cannot_be_kept_nothing_is_written(made, no_credentials, tmp_path):
     sandbox, tenant, snapshot = made
     (tmp_path / "file").write_text("")
@@ -307,7 +337,7 @@ def test_where_the_plan_cannot_be_kept_nothing_is_written(made, no_credentials, 
         shown(panel)
         before = writes(sandbox)
         execution = panel.execution
-        execution._rehearsed = panel.gallery.plan.id
+        execution._rehearsed = panel.gallery.plan.id, None
         execution.confirm.value = tenant.domain
         assert not execution.apply_button.disabled
         execution.apply()

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from toolkit.errors import SettingsError
+from toolkit.errors import SettingsError, UnreadableInputError
 from toolkit.panels.collector import EMBEDDED, Collector, collector
 from toolkit.panels.dashboard import Dashboard
 from toolkit.sandbox.people import loadable, people
@@ -107,6 +107,26 @@ def test_what_was_cancelled_goes_on_with_the_next_press(no_credentials, monkeypa
     assert panel.start_button.description == "Collect"
 
 
+def test_a_press_that_comes_too_late_leaves_what_was_said(panel):
+    panel.start()
+    ended(panel)
+    panel.cancel()
+    panel.pause()
+    assert "300 users, complete" in panel.said.value
+    assert not panel._run.working
+
+
+def test_a_name_that_no_file_can_have_is_a_visible_line(panel, tmp_path):
+    panel.out.value = str(tmp_path / ("x" * 300))
+    assert panel.alert.value == ""
+    assert panel.open_button.disabled
+    panel.start()
+    ended(panel)
+    assert "Cannot write" in panel.alert.value
+    assert panel.cancel_button.disabled
+    assert not panel.start_button.disabled
+
+
 def test_an_error_is_a_visible_line_and_the_button_works_again(panel, tmp_path):
     (tmp_path / "file").write_text("")
     panel.out.value = str(tmp_path / "file" / "snapshot.parquet")
@@ -164,6 +184,45 @@ def test_the_dashboard_shows_what_was_collected(tenant, tmp_path):
     assert shown.explorer is not first
     assert shown.alert.value == ""
     shown.explorer.close()
+
+
+def test_a_snapshot_that_cannot_be_shown_leaves_both_tabs_as_they_are(
+    tenant, tmp_path, monkeypatch
+):
+    shown = Dashboard(tmp_path / "snapshot.parquet")
+    shown.collector.start()
+    ended(shown.collector)
+    first, explorer = shown.collector.snapshot, shown.explorer
+
+    def damaged(_):
+        raise UnreadableInputError("It is damaged.")
+
+    monkeypatch.setattr("toolkit.panels.dashboard.explore", damaged)
+    shown.collector.open_file()
+    assert "It is damaged" in shown.alert.value
+    assert "Opened" not in shown.collector.said.value
+    assert shown.collector.snapshot is not first
+    shown.tabs.selected_index = 1
+    assert shown.explorer is explorer
+    assert shown.admin.snapshot is first
+    shown.close()
+
+
+def test_another_snapshot_waits_for_a_change_that_is_under_way(tenant, tmp_path):
+    shown = Dashboard(tmp_path / "snapshot.parquet")
+    shown.collector.start()
+    ended(shown.collector)
+    shown.tabs.selected_index = 1
+    admin = shown.admin
+    assert admin.execution._run.begin()
+    shown.collector.open_file()
+    assert "under way" in shown.alert.value
+    assert shown.admin is admin
+    admin.execution._run.end()
+    shown.collector.open_file()
+    assert shown.admin is None
+    assert shown.alert.value == ""
+    shown.close()
 
 
 def test_the_dashboard_lets_an_admin_choose_for_the_embedded_tenant_too(no_credentials, tmp_path):

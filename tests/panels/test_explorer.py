@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from toolkit.audit import audit, profiles
+from toolkit.errors import UnreadableInputError
 from toolkit.panels.explorer import explore
 from toolkit.panels.stacks import Part
 from toolkit.panels.table import ROWS
@@ -230,6 +231,19 @@ def test_a_snapshot_that_is_gone_is_a_visible_line(snapshot, tmp_path):
     choose(explorer, "source", "social")
     assert "not there any more" in explorer.alert.value
     explorer.close()
+
+
+def test_a_title_stands_above_the_rows_that_it_names(explorer, monkeypatch):
+    title, rows = explorer.chosen.value, explorer.table.rows.value
+
+    def damaged(*_, **__):
+        raise UnreadableInputError("It is damaged.")
+
+    monkeypatch.setattr(explorer.roster, "page", damaged)
+    choose(explorer, "source", "social")
+    assert "It is damaged" in explorer.alert.value
+    assert (explorer.chosen.value, explorer.table.rows.value) == (title, rows)
+    assert explorer.writer.selection == Selection()
 
 
 def test_of_a_thousand_connections_the_largest_are_offered_and_search_finds_the_others(tmp_path):

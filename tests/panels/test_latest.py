@@ -1,4 +1,5 @@
 import threading
+import time
 
 from toolkit.panels.latest import Latest
 
@@ -29,6 +30,19 @@ def test_what_is_asked_again_in_time_begins_once():
         latest.ask(lambda number=number: done.append(number), wait=0.2)
     assert latest.settled(60)
     assert done == [4]
+    latest.stop()
+
+
+def test_what_is_wanted_at_the_moment_the_time_is_up_is_what_is_done():
+    done = []
+    latest = Latest("test", done.append)
+    latest.ask(lambda: done.append("first"), wait=0.2)
+    time.sleep(0.05)
+    with latest._changed:  # the time is up meanwhile, but nobody can go on
+        time.sleep(0.4)
+        latest.ask(lambda: done.append("second"))
+    assert latest.settled(60)
+    assert done == ["second"]
     latest.stop()
 
 

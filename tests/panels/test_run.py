@@ -75,5 +75,7 @@ def test_its_buttons_can_be_pressed_while_they_mean_something():
     assert settled() == (False, False, "Go on")
     run.cancel()
     assert settled() == (False, False, "Pause")
+    assert not run.pause()
+    assert settled() == (False, False, "Pause")
     run.end()
     assert settled() == (True, True, "Pause")

@@ -15,7 +15,7 @@ from toolkit.action_code import action_code, default_rule, override_rule
 from toolkit.candidate import Candidate, Level, checked
 from toolkit.change.rows import writing_rows
 from toolkit.connection import Connection
-from toolkit.draft import discard_drafts
+from toolkit.draft import discard_drafts, ensure_writable
 from toolkit.errors import OutputError, SettingsError
 from toolkit.picture import Source
 from toolkit.plan import NEEDED, Decider, Plan, Tally
@@ -230,6 +230,7 @@ def _require_room(out: Path | None, snapshot: Snapshot) -> None:
         return
     if snapshot.path is not None and out.resolve() == snapshot.path.resolve():
         raise OutputError(f"{out} is the snapshot itself: name another file for the plan.")
+    ensure_writable(out)
     journal = out.with_name(f"{out.name}.journal")
     if journal.exists():
         raise OutputError(

@@ -105,7 +105,8 @@ def rows(plan: Plan, columns: list[str] | None = None) -> Iterator[pa.Table]:
     try:
         with pq.ParquetFile(plan.path) as file:
             for batch in file.iter_batches(_BATCH, columns=columns):
-                batch.validate(full=True)  # or texts that are no UTF-8 would break something later
+                # Or texts that are no UTF-8 would break something later.
+                batch.validate(full=True)
                 yield pa.Table.from_batches([batch])
     except ARROW_DAMAGE as error:
         raise UnreadableInputError(f"{plan.path} is gone or damaged: make a new plan.") from error

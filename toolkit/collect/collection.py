@@ -385,5 +385,8 @@ def _write(writer: Writer, users: Iterable[User]) -> int:
 
 def unfinished(out: Path) -> bool:
     """Whether an interrupted collection into `out` can be gone on with."""
-    path = state_path(out)
-    return path.is_file() and path.stat().st_size > 0
+    try:
+        path = state_path(out)
+        return path.is_file() and path.stat().st_size > 0
+    except OSError:  # no file of that name can be, or be looked at
+        return False

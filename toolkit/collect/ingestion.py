@@ -6,6 +6,7 @@ user: whether anybody is there twice is found out at the end, and who that is on
 """
 
 import os
+import stat
 import tempfile
 import time
 from collections import deque
@@ -30,7 +31,7 @@ from toolkit.collect.cells import cut, is_plain, read_cells
 from toolkit.collect.files import Export, exported
 from toolkit.collect.piece import Piece, Sheet, read_piece
 from toolkit.collect.repeats import Repeats, keys_of, repeats, without
-from toolkit.draft import discard_drafts, draft_of, ensure_writable, held
+from toolkit.draft import discard_drafts, draft_of, ensure_writable, held, is_same
 from toolkit.errors import IncompleteError, OutputError, UnreadableInputError
 from toolkit.progress import Progress
 from toolkit.snapshot import Provenance, Snapshot, writing
@@ -90,7 +91,7 @@ def ingest(
     """
     paths, out = [Path(one) for one in exports], Path(out)
     ensure_readable(paths)
-    if any(out.exists() and out.samefile(path) for path in paths):
+    if any(is_same(out, path) for path in paths):
         raise OutputError(f"Cannot write {out}: it is one of the exports. Choose another --out.")
     ensure_writable(out)
     discard_drafts(out)
@@ -399,11 +400,19 @@ def ensure_readable(paths: Sequence[Path]) -> None:
         raise UnreadableInputError("No export file was named.")
     for path in paths:
         # What is read here of a pipe would be missing later.
-        if path.exists() and not (path.is_file() or path.is_dir()):
+        if _is_pipe(path):
             continue
         with exported(path) as export:
             next(iter(export), None)
             _ensure_users(export)
+
+
+def _is_pipe(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # whoever opens it says why
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _ensure_users(export: Export) -> None:

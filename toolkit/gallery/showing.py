@@ -7,7 +7,6 @@ that nobody loses a picture of their own is counted and not promised.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from glob import escape as unglobbed
 from html import escape
@@ -18,6 +17,7 @@ from typing import Any, Final
 
 import duckdb
 
+from toolkit.engine import engine
 from toolkit.errors import UnreadableInputError
 from toolkit.gallery.kind import Example, Kind
 from toolkit.gallery.page import bars, table
@@ -159,14 +159,12 @@ def _rows(snapshot: Snapshot, plan: Path, wanted: Mapping[str, Any]) -> list[tup
             path = Path(folder) / "snapshot.parquet"
             snapshot.write(path)
         try:
-            with closing(
-                duckdb.connect(config={"memory_limit": "1GB", "temp_directory": folder})
-            ) as engine:
-                engine.execute("SET TimeZone = 'UTC'")
+            with engine("1GB") as opened:
+                opened.execute("SET TimeZone = 'UTC'")
                 for name, file in (("snapshot", path), ("plan", plan)):
-                    rows = engine.from_parquet(unglobbed(str(file)), file_row_number=True)
+                    rows = opened.from_parquet(unglobbed(str(file)), file_row_number=True)
                     rows.create_view(name)
-                found: list[tuple[Any, ...]] = engine.execute(_QUERY, wanted).fetchall()
+                found: list[tuple[Any, ...]] = opened.execute(_QUERY, wanted).fetchall()
                 return found
         except (duckdb.Error, UnicodeDecodeError) as error:  # as of `toolkit.damage`
             raise UnreadableInputError(

@@ -62,7 +62,7 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.alert = Alert()
         self._tenant, self._folder = tenant, folder
         self._lock = threading.RLock()
-        self._opening = threading.Lock()
+        self._opening, self._reading = threading.Lock(), threading.Lock()
         self._open_hosts: Hosts | None = None
         self._connecting = threading.Lock()
         self._closed = False
@@ -178,8 +178,10 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.execution.show(None)
 
     def _failed(self, error: BaseException) -> None:
-        self.gallery_view.wait("There is no plan: see above.")
-        self.alert.show(error)
+        with self._lock:
+            if not self.latest.superseded:
+                self.gallery_view.wait("There is no plan: see above.")
+                self.alert.show(error)
 
     def _keep(self) -> Plan:
         """Put the shown plan where plans are kept, beside which its journal will be."""
@@ -204,12 +206,13 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
 
     def _read_site(self) -> None:
         try:
-            site = read_site(self._connected())
+            with self._reading:  # or what was read before a change could come after it
+                site = read_site(self._connected())
+                with self._lock:
+                    before, self.site = self.site, site
         except Exception as error:  # noqa: BLE001 - whatever it is, it is shown
             self.execution.alert.show(error)
             return
-        with self._lock:
-            before, self.site = self.site, site
         if before is None:
             self.plan()
 

@@ -40,7 +40,7 @@ class CandidateView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no 
         self.alert = alert
         self._hosts = hosts
         self._lock = threading.RLock()
-        self.latest = Latest("candidate", alert.show)
+        self.latest = Latest("candidate", self._failed)
         self.url = ipywidgets.Text(
             placeholder="https://…/default-2026.png",
             description="address of the picture",
@@ -77,6 +77,11 @@ class CandidateView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no 
         """Ask nobody any more."""
         self.latest.stop()
         super().close()
+
+    def _failed(self, error: BaseException) -> None:
+        with self._lock:
+            if not self.latest.superseded:
+                self.alert.show(error)
 
     def _look(self, typed: str) -> None:
         hosts = self._hosts()

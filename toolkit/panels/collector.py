@@ -1,5 +1,6 @@
 """The collector: choose a tenant, read everybody, with a bar, a pause and a way out."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
     snapshot = traitlets.Any(allow_none=True)
 
     def __init__(self, out: Path) -> None:
-        self._run = Run()
+        self._run, self._lock = Run(), threading.RLock()
         self.alert = Alert()
         self.embedded: Tenant | None = None
         self.tenant = ipywidgets.Dropdown(description="tenant", options=[EMBEDDED])
@@ -99,22 +100,29 @@ class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
     @guarded
     def pause(self) -> None:
         """Stop asking the tenant, or go on."""
-        paused = self._run.pause()
-        self._say("Paused. A job that the tenant does meanwhile goes on." if paused else "")
-        self._settle()
+        with self._lock:
+            if not self._run.working:
+                return  # it ended while this was pressed
+            paused = self._run.pause()
+            self._say("Paused. A job that the tenant does meanwhile goes on." if paused else "")
+            self._settle()
 
     @guarded
     def cancel(self) -> None:
         """Stop; the next start with the same file goes on."""
-        self._run.cancel()
-        self._say("Cancelling …")
-        self._settle()
+        with self._lock:
+            if not self._run.working:
+                return
+            self._say("Cancelling …")
+            self._run.cancel()
+            self._settle()
 
     @guarded
     def open_file(self) -> None:
         """Show the snapshot that the file holds already."""
         self.snapshot = read_snapshot(self._path())
-        self._say(f"Opened {len(self.snapshot):,} users.")
+        if self.alert.error is None:  # whoever observes it may not have been able to show it
+            self._say(f"Opened {len(self.snapshot):,} users.")
 
     @guarded
     def _offer(self) -> None:
@@ -132,21 +140,24 @@ class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
 
     def _work(self, tenant: str, method: str, out: Path) -> None:
         """Collect; runs in a thread of its own."""
+        snapshot, words = None, ""
         try:
             with self._connected(tenant) as connected:
                 snapshot = self._run.through(collecting(connected, out, method=method), self._show)
             if snapshot is None:
-                self._cancelled_words(out)
+                kept = "What was read is kept: press Resume to go on."
+                words = f"Cancelled. {kept if unfinished(out) else 'Nothing was kept.'}"
             else:
                 self.meter.done()
-                self._say(f"Collected {len(snapshot):,} users, complete.")
+                words = f"Collected {len(snapshot):,} users, complete."
         except Exception as error:  # noqa: BLE001 - whatever it is, it is shown
             self.alert.show(error)
-            self._say("Press Resume to go on." if isinstance(error, IncompleteError) else "")
-            snapshot = None
+            words = "Press Resume to go on." if isinstance(error, IncompleteError) else ""
         finally:
-            self._run.end()
-            self._settle()
+            with self._lock:
+                self._say(words)
+                self._run.end()
+                self._settle()
         if snapshot is not None:
             self._hand_over(snapshot)
 
@@ -175,21 +186,19 @@ class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
     def _hand_over(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
 
-    def _cancelled_words(self, out: Path) -> None:
-        kept = "What was read is kept: press Resume to go on."
-        self._say(f"Cancelled. {kept if unfinished(out) else 'Nothing was kept.'}")
-
     def _settle(self) -> None:
         """Let exactly those buttons be pressed that mean something now."""
-        working = self._run.working
-        path = Path(self.out.value.strip() or ".")
-        for widget in (self.tenant, self.method, self.out, self.start_button):
-            widget.disabled = working
-        self.open_button.disabled = working or not path.is_file()
-        self._run.settle(self.pause_button, self.cancel_button)
-        self.start_button.description = (
-            "Resume" if not working and path.name and unfinished(path) else "Collect"
-        )
+        with self._lock:
+            working = self._run.working
+            path = Path(self.out.value.strip() or ".")
+            for widget in (self.tenant, self.method, self.out, self.start_button):
+                widget.disabled = working
+            stands = os.path.isfile(path)  # noqa: PTH113 - Path.is_file fails where no file can be
+            self.open_button.disabled = working or not stands
+            self._run.settle(self.pause_button, self.cancel_button)
+            self.start_button.description = (
+                "Resume" if not working and path.name and unfinished(path) else "Collect"
+            )
 
     def _say(self, words: str) -> None:
         self.said.value = f'<div class="pa-muted" role="status">{words}</div>'

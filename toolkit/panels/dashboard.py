@@ -5,6 +5,7 @@ from pathlib import Path
 
 import ipywidgets
 
+from toolkit.errors import SettingsError
 from toolkit.panels.admin import Admin, choose_default_picture
 from toolkit.panels.alert import guarded
 from toolkit.panels.collector import Collector
@@ -32,6 +33,7 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         self._closed = False
         self.explorer: Explorer | None = None
         self.admin: Admin | None = None
+        self._snapshot: Snapshot | None = None  # which the tabs are about
         title = ipywidgets.HTML(
             "<h1 style='font-size:22px;margin:8px 0'>Where do your users' pictures come from?</h1>"
         )
@@ -60,8 +62,12 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         with self._lock:
             if self._closed:
                 return
-            before = self._parts
-            self.explorer, self.admin = explore(self.collector.snapshot), None
+            if self.admin is not None and not self.admin.execution.settled(0):
+                raise SettingsError(
+                    "A change is under way in the other tab: open this snapshot once it has ended."
+                )
+            before, snapshot = self._parts, self.collector.snapshot
+            self.explorer, self.admin, self._snapshot = explore(snapshot), None, snapshot
             self.tabs.children = [self.explorer, ipywidgets.VBox()]
             self.tabs.titles = _TITLES  # those of tabs that are not there yet are dropped
             self.tabs.selected_index = 0
@@ -74,8 +80,9 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         with self._lock:
             if self._closed or self.tabs.selected_index != 1 or self.admin is not None:
                 return
-            snapshot: Snapshot = self.collector.snapshot
-            embedded = self.collector.embedded
+            snapshot, embedded = self._snapshot, self.collector.embedded
+            if snapshot is None:
+                return
             of_embedded = embedded is not None and embedded.domain == snapshot.provenance.tenant
             self.admin = choose_default_picture(snapshot, embedded if of_embedded else None)
             self.tabs.children = [self.tabs.children[0], self.admin]

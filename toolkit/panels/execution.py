@@ -60,9 +60,9 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         self.alert = Alert()
         self._domain, self._tenant, self._keep = domain, tenant, keep
         self._folder, self._changed = folder, changed
-        self._run = Run()
+        self._run, self._lock = Run(), threading.RLock()
         self._plan: Plan | None = None
-        self._rehearsed: str | None = None
+        self._rehearsed: tuple[str, int | None] | None = None  # a plan's id, and how many at most
         self._rehearsed_undo: _RehearsedUndo | None = None
         self.rehearse_button = button(
             "Rehearse", "go through everything, and write nothing", "92px"
@@ -122,11 +122,12 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
 
     def show(self, plan: Plan | None) -> None:
         """Offer to carry this plan out; None where there is none yet."""
-        self._plan, self._rehearsed = plan, None
-        self.agreed.value = False
-        if plan is not None and plan.way is Way.RULE:
-            self._say("Rules are printed in step 3: there is nothing to rehearse or to apply.")
-        self._settle()
+        with self._lock:
+            self._plan, self._rehearsed = plan, None
+            self.agreed.value = False
+            if plan is not None and plan.way is Way.RULE:
+                self._say("Rules are printed in step 3: there is nothing to rehearse or to apply.")
+            self._settle()
 
     def settled(self, seconds: float) -> bool:
         """Wait until nothing is under way; return whether it came to that."""
@@ -145,7 +146,7 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         def steps(tenant: Tenant) -> Generator[Progress, None, str]:
             plan = self._keep()
             outcome = yield from applying(tenant, plan, Safeguards(limit=limit))
-            self._rehearsed = plan.id
+            self._rehearsed = plan.id, limit
             kept = f"The plan is kept in {plan.path}."
             return f"{outcome._repr_html_()}{_muted(kept)}"
 
@@ -159,8 +160,8 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
 
         def steps(tenant: Tenant) -> Generator[Progress, None, str]:
             plan = self._keep()
-            if plan.id != self._rehearsed:
-                raise SettingsError("The plan has changed since it was rehearsed: rehearse it.")
+            if (plan.id, limit) != self._rehearsed:
+                raise SettingsError("This plan was not rehearsed with this limit: rehearse it.")
             try:
                 safeguards = Safeguards(execute=True, confirm=confirmed, limit=limit)
                 outcome = yield from applying(tenant, plan, safeguards, agreed=agreed)
@@ -217,17 +218,23 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
     @guarded
     def pause(self) -> None:
         """Go no further, or go on."""
-        paused = self._run.pause()
-        words = "Paused: what is under way is finished, and nobody else is touched."
-        self._say(words if paused else "")
-        self._settle()
+        with self._lock:
+            if not self._run.working:
+                return  # it ended while this was pressed
+            paused = self._run.pause()
+            words = "Paused: what is under way is finished, and nobody else is touched."
+            self._say(words if paused else "")
+            self._settle()
 
     @guarded
     def cancel(self) -> None:
         """Stop cleanly."""
-        self._run.cancel()
-        self._say("Cancelling …")
-        self._settle()
+        with self._lock:
+            if not self._run.working:
+                return
+            self._say("Cancelling …")
+            self._run.cancel()
+            self._settle()
 
     @property
     def _limit(self) -> int | None:
@@ -249,6 +256,7 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
 
     def _work(self, what: str, steps: _Steps, writes: bool) -> None:
         """Do it step by step; runs in a thread of its own."""
+        outcome = ""
         try:
             said = self._run.through(steps(self._tenant()), self.meter.show)
             if said is None:
@@ -256,20 +264,20 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
             else:
                 self.meter.done()
             self.alert.clear()
-            self.said.value = f'<div role="status"><b>{what} has ended.</b> {said}</div>'
+            outcome = f"<b>{what} has ended.</b> {said}"
         except PictureAuditError as error:
             self.alert.show(error)
-            self._say("")
         except Exception as error:  # noqa: BLE001 - whatever it is, it is shown
             self.alert.show(_unforeseen(error) if writes else error)
-            self._say("")
         finally:
-            self.meter.layout.display = "none"
-            if writes:
-                self.confirm.value = ""
-                self._rehearsed_undo = None
-            self._run.end()
-            self._settle()
+            with self._lock:
+                self.said.value = f'<div role="status">{outcome}</div>'
+                self.meter.layout.display = "none"
+                if writes:
+                    self.confirm.value = ""
+                    self._rehearsed_undo = None
+                self._run.end()
+                self._settle()
         if writes:
             self._changed()
 
@@ -308,10 +316,14 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
 
     def _settle(self) -> None:
         """Let exactly those buttons be pressed that mean something now."""
+        with self._lock:
+            self._offer()
+
+    def _offer(self) -> None:
         idle, plan = not self._run.working, self._plan
         confirmed = self.confirm.value.strip() == self._domain
         deployable = idle and plan is not None and plan.way is not Way.RULE
-        rehearsed = deployable and plan is not None and plan.id == self._rehearsed
+        rehearsed = deployable and plan is not None and (plan.id, self._limit) == self._rehearsed
         asks = plan is not None and plan.asks_again
         agreed = self.agreed.value or self._limit is not None or not asks
         self.rehearse_button.disabled = not deployable

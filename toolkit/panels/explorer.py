@@ -112,9 +112,10 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     def _list(self) -> None:
         selection = self.selection
         users = self.roster.users(selection)
+        # First what may fail: whose rows are shown, theirs is the title, and theirs are written.
+        self.table.show(selection, users)
         self.chosen.value = f'<div class="pa-title">{escape(_words(self._picked, users))}</div>'
         self.everybody.layout.display = "none" if self._picked is None else None
-        self.table.show(selection, users)
         self.writer.selection = selection
 
     def close(self) -> None:

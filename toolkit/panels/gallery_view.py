@@ -78,13 +78,16 @@ class GalleryView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self._known = {}
             self._title(shown.headline, answer=True)
             self.bars.value = bars(shown.before, shown.after)
-            self.draw()
+            self._draw()
             self._below.layout.display = None
-        self._ask()
+            self._ask()
 
     @guarded
     def draw(self) -> None:
         """Draw the table again, with the pictures that are known."""
+        self._draw()
+
+    def _draw(self) -> None:
         with self._lock:
             shown = self._gallery
             if shown is None:
@@ -102,10 +105,12 @@ class GalleryView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     @guarded
     def _switched(self) -> None:
-        self.draw()
-        self._ask()
+        with self._lock:
+            self._draw()
+            self._ask()
 
     def _ask(self) -> None:
+        """Want the pictures of what is shown, or none; to be called with the lock held."""
         shown = self._gallery
         if shown is not None and self.asked.value:
             self.latest.ask(lambda: self._fetch(shown))
@@ -123,7 +128,7 @@ class GalleryView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
                 if self._gallery is not shown:
                     return
                 self._known[view] = portrait
-        self.draw()
+        self._draw()
 
     def _title(self, words: str, *, answer: bool) -> None:
         said = f'<span class="{"pa-answer" if answer else "pa-muted"}">{escape(words)}</span>'

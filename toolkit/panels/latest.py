@@ -69,7 +69,8 @@ class Latest:
                 job = self._job
                 if job is None:
                     self._changed.wait()
-                elif not self._wait or not self._changed.wait(self._wait):
+                # Once the time is up, something else may have been wanted before this goes on.
+                elif not self._wait or not (self._changed.wait(self._wait) or self._job is not job):
                     self._job, self._busy = None, True
                     return job
             return None

@@ -35,27 +35,29 @@ class Run:
         with self._lock:
             if self.working:
                 return False
+            self._cancelled.clear()
+            self._going.set()
             self._idle.clear()
-        self._cancelled.clear()
-        self._going.set()
-        return True
+            return True
 
     def end(self) -> None:
         """Say that nothing is under way any more."""
         self._idle.set()
 
     def pause(self) -> bool:
-        """Go no further, or go on; return whether it is paused now."""
-        if self._going.is_set():
-            self._going.clear()
-        else:
-            self._going.set()
-        return not self._going.is_set()
+        """Go no further, or go on; return whether it is paused now. What is cancelled ends."""
+        with self._lock:
+            if self._going.is_set() and not self._cancelled.is_set():
+                self._going.clear()
+            else:
+                self._going.set()
+            return not self._going.is_set()
 
     def cancel(self) -> None:
         """Stop before the next step, paused or not."""
-        self._cancelled.set()
-        self._going.set()
+        with self._lock:
+            self._cancelled.set()
+            self._going.set()
 
     def stop(self) -> None:
         """Cancel, and wait until nothing is under way: what a step has begun is finished."""

@@ -154,8 +154,9 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
 
     @guarded
     def _cost(self) -> None:
+        plan = self._plan  # another thread may drop it
         for way, cost in self.costs.items():
-            words = "…" if self._plan is None else _cost(way, self._plan, self.speed.value)
+            words = "…" if plan is None else _cost(way, plan, self.speed.value)
             cost.value = f'<div class="pa-muted">{escape(words)}</div>'
 
 

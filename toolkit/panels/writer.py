@@ -50,6 +50,8 @@ class Writer(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         Args:
             suffix: ".csv" or ".parquet".
         """
+        if self.csv.disabled:
+            return  # pressed twice
         path = _free(self._folder, self._stem, suffix)
         write = self._roster.write_csv if suffix == ".csv" else self._roster.write_parquet
         self.csv.disabled = self.parquet.disabled = True

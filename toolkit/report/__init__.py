@@ -10,7 +10,7 @@ says how many they are.
 import json
 from pathlib import Path
 
-from toolkit.draft import replacing
+from toolkit.draft import is_same, replacing
 from toolkit.errors import OutputError, SettingsError
 from toolkit.report.content import Content, content
 from toolkit.report.page import page
@@ -59,11 +59,16 @@ def _ensure_free(place: Path, snapshot: Snapshot) -> None:
     """
     machine = place.with_suffix(".json")
     for target in (place, machine):
-        if snapshot.path and target.exists() and target.samefile(snapshot.path):
+        if snapshot.path and is_same(target, snapshot.path):
             raise OutputError(f"{target} is the snapshot itself: choose another place with --out.")
-    if machine.is_file():
+    try:
         with machine.open("rb") as file:
-            if file.read(len(_BEGINNING)) != _BEGINNING:
-                raise OutputError(
-                    f"{machine} is there and is no report's twin: choose another place with --out."
-                )
+            ours = file.read(len(_BEGINNING)) == _BEGINNING
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputError(f"Cannot write {machine}: {error.strerror or error}.") from error
+    if not ours:
+        raise OutputError(
+            f"{machine} is there and is no report's twin: choose another place with --out."
+        )
