@@ -122,7 +122,8 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.latest.stop()
         # What makes a plan writes it into a folder that goes with the rest.
         self.latest.settled()
-        with self._connecting, self._opening:
+        # And what reads the tenant uses its connection.
+        with self._reading, self._connecting, self._opening:
             self._closed = True
             self._stack.close()
         super().close()
