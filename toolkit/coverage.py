@@ -341,7 +341,7 @@ def _stored_sizes(path: Path | str, by: str, now: pd.Timestamp | None) -> Iterab
         SELECT {_GROUPS[by]} AS key, source, underlying,
             {"coalesce(expires_at < $now, false)" if now else "false"} AS expired, count(*)
         FROM read_parquet($path) GROUP BY ALL"""  # noqa: S608 - expressions of this module
-    with damage_told(path), engine() as opened:
+    with engine() as opened, damage_told(path):
         return opened.execute(query, {"path": glob.escape(str(path)), **moments}).fetchall()
 
 
