@@ -3,6 +3,9 @@ import json
 import os
 import signal
 import sys
+import threading
+from contextlib import suppress
+from itertools import count
 
 import pandas as pd
 import pytest
@@ -10,7 +13,7 @@ from dask.dataframe import from_pandas
 from distributed import LocalCluster
 
 from toolkit.audit import audit, profiles
-from toolkit.cluster import _ingested, coverage_on, ingest_on
+from toolkit.cluster import _ingested, _parts_of, coverage_on, ingest_on
 from toolkit.collect.ingestion import ingest
 from toolkit.errors import IncompleteError, OutputError, SettingsError, UnreadableInputError
 from toolkit.group import CHOICES
@@ -132,6 +135,25 @@ def test_what_the_caller_raises_ends_the_work_and_leaves_nothing(exports, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         ingest_on(paths, tmp_path / "out" / "s.parquet", scheduler=scheduler, show=stop)
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_parts_are_removed_even_while_a_worker_still_writes_some(tmp_path):
+    begun = threading.Event()
+
+    def write(folder):
+        with suppress(FileNotFoundError):  # the folder is gone
+            for number in count():
+                (folder / str(number)).touch()
+                begun.set()
+
+    with _parts_of(tmp_path / "s.parquet") as folder:
+        assert folder.stat().st_mode & 0o777 == 0o700
+        worker = threading.Thread(target=write, args=(folder,))
+        worker.start()
+        assert begun.wait(60)
+    worker.join(60)
+    assert not worker.is_alive()
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_cluster_counts_what_one_machine_counts(exports, tmp_path, scheduler):

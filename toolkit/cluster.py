@@ -8,6 +8,7 @@ repeated are they read once more, by the same code as on one machine, in one pro
 The workers see the files, and the folder of the snapshot, under the same paths as this process.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from datetime import datetime
 from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -146,14 +147,9 @@ def ingest_on(
             seconds=time.monotonic() - started,
         )
 
-    # The folder's name begins with a dot and only its owner may look inside.
-    with (
-        TemporaryDirectory(prefix=f".{out.name}.parts-", dir=out.parent) as folder,
-        held(Path(folder)),
-        _connected(scheduler) as client,
-    ):
+    with _parts_of(out) as folder, _connected(scheduler) as client:
         places = [
-            _Places(Path(folder) / f"{number}.parquet", Path(folder) / f"{number}.npy")
+            _Places(folder / f"{number}.parquet", folder / f"{number}.npy")
             for number in range(len(paths))
         ]
         parts: dict[int, _Part] = {}
@@ -204,6 +200,25 @@ def coverage_on(snapshot: Path | str, by: str = "source", *, scheduler: str = LO
         futures = [client.submit(_counted, path, share, by, pure=False) for share in shares]
         counted = reduce(combine, (one for _, one in _results(client, futures)), counted)
     return Coverage(by, counted.counts, content.provenance.estimate)
+
+
+@contextmanager
+def _parts_of(out: Path) -> Iterator[Path]:
+    """Make a folder beside `out` whose name begins with a dot and that only its owner may see.
+
+    Workers may still be writing when it goes. Under another name nobody can put anything into
+    it while it is emptied.
+    """
+
+    def made() -> Path:
+        return Path(mkdtemp(prefix=f".{out.name}.parts-", dir=out.parent))
+
+    folder = made()
+    with held(folder):
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder.rename(made()))
 
 
 # What workers do
