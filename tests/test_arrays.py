@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from toolkit.arrays import (
     array,
+    blanked,
     first_bytes,
     flag,
     text,
@@ -72,6 +73,23 @@ def test_texts_are_kept_as_they_are(values):
     made = texts(values)
     made.validate(full=True)
     assert made.equals(pa.array(values, pa.string()))
+
+
+@given(st.lists(st.none() | st.text(max_size=3)), st.integers(0, 9))
+def test_nulls_become_empty_texts(values, begin):
+    column = texts(values).slice(begin)
+    assert blanked(column).to_pylist() == [one or "" for one in values[begin:]]
+
+
+@given(st.lists(st.tuples(st.text(max_size=3), st.booleans()), max_size=9), st.integers(0, 9))
+def test_what_nulls_hide_does_not_show(pairs, begin):
+    bare = texts([value for value, _ in pairs])
+    held = array(np.array([there for _, there in pairs], np.bool_)).buffers()[1]
+    column = pa.StringArray.from_buffers(len(pairs), *bare.buffers()[1:], held).slice(begin)
+    shown = [value if there else "" for value, there in pairs][begin:]
+    assert blanked(column).to_pylist() == shown
+    marks = first_bytes(blanked(column)).tolist()
+    assert marks == [one.encode()[0] if one else 0 for one in shown]
 
 
 def test_constants_are_one_value():

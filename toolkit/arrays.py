@@ -85,12 +85,25 @@ def text_bytes(column: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArr
     return places - places[0], held[places[0] : places[-1]]
 
 
+def blanked(column: pa.StringArray) -> pa.StringArray:
+    """Return texts with empty ones in the place of nulls; uncopied where these hide no bytes."""
+    if not column.null_count:
+        return column
+    places, _ = text_bytes(column)
+    if np.diff(places)[~values_of(column.is_valid())].any():
+        return column.fill_null(text(""))
+    _, offsets, data = column.buffers()
+    held = data or pa.py_buffer(b"")
+    return pa.StringArray.from_buffers(len(column), offsets, held, None, 0, column.offset)
+
+
 def first_bytes(column: pa.StringArray) -> npt.NDArray[np.uint8]:
     """Return the first byte of each text of a column; 0 where it is empty."""
     places, data = text_bytes(column)
-    first = np.zeros(len(column), np.uint8)
-    there = np.diff(places) > 0
-    first[there] = data[places[:-1][there]]
+    if not len(data):
+        return np.zeros(len(column), np.uint8)
+    first: npt.NDArray[np.uint8] = data.take(places[:-1], mode="clip")  # the last may be empty
+    first *= places[1:] != places[:-1]
     return first
 
 

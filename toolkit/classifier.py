@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from toolkit.arrays import (
     array,
+    blanked,
     first_bytes,
     text,
     text_bytes,
@@ -38,8 +39,6 @@ _HOST = r"^[a-z0-9.-]*[a-z0-9-]$"
 _DIGITS = np.full(256, -1, np.int64)
 for _value, _digit in enumerate("0123456789abcdef"):
     _DIGITS[[ord(_digit), ord(_digit.upper())]] = _value
-_CODED = np.zeros(256, np.bool_)
-_CODED[list(b"%+")] = True
 _LOWER = np.zeros(256, np.bool_)
 _LOWER[list(b"0123456789abcdef")] = True
 _LONGEST_EXPIRY = 10  # digits
@@ -131,7 +130,7 @@ def _encoded(
     connection: pa.StringArray,
 ) -> dict[str, pa.Array]:
     """Classify users; what holds a few values is encoded as a dictionary."""
-    column = _Column(picture.fill_null(text("")), strategy, connection)
+    column = _Column(blanked(picture), strategy, connection)
     column.judge()
     overridden = _overridden(metadata_picture)
     return {
@@ -158,7 +157,7 @@ def alike(picture: pa.StringArray) -> tuple[_Rows, _Rows]:
         -1 where only `classify` can tell; and when it expires, in milliseconds, 0 for never.
     """
     nothing = pa.nulls(len(picture), pa.string())
-    column = _Column(picture.fill_null(text("")), nothing, nothing)
+    column = _Column(blanked(picture), nothing, nothing)
     column.judge()
     return column.rule, column.expiry
 
@@ -401,7 +400,7 @@ def _halves(rest: pa.StringArray) -> tuple[pa.StringArray, pa.StringArray]:
     parts = pc.split_pattern(rest, "?", max_splits=1)
     starts = values_of(parts.offsets)
     place = array(starts[:-1] + 1, np.diff(starts) == 1)
-    return parts.values.take(array(starts[:-1])), parts.values.take(place).fill_null(text(""))
+    return parts.values.take(array(starts[:-1])), blanked(parts.values.take(place))
 
 
 def _fits(path: pa.StringArray, rule: Rule) -> _Mask:
@@ -441,7 +440,7 @@ def _expiry(query: pa.StringArray, name: str, base: int) -> _Rows:
     unsure = values_of(pc.ends_with(query, f"&{name}"))
     unsure |= values_of(pc.count_substring(query, f"&{name}&")) > 0
     # A name may be written in another way.
-    coded = np.unique(texts_with(_CODED[data], places))
+    coded = np.unique(texts_with((data == ord("%")) | (data == ord("+")), places))
     unsure[coded] |= values_of(pc.match_substring_regex(query.take(array(coded)), "&[^=&]*[%+]"))
     seconds = np.where((times == 0) & ~unsure, 0, -1)
     at = np.flatnonzero((times == 1) & ~unsure)

@@ -294,6 +294,8 @@ def ingest_(
     no_progress: NoProgress = False,
 ) -> None:
     """Read export files that you already have into a snapshot."""
+    # For linear algebra, of which there is none here, numpy would start threads that wait busily.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from toolkit import terminal
     from toolkit.collect.ingestion import ingest
     from toolkit.draft import ensure_writable

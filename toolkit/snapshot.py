@@ -186,7 +186,8 @@ class Writer:
             file,
             ENCODED,
             compression={name: "none" if name in _NUMBERS else "zstd" for name in SNAPSHOT.names},
-            column_encoding=dict.fromkeys(_NUMBERS, "DELTA_BINARY_PACKED"),
+            column_encoding=dict.fromkeys(_NUMBERS, "DELTA_BINARY_PACKED")
+            | {"gravatar_hash": "DELTA_LENGTH_BYTE_ARRAY"},  # all as long as each other
             use_dictionary=_REPEATED,
             write_statistics=_ORDERED,
             store_schema=False,

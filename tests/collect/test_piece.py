@@ -42,7 +42,7 @@ def piece(content):
     sheet = Sheet()
     sheet.begin()
     sheet.write(content)
-    sheet.end()
+    sheet.end(len(content))
     try:
         found = read_piece(sheet, DATABASE)
     finally:
@@ -226,6 +226,32 @@ def test_a_line_longer_than_the_reader_can_hold_is_read_or_told():
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 10_000])
+def test_what_stands_behind_the_last_whole_line_is_forgotten(size):
+    content = b'{"user_id":"a"}\n{"user_id":"b",}\n'
+    begun = b'{"identities":[1,],"user_id":"c",'
+    with closing(Sheet()) as sheet:
+        for _ in range(2):
+            sheet.begin()
+            for begin in range(0, len(content + begun), size):
+                sheet.write((content + begun)[begin : begin + size])
+            sheet.end(len(content))
+            assert sheet.with_commas() == [1]
+            found = read_piece(sheet, DATABASE)
+            assert found.profiles["user_id"].to_pylist() == ["a"]
+            assert (found.lines, found.unreadable) == (2, (1,))
+
+
+@pytest.mark.parametrize("often", [1, 150, 199, 200, 201, 5000])
+def test_commas_before_brackets_are_found_among_few_others_and_among_many(often):
+    numbers = b",1" * often
+    line = b'{"user_id":"a","app_metadata":[0%s]}\n' % numbers
+    odd = b'{"user_id":"b","app_metadata":[0%s,]}\n' % numbers
+    rows, unreadable = piece(line + odd + line.replace(b"a", b"c"))
+    assert [row["user_id"] for row in rows] == ["a", "c"]
+    assert unreadable == [1]
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 10_000])
 def test_lines_are_found_again_however_they_were_written(size):
     lines = [b"%d\n" % number * (number % 3 + 1) for number in range(40)]
     content = b"".join(lines)
@@ -233,7 +259,7 @@ def test_lines_are_found_again_however_they_were_written(size):
     with closing(Sheet()) as sheet:
         for begin in range(0, len(content), size):
             sheet.write(content[begin : begin + size])
-        sheet.end()
+        sheet.end(len(content))
         assert [sheet.line(number) for number in range(sheet.lines)] == whole
         roomy = [number for number, line in enumerate(whole) if len(line) > 2]
         assert [number for number in range(-1, 99) if sheet.empty(number)] == roomy

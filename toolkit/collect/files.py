@@ -105,27 +105,28 @@ class Export:
                 self._rest = self._rest[self._rest.rfind(b"\n") + 1 :]
         return self._rest.lstrip().startswith(b"{")
 
-    def fill(self, write: Callable[[bytes | memoryview], object], size: int) -> bool:
-        """Write the next whole lines, with their ends: at least so many bytes, if there are.
+    def fill(self, write: Callable[[bytes], object], size: int) -> int:
+        """Write what comes next: at least so many bytes of whole lines, if there are.
 
         Returns:
-            Whether there were any.
+            How many bytes are whole lines; what was written beyond them is written again the
+            next time.
         """
-        written = held = 0
+        written = whole = held = 0
         pieces: list[bytes] = []
-        while written < size and (block := self._block()):
-            cut = block.rfind(b"\n") + 1
-            if cut:
-                ended: list[bytes | memoryview] = [*pieces, memoryview(block)[:cut]]
-                for piece in ended:
-                    written += len(piece)
-                    write(piece)
-                block, pieces, held = block[cut:], [], 0
-            if held <= LONGEST:
+        while whole < size and (block := self._block()):
+            if cut := block.rfind(b"\n") + 1:
+                whole = written + cut
+                pieces, held = [block[cut:]], len(block) - cut
+            elif held <= LONGEST:
                 pieces.append(block)
                 held += len(block)
+            else:
+                continue
+            write(block)
+            written += len(block)
         self._rest = b"".join(pieces)
-        return written > 0
+        return whole
 
     def account(self, lines: int, rows: int, unreadable: Iterable[int]) -> None:
         """Count what came of lines that were filled; the first of them is 0."""

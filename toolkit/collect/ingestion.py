@@ -1,7 +1,7 @@
 """An ingestion: export files that somebody already has, as a snapshot.
 
-The files are inflated and the snapshot is written by one thread, while others read the pieces
-between, classify them and note whom they hold. Memory holds a few pieces, and eight bytes a
+One thread inflates the files and one writes the snapshot, while others read the pieces between,
+classify them and note whom they hold. Memory holds a few pieces, and eight bytes a
 user: whether anybody is there twice is found out at the end, and who that is only then.
 """
 
@@ -10,7 +10,7 @@ import stat
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ from toolkit.collect.repeats import Repeats, keys_of, repeats, without
 from toolkit.draft import discard_drafts, draft_of, ensure_writable, held, is_same
 from toolkit.errors import IncompleteError, OutputError, UnreadableInputError
 from toolkit.progress import Progress
-from toolkit.snapshot import Provenance, Snapshot, writing
+from toolkit.snapshot import Provenance, Snapshot, Writer, writing
 from toolkit.user import tabulated, user
 
 # Bytes of lines that are read at a time (of CSV, which is denser, half as many), fewer at first,
@@ -42,7 +42,7 @@ from toolkit.user import tabulated, user
 _SHEET = 20 * 1024 * 1024
 _FIRST = _SHEET // 4
 _ROWS = 25_000
-# One thread inflates and writes: more than these it could not feed, and each takes memory.
+# One thread inflates: more than these it could not feed, and each takes memory.
 _WORKERS = 4
 _SUFFIXES = frozenset({".gz", ".json", ".jsonl", ".ndjson", ".csv"})
 _TOLD = 3
@@ -50,6 +50,9 @@ _TIMES = ("created_at", "updated_at", "last_login")
 _CLOSE = timedelta(days=1)
 # What DuckDB takes when many users are repeated; a piece needs a tenth of it.
 _MEMORY = "256MB"
+# Fact (mallopt(3), M_MMAP_THRESHOLD): glibc keeps what is no larger than the largest that it was
+# given back, up to 32 MiB with what it adds.
+_KEPT = 32 * 1024 * 1024 - 8192
 
 
 class _Classified(NamedTuple):
@@ -117,9 +120,9 @@ def ingest(
     with open_database() as database, _drafted(out) as draft, _allocator():
         reading = Reading(paths, database)
         with writing(draft) as writer:
-            for table in reading:
-                writer.add(table)
-                tell(reading.users)
+            with closing(_written(writer, reading)) as written:
+                for users in written:
+                    tell(users)
             doubtful = reading.doubtful_keys()
             if not len(doubtful):
                 told = provenance()
@@ -137,6 +140,19 @@ def ingest(
     if not told.complete:
         raise IncompleteError(incomplete(told.notes, told.users, out))
     return Snapshot(told, path=out)
+
+
+def _written(writer: Writer, reading: "Reading") -> Generator[int]:
+    """Write what is read while more is being read; yield how many users were read so far."""
+    with ThreadPoolExecutor(1) as scribe:
+        waiting: deque[Future[None]] = deque()
+        for table in reading:
+            waiting.append(scribe.submit(writer.add, table))
+            yield reading.users
+            if len(waiting) > 1:
+                waiting.popleft().result()
+        for one in waiting:
+            one.result()
 
 
 class Reading:
@@ -207,9 +223,10 @@ class Reading:
         for number in count(1):
             sheet = free.pop()
             sheet.begin()
-            if not export.fill(sheet.write, min(number * _FIRST, _SHEET)):
+            size = export.fill(sheet.write, min(number * _FIRST, _SHEET))
+            if not size:
                 break
-            sheet.end()
+            sheet.end(size)
             waiting.append((sheet, pool.submit(self._read, sheet)))
             if not free:
                 yield oldest()
@@ -295,12 +312,13 @@ def open_database() -> Iterator[duckdb.DuckDBPyConnection]:
 
 @contextmanager
 def _allocator() -> Iterator[None]:
-    """Let Arrow take memory from the system's allocator, as all others do here.
+    """Let Arrow take memory from the system's allocator, as all others do here, and keep it.
 
-    Its own gives memory back and takes it again for every piece, which the system has to clear
-    each time.
+    Arrow's own gives memory back and takes it again for every piece, which the system has to
+    clear each time, and so would glibc at first.
     """
     former = pa.default_memory_pool()
+    bytearray(_KEPT)  # taken, not used, given back
     pa.set_memory_pool(pa.system_memory_pool())
     try:
         yield
