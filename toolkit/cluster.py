@@ -11,7 +11,7 @@ The workers see the files, and the folder of the snapshot, under the same paths 
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import reduce
 from importlib.metadata import version
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toolkit.collect.ingestion import (
@@ -229,12 +230,17 @@ def _ingested(export: Path, part: Path, keys: Path) -> _Part:
     _ensure_shared(part.parent)
     hashes = [np.zeros(0, np.uint64)]
     with open_database() as database, writing(part) as writer:
-        reading = Reading([export], database)
-        for table in reading:
+        reading = Reading([export], database, threads=1)
+
+        def write(table: pa.Table) -> None:
             # Nobody waits for the part any more where its folder is gone.
             _ensure_shared(part.parent)
             writer.add(table)
             hashes.append(keys_of(table["user_id"], database))
+
+        with closing(reading.into(write)) as steps:
+            for _ in steps:
+                pass
     np.save(keys, np.sort(np.concatenate(hashes)))
     return _Part(reading.users, tuple(reading.lost), reading.latest)
 

@@ -1,21 +1,19 @@
 """An ingestion: export files that somebody already has, as a snapshot.
 
-One thread inflates the files and one writes the snapshot, while others read the pieces between,
-classify them and note whom they hold. Memory holds a few pieces, and eight bytes a
-user: whether anybody is there twice is found out at the end, and who that is only then.
+Each of some threads inflates a piece, reads it, classifies it, notes whom it holds, and writes it.
+Memory holds a piece a thread, and eight bytes a user: whether anybody is there twice is found out
+at the end, and who that is only then.
 """
 
 import os
 import stat
 import tempfile
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from itertools import count, islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -30,20 +28,21 @@ from toolkit.classifier import with_verdicts
 from toolkit.collect.cells import cut, is_plain, read_cells
 from toolkit.collect.files import Export, exported
 from toolkit.collect.piece import Piece, Sheet, read_piece
+from toolkit.collect.relay import Relay
 from toolkit.collect.repeats import Repeats, keys_of, repeats, without
 from toolkit.draft import discard_drafts, draft_of, ensure_writable, held, is_same
 from toolkit.errors import IncompleteError, OutputError, UnreadableInputError
 from toolkit.progress import Progress
-from toolkit.snapshot import Provenance, Snapshot, Writer, writing
+from toolkit.snapshot import Provenance, Snapshot, writing
 from toolkit.user import tabulated, user
 
 # Bytes of lines that are read at a time (of CSV, which is denser, half as many), fewer at first,
-# when others wait for them, and rows where they are read one by one.
+# so that threads do not all want the same at once, and rows where they are read one by one.
 _SHEET = 20 * 1024 * 1024
 _FIRST = _SHEET // 4
 _ROWS = 25_000
-# One thread inflates: more than these it could not feed, and each takes memory.
-_WORKERS = 4
+# Inflating and writing is for one thread at a time: more than these would wait, and take memory.
+_THREADS = 4
 _SUFFIXES = frozenset({".gz", ".json", ".jsonl", ".ndjson", ".csv"})
 _TOLD = 3
 _TIMES = ("created_at", "updated_at", "last_login")
@@ -118,11 +117,11 @@ def ingest(
             show(progress_of(reading.position, sizes, time.monotonic() - started, users))
 
     with open_database() as database, _drafted(out) as draft, _allocator():
-        reading = Reading(paths, database)
+        reading = Reading(paths, database, threads=min(os.cpu_count() or 1, _THREADS))
         with writing(draft) as writer:
-            with closing(_written(writer, reading)) as written:
-                for users in written:
-                    tell(users)
+            with closing(reading.into(writer.add)) as steps:
+                for _ in steps:
+                    tell(reading.users)
             doubtful = reading.doubtful_keys()
             if not len(doubtful):
                 told = provenance()
@@ -142,51 +141,68 @@ def ingest(
     return Snapshot(told, path=out)
 
 
-def _written(writer: Writer, reading: "Reading") -> Generator[int]:
-    """Write what is read while more is being read; yield how many users were read so far."""
-    with ThreadPoolExecutor(1) as scribe:
-        waiting: deque[Future[None]] = deque()
-        for table in reading:
-            waiting.append(scribe.submit(writer.add, table))
-            yield reading.users
-            if len(waiting) > 1:
-                waiting.popleft().result()
-        for one in waiting:
-            one.result()
+class _Desk(NamedTuple):
+    """What a thread works with."""
+
+    sheet: Sheet
+    database: duckdb.DuckDBPyConnection
 
 
 class Reading:
-    """The classified users of some export files, piece by piece, in the order of the lines.
+    """The classified users of some export files.
+
+    Args:
+        paths: the files.
+        database: where to compute.
+        threads: how many work at once.
 
     Attributes:
-        users: how many were yielded.
+        users: how many were handed on.
         lost: what is missing of the files that were read, in words.
         latest: the latest time of anything in them, in milliseconds; 0 where there is none.
     """
 
-    def __init__(self, paths: Sequence[Path], database: duckdb.DuckDBPyConnection) -> None:
+    def __init__(
+        self, paths: Sequence[Path], database: duckdb.DuckDBPyConnection, *, threads: int
+    ) -> None:
         self._paths = paths
         self._database = database
+        self._threads = threads
         self._keys: list[npt.NDArray[np.uint64]] = []
         self._before = self.users = self.latest = 0
         self._now = round(time.time() * 1000)
         self._export: Export | None = None
         self.lost: list[str] = []
 
-    def __iter__(self) -> Iterator[pa.Table]:
-        workers = min(max(2, os.cpu_count() or 1), _WORKERS)
+    def into(self, write: Callable[[pa.Table], object]) -> Generator[None]:
+        """Read the files, and hand the users on in the order of the lines.
+
+        Args:
+            write: called with a table at a time, by one thread at a time, whichever that is.
+
+        Yields:
+            None, after each.
+        """
         with ExitStack() as stack:
-            sheets = [stack.enter_context(closing(Sheet())) for _ in range(workers + 2)]
-            pool = stack.enter_context(ThreadPoolExecutor(workers))
+            desks = [
+                _Desk(
+                    stack.enter_context(closing(Sheet())),
+                    stack.enter_context(self._database.cursor()),
+                )
+                for _ in range(self._threads)
+            ]
+
+            def hand_on(one: _Classified) -> None:
+                self.users += len(one.table)
+                self._keys.append(one.keys)
+                if len(one.table):
+                    self.latest = max(self.latest, _latest(one.table, self._now))
+                    write(one.table)
+
             for path in self._paths:
                 with exported(path) as self._export:
                     read = self._objects if self._export.is_ndjson() else self._records
-                    for one in read(self._export, pool, sheets):
-                        self.users += len(one.table)
-                        self._keys.append(one.keys)
-                        if len(one.table):
-                            self.latest = max(self.latest, _latest(one.table, self._now))
-                            yield one.table
+                    yield from read(self._export, desks, hand_on)
                     _ensure_users(self._export)
                 self._before, self.lost = self.position, [*self.lost, *self._export.troubles]
                 self._export = None
@@ -208,76 +224,71 @@ class Reading:
         return doubtful
 
     def _objects(
-        self, export: Export, pool: ThreadPoolExecutor, sheets: Sequence[Sheet]
-    ) -> Iterator["_Classified"]:
-        free = list(sheets)
-        waiting: deque[tuple[Sheet, Future[tuple[Piece, _Classified]]]] = deque()
+        self, export: Export, desks: Sequence[_Desk], hand_on: Callable[[_Classified], None]
+    ) -> Generator[None]:
+        sizes = chain(range(_FIRST, _SHEET, _FIRST), repeat(_SHEET))
 
-        def oldest() -> "_Classified":
-            sheet, future = waiting.popleft()
-            piece, one = future.result()
+        def take(desk: _Desk) -> bool | None:
+            desk.sheet.begin()
+            size = export.fill(desk.sheet.write, next(sizes))
+            desk.sheet.end(size)
+            return True if size else None
+
+        def work(desk: _Desk, _: bool) -> tuple[Piece, _Classified]:
+            piece = read_piece(desk.sheet, desk.database)
+            return piece, self._classified(piece.profiles, desk.database)
+
+        def give(done: tuple[Piece, _Classified]) -> bool:
+            piece, one = done
             export.account(piece.lines, len(piece.profiles), piece.unreadable)
-            free.append(sheet)
-            return one
+            hand_on(one)
+            return True
 
-        for number in count(1):
-            sheet = free.pop()
-            sheet.begin()
-            size = export.fill(sheet.write, min(number * _FIRST, _SHEET))
-            if not size:
-                break
-            sheet.end(size)
-            waiting.append((sheet, pool.submit(self._read, sheet)))
-            if not free:
-                yield oldest()
-        while waiting:
-            yield oldest()
+        yield from Relay(take, work, give).run(desks)
         if last := list(map(user, export.last())):
-            yield self._classified(tabulated(last), self._database)
+            hand_on(self._classified(tabulated(last), self._database))
+            yield
 
     def _records(
-        self, export: Export, pool: ThreadPoolExecutor, sheets: Sequence[Sheet]
-    ) -> Iterator["_Classified"]:
+        self, export: Export, desks: Sequence[_Desk], hand_on: Callable[[_Classified], None]
+    ) -> Generator[None]:
         titles = export.titles()
         if titles and is_plain(titles):
-            yield from self._rows(export, titles, pool, len(sheets))
+            yield from self._rows(export, titles, desks, hand_on)
         users = map(user, export.records())
         while chunk := list(islice(users, _ROWS)):
-            yield self._classified(tabulated(chunk), self._database)
+            hand_on(self._classified(tabulated(chunk), self._database))
+            yield
 
     def _rows(
-        self, export: Export, titles: Sequence[str], pool: ThreadPoolExecutor, ahead: int
-    ) -> Iterator["_Classified"]:
-        """Yield the rows up to the first that is odd; that and the others are put back."""
-        waiting: deque[tuple[bytes, Future[_Classified | None]]] = deque()
-        more = True
-        while True:
-            while more and len(waiting) < ahead:
-                data = export.take(_SHEET // 2, cut)
-                more = bool(data)
-                if more:
-                    waiting.append((data, pool.submit(self._read_cells, data, titles)))
-            if not waiting:
-                return
-            one = waiting[0][1].result()
-            if one is None:
-                export.put_back(data for data, _ in waiting)
-                return
-            data, _ = waiting.popleft()
-            export.account(data.count(b"\n"), len(one.table), ())
-            yield one
+        self,
+        export: Export,
+        titles: Sequence[str],
+        desks: Sequence[_Desk],
+        hand_on: Callable[[_Classified], None],
+    ) -> Generator[None]:
+        """Hand the rows on up to the first that is odd; that and the others are put back."""
 
-    def _read_cells(self, data: bytes, titles: Sequence[str]) -> "_Classified | None":
-        profiles = read_cells(data, titles)
-        if profiles is None:
-            return None
-        with self._database.cursor() as database:
-            return self._classified(profiles, database)
+        def take(_: _Desk) -> bytes | None:
+            return export.take(_SHEET // 2, cut) or None
 
-    def _read(self, sheet: Sheet) -> tuple[Piece, "_Classified"]:
-        with self._database.cursor() as database:
-            piece = read_piece(sheet, database)
-            return piece, self._classified(piece.profiles, database)
+        def work(desk: _Desk, data: bytes) -> tuple[int, _Classified] | None:
+            profiles = read_cells(data, titles)
+            if profiles is None:
+                return None
+            return data.count(b"\n"), self._classified(profiles, desk.database)
+
+        def give(done: tuple[int, _Classified] | None) -> bool:
+            if done is None:
+                return False
+            lines, one = done
+            export.account(lines, len(one.table), ())
+            hand_on(one)
+            return True
+
+        relay = Relay(take, work, give)
+        yield from relay.run(desks)
+        export.put_back(relay.left)
 
     @staticmethod
     def _classified(profiles: pa.Table, database: duckdb.DuckDBPyConnection) -> "_Classified":
