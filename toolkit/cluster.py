@@ -33,7 +33,7 @@ from toolkit.collect.ingestion import (
     progress_of,
     provenance_of,
 )
-from toolkit.collect.repeats import Repeats, keys_of, repeats, without
+from toolkit.collect.repeats import Repeats, repeats, without
 from toolkit.coverage import Coverage, combine, coverage
 from toolkit.draft import discard_drafts, ensure_writable, held, is_same, replacing
 from toolkit.errors import IncompleteError, OutputError, SettingsError
@@ -228,20 +228,18 @@ def _parts_of(out: Path) -> Iterator[Path]:
 def _ingested(export: Path, part: Path, keys: Path) -> _Part:
     """Classify one export file into a part, and write down who is in it."""
     _ensure_shared(part.parent)
-    hashes = [np.zeros(0, np.uint64)]
     with open_database() as database, writing(part) as writer:
-        reading = Reading([export], database, threads=1)
 
         def write(table: pa.Table) -> None:
             # Nobody waits for the part any more where its folder is gone.
             _ensure_shared(part.parent)
             writer.add(table)
-            hashes.append(keys_of(table["user_id"], database))
 
-        with closing(reading.into(write)) as steps:
+        reading = Reading([export], database, write, threads=1)
+        with closing(reading.steps()) as steps:
             for _ in steps:
                 pass
-    np.save(keys, np.sort(np.concatenate(hashes)))
+    np.save(keys, reading.keys())
     return _Part(reading.users, tuple(reading.lost), reading.latest)
 
 

@@ -23,7 +23,7 @@ _NAMES = {
     "polars, reading only": "polars: reads the columns",
     "notebook, pandas.read_json": "notebook: pandas.read_json, apply",
     "notebook, json": "notebook: json, DataFrame, apply",
-    "notebook, json, hosts only": "the same: only whose host it is",
+    "notebook, json, hosts only": "the same, but hosts only, no file",
 }
 _WAYS = {
     "pager": "the SDK's own pages",

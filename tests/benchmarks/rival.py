@@ -91,7 +91,7 @@ def read_json(path: str) -> int:
 
 
 def hosts(path: str) -> int:
-    """Do the least that a notebook can: json, a frame, apply to pictures; count the hosts."""
+    """Do the least that a notebook can: json, a frame, apply to pictures; count whose they are."""
     frame = _frame(path)
     frame["host"] = frame["picture"].apply(_host)
     return int(frame["host"].value_counts().sum())

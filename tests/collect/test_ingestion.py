@@ -168,19 +168,20 @@ def test_what_a_killed_run_left_beside_the_snapshot_is_removed(file, out):
     assert {*out.parent.iterdir()} == {out, *others}
 
 
-def test_a_run_that_is_terminated_leaves_nothing(file, out):
+@pytest.mark.parametrize("code", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("times", [1, 9])
+def test_a_run_that_waits_for_more_and_is_ended_leaves_nothing(file, out, code, times):
     fifo = file(b"", "t.json").with_name("pipe")
     os.mkfifo(fifo)
     command = [Path(sys.executable).with_name("picture-audit"), "ingest", fifo, "--out", out]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process, fifo.open("wb") as pipe:
-        pipe.write(NDJSON)
+        pipe.write(NDJSON * times)
         pipe.flush()
         while not [*out.parent.glob(f".*{out.name}.*")]:
             assert process.poll() is None
             time.sleep(0.01)
-        process.terminate()
-        pipe.close()
-        assert process.wait(60) == 128 + signal.SIGTERM
+        process.send_signal(code)
+        assert process.wait(60) == 128 + code
     assert not [*out.parent.iterdir()]
 
 

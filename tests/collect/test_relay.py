@@ -1,3 +1,4 @@
+import signal
 import threading
 import time
 from itertools import count
@@ -101,6 +102,40 @@ def test_an_error_ends_all_threads_and_is_raised(fails, threads):
     assert threading.active_count() == before
     assert given == list(range(len(given)))
     assert len(given) <= 7
+
+
+def test_one_thread_is_the_one_that_asks():
+    made, given = relay(range(3), work=lambda *_: threading.current_thread())
+    assert len(list(made.run(["desk"]))) == 3
+    assert given == [threading.current_thread()] * 3
+
+
+def test_it_ends_soon_where_the_wait_for_its_end_is_interrupted():
+    giving, interrupted, given = threading.Event(), threading.Event(), []
+
+    def give(piece):
+        given.append(piece)
+        if piece == 3:
+            giving.set()
+            assert interrupted.wait(60)
+        return True
+
+    def interrupt(*_):
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    made, _ = relay(range(10_000), give=give)
+    running = made.run(range(2))
+    next(running)
+    assert giving.wait(60)
+    former = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            running.close()
+    finally:
+        signal.signal(signal.SIGALRM, former)
+    assert len(given) < 10
 
 
 def test_closing_it_ends_all_threads():

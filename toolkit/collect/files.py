@@ -94,7 +94,8 @@ class Export:
             self.rows += 1
             yield number, record
 
-    # The same for who reads many lines at a time: `fill` and `account` by turns, then `last`.
+    # The same for who reads many lines at a time: `fill`, and `account` in the same order, which
+    # another thread may do meanwhile; then `last`.
 
     def is_ndjson(self) -> bool:
         """Whether its first line that is not blank begins an object."""
@@ -128,6 +129,11 @@ class Export:
         self._rest = b"".join(pieces)
         return whole
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether reading may have to wait for somebody who writes: a pipe."""
+        return not self._file.seekable()
+
     def account(self, lines: int, rows: int, unreadable: Iterable[int]) -> None:
         """Count what came of lines that were filled; the first of them is 0."""
         for number in unreadable:
@@ -144,7 +150,8 @@ class Export:
                 self.rows += 1
                 yield record
 
-    # And of CSV: `titles`, `take` and `account` by turns; what is put back `records` reads.
+    # And of CSV: `titles`, then `take`, and `account` in the same order, which another thread may
+    # do meanwhile; what is put back `records` reads.
 
     def titles(self) -> list[str]:
         """Take the line of titles; where it is more than one line, take and return nothing.

@@ -117,9 +117,10 @@ def ingest(
             show(progress_of(reading.position, sizes, time.monotonic() - started, users))
 
     with open_database() as database, _drafted(out) as draft, _allocator():
-        reading = Reading(paths, database, threads=min(os.cpu_count() or 1, _THREADS))
         with writing(draft) as writer:
-            with closing(reading.into(writer.add)) as steps:
+            threads = min(os.cpu_count() or 1, _THREADS)
+            reading = Reading(paths, database, writer.add, threads=threads)
+            with closing(reading.steps()) as steps:
                 for _ in steps:
                     tell(reading.users)
             doubtful = reading.doubtful_keys()
@@ -154,6 +155,7 @@ class Reading:
     Args:
         paths: the files.
         database: where to compute.
+        write: called with a table of users at a time, by one thread at a time, whichever that is.
         threads: how many work at once.
 
     Attributes:
@@ -163,10 +165,16 @@ class Reading:
     """
 
     def __init__(
-        self, paths: Sequence[Path], database: duckdb.DuckDBPyConnection, *, threads: int
+        self,
+        paths: Sequence[Path],
+        database: duckdb.DuckDBPyConnection,
+        write: Callable[[pa.Table], object],
+        *,
+        threads: int,
     ) -> None:
         self._paths = paths
         self._database = database
+        self._write = write
         self._threads = threads
         self._keys: list[npt.NDArray[np.uint64]] = []
         self._before = self.users = self.latest = 0
@@ -174,15 +182,8 @@ class Reading:
         self._export: Export | None = None
         self.lost: list[str] = []
 
-    def into(self, write: Callable[[pa.Table], object]) -> Generator[None]:
-        """Read the files, and hand the users on in the order of the lines.
-
-        Args:
-            write: called with a table at a time, by one thread at a time, whichever that is.
-
-        Yields:
-            None, after each.
-        """
+    def steps(self) -> Generator[None]:
+        """Read the files, write the users in the order of the lines, and yield after each table."""
         with ExitStack() as stack:
             desks = [
                 _Desk(
@@ -191,18 +192,10 @@ class Reading:
                 )
                 for _ in range(self._threads)
             ]
-
-            def hand_on(one: _Classified) -> None:
-                self.users += len(one.table)
-                self._keys.append(one.keys)
-                if len(one.table):
-                    self.latest = max(self.latest, _latest(one.table, self._now))
-                    write(one.table)
-
             for path in self._paths:
                 with exported(path) as self._export:
                     read = self._objects if self._export.is_ndjson() else self._records
-                    yield from read(self._export, desks, hand_on)
+                    yield from read(self._export, desks[:1] if self._export.may_wait else desks)
                     _ensure_users(self._export)
                 self._before, self.lost = self.position, [*self.lost, *self._export.troubles]
                 self._export = None
@@ -212,20 +205,30 @@ class Reading:
         """How many bytes of all files were read, as they lie on the disk."""
         return self._before + (self._export.position if self._export else 0)
 
-    def doubtful_keys(self) -> npt.NDArray[np.uint64]:
-        """Return the hashes of ids that stand more than once; ids of several users may be."""
+    def keys(self) -> npt.NDArray[np.uint64]:
+        """Return the hashes of the ids of all users, ascending, and forget them."""
         keys = np.concatenate([np.zeros(0, np.uint64), *self._keys])
         self._keys.clear()
         keys.sort()
+        return keys
+
+    def doubtful_keys(self) -> npt.NDArray[np.uint64]:
+        """Return the hashes of ids that stand more than once; ids of several users may be."""
+        keys = self.keys()
         again: npt.NDArray[np.uint64] = keys[1:][keys[1:] == keys[:-1]]
         last = np.ones(len(again), np.bool_)
         last[:-1] = again[1:] != again[:-1]
         doubtful: npt.NDArray[np.uint64] = again[last]
         return doubtful
 
-    def _objects(
-        self, export: Export, desks: Sequence[_Desk], hand_on: Callable[[_Classified], None]
-    ) -> Generator[None]:
+    def _hand_on(self, one: _Classified) -> None:
+        self.users += len(one.table)
+        self._keys.append(one.keys)
+        if len(one.table):
+            self.latest = max(self.latest, _latest(one.table, self._now))
+            self._write(one.table)
+
+    def _objects(self, export: Export, desks: Sequence[_Desk]) -> Generator[None]:
         sizes = chain(range(_FIRST, _SHEET, _FIRST), repeat(_SHEET))
 
         def take(desk: _Desk) -> bool | None:
@@ -241,31 +244,25 @@ class Reading:
         def give(done: tuple[Piece, _Classified]) -> bool:
             piece, one = done
             export.account(piece.lines, len(piece.profiles), piece.unreadable)
-            hand_on(one)
+            self._hand_on(one)
             return True
 
         yield from Relay(take, work, give).run(desks)
         if last := list(map(user, export.last())):
-            hand_on(self._classified(tabulated(last), self._database))
+            self._hand_on(self._classified(tabulated(last), self._database))
             yield
 
-    def _records(
-        self, export: Export, desks: Sequence[_Desk], hand_on: Callable[[_Classified], None]
-    ) -> Generator[None]:
+    def _records(self, export: Export, desks: Sequence[_Desk]) -> Generator[None]:
         titles = export.titles()
         if titles and is_plain(titles):
-            yield from self._rows(export, titles, desks, hand_on)
+            yield from self._rows(export, titles, desks)
         users = map(user, export.records())
         while chunk := list(islice(users, _ROWS)):
-            hand_on(self._classified(tabulated(chunk), self._database))
+            self._hand_on(self._classified(tabulated(chunk), self._database))
             yield
 
     def _rows(
-        self,
-        export: Export,
-        titles: Sequence[str],
-        desks: Sequence[_Desk],
-        hand_on: Callable[[_Classified], None],
+        self, export: Export, titles: Sequence[str], desks: Sequence[_Desk]
     ) -> Generator[None]:
         """Hand the rows on up to the first that is odd; that and the others are put back."""
 
@@ -283,7 +280,7 @@ class Reading:
                 return False
             lines, one = done
             export.account(lines, len(one.table), ())
-            hand_on(one)
+            self._hand_on(one)
             return True
 
         relay = Relay(take, work, give)
@@ -326,10 +323,10 @@ def _allocator() -> Iterator[None]:
     """Let Arrow take memory from the system's allocator, as all others do here, and keep it.
 
     Arrow's own gives memory back and takes it again for every piece, which the system has to
-    clear each time, and so would glibc at first.
+    clear each time, and so would glibc at first. That glibc keeps it holds for the process.
     """
     former = pa.default_memory_pool()
-    bytearray(_KEPT)  # taken, not used, given back
+    bytes(_KEPT)  # taken, not touched, given back
     pa.set_memory_pool(pa.system_memory_pool())
     try:
         yield

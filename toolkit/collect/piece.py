@@ -450,7 +450,7 @@ def _patched(
         if places[row] >= 0:
             pieces.append(exact.slice(int(places[row]), 1))
         begin = row + 1
-    return pa.concat_tables([*pieces, table.slice(begin)])
+    return pa.concat_tables([*pieces, table.slice(begin)]).combine_chunks()
 
 
 def _doubtful(column: pa.StringArray) -> _Mask:

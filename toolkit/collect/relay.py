@@ -7,7 +7,7 @@ hand things on.
 """
 
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from queue import SimpleQueue
 from threading import Condition, Lock
@@ -36,19 +36,25 @@ class Relay(Generic[Desk, Taken, Done]):
         self._take, self._work, self._give = take, work, give
         self._taking, self._turn = Lock(), Condition()
         self._numbers = self._given = 0
-        self._taken: dict[int, Taken] = {}
-        self._stopped = False
+        self._taken: dict[int, Taken] = {}  # by number, until it is given
+        self._ended = self._stopped = False
         self._told: SimpleQueue[bool] = SimpleQueue()
 
     def run(self, desks: Sequence[Desk]) -> Generator[None]:
         """Work with one thread a desk; yield whenever something was given.
 
-        No thread works any more once this has ended or was closed. What any of the functions
-        raises is raised here.
+        Where there is but one desk, that is the thread that asks: a signal interrupts whatever
+        it waits for. No thread works any more once this has ended or was closed. What any of the
+        functions raises is raised here.
         """
+        if len(desks) == 1:
+            while self._step(desks[0]):
+                yield
+            return
+        running: list[Future[None]] = []
         with ThreadPoolExecutor(len(desks)) as pool:
-            running = [pool.submit(self._run, desk) for desk in desks]
             try:
+                running.extend(pool.submit(self._run, desk) for desk in desks)
                 working = len(running)
                 while working:
                     if self._told.get():
@@ -95,17 +101,21 @@ class Relay(Generic[Desk, Taken, Done]):
 
     def _next(self, desk: Desk) -> int | None:
         with self._taking:
-            taken = None if self._stopped else self._take(desk)
+            if self._ended or self._stopped:
+                return None
+            self._ended = True  # also where it fails: what comes next would be out of order
+            taken = self._take(desk)
             if taken is None:
                 return None
-            self._taken[self._numbers] = taken
-            self._numbers += 1
-            return self._numbers - 1
+            self._ended = False
+            number, self._numbers = self._numbers, self._numbers + 1
+            self._taken[number] = taken
+            return number
 
     def _is_next(self, number: int) -> bool:
         return self._stopped or self._given == number
 
     def _stop(self) -> None:
+        self._stopped = True  # before anything that may have to be waited for
         with self._turn:
-            self._stopped = True
             self._turn.notify_all()
