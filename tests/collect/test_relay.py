@@ -104,12 +104,6 @@ def test_an_error_ends_all_threads_and_is_raised(fails, threads):
     assert len(given) <= 7
 
 
-def test_one_thread_is_the_one_that_asks():
-    made, given = relay(range(3), work=lambda *_: threading.current_thread())
-    assert len(list(made.run(["desk"]))) == 3
-    assert given == [threading.current_thread()] * 3
-
-
 def test_it_ends_soon_where_the_wait_for_its_end_is_interrupted():
     giving, interrupted, given = threading.Event(), threading.Event(), []
 

@@ -9,6 +9,7 @@ its title, in NDJSON as well.
 
 import csv
 import json
+import os
 import re
 import zlib
 from collections import deque
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from select import select
 from typing import Any, BinaryIO
 
 from isal import isal_zlib
@@ -25,6 +27,7 @@ from toolkit.errors import UnreadableInputError
 _GZIP, BOM = b"\x1f\x8b", b"\xef\xbb\xbf"
 _GZIP_BITS = 31  # zlib's way to say: a gzip header, and check the checksum and the length
 _BLOCK = 65_536
+_PATIENCE = 0.1  # seconds
 _INFLATED = 8 * _BLOCK  # what a block rarely exceeds: its rest would be copied, block by block
 # No profile of Auth0 comes near; without an end, a file of one line would have to fit in memory.
 LONGEST = 32 * 1024 * 1024
@@ -57,6 +60,7 @@ class Export:
     Args:
         file: the open file.
         name: what to call it.
+        is_pipe: whether it is a file of the system that somebody else may still write.
 
     Attributes:
         name: what it is called.
@@ -65,12 +69,15 @@ class Export:
         rows: how many records were yielded.
         unreadable: how many lines were left out.
         ending: why the reading ended before the end, or "".
+        wanted: asked now and then while a pipe is waited for: whether to wait on.
     """
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(self, file: BinaryIO, name: str, *, is_pipe: bool = False) -> None:
         self.name = name
+        self._is_pipe = is_pipe
         self.position = self.lines = self.rows = self.unreadable = 0
         self.ending = ""
+        self.wanted: Callable[[], bool] = lambda: True
         self._file = file
         self._first: list[int] = []
         self._text = self._unmarked()
@@ -128,11 +135,6 @@ class Export:
             written += len(block)
         self._rest = b"".join(pieces)
         return whole
-
-    @property
-    def may_wait(self) -> bool:
-        """Whether reading may have to wait for somebody who writes: a pipe."""
-        return not self._file.seekable()
 
     def account(self, lines: int, rows: int, unreadable: Iterable[int]) -> None:
         """Count what came of lines that were filled; the first of them is 0."""
@@ -232,8 +234,16 @@ class Export:
 
     def _blocks(self) -> Iterator[bytes]:
         while True:
+            while self._is_pipe and not select([self._file], [], [], _PATIENCE)[0]:
+                if not self.wanted():
+                    return
             try:
-                block = self._file.read(_BLOCK)
+                # As much as there is of a pipe: for more it would wait.
+                block = (
+                    os.read(self._file.fileno(), _BLOCK)
+                    if self._is_pipe
+                    else self._file.read(_BLOCK)
+                )
             except OSError as error:
                 self.ending = f"the file cannot be read on ({error.strerror or error})"
                 return
@@ -444,7 +454,7 @@ def exported(source: Path | str | BinaryIO, name: str | None = None) -> Iterator
     except OSError as error:
         raise UnreadableInputError(f"{source} cannot be read: {error.strerror}.") from error
     with file:
-        yield Export(file, name or Path(source).name)
+        yield Export(file, name or Path(source).name, is_pipe=not file.seekable())
 
 
 def _quickly_inflated(blocks: Iterable[bytes]) -> Iterator[bytes]:

@@ -195,7 +195,7 @@ class Reading:
             for path in self._paths:
                 with exported(path) as self._export:
                     read = self._objects if self._export.is_ndjson() else self._records
-                    yield from read(self._export, desks[:1] if self._export.may_wait else desks)
+                    yield from read(self._export, desks)
                     _ensure_users(self._export)
                 self._before, self.lost = self.position, [*self.lost, *self._export.troubles]
                 self._export = None
@@ -247,7 +247,9 @@ class Reading:
             self._hand_on(one)
             return True
 
-        yield from Relay(take, work, give).run(desks)
+        relay = Relay(take, work, give)
+        export.wanted = lambda: not relay.stopped
+        yield from relay.run(desks)
         if last := list(map(user, export.last())):
             self._hand_on(self._classified(tabulated(last), self._database))
             yield
@@ -284,6 +286,7 @@ class Reading:
             return True
 
         relay = Relay(take, work, give)
+        export.wanted = lambda: not relay.stopped
         yield from relay.run(desks)
         export.put_back(relay.left)
 

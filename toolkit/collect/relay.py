@@ -25,6 +25,9 @@ class Relay(Generic[Desk, Taken, Done]):
         take: takes the next piece with a thread's own desk; None where there is none.
         work: works on it.
         give: gives what came of it; False where nothing more shall be given.
+
+    Attributes:
+        stopped: whether nothing more will be given; who takes and waits looks at it meanwhile.
     """
 
     def __init__(
@@ -37,20 +40,15 @@ class Relay(Generic[Desk, Taken, Done]):
         self._taking, self._turn = Lock(), Condition()
         self._numbers = self._given = 0
         self._taken: dict[int, Taken] = {}  # by number, until it is given
-        self._ended = self._stopped = False
+        self._ended = self.stopped = False
         self._told: SimpleQueue[bool] = SimpleQueue()
 
     def run(self, desks: Sequence[Desk]) -> Generator[None]:
         """Work with one thread a desk; yield whenever something was given.
 
-        Where there is but one desk, that is the thread that asks: a signal interrupts whatever
-        it waits for. No thread works any more once this has ended or was closed. What any of the
-        functions raises is raised here.
+        No thread works any more once this has ended or was closed. What any of the functions
+        raises is raised here.
         """
-        if len(desks) == 1:
-            while self._step(desks[0]):
-                yield
-            return
         running: list[Future[None]] = []
         with ThreadPoolExecutor(len(desks)) as pool:
             try:
@@ -89,19 +87,19 @@ class Relay(Generic[Desk, Taken, Done]):
         done = self._work(desk, self._taken[number])
         with self._turn:
             self._turn.wait_for(partial(self._is_next, number))
-            if self._stopped:
+            if self.stopped:
                 return False
             if self._give(done):
                 del self._taken[number]
                 self._given += 1
             else:
-                self._stopped = True
+                self.stopped = True
             self._turn.notify_all()
-        return not self._stopped
+        return not self.stopped
 
     def _next(self, desk: Desk) -> int | None:
         with self._taking:
-            if self._ended or self._stopped:
+            if self._ended or self.stopped:
                 return None
             self._ended = True  # also where it fails: what comes next would be out of order
             taken = self._take(desk)
@@ -113,9 +111,9 @@ class Relay(Generic[Desk, Taken, Done]):
             return number
 
     def _is_next(self, number: int) -> bool:
-        return self._stopped or self._given == number
+        return self.stopped or self._given == number
 
     def _stop(self) -> None:
-        self._stopped = True  # before anything that may have to be waited for
+        self.stopped = True  # before anything that may have to be waited for
         with self._turn:
             self._turn.notify_all()
