@@ -88,7 +88,7 @@ def test_the_picture_says_what_was_measured():
     drawn = chart(results)
     assert drawn.title == (
         "1,000 users are a snapshot after 2.5 s, 1.2 times gzip -dc; "
-        "notebooks take 12 and 20 times as long"
+        "notebooks take 12 to 20 times as long"
     )
     assert "notebook: json, DataFrame, apply: 30.0 s   5 MB" in drawn.alt
     assert "| 1,000 | picture-audit ingest | 2.50 | 1.00 | 5 MB | 1.25 | 1.00 |" in table(results)

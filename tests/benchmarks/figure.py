@@ -23,7 +23,7 @@ _NAMES = {
     "polars, reading only": "polars: reads the columns",
     "notebook, pandas.read_json": "notebook: pandas.read_json, apply",
     "notebook, json": "notebook: json, DataFrame, apply",
-    "notebook, json, hosts only": "the same, but hosts only, no file",
+    "notebook, json, hosts only": "notebook: whose host, no file",
 }
 _WAYS = {
     "pager": "the SDK's own pages",
@@ -74,7 +74,7 @@ def chart(results: dict[str, Any]) -> Chart | None:
     base, ours = shown[_MEASURE]["seconds"], shown[_TOOLKIT]["seconds"]
     title = f"{users:,} users are a snapshot after {ours:.1f} s, {ours / base:.1f} times gzip -dc"
     if slow := sorted(shown[name]["seconds"] / ours for name in shown if "notebook" in name):
-        title += f"; notebooks take {' and '.join(f'{one:.0f}' for one in slow)} times as long"
+        title += f"; notebooks take {slow[0]:.0f} to {slow[-1]:.0f} times as long"
     subtitle = (
         f"Seconds from the command to its end, most memory; {results['machine']}; load average "
         f"{results['load_before']:.1f}"
