@@ -36,10 +36,11 @@ from toolkit.progress import Progress
 from toolkit.snapshot import Provenance, Snapshot, writing
 from toolkit.user import tabulated, user
 
-# Bytes of lines that are read at a time (of CSV, which is denser, half as many), fewer at first,
-# so that threads do not all want the same at once, and rows where they are read one by one.
-_SHEET = 20 * 1024 * 1024
-_FIRST = _SHEET // 4
+# Bytes of lines that a thread reads at a time (of CSV, which is denser, half as many), and all of
+# them together; fewer at first, so that they do not all want the same at once. And rows where
+# they are read one by one.
+_SHEET = 32 * 1024 * 1024
+_SHEETS = 2 * _SHEET
 _ROWS = 25_000
 # Inflating and writing is for one thread at a time: more than these would wait, and take memory.
 _THREADS = 4
@@ -176,6 +177,7 @@ class Reading:
         self._database = database
         self._write = write
         self._threads = threads
+        self._sheet = min(_SHEET, _SHEETS // threads)
         self._keys: list[npt.NDArray[np.uint64]] = []
         self._before = self.users = self.latest = 0
         self._now = round(time.time() * 1000)
@@ -229,7 +231,8 @@ class Reading:
             self._write(one.table)
 
     def _objects(self, export: Export, desks: Sequence[_Desk]) -> Generator[None]:
-        sizes = chain(range(_FIRST, _SHEET, _FIRST), repeat(_SHEET))
+        first = self._sheet // 4
+        sizes = chain(range(first, self._sheet, first), repeat(self._sheet))
 
         def take(desk: _Desk) -> bool | None:
             desk.sheet.begin()
@@ -269,7 +272,7 @@ class Reading:
         """Hand the rows on up to the first that is odd; that and the others are put back."""
 
         def take(_: _Desk) -> bytes | None:
-            return export.take(_SHEET // 2, cut) or None
+            return export.take(self._sheet // 2, cut) or None
 
         def work(desk: _Desk, data: bytes) -> tuple[int, _Classified] | None:
             profiles = read_cells(data, titles)
