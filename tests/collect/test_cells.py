@@ -1,6 +1,9 @@
 import csv
 import io
 import json
+import os
+import threading
+import time
 from itertools import product
 
 import pyarrow.parquet as pq
@@ -110,6 +113,27 @@ def test_an_odd_row_among_many_pieces_costs_nobody_else_anything(odd, size, tmp_
     names = tabulated(users).column_names
     found = pq.read_table(out).select(names)
     assert found.to_pylist() == tabulated(users).to_pylist()
+
+
+@pytest.mark.parametrize("size", [40, 4000])
+def test_a_pipe_is_waited_for_behind_an_odd_row(size, tmp_path, monkeypatch):
+    monkeypatch.setattr(ingestion, "_SHEET", size)
+    lines = [b"a|%d,x\n" % number for number in range(2000)]
+    pipe, out = tmp_path / "pipe", tmp_path / "out.parquet"
+    os.mkfifo(pipe)
+
+    def write():
+        with pipe.open("wb", buffering=0) as file:
+            for piece in (b'user_id,name\nb,od"d\n', *lines[:3], b"".join(lines[3:])):
+                file.write(piece)
+                time.sleep(0.4)  # several times as long as is waited at once
+            file.write(b"c,last\n")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    users = ingestion.ingest([pipe], out).users
+    writer.join()
+    assert users["user_id"].tolist() == ["b", *(f"a|{number}" for number in range(2000)), "c"]
 
 
 def test_a_file_that_ends_without_a_line_end_is_whole(tmp_path):

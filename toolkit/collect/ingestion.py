@@ -251,7 +251,7 @@ class Reading:
             return True
 
         relay = Relay(take, work, give)
-        export.wanted = lambda: not relay.stopped
+        export.wanted = lambda: not relay.abandoned
         yield from relay.run(desks)
         if last := list(map(user, export.last())):
             self._hand_on(self._classified(tabulated(last), self._database))
@@ -289,7 +289,7 @@ class Reading:
             return True
 
         relay = Relay(take, work, give)
-        export.wanted = lambda: not relay.stopped
+        export.wanted = lambda: not relay.abandoned
         yield from relay.run(desks)
         export.put_back(relay.left)
 

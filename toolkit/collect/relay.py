@@ -27,7 +27,8 @@ class Relay(Generic[Desk, Taken, Done]):
         give: gives what came of it; False where nothing more shall be given.
 
     Attributes:
-        stopped: whether nothing more will be given; who takes and waits looks at it meanwhile.
+        abandoned: whether it was closed or has failed, so that all that is taken is lost; who waits
+            for something to take looks at it meanwhile.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Relay(Generic[Desk, Taken, Done]):
         self._taking, self._turn = Lock(), Condition()
         self._numbers = self._given = 0
         self._taken: dict[int, Taken] = {}  # by number, until it is given
-        self._ended = self.stopped = False
+        self._ended = self._stopped = self.abandoned = False
         self._told: SimpleQueue[bool] = SimpleQueue()
 
     def run(self, desks: Sequence[Desk]) -> Generator[None]:
@@ -59,8 +60,9 @@ class Relay(Generic[Desk, Taken, Done]):
                         yield
                     else:
                         working -= 1
-            finally:
-                self._stop()
+            except BaseException:
+                self._abandon()
+                raise
         for one in running:
             one.result()
 
@@ -74,7 +76,7 @@ class Relay(Generic[Desk, Taken, Done]):
             while self._step(desk):
                 self._told.put(True)
         except BaseException:
-            self._stop()
+            self._abandon()
             raise
         finally:
             self._told.put(False)
@@ -87,19 +89,19 @@ class Relay(Generic[Desk, Taken, Done]):
         done = self._work(desk, self._taken[number])
         with self._turn:
             self._turn.wait_for(partial(self._is_next, number))
-            if self.stopped:
+            if self._stopped:
                 return False
             if self._give(done):
                 del self._taken[number]
                 self._given += 1
             else:
-                self.stopped = True
+                self._stopped = True
             self._turn.notify_all()
-        return not self.stopped
+        return not self._stopped
 
     def _next(self, desk: Desk) -> int | None:
         with self._taking:
-            if self._ended or self.stopped:
+            if self._ended or self._stopped:
                 return None
             self._ended = True  # also where it fails: what comes next would be out of order
             taken = self._take(desk)
@@ -111,9 +113,9 @@ class Relay(Generic[Desk, Taken, Done]):
             return number
 
     def _is_next(self, number: int) -> bool:
-        return self.stopped or self._given == number
+        return self._stopped or self._given == number
 
-    def _stop(self) -> None:
-        self.stopped = True  # before anything that may have to be waited for
+    def _abandon(self) -> None:
+        self.abandoned = self._stopped = True  # before anything that may have to be waited for
         with self._turn:
             self._turn.notify_all()
