@@ -11,10 +11,11 @@ import jwt
 
 from toolkit.errors import CredentialsError, SettingsError, TenantError
 from toolkit.settings import Settings
-from toolkit.wire import NeverAnsweredError
 
 _RENEW_BEFORE = 30.0  # seconds
-_WAITS = (0.2, 1.0, 3.0)  # seconds
+# Auth0's tokens are good for 30 days at most ("Update Access Token Lifetime").
+_SHORTEST, _LONGEST, _UNKNOWN = 1.0, 30 * 86400.0, 60.0  # seconds
+_MAX_TOKEN = 1 << 16  # characters; servers take less in a header
 _FORM = re.compile(r"[!-~]+")
 _TOO_MANY = 429
 
@@ -56,6 +57,8 @@ class Access:
         self.renewable = settings.token is None
         self._text = settings.token.get_secret_value() if settings.token else ""
         self._until = 0.0
+        self._failure: Exception | None = None
+        self._failed_at = 0.0
         self.scopes = _scopes_of(self._text) if self._text else None
 
     def __call__(self) -> str:
@@ -65,9 +68,10 @@ class Access:
             CredentialsError, TenantError: there is none to be had.
         """
         if self.renewable:
+            asked = time.monotonic()
             with self._lock:
                 if time.monotonic() >= self._until:
-                    self._renew()
+                    self._renew_for(asked)
         return self._text
 
     def forget(self, text: str) -> None:
@@ -76,52 +80,64 @@ class Access:
             if self._text == text:
                 self._until = 0.0
 
-    def _ask(self) -> httpx.Response:
-        """Ask for a token; no more than a few times where the tenant is out of order."""
-        secret = self._settings.client_secret
-        for wait in (*_WAITS, None):
-            try:
-                answer = self._client.post(
-                    f"{self._base_url}/oauth/token",
-                    data={
-                        "grant_type": "client_credentials",
-                        "client_id": self._settings.client_id,
-                        "client_secret": secret.get_secret_value() if secret else "",
-                        "audience": f"{self._base_url}/api/v2/",
-                    },
-                )
-            except (httpx.ConnectError, NeverAnsweredError):
-                raise
-            except httpx.TransportError:
-                if wait is None:
-                    raise
-            else:
-                if not (answer.is_server_error or answer.status_code == _TOO_MANY):
-                    return answer
-                if wait is None:
-                    break
-            time.sleep(wait)
-        raise TenantError("The tenant cannot issue a token now. Try again later.")
+    def _renew_for(self, asked: float) -> None:
+        """Renew the token for a thread that has waited since then."""
+        if self._failure is not None and self._failed_at >= asked:
+            # Another thread was told no meanwhile: each for itself would take many times as long.
+            raise self._failure
+        try:
+            self._renew()
+        except (httpx.HTTPError, TenantError) as error:
+            self._failure, self._failed_at = error, time.monotonic()
+            raise
 
     def _renew(self) -> None:
-        answer = self._ask()
-        try:
-            body: Any = answer.json() if answer.is_success else {}
-            token, lifetime = str(body["access_token"]), float(body["expires_in"])
-        except (ValueError, KeyError, TypeError):
+        secret = self._settings.client_secret
+        answer = self._client.post(
+            f"{self._base_url}/oauth/token",
+            data={
+                "grant_type": "client_credentials",
+                "client_id": self._settings.client_id,
+                "client_secret": secret.get_secret_value() if secret else "",
+                "audience": f"{self._base_url}/api/v2/",
+            },
+        )
+        if answer.is_server_error or answer.status_code == _TOO_MANY:
+            raise TenantError("The tenant cannot issue a token now. Try again later.")
+        if not answer.is_success:
             raise CredentialsError(
                 f"{self._host} does not accept the client's credentials (HTTP "
                 f"{answer.status_code}): check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, and that "
                 "the application is authorised for the Management API."
-            ) from None
+            )
+        try:
+            body: Any = answer.json()
+            token, lifetime = body["access_token"], body.get("expires_in")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            token = lifetime = None
+        if not (isinstance(token, str) and len(token) <= _MAX_TOKEN and _FORM.fullmatch(token)):
+            raise TenantError(
+                f"{self._host} answered the request for a token with something else (HTTP "
+                f"{answer.status_code}): check AUTH0_DOMAIN and the network."
+            )
         self._text = token
+        seconds = _lifetime(lifetime)
         # Renewed early enough that a request under way does not outlive its token.
-        self._until = time.monotonic() + lifetime - min(_RENEW_BEFORE, lifetime / 4)
+        self._until = time.monotonic() + seconds - min(_RENEW_BEFORE, seconds / 4)
         self.scopes = _split_scopes(body.get("scope")) or _scopes_of(token)
 
     @property
     def _host(self) -> str:
         return urlsplit(self._base_url).netloc
+
+
+def _lifetime(told: object) -> float:
+    """Return for how many seconds a token is good, going by what cannot be true as a minute."""
+    try:
+        seconds = float(told)  # type: ignore[arg-type] # what else it is, is caught
+    except (TypeError, ValueError, OverflowError):
+        return _UNKNOWN
+    return seconds if _SHORTEST <= seconds <= _LONGEST else _UNKNOWN
 
 
 def _split_scopes(text: object) -> frozenset[str] | None:

@@ -49,6 +49,11 @@ class Action:
         deployed: the code that runs, or None where none is deployed.
         status: `pending`, `building`, `packaged`, `built`, `retrying` or `failed`.
         settled: whether the deployment is over; only then can it be bound.
+        version: the id of the version that runs, or None; every deployment makes a new one.
+        number: its number, which grows by one with each deployment; None where it is not told.
+        settings: 16 hex of a hash of what else the draft consists of: runtime, dependencies,
+            and the names and times of secrets.
+        running: the same of the version that runs; empty where none does.
     """
 
     id: str
@@ -57,6 +62,10 @@ class Action:
     deployed: str | None
     status: str
     settled: bool = True
+    version: str | None = None
+    number: int | None = None
+    settings: str = ""
+    running: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +73,8 @@ class Binding:
     """An Action's place among those that run after a login.
 
     Attributes:
-        id: its id; every change of the list gives new ones.
+        id: its id, by which the list that was read is known again: every change of the list
+            gives new ones. Empty for one that is to be bound.
         action_id: the Action.
         name: what the list calls it.
     """

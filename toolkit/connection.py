@@ -1,12 +1,21 @@
-"""One connection of a tenant: whether the root `picture` of its users can be written.
+"""Whether Auth0 takes a root `picture`: for the users of a connection, and as a text.
 
 Facts: Auth0 Management API, "Update a User" (root attributes can be updated for database
 users in Auth0's store, passwordless users, and users of connections that do not sync them
 at each login; a null is refused for database and passwordless users), and "Configure
 Identity Provider Connection for User Profile Updates" (`set_user_root_attributes`, whose
 default is `on_each_login`).
+
+Which texts it takes as a picture: its refusal reads "Object didn't pass validation for format
+strict-uri: …" (recordings; a published answer to an empty text). These are the words of the
+JavaScript package z-schema, and its format `strict-uri` is `isURL` of the package validator:
+http, https or ftp, a host with a top-level domain or an IP address, fewer than 2,083
+characters, no white space, no `<` or `>`. So `data:`, `mailto:`, a path, a file's name are
+refused. `isURL` takes `www.example.com/me.png` and, in old versions, `localhost`; Auth0's
+documentation says "URL", and nobody recorded such a picture: they count as refused here.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -15,6 +24,27 @@ _PASSWORDLESS: Final = frozenset({"email", "sms"})
 _DATABASE: Final = "auth0"
 KEEPING: Final = frozenset({_DATABASE, *_PASSWORDLESS})
 """Strategies whose users' root picture Auth0 overwrites and never removes."""
+
+_LONGEST: Final = 2_082  # characters
+_MOST_PORT: Final = 65_535
+_LETTER: Final = "a-z\u00a1-\uff00"
+_LABEL: Final = rf"[{_LETTER}0-9](?:[{_LETTER}0-9-]{{0,61}}[{_LETTER}0-9])?"
+_TOP: Final = rf"(?:[{_LETTER}]{{2,63}}|xn[a-z0-9-]{{2,61}})"
+_BYTE: Final = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+_REST: Final = r"[^\s<>\ufeff\x00-\x1f\x7f]*"
+_ADDRESS: Final = re.compile(
+    r"(?:https?|ftp)://"
+    r"(?:[^\s<>/?#@:]*(?::[^\s<>/?#@:]*)?@)?"
+    rf"(?:(?:{_LABEL}\.)+{_TOP}|{_BYTE}(?:\.{_BYTE}){{3}}|\[[0-9a-f:.]{{2,45}}\])"
+    rf"(?::(?P<port>[0-9]{{1,5}}))?(?:[/?#]{_REST})?",
+    re.IGNORECASE,
+)
+
+
+def takes_picture(text: str) -> bool:
+    """Whether Auth0 is known to take a text as somebody's root `picture`."""
+    found = _ADDRESS.fullmatch(text) if len(text) <= _LONGEST else None
+    return found is not None and 0 < int(found["port"] or 1) <= _MOST_PORT
 
 
 @dataclass(frozen=True, slots=True)

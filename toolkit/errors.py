@@ -12,7 +12,9 @@
     │   ├── ScopeError        the token may not do this
     │   ├── MissingError      the tenant does not know what was asked for
     │   ├── QueryError        the tenant does not take this search query
-    │   └── SlowQueryError    the tenant gave up on a search query
+    │   ├── SlowQueryError    the tenant gave up on a search query
+    │   ├── BusyError         the tenant cannot answer now: the same again may work
+    │   └── StaleError        too much time passed between reading and writing
     └── IncompleteError       it ended, and something is missing             exit 1
 
 Messages say what happened and what to do next, in one or two lines. They never
@@ -59,11 +61,27 @@ class MissingError(TenantError):
 
 
 class QueryError(TenantError):
-    """The tenant does not take this search query."""
+    """The tenant does not take this search query, or this change of a user.
+
+    Attributes:
+        code: Auth0's `errorCode`, such as `invalid_body`; empty where it names none.
+    """
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class SlowQueryError(TenantError):
     """The tenant gave up on a search query: ask for less at a time."""
+
+
+class BusyError(TenantError):
+    """The tenant could not do it now: the same request, sent again later, may work."""
+
+
+class StaleError(TenantError):
+    """A write was not sent: what it rests on was read too long ago."""
 
 
 class IncompleteError(PictureAuditError):

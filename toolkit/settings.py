@@ -7,13 +7,12 @@ from typing import Never, SupportsIndex
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from toolkit.authority import is_loopback, split
 from toolkit.errors import SettingsError
-from toolkit.wire import is_loopback
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,5}})?", re.IGNORECASE)
-_LOCAL = re.compile(r"http://([a-z0-9.]+|\[[0-9a-f:]+\])(?::([0-9]{1,5}))?/?", re.IGNORECASE)
-_MAX_PORT = 65535
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE | re.ASCII)
+_PORTS = {"http": 80, "https": 443}
 
 
 class Settings(BaseSettings):
@@ -48,19 +47,17 @@ class Settings(BaseSettings):
                 "AUTH0_DOMAIN is not set: name your tenant (tenant.eu.auth0.com) in the "
                 "environment or in .env, or try the embedded tenant with `picture-audit demo`."
             )
-        if _HOST.fullmatch(self.domain) and _is_port(self.domain.partition(":")[2]):
-            return f"https://{self.domain}"
-        local = _LOCAL.fullmatch(self.domain)
-        if local and is_loopback(local[1]) and _is_port(local[2] or ""):
-            return self.domain.rstrip("/")
+        scheme = "http" if self.domain.lower().startswith("http://") else "https"
+        written = self.domain if scheme == "https" else self.domain[7:].removesuffix("/")
+        host, port = split(written) or ("", None)
+        fits = _HOST.fullmatch(host) if scheme == "https" else is_loopback(host)
+        if fits and port != 0:
+            named = "" if port in (None, _PORTS[scheme]) else f":{port}"
+            return f"{scheme}://{f'[{host}]' if ':' in host else host}{named}"
         raise SettingsError(
             "AUTH0_DOMAIN must be a host name such as tenant.eu.auth0.com, without https:// "
             "(an http:// address is taken only for a sandbox on loopback)."
         )
-
-
-def _is_port(text: str) -> bool:
-    return not text or 0 < int(text) <= _MAX_PORT
 
 
 def read_settings() -> Settings:
