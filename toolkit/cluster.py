@@ -16,7 +16,6 @@ from datetime import datetime
 from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -32,14 +31,22 @@ from toolkit.collect.ingestion import (
     open_database,
     progress_of,
     provenance_of,
+    tenant_named,
 )
 from toolkit.collect.repeats import Repeats, repeats, without
 from toolkit.coverage import Coverage, combine, coverage
-from toolkit.draft import discard_drafts, ensure_writable, held, is_same, replacing
+from toolkit.draft import (
+    discard_drafts,
+    ensure_writable,
+    folder_of_parts,
+    held,
+    is_same,
+    replacing,
+)
 from toolkit.errors import IncompleteError, OutputError, SettingsError
 from toolkit.footer import join
 from toolkit.progress import Progress
-from toolkit.snapshot import Provenance, Snapshot, read_snapshot, writing
+from toolkit.snapshot import Provenance, Snapshot, ensure_replaceable, read_snapshot, writing
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
@@ -95,6 +102,7 @@ def ingest_on(
     scheduler: str = LOCAL,
     tenant: str | None = None,
     taken_at: datetime | None = None,
+    force: bool = False,
     show: Callable[[Progress], None] | None = None,
 ) -> Snapshot:
     """Make a snapshot of Auth0 export files on a Dask cluster.
@@ -111,6 +119,7 @@ def ingest_on(
         tenant: the tenant's domain; by default what the files' names begin with, if they
             agree.
         taken_at: when the users were exported; as for `toolkit.ingest`.
+        force: whether the snapshot may take the place of another tenant's.
         show: called with a `Progress` for each file that is done, in bytes of the files.
             What it raises ends the work, here and on the workers.
 
@@ -122,7 +131,8 @@ def ingest_on(
             other versions, or they were lost again and again.
         UnreadableInputError: a file cannot be opened, is no export, or holds no user; nothing
             was written.
-        OutputError: `out` cannot be written, or the workers do not see its folder.
+        OutputError: `out` cannot be written or is another tenant's snapshot, or the workers do
+            not see its folder.
         IncompleteError: a file is damaged, or users are repeated with other values; the
             snapshot was written with all that could be read, and says that it is not complete.
     """
@@ -132,6 +142,7 @@ def ingest_on(
     if any(is_same(out, path) for path in paths):
         raise OutputError(f"Cannot write {out}: it is one of the exports. Choose another --out.")
     ensure_writable(out)
+    ensure_replaceable(out, tenant or tenant_named(paths), force=force)
     discard_drafts(out)
     started = time.monotonic()
     sizes = [path.stat().st_size for path in paths]
@@ -166,7 +177,8 @@ def ingest_on(
                 show(progress_of(done, sum(sizes), time.monotonic() - started, users))
         lost = [note for number in range(len(paths)) for note in parts[number].lost]
         doubtful = _doubtful(client, [place.keys for place in places])
-        told = _write(out, [place.part for place in places], doubtful, provenance)
+        parted = [place.part for place in places]
+        told = _write(out, parted, doubtful, provenance, force=force)
     if not told.complete:
         raise IncompleteError(incomplete(told.notes, told.users, out))
     return Snapshot(told, path=out)
@@ -210,16 +222,12 @@ def _parts_of(out: Path) -> Iterator[Path]:
     Workers may still be writing when it goes. Under another name nobody can put anything into
     it while it is emptied.
     """
-
-    def made() -> Path:
-        return Path(mkdtemp(prefix=f".{out.name}.parts-", dir=out.parent))
-
-    folder = made()
+    folder = folder_of_parts(out)
     with held(folder):
         try:
             yield folder
         finally:
-            shutil.rmtree(folder.rename(made()))
+            shutil.rmtree(folder.rename(folder_of_parts(out)))
 
 
 # What workers do
@@ -394,6 +402,8 @@ def _write(
     parts: Sequence[Path],
     doubtful: npt.NDArray[np.uint64],
     provenance: Callable[[Repeats], Provenance],
+    *,
+    force: bool,
 ) -> Provenance:
     """Put the parts end to end; where users are repeated, their first row counts."""
     folder = parts[0].parent
@@ -409,13 +419,14 @@ def _write(
     if not len(doubtful):
         with replacing(out) as file:
             join(head, parts, file)
+            ensure_replaceable(out, told.tenant, force=force)
         return told
     with replacing(draft) as file:
         join(head, parts, file)
     with open_database() as database:
         found = repeats(draft, doubtful, database)
     told = provenance(found)
-    with writing(out) as writer:
+    with writing(out, force=force) as writer:
         for table in without(draft, found.rows):
             writer.add(table)
         writer.finish(told)

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import pyarrow.parquet as pq
 import pytest
 
@@ -68,6 +69,7 @@ class Other:
     """Another process, which changes tenants and can be killed while it does."""
 
     def __init__(self, folder: Path) -> None:
+        self.child = 0  # the process id of whoever works at this moment
         self._process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM],
             stdin=subprocess.PIPE,
@@ -95,7 +97,7 @@ class Other:
         assert stdout is not None
         stdin.write(json.dumps(task | {"file_size": file_size}) + "\n")
         stdin.flush()
-        child = int(stdout.readline())
+        child = self.child = int(stdout.readline())
         while kill is not None and _alive(child):
             if kill():
                 os.kill(child, signal.SIGKILL)
@@ -197,6 +199,13 @@ def site_of(no_credentials, tmp_path) -> Iterator[Callable[..., Site]]:
             return Site(sandbox, tenant, folder, collect(tenant, method="search"))
 
         yield start
+
+
+def as_killed(journal: Path, lines: Sequence[bytes]) -> None:
+    """Leave a journal as a run leaves it that was killed after these lines."""
+    journal.write_bytes(b"".join(lines))
+    kept = platformdirs.user_state_path("picture-audit") / "journals"
+    (kept / f"{json.loads(lines[0])['id']}.json").unlink(missing_ok=True)
 
 
 def journal_of(made: Plan) -> Path:

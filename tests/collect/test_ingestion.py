@@ -158,10 +158,14 @@ def test_when_the_users_were_exported_is_said_or_assumed_and_then_noted(file, ou
 def test_what_a_killed_run_left_beside_the_snapshot_is_removed(file, out):
     out.parent.mkdir()
     left = [
-        out.with_name(f".{out.name}.0123abcd"),
-        out.with_name(f"..{out.name}.0123abcd.4567cdef"),
+        out.with_name(f".{out.name}.picture-audit-0123abcd"),
+        out.with_name(f"..{out.name}.picture-audit-0123abcd.picture-audit-4567cdef"),
     ]
-    others = [out.with_name(f".{out.name}.notes"), out.with_name(".other.parquet.0123abcd")]
+    others = [
+        out.with_name(f".{out.name}.notes"),
+        out.with_name(f".{out.name}.0123abcd"),
+        out.with_name(".other.parquet.picture-audit-0123abcd"),
+    ]
     for one in (*left, *others):
         one.write_text("")
     ingest([file(NDJSON)], out)
@@ -242,7 +246,7 @@ def test_many_users_pass_through_a_little_memory(file, out):
         "from toolkit import ingest\n"
         "ingest([sys.argv[2]], sys.argv[3])\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
-        "before = peak(); users = len(ingest([sys.argv[1]], sys.argv[3]))\n"
+        "before = peak(); users = len(ingest([sys.argv[1]], sys.argv[3], force=True))\n"
         "print(users, peak() - before)"
     )
     little = file(NDJSON, "little.json")

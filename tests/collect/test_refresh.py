@@ -351,10 +351,10 @@ def test_one_who_comes_back_during_the_refresh_is_not_counted_twice(case_of):
 class Through:
     """A tenant whose answers pass through a test."""
 
-    sandbox, requests = True, 0
+    sandbox, requests, notes = True, 0, ()
 
     def __init__(self, tenant):
-        self.tenant = tenant
+        self.tenant, self.now = tenant, tenant.now
         self.domain = tenant.domain
 
 

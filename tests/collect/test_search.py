@@ -132,7 +132,7 @@ def test_a_gap_between_what_is_counted_and_what_is_given_is_an_error(tenant_with
         """A tenant that counts one user more than it gives."""
 
         def __init__(self, tenant):
-            self.tenant = tenant
+            self.tenant, self.now = tenant, tenant.now
 
         def search(self, q, **options):
             page = self.tenant.search(q, **options)
@@ -148,6 +148,7 @@ class Interfering:
 
     def __init__(self, tenant, event):
         self.tenant, self.event, self.answers = tenant, event, 0
+        self.now = tenant.now
 
     def search(self, q, **options):
         self.answers += 1

@@ -5,7 +5,8 @@ import time
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable
-from datetime import UTC, datetime, timedelta
+from contextlib import ExitStack
+from datetime import datetime, timedelta
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -13,13 +14,14 @@ from tempfile import TemporaryDirectory
 
 from toolkit.audit import audit, profiles
 from toolkit.collect.export import DEADLINE, exported_users, exporting
+from toolkit.collect.place import placed
 from toolkit.collect.reconcile import counted, differing
 from toolkit.collect.refresh import refreshing
 from toolkit.collect.scripts import read_wiring
 from toolkit.collect.search import CAP, MARGIN, Walk
 from toolkit.collect.state import State, open_state, state_path
 from toolkit.collect.window import Span, Window, milliseconds, remaining
-from toolkit.draft import discard_drafts, ensure_writable
+from toolkit.draft import discard_drafts, drafted, ensure_writable
 from toolkit.errors import (
     IncompleteError,
     QueryError,
@@ -31,7 +33,14 @@ from toolkit.errors import (
     UnreadableInputError,
 )
 from toolkit.progress import Progress, run
-from toolkit.snapshot import Provenance, Snapshot, Writer, read_snapshot, writing
+from toolkit.snapshot import (
+    Provenance,
+    Snapshot,
+    Writer,
+    ensure_replaceable,
+    read_snapshot,
+    writing,
+)
 from toolkit.tenant import Tenant
 from toolkit.user import User
 
@@ -43,13 +52,15 @@ _TRUSTED = timedelta(hours=1)
 _ROWS = 50_000  # users classified at a time
 
 
-def collect(
+def collect(  # noqa: PLR0913 - one for each documented option
     tenant: Tenant,
     *,
     out: Path | str | None = None,
+    folder: Path | str | None = None,
     method: str = "auto",
     since: Snapshot | None = None,
     deadline: float = DEADLINE,
+    force: bool = False,
     show: Callable[[Progress], None] | None = None,
     workers: int = 8,
 ) -> Snapshot:
@@ -58,12 +69,17 @@ def collect(
     Args:
         tenant: what `toolkit.connect` returned.
         out: where to write the snapshot. Whatever interrupts the collection, the same call
-            goes on where it ended. None keeps the snapshot in memory only.
+            goes on where it ended. With neither `out` nor `folder` the snapshot is kept in
+            memory only.
+        folder: where to write it instead, without naming a file: to
+            FOLDER/TENANT/YYYY-MM-DDTHHMM.parquet, which is a new file unless a collection of this
+            tenant is unfinished there. `toolkit.latest_snapshot` reads the newest.
         method: one of `METHODS`.
         since: a complete snapshot of the same tenant, to be brought up to date at a cost in
             proportion to what changed, by search. How many users came, changed and left is in
             the new snapshot's notes.
         deadline: seconds to wait for an export job.
+        force: whether `out` may be another tenant's snapshot, which is then replaced.
         show: called with each `Progress`.
         workers: how many spans of time to search at once; the pace is the tenant's anyhow.
 
@@ -71,31 +87,48 @@ def collect(
         The snapshot: every user once, reconciled with the tenant's own counts.
 
     Raises:
-        OutputError: `out` cannot be written; found out before anything is read.
+        OutputError: `out` cannot be written, or is another tenant's snapshot; found out before
+            anything is read.
         SettingsError: `method` is unknown, or an export although only what changed since a
-            snapshot is read, or an unfinished collection stands in the way.
+            snapshot is read; `out` and `folder` are both given; or an unfinished collection
+            stands in the way.
         IncompleteError: the tenant counts more users than it gives, or stopped answering.
         TenantError: the tenant did not go along from the start.
     """
+    if folder is not None:
+        if out is not None:
+            raise SettingsError("Name a file or a folder for the snapshot, not both.")
+        with placed(tenant.domain, folder, resume=since is None) as path:
+            return collect(
+                tenant,
+                out=path,
+                method=method,
+                since=since,
+                deadline=deadline,
+                show=show,
+                workers=workers,
+            )
     if since is not None:
         if method == "export":
             raise SettingsError(
                 "What changed since a snapshot is searched for; an export holds everybody: leave "
                 "out --since, or --method export."
             )
-        return _refreshed(tenant, since, out, show, workers)
+        return _refreshed(tenant, since, out, show, workers, force=force)
     if out is None:
-        with TemporaryDirectory(prefix="picture-audit-") as folder:
+        with TemporaryDirectory(prefix="picture-audit-") as private:
             snapshot = collect(
                 tenant,
-                out=Path(folder) / "snapshot",
+                out=Path(private) / "snapshot",
                 method=method,
                 deadline=deadline,
                 show=show,
                 workers=workers,
             )
             return Snapshot(snapshot.provenance, snapshot.users)
-    steps = collecting(tenant, Path(out), method=method, deadline=deadline, workers=workers)
+    steps = collecting(
+        tenant, Path(out), method=method, deadline=deadline, force=force, workers=workers
+    )
     return run(steps, show)
 
 
@@ -105,9 +138,12 @@ def _refreshed(
     out: Path | str | None,
     show: Callable[[Progress], None] | None,
     workers: int,
+    *,
+    force: bool,
 ) -> Snapshot:
     if out is not None:
         ensure_writable(Path(out))
+        ensure_replaceable(Path(out), tenant.domain, seed=tenant.seed, force=force)
         if unfinished(Path(out)):
             raise SettingsError(
                 f"{state_path(Path(out))} is an unfinished collection: finish it without --since, "
@@ -120,7 +156,8 @@ def _refreshed(
             f"{error} Nothing was written; run the same command again."
         ) from error
     if out is not None:
-        snapshot.write(out)
+        snapshot.write(out, force=force)
+        snapshot.path = Path(out)
     return snapshot
 
 
@@ -130,6 +167,7 @@ def collecting(
     *,
     method: str = "auto",
     deadline: float = DEADLINE,
+    force: bool = False,
     workers: int = 8,
 ) -> Generator[Progress, None, Snapshot]:
     """Do what `collect` does, step by step.
@@ -147,6 +185,7 @@ def collecting(
     if method not in METHODS:
         raise SettingsError(f"Cannot collect by {method!r}: choose one of {', '.join(METHODS)}.")
     ensure_writable(out)
+    ensure_replaceable(out, tenant.domain, seed=tenant.seed, force=force)
     started, before, why = time.monotonic(), tenant.requests, ""
 
     def choose() -> str:
@@ -155,12 +194,17 @@ def collecting(
         return chosen
 
     with open_state(
-        out, tenant=tenant.domain, method=method, choose=choose, finished=_finish_time(out)
+        out,
+        tenant=tenant.domain,
+        method=method,
+        choose=choose,
+        now=tenant.now,
+        finished=_finish_time(out),
     ) as state:
         discard_drafts(out)
         yield Progress(0, note=f"by {state.method}: {why}" if why else f"by {state.method}")
         try:
-            with writing(out) as writer:
+            with writing(out, force=force) as writer:
                 users, windows = yield from (
                     _by_search(tenant, state, writer, workers=workers)
                     if state.method == "search"
@@ -168,6 +212,7 @@ def collecting(
                 )
                 notes = [f"by {state.method}: {why}"] if why else []
                 notes += ["went on with an interrupted collection"] if state.resumed else []
+                notes += _strays(state.windows)
                 wired, unread = read_wiring(tenant)
                 writer.finish(
                     Provenance(
@@ -179,14 +224,14 @@ def collecting(
                         windows=windows,
                         requests=tenant.requests - before,
                         seconds=round(
-                            (datetime.now(UTC) - state.taken_at).total_seconds()
+                            max(0.0, (tenant.now() - state.taken_at).total_seconds())
                             if state.resumed
                             else time.monotonic() - started,
                             3,
                         ),
                         sandbox=tenant.sandbox,
                         toolkit_version=version("auth0-picture-audit"),
-                        notes=(*notes, *unread),
+                        notes=(*notes, *unread, *tenant.notes),
                         wiring=wired,
                         seed=tenant.seed,
                     )
@@ -202,6 +247,12 @@ def collecting(
             ) from error
         state.discard()
     return read_snapshot(out)
+
+
+def _strays(windows: Iterable[Window]) -> list[str]:
+    """Say how many users the tenant finds at another time of creation than they show."""
+    strays = sum(window.strays for window in windows)
+    return [f"{strays:,} users show another created_at than they are found by"] if strays else []
 
 
 def _choice(tenant: Tenant) -> tuple[str, str]:
@@ -273,7 +324,8 @@ def _require_everybody(state: State, counts: int, users: int) -> None:
 
 def _standing(tenant: Tenant, state: State) -> Iterable[Window]:
     """Yield the windows of an interrupted run that are still what the tenant has."""
-    old = datetime.now(UTC) - state.taken_at > _TRUSTED
+    # Before it began, by the clock: then one of the two times is wrong.
+    old = not timedelta(0) <= tenant.now() - state.taken_at <= _TRUSTED
     limit = milliseconds(state.taken_at) - MARGIN
     for window in state.windows:
         past = window.span is not None and window.span.end is not None and window.span.end <= limit
@@ -302,7 +354,8 @@ def _by_export(
     tenant: Tenant, state: State, writer: Writer, *, deadline: float, workers: int
 ) -> Generator[Progress, None, tuple[int, int]]:
     """Read an export, then again what the tenant counts differently; users and windows."""
-    file = state.path.with_name(f"{state.path.name}.gz")
+    download = ExitStack()
+    file = download.enter_context(drafted(state.path.with_suffix("")))
     try:
         yield from exporting(tenant, state, file, deadline=deadline)
         times, undated = array("q"), 0
@@ -337,7 +390,7 @@ def _by_export(
         users = _write(writer, _distinct(standing(), fresh))
         _require_everybody(state, counts, users)
     finally:
-        file.unlink(missing_ok=True)
+        download.close()
     return users, windows
 
 

@@ -33,7 +33,7 @@ from toolkit.collect.repeats import Repeats, keys_of, repeats, without
 from toolkit.draft import discard_drafts, draft_of, ensure_writable, held, is_same
 from toolkit.errors import IncompleteError, OutputError, UnreadableInputError
 from toolkit.progress import Progress
-from toolkit.snapshot import Provenance, Snapshot, writing
+from toolkit.snapshot import Provenance, Snapshot, ensure_replaceable, writing
 from toolkit.user import tabulated, user
 
 # Bytes of lines that a thread reads at a time (of CSV, which is denser, half as many), and all of
@@ -68,6 +68,7 @@ def ingest(
     *,
     tenant: str | None = None,
     taken_at: datetime | None = None,
+    force: bool = False,
     show: Callable[[Progress], None] | None = None,
 ) -> Snapshot:
     """Make a snapshot of Auth0 export files, whatever their size.
@@ -80,6 +81,7 @@ def ingest(
             agree, since Auth0 names an export after its tenant.
         taken_at: when the users were exported; by default when the newest file was last changed
             (see `Assumed`). An export does not say it.
+        force: whether the snapshot may take the place of another tenant's.
         show: called with each `Progress`, in bytes of the files.
 
     Returns:
@@ -88,7 +90,8 @@ def ingest(
     Raises:
         UnreadableInputError: a file cannot be opened, is no export, or holds no user; nothing
             was written.
-        OutputError: `out` cannot be written; found out before anything else is read.
+        OutputError: `out` cannot be written, or is another tenant's snapshot; found out before
+            anything else is read.
         IncompleteError: a file is damaged, or users are repeated with other values; the
             snapshot was written with all that could be read, and says that it is not complete.
     """
@@ -97,6 +100,7 @@ def ingest(
     if any(is_same(out, path) for path in paths):
         raise OutputError(f"Cannot write {out}: it is one of the exports. Choose another --out.")
     ensure_writable(out)
+    ensure_replaceable(out, tenant or tenant_named(paths), force=force)
     discard_drafts(out)
     started = time.monotonic()
     sizes = sum(path.stat().st_size for path in paths)
@@ -129,9 +133,10 @@ def ingest(
                 told = provenance()
                 writer.finish(told)
         if not len(doubtful):
+            ensure_replaceable(out, told.tenant, force=force)
             draft.replace(out)
         else:
-            with held(draft), writing(out) as writer:
+            with held(draft), writing(out, force=force) as writer:
                 found = repeats(draft, doubtful, database)
                 for table in without(draft, found.rows):
                     writer.add(table)

@@ -18,8 +18,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from importlib.metadata import version
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ import pandas as pd
 from toolkit.answer import PAGE, Page
 from toolkit.audit import audit, profiles
 from toolkit.collect.scripts import read_wiring
-from toolkit.collect.search import CAP, MARGIN, UNDATED, Walk
+from toolkit.collect.search import CAP, MARGIN, UNDATED, Walk, budget, users_of
 from toolkit.collect.window import Span, Window, milliseconds
 from toolkit.columns import PROFILE, SNAPSHOT
 from toolkit.errors import IncompleteError, SettingsError, SlowQueryError
@@ -36,7 +37,7 @@ from toolkit.picture import Evidence, Source
 from toolkit.progress import Progress
 from toolkit.snapshot import Provenance, Snapshot
 from toolkit.tenant import Tenant
-from toolkit.user import User, user
+from toolkit.user import User
 
 # Users a window: some room below the cap, for users whom only its count tells of.
 _WINDOW = 950
@@ -90,7 +91,8 @@ def refreshing(
         TenantError: the tenant did not go along.
     """
     _require_whole(since, tenant.domain)
-    taken_at, started, before = datetime.now(UTC), time.monotonic(), tenant.requests
+    started, before = time.monotonic(), tenant.requests
+    taken_at = tenant.now()
     known = since.users
     fresh: dict[str, User] = {}
     for users in _touched(tenant, _beginning(since)):
@@ -117,7 +119,7 @@ def refreshing(
         seconds=round(time.monotonic() - started, 3),
         sandbox=tenant.sandbox,
         toolkit_version=version("auth0-picture-audit"),
-        notes=(f"{changes} since {since.provenance.taken_at.isoformat()}", *unread),
+        notes=(f"{changes} since {since.provenance.taken_at.isoformat()}", *unread, *tenant.notes),
         wiring=wired,
         # A sample speaks of the users it was drawn from, and they have changed.
         probed_at=None if since.provenance.estimate else since.provenance.probed_at,
@@ -155,8 +157,8 @@ def _beginning(since: Snapshot) -> int:
     begun = since.provenance.taken_at
     newest = since.users["updated_at"].max()
     if pd.notna(newest):
-        # Our clock may be ahead of the tenant's. The newest user it showed was up to date
-        # when the collection ended at the latest, and that is told by the tenant's own.
+        # Where the tenant's time was not known, our clock may have been ahead of it. The newest
+        # user it showed was up to date when the collection ended at the latest.
         begun = min(begun, newest - timedelta(seconds=since.provenance.seconds))
     return milliseconds(begun) - MARGIN
 
@@ -166,24 +168,40 @@ def _touched(tenant: Tenant, since: int) -> Iterator[Sequence[User]]:
 
     Always the first page from the last time met: nothing that happens meanwhile shifts
     that page, and whoever is changed meanwhile moves to the end, where they are met again.
+
+    Raises:
+        IncompleteError: that does not end: users change faster than they are read, or the tenant
+            shows the same ones again and again.
     """
     span = Span("updated_at", start=since)
-    while True:
+    met: set[str] = set()
+    for searches in count():
+        if searches > budget(len(met)):
+            raise IncompleteError(
+                f"After {searches:,} searches for users who changed, {len(met):,} were found, and "
+                f"there is no end to them. Given up at {span.query}: collect anew."
+            )
         try:
             page = tenant.search(span.query, sort=f"{span.field}:1")
         except SlowQueryError:
             yield from (window.users for window in _walked(tenant, [span], 1))
             return
-        users = [user(record) for record in page.users]
+        users = users_of(page)
         yield users
         if len(users) >= page.total:
             return
+        met.update(one.key for one in users)
         times = [milliseconds(one.updated_at) for one in users if one.updated_at]
-        if not times:
-            raise IncompleteError("The tenant finds users by updated_at, but shows none.")
-        latest = max(times)
+        if not times or times != sorted(times) or not all(map(span.holds, times)):
+            # The page is not what was asked for: what follows it is read by counting.
+            yield from (window.users for window in _walked(tenant, [span], 1))
+            return
+        latest = times[-1]
         if latest == span.start:
             # A whole page of one moment: it is read by something else than time.
+            if span.instant:
+                yield from (window.users for window in _walked(tenant, [span], 1))
+                return
             instant = span.until(latest + 1)
             yield from (window.users for window in _walked(tenant, [instant], 1))
             latest += 1
@@ -434,20 +452,25 @@ class _Comparison:
         outcome = _Outcome(page.total)
         if page.total >= CAP:
             raise _Contradiction
-        gaps = self._take(outcome, _Gap(0, page.total, known), number, page)
+        gaps = self._take(part.span, outcome, _Gap(0, page.total, known), number, page)
         while gaps:
             gap = gaps.pop()
             if gap.start == gap.stop:
                 outcome.gone.update(one.user_id for one in gap.known)
             elif gap.stop - gap.start != len(gap.known):
                 page = self._page(part.span, gap.middle)
-                gaps += self._take(outcome, gap, gap.middle, page)
+                gaps += self._take(part.span, outcome, gap, gap.middle, page)
         return outcome
 
-    def _take(self, outcome: _Outcome, gap: _Gap, number: int, page: Page) -> list[_Gap]:
-        """Take in a page; return what it leaves of a gap."""
-        rows = [user(record) for record in page.users]
+    def _take(
+        self, span: Span, outcome: _Outcome, gap: _Gap, number: int, page: Page
+    ) -> list[_Gap]:
+        """Take in a page of a span; return what it leaves of a gap."""
+        rows = users_of(page)
         shown = {one.user_id: one for one in rows}
+        # Who shows a time outside the span is not where a user of that time is looked for.
+        if any(one.created_at and not span.holds(milliseconds(one.created_at)) for one in rows):
+            raise _Contradiction
         # Somebody who shows twice has taken the place of somebody who does not show.
         if page.total != outcome.total or len(shown) < len(rows) or shown.keys() & outcome.seen:
             raise _Contradiction
@@ -457,7 +480,7 @@ class _Comparison:
     def _compared_undated(self, part: _Part) -> _Outcome:
         """Compare the users without `created_at`, who have no order to find a gap by."""
         page = self._page(None, 0)
-        seen = {one.user_id: one for one in map(user, page.users)}
+        seen = {one.user_id: one for one in users_of(page)}
         known = set(part.ids)
         if len(seen) == page.total:
             return _Outcome(page.total, seen, known - seen.keys())

@@ -1,7 +1,6 @@
 """What at a tenant sets the picture that applications see, as far as the token may read it."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from toolkit.errors import TenantError
 from toolkit.tenant import Tenant
@@ -24,7 +23,7 @@ def read_wiring(tenant: Tenant) -> tuple[Wiring | None, tuple[str, ...]]:
         return None, tuple(notes)
     judged = wiring(
         [*(rules or ()), *(actions or ())],
-        datetime.now(UTC),
+        tenant.now(),
         actions=actions is not None,
         rules=rules is not None,
     )

@@ -7,23 +7,30 @@ window is made to hold fewer than 1,000, judging by the one before, so that the
 tenant counts it with every page. It is closed only when that count has not moved
 between its pages and equals the number of distinct users read: while it holds,
 nobody has left, and no page has shifted. Several spans are walked at once.
+
+Where a tenant's counts, pages and times contradict each other, a span is divided until
+they agree. Each division makes it shorter, whatever the tenant says, and the requests of
+a walk are limited in proportion to the users read so far: so every walk ends.
+
+A user may show a `created_at` that lies outside the window which found them. The tenant's
+index decides then: the window holds as many users as it counts, and the user is kept.
 """
 
-import math
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 from itertools import pairwise
 from os.path import commonprefix
 from typing import Protocol
 
 from toolkit.answer import PAGE, Page
-from toolkit.collect.window import Span, Window, escaped, milliseconds
-from toolkit.errors import IncompleteError, QueryError, SlowQueryError
+from toolkit.collect.window import TIME_KEYS, Span, Window, escaped, milliseconds
+from toolkit.errors import IncompleteError, QueryError, SlowQueryError, TenantError
 from toolkit.user import User, user
+from toolkit.wire import StoppedError, stopping
 
 CAP = 1000
 """Users of one query that Auth0 gives at most, and counts at most."""
@@ -38,6 +45,7 @@ _ROOM, _LEAST_ROOM, _MOST_ROOM = 100.0, 15.0, 200.0
 _ROOMY = 8
 _ATTEMPTS = 6
 _WORKERS = 8
+_FREE_SEARCHES, _SEARCHES_PER_PAGE, _MOST_SEARCHES = 500, 40, 200_000
 # Dividing a span costs up to a page: not worth it for fewer users.
 _WORTH_SHARING = 3000
 MARGIN = 5 * 60 * 1000
@@ -47,11 +55,6 @@ Auth0 calls the index "eventually consistent" and says nothing of how late it ma
 read once more for nothing cost a request for each hundred.
 """
 
-_LAST = 253_402_300_799_999  # the last millisecond that a timestamp can name
-_YEAR = 365 * 24 * 3600 * 1000  # milliseconds
-# What tells users of one instant apart: text that seldom changes before times that do.
-_TEXT_KEYS = ("email", "name", "nickname", "username")
-_TIME_KEYS = ("updated_at", "last_login")
 _CHARACTERS = " +-._0123456789@abcdefghijklmnopqrstuvwxyz"
 
 
@@ -63,35 +66,38 @@ class Searchable(Protocol):
     ) -> Page:
         """Read one page; see `toolkit.tenant.Tenant.search`."""
 
+    def now(self) -> datetime:
+        """Return the time at the tenant (UTC); see `toolkit.tenant.Tenant.now`."""
+
+
+def budget(users: int) -> int:
+    """Return how many searches may be sent to read so many users.
+
+    A tenant in order needs up to 3 for each hundred users, and up to 20 where it gives up on
+    searches for more than 400 users; 40 are allowed. 500 are free, to find where a few users are.
+    No walk sends more than 200,000, enough for some 18 million users; for more there is the
+    export job.
+    """
+    return min(_MOST_SEARCHES, _FREE_SEARCHES + _SEARCHES_PER_PAGE * users // PAGE)
+
+
+def users_of(page: Page) -> list[User]:
+    """Return the users of a page, whatever their profiles hold.
+
+    Raises:
+        TenantError: the page has records, and none of them has a `user_id`.
+    """
+    users = [user(record) for record in page.users]
+    if users and not any(one.user_id for one in users):
+        raise TenantError(
+            f"The tenant answered a user search with {len(users)} records, and none of them is a "
+            "user: none has a user_id. Check AUTH0_DOMAIN, and what stands between you and it."
+        )
+    return users
+
 
 class _Cancelled(Exception):  # noqa: N818 - not an error: the reader went away
     """The reader went away; the walkers stop before their next request."""
-
-
-class _Rows:
-    """The distinct users of some pages, and their times in one field, in the order read."""
-
-    def __init__(self, field: str | None) -> None:
-        self._field = field
-        self._users: dict[str, User] = {}
-        self.times: list[int] = []
-
-    def __len__(self) -> int:
-        return len(self._users)
-
-    def add(self, page: Page) -> None:
-        for record in page.users:
-            one = user(record)
-            if one.key not in self._users:
-                self._users[one.key] = one
-                self.times += self._time(one)
-
-    def all(self) -> tuple[User, ...]:
-        return tuple(self._users.values())
-
-    def _time(self, one: User) -> list[int]:
-        moment = getattr(one, self._field) if self._field else None
-        return [] if moment is None else [milliseconds(moment)]
 
 
 class Walk:
@@ -117,7 +123,10 @@ class Walk:
         self._tenant = tenant
         self._workers = workers
         self._spans = spans
-        self._events: queue.SimpleQueue[Page | Window | Exception | None] = queue.SimpleQueue()
+        self._present = 0  # milliseconds: about now
+        self._searches = 0
+        self._read_users: set[str] = set()
+        self._events: queue.SimpleQueue[Page | Window | BaseException | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._jobs = threading.Condition()
         self._todo: list[Callable[[], Iterable[Window]]] = []
@@ -131,9 +140,12 @@ class Walk:
         """Yield pages and windows until every user is in one.
 
         Raises:
-            IncompleteError: a window could not be reconciled, or not be divided.
+            IncompleteError: a window could not be reconciled, or not be divided, or that
+                took more searches than `budget` allows.
             TenantError: the tenant did not go along.
         """
+        # It stays where it is: a span that is cut at a moving time never gets shorter.
+        self._present = self._now()
         self._todo = [self._begin, self._undated] if self._spans is None else []
         self._go_on(self._spans or ())
         with ThreadPoolExecutor(self._workers, thread_name_prefix="collect") as pool:
@@ -142,7 +154,7 @@ class Walk:
             try:
                 for _ in range(self._workers):
                     while (event := self._events.get()) is not None:
-                        if isinstance(event, Exception):
+                        if isinstance(event, BaseException):
                             raise event
                         yield event
             finally:
@@ -161,12 +173,13 @@ class Walk:
 
     def _work(self) -> None:
         try:
-            while (job := self._next_job()) is not None:
-                for window in job():
-                    self._events.put(window)
-        except _Cancelled:
+            with stopping(self._stop):
+                while (job := self._next_job()) is not None:
+                    for window in job():
+                        self._events.put(window)
+        except (_Cancelled, StoppedError):
             pass
-        except Exception as error:  # noqa: BLE001 - handed to the reader, who raises it
+        except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
             self._events.put(error)
         self._events.put(None)
 
@@ -189,9 +202,24 @@ class Walk:
             self._jobs.notify()
 
     def _page(self, q: str, sort: str | None, page: int = 0, per_page: int = PAGE) -> Page:
-        if self._stop.is_set():
-            raise _Cancelled
+        with self._jobs:
+            if self._stop.is_set():
+                raise _Cancelled
+            self._searches += 1
+            read = len(self._read_users)
+            exhausted = self._searches > budget(read)
+        if exhausted:
+            raise IncompleteError(
+                f"After {self._searches - 1:,} searches {read:,} users were read, and no end is in "
+                "sight: the tenant's counts and pages contradict each other, or it has too many "
+                f"users to be searched. Given up at {_named(q)}: use an export job instead."
+            )
         answer = self._tenant.search(q, page=page, per_page=per_page, sort=sort)
+        if answer.total >= CAP and not page and not answer.users:
+            raise IncompleteError(
+                f"The tenant counts {CAP:,} users or more and shows none of them: {_named(q)}. "
+                "Try again later."
+            )
         self._events.put(answer)
         return answer
 
@@ -213,42 +241,54 @@ class Walk:
         can join a window of the past, so a count that holds means that nobody left it
         either, and what several readings show of it adds up.
         """
-        divide = divide or (lambda: self._by_key(query))
-        past = span is not None and span.end is not None and span.end < self._now() - MARGIN
-        total, got, rows = -1, 0, _Rows(None)
+        past = span is not None and span.end is not None and span.end <= self._now() - MARGIN
+        total = -1
+        rows: dict[str, User] = {}
         before: set[User] | None = None
         for _ in range(_ATTEMPTS):
             try:
                 page = first or self._page(query, sort)
                 if not past or page.total != total:
-                    rows = _Rows(None)
+                    rows = {}
                 first, total = None, page.total
                 if total >= CAP:
                     break
-                rows.add(page)
-                steady = True
-                for number in range(1, math.ceil(total / PAGE)):
-                    page = self._page(query, sort, number)
-                    steady = steady and page.total == total
-                    rows.add(page)
+                steady = self._read_pages(query, sort, page, rows)
             except SlowQueryError:
                 total = CAP
                 break
-            got = len(rows)
-            if steady and got == total:
-                users = rows.all()
+            if steady and len(rows) == total:
+                users = tuple(rows.values())
                 # One page is read at one moment. Of more, somebody may have gone and
                 # somebody come between two: then the next reading differs.
                 if past or total <= PAGE or before == set(users):
+                    with self._jobs:
+                        self._read_users |= rows.keys()
                     yield Window(query, users, span)
                     return
                 before = set(users)
         if total <= PAGE:
             raise IncompleteError(
-                f"The tenant counts {total} users in a window and gives {got} of them, however "
-                "often it is asked."
+                f"The tenant counts {total} users in a window and gives {len(rows)} of them, "
+                f"however often it is asked: {_named(query)}."
             )
-        yield from divide()
+        if divide is not None:
+            yield from divide()
+        elif span is not None:
+            yield from self._halved(span, rows.values())
+        else:
+            yield from self._by_key(query)
+
+    def _read_pages(self, query: str, sort: str | None, page: Page, rows: dict[str, User]) -> bool:
+        """Add this first page and all further ones to the rows; return whether the count held."""
+        total, steady = page.total, True
+        rows |= _by_id(page)
+        # Where the last page would be full, one more has to be empty.
+        for number in range(1, total // PAGE + 1):
+            page = self._page(query, sort, number)
+            steady = steady and page.total == total
+            rows |= _by_id(page)
+        return steady
 
     # Spans of time
 
@@ -258,15 +298,17 @@ class Walk:
         now = self._now() - MARGIN
         self._walk_later(whole.since(now))
         former = whole.until(now)
+        begin, end = 0, now
         try:
             first = self._page(former.query, _sort(former))
-        except SlowQueryError:
-            begin, end = 0, now
-        else:
             if first.total < CAP:
                 yield from self._read_span(former, first)
                 return
-            begin, end = self._edge(former, first), self._edge(former)
+            last = self._page(former.query, f"{former.field}:-1", per_page=1)
+            begin, *_ = _times(former, first) or [begin]
+            end = max([begin, *(_times(former, last) or [end])])
+        except SlowQueryError:
+            pass  # the spans are equal parts of all years since 1970, and divided further
         self._years, self._ahead = (begin, end), end - begin
         step = (end - begin) / self._workers
         cuts = sorted({begin + round(step * part) for part in range(1, self._workers)})
@@ -291,33 +333,37 @@ class Walk:
             self._walk_later(span)
 
     def _read_span(self, span: Span, first: Page | None = None) -> Iterator[Window]:
-        return self._read(span.query, _sort(span), lambda: self._halved(span), first, span)
+        return self._read(span.query, _sort(span), None, first, span)
 
     def _gathered(self, query: str, span: Span | None) -> Window:
         """Read users whom `created_at` does not tell apart, as one window."""
-        users = [user for part in self._by_key(query) for user in part.users]
+        keys = span.keys if span else Span().keys
+        try:
+            users = [user for part in self._by_key(query, keys) for user in part.users]
+        except SlowQueryError as error:
+            raise IncompleteError(
+                f"The tenant does not finish a search in time: {_named(query)}. It cannot be "
+                "divided further: use an export job instead."
+            ) from error
+        except (QueryError, RecursionError) as error:
+            # Their names and addresses begin with the same hundreds of characters.
+            raise IncompleteError(
+                f"Users who are alike cannot be told apart by search: {_named(query)}. Use an "
+                "export job instead."
+            ) from error
         return Window(query, tuple(users), span)
-
-    def _edge(self, span: Span, first: Page | None = None) -> int:
-        """Return the first time of a span, given its first page, or else its last time."""
-        page = first or self._page(span.query, f"{span.field}:-1", per_page=1)
-        return self._times(span, page)[0]
 
     def _walk(self, span: Span) -> Iterator[Window]:
         """Slide over a span from its beginning to its end, a window at a time."""
         rest: Span | None = span
         density, room = 0.0, _ROOM  # users a millisecond; users to stay below the cap by
         while rest is not None:
-            try:
-                window, first, start = self._next_window(rest, density, CAP - room)
-            except SlowQueryError:
-                yield from self._halved(rest)
-                return
-            users = first.total if first else CAP
-            self._note(window, users)
-            windows = self._read_span(window, first) if first else self._walk_instant(window)
-            for part in windows:
+            window, first, start = self._next_window(rest, density, CAP - room)
+            self._note(window, first.total if first else CAP)
+            users = 0
+            for part in self._read_span(window, first) if first else self._halved(window):
                 yield part
+                users += len(part.users)
                 self._count(window, len(part.users))
             rest = _rest(rest, window)
             if rest is not None and rest.start is not None:
@@ -341,67 +387,49 @@ class Walk:
 
         Returns:
             The window, its first page, and the time at which its users begin. There is no
-            page where the window is one instant with more users than the tenant counts.
+            page where the window has to be divided further: one instant with more users than
+            the tenant counts, or a search that takes it too long.
         """
-        start = span.start or 0
-        if not density:
-            page = self._page(span.query, _sort(span))
-            if page.total < CAP:
-                return span, page, start
-            first, last = self._times(span, page)
-            start = first if span.start is None else start
-            density = len(page.users) / max(1, last - first)
-        end = start + max(1, round(users / density))
-        while True:
-            last_end = _LAST if span.end is None else span.end
-            window = span if end >= last_end else span.until(end)
-            page = self._page(window.query, _sort(window))
-            if page.total < CAP:
-                return window, page, start
-            if window.instant:
-                return window, None, start
-            # More than expected: end where the tenant shows that there is room up to.
-            _, last = self._times(window, self._page(window.query, _sort(window), _ROOMY))
-            end = last if window.start != last else last + 1
-
-    def _times(self, span: Span, page: Page) -> tuple[int, int]:
-        """Return the first and the last time of a page."""
-        rows = _Rows(span.field)
-        rows.add(page)
-        if not rows.times:
-            raise IncompleteError(f"The tenant finds users by {span.field}, but shows none.")
-        return min(rows.times), max(rows.times)
-
-    def _walk_instant(self, span: Span) -> Iterator[Window]:
-        yield self._gathered(span.query, span)
-
-    def _halved(self, span: Span) -> Iterator[Window]:
-        """Walk a span in two parts, or an instant by another key."""
-        if span.instant:
-            yield from self._walk_instant(span)
-            return
-        start, end = self._ends(span)
-        middle = max(start + 1, (start + end) // 2)
-        if span.start is None and end - start <= 1:
-            middle = start
-        yield from self._walk(span.until(middle))
-        yield from self._walk(span.since(middle))
-
-    def _ends(self, span: Span) -> tuple[int, int]:
-        """Return the times between which a span's users lie, as far as the tenant tells."""
-        start, end = span.start, span.end
+        window = span
+        start, end = span.ends
         try:
-            if start is None:
-                start = self._edge(span, self._page(span.query, _sort(span), per_page=1))
-            if end is None:
-                end = self._edge(span) + 1
+            if not density:
+                page = self._page(span.query, _sort(span))
+                if page.total < CAP:
+                    return span, page, start
+                if times := _times(span, page):
+                    # Before its first user a span may be empty for years.
+                    start = times[0]
+                    density = len(times) / max(1, times[-1] - start)
+            if density and (until := start + max(1, round(users / density))) < end:
+                window = span.until(until)
+            while True:
+                page = self._page(window.query, _sort(window))
+                if page.total < CAP:
+                    return window, page, start
+                if window.instant:
+                    return window, None, start
+                # More than expected: end where the tenant shows that there is room up to.
+                roomy = self._page(window.query, _sort(window), _ROOMY)
+                window = window.until(self._cut(window, _times(window, roomy)[-1:]))
         except SlowQueryError:
-            start = start or 0
-            end = max(self._now(), start + _YEAR) if end is None else end
-        return start, end
+            return window, None, start
+
+    def _cut(self, span: Span, times: Sequence[int]) -> int:
+        """Return where to divide a span: in the middle of these times, if there are any."""
+        return span.cut(times[len(times) // 2] if times else None, self._present)
+
+    def _halved(self, span: Span, users: Iterable[User] = ()) -> Iterator[Window]:
+        """Walk a span in two parts, with half of these users each; an instant by another key."""
+        if span.instant:
+            yield self._gathered(span.query, span)
+            return
+        cut = self._cut(span, sorted(_inside(span, users)))
+        yield from self._walk(span.until(cut))
+        yield from self._walk(span.since(cut))
 
     def _now(self) -> int:
-        return round(time.time() * 1000)
+        return milliseconds(self._tenant.now())
 
     def _note(self, window: Span, users: int) -> None:
         """Remember a window that is being read, for `expected`."""
@@ -424,20 +452,23 @@ class Walk:
     def _shared(self, rest: Span, density: float) -> Span:
         """Give half of what is left to a worker who has nothing to do, if that is worth it."""
         end = self._years[1] if rest.end is None else rest.end
-        if rest.start is None or rest.base:
+        if rest.start is None or rest.base or rest.instant:
             return rest
         with self._jobs:
             wanted = self._idle > len(self._todo)
         if not wanted or (end - rest.start) * density < _WORTH_SHARING:
             return rest
-        middle = (rest.start + end) // 2
+        middle = rest.cut((rest.start + end) // 2, end)
         self._walk_later(rest.since(middle))
         return rest.until(middle)
 
     # Users whom created_at does not tell apart
 
-    def _by_key(self, base: str, keys: Sequence[str] = _TEXT_KEYS + _TIME_KEYS) -> Iterator[Window]:
-        """Divide a query by another attribute than the time of creation."""
+    def _by_key(self, base: str, keys: Sequence[str] = Span().keys) -> Iterator[Window]:
+        """Divide a query by another attribute than the time of creation.
+
+        What one attribute does not tell apart is divided by those after it, and by none twice.
+        """
         for number, key in enumerate(keys):
             having = f"{base} AND _exists_:{key}"
             try:
@@ -446,17 +477,18 @@ class Walk:
                 continue
             if not ends[0].total:
                 continue
-            rest = keys[number + 1 :]
+            rest = tuple(keys[number + 1 :])
             lacking = f"{base} AND NOT _exists_:{key}"
             yield from self._read(lacking, None, partial(self._by_key, lacking, rest))
-            if key in _TIME_KEYS:
-                yield from self._walk(Span(key, base=base))
+            if key in TIME_KEYS:
+                yield from self._walk(Span(key, base=base, keys=rest))
             else:
                 yield from self._by_text(base, having, key, "", rest)
             return
+        together = "lack created_at" if base.startswith(UNDATED) else "share the same millisecond"
         raise IncompleteError(
-            f"{CAP:,} or more users were created in the same millisecond, and nothing that a "
-            "search can use tells them apart. Use an export job instead."
+            f"Users who {together} cannot be read: nothing that a search can use tells them apart "
+            f"({_named(base)}). Use an export job instead."
         )
 
     def _by_text(
@@ -470,7 +502,7 @@ class Walk:
             if low == high or not shared.startswith(prefix):
                 yield from self._by_key(query, keys)
                 return
-            first, last = low[len(shared) : len(shared) + 1], high[len(shared)]
+            first, last = (end[len(shared) : len(shared) + 1] for end in (low, high))
             starts = [shared + one for one in _CHARACTERS if first <= one <= last]
             others = [f"{key}:{escaped(start)}*" for start in starts]
             for start, other in zip(starts, others, strict=True):
@@ -488,6 +520,27 @@ class Walk:
 
 def _sort(span: Span) -> str:
     return f"{span.field}:1"
+
+
+def _named(query: str) -> str:
+    """Return the part of a query that names no person: which time, in Auth0's syntax."""
+    return query.partition(" AND ")[0]
+
+
+def _by_id(page: Page) -> dict[str, User]:
+    return {one.key: one for one in users_of(page)}
+
+
+def _inside(span: Span, users: Iterable[User]) -> list[int]:
+    """Return the users' times that lie in a span, milliseconds since 1970."""
+    moments = (getattr(one, span.field) for one in users)
+    return [time for one in moments if one is not None and span.holds(time := milliseconds(one))]
+
+
+def _times(span: Span, page: Page) -> list[int]:
+    """Return the times of a page that lie in its span; none where the page is not sorted."""
+    times = _inside(span, users_of(page))
+    return times if times == sorted(times) else []
 
 
 def _rest(span: Span, window: Span) -> Span | None:

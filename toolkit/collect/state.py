@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from toolkit.collect.window import Span, Window, milliseconds
-from toolkit.draft import private_opener
+from toolkit.draft import ensure_own, private_opener
 from toolkit.errors import OutputError, SettingsError
 from toolkit.user import User
 
@@ -38,7 +38,7 @@ class State:
 
     Attributes:
         method: how it reads: `search` or `export`.
-        taken_at: when it began (UTC).
+        taken_at: when it began, by the tenant's clock (UTC).
         windows: the windows that are closed.
         job: the id of the export job that was started, or None.
         resumed: whether it goes on where an earlier run ended.
@@ -85,6 +85,7 @@ def open_state(
     tenant: str,
     method: str,
     choose: Callable[[], str],
+    now: Callable[[], datetime],
     finished: datetime | None = None,
 ) -> Iterator[State]:
     """Open the state of the collection into `out`: an earlier run's, or a new one.
@@ -94,24 +95,26 @@ def open_state(
         tenant: whose users.
         method: `search`, `export`, or `auto` for whatever the earlier run used.
         choose: called for the method of a new collection.
+        now: the time at the tenant (UTC): when a new collection begins.
         finished: when the collection began that stands in `out`: where that is this very
             one, the process was killed after its last step, and a new one begins.
 
     Raises:
         SettingsError: the file belongs to another tenant, version or method, is
             damaged, or another process is at it.
-        OutputError: it cannot be written.
+        OutputError: it cannot be written, or is not of this tool.
     """
     path = state_path(out)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(path, "a+b", opener=private_opener) as file:
-            os.fchmod(file.fileno(), 0o600)
             _lock(file, path)
-            state = _read(file, path, tenant, method, choose)
+            ensure_own(file, path)
+            os.fchmod(file.fileno(), 0o600)
+            state = _read(file, path, tenant, method, choose, now)
             if state.resumed and state.taken_at == finished:
                 file.truncate(0)
-                state = _read(file, path, tenant, method, choose)
+                state = _read(file, path, tenant, method, choose, now)
             state._file = file  # noqa: SLF001 - the one place that opens it
             yield state
     except OSError as error:
@@ -126,7 +129,12 @@ def _lock(file: IO[bytes], path: Path) -> None:
 
 
 def _read(
-    file: IO[bytes], path: Path, tenant: str, method: str, choose: Callable[[], str]
+    file: IO[bytes],
+    path: Path,
+    tenant: str,
+    method: str,
+    choose: Callable[[], str],
+    now: Callable[[], datetime],
 ) -> State:
     file.seek(0)
     whole = 0
@@ -143,7 +151,7 @@ def _read(
             ) from None
     file.truncate(whole)
     if not documents:
-        taken_at = datetime.now(UTC)
+        taken_at = now()
         state = State(path, choose(), taken_at)
         header = {
             "format": _FORMAT,

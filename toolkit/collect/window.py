@@ -7,6 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 from toolkit.user import User
 
+FIRST, LAST = -62_135_596_800_000, 253_402_300_799_999
+"""The first and the last millisecond that a timestamp can name (years 1 and 9999), since 1970."""
+
+TEXT_KEYS = ("email", "name", "nickname", "username")
+TIME_KEYS = ("updated_at", "last_login")
+"""What tells users of one instant apart: text that seldom changes, then times that do."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SPECIAL = frozenset('+-&|!(){}[]^"~*?:\\/ ')
 
@@ -35,12 +42,14 @@ class Span:
         start: milliseconds since 1970, or None for no lower end.
         end: milliseconds since 1970, exclusive, or None for no upper end.
         base: a further condition, or "".
+        keys: attributes that may tell users of one instant apart, in the order to try them.
     """
 
     field: str = "created_at"
     start: int | None = None
     end: int | None = None
     base: str = ""
+    keys: tuple[str, ...] = TEXT_KEYS + TIME_KEYS
 
     @property
     def query(self) -> str:
@@ -52,9 +61,38 @@ class Span:
         return f"{self.base} AND {span}" if self.base else span
 
     @property
+    def ends(self) -> tuple[int, int]:
+        """The first millisecond of the span, and the one after its last."""
+        return (
+            FIRST if self.start is None else self.start,
+            LAST + 1 if self.end is None else self.end,
+        )
+
+    @property
     def instant(self) -> bool:
         """Whether this is a single millisecond, which time cannot divide."""
-        return self.start is not None and self.end is not None and self.end - self.start <= 1
+        low, high = self.ends
+        return high - low <= 1
+
+    def holds(self, moment: int) -> bool:
+        """Whether a time (milliseconds since 1970) lies in the span."""
+        low, high = self.ends
+        return low <= moment < high
+
+    def cut(self, wanted: int | None, now: int) -> int:
+        """Return a time that divides the span into two parts, each shorter than the span.
+
+        Args:
+            wanted: where to divide it. At its very start, the first millisecond is cut off.
+                Where this lies outside the span, or is None, the span is halved.
+            now: an open end is cut here first, as most users are of the past.
+        """
+        low, high = self.ends
+        if wanted is not None and self.holds(wanted):
+            return max(wanted, low + 1)
+        usual = [0] if self.start is None else []
+        usual += [now] if self.end is None else []
+        return next((one for one in usual if low < one < high), (low + high) // 2)
 
     def until(self, end: int) -> "Span":
         """Return the part before `end`."""
@@ -79,6 +117,17 @@ class Window:
     query: str
     users: tuple[User, ...]
     span: Span | None
+
+    @property
+    def strays(self) -> int:
+        """How many users show a `created_at` that lies outside the window they were found in."""
+        span = self.span
+        times = [
+            None if one.created_at is None else milliseconds(one.created_at) for one in self.users
+        ]
+        if span is None:
+            return sum(time is not None for time in times)
+        return sum(time is None or not span.holds(time) for time in times)
 
 
 def remaining(closed: Iterable[Span | None]) -> list[Span | None]:
