@@ -112,7 +112,7 @@ def _ways() -> str:
 
 def _ceilings() -> str:
     rows = [
-        [plan, f"{rate:.1f}", f"{seconds(Way.ROOT, 1_000_000, rate) / 3600:,.0f} hours"]
+        [plan, f"{rate:.1f}", f"{seconds(Way.ROOT, 1_000_000, plan) / 3600:,.0f} hours"]
         for plan, rate in CEILINGS.items()
     ]
     return _table(["Auth0's plan", "writes a second", "a million profiles take"], rows)

@@ -30,7 +30,7 @@ from tests.hostile import BROKEN, LINES, LONG, TEXTS
 from tests.sandbox.conftest import Client, person
 from toolkit.audit import audit, profiles
 from toolkit.change import plan
-from toolkit.change.journal import Header, State, open_journal, read_journal
+from toolkit.change.journal import Header, State, link_to, open_journal, read_journal
 from toolkit.change.rows import edits, read_plan
 from toolkit.collect.ingestion import ingest
 from toolkit.collect.state import open_state, state_path
@@ -281,6 +281,11 @@ entries = st.fixed_dictionaries(
 )
 
 
+def compact(line: dict) -> bytes:
+    """Return a line of a journal as the tool writes it."""
+    return json.dumps(line, separators=(",", ":")).encode() + b"\n"
+
+
 def journal_lines() -> bytes:
     lines = [
         {"format": "auth0-picture-audit journal", "version": 1, "tenant": HEADER.tenant}
@@ -292,10 +297,20 @@ def journal_lines() -> bytes:
             begun | {"field": "picture", "before": "https://a.b/c", "after": "https://a.b/d"}
         )
         lines.append({"n": number, "state": "done", "reason": ""})
-    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    return b"".join(compact(line) for line in lines)
+
+
+def chained(content: bytes) -> bytes:
+    """Return a journal of version 1 as one of version 2: linked, and with an end."""
+    first, *others = map(json.loads, content.splitlines())
+    lines = [compact(first | {"version": 2, "id": "0123456789abcdef"})]
+    for one in [*others, {"end": "complete", "lines": len(others) + 1}]:
+        lines.append(compact(one | {"link": link_to(lines[-1])}))
+    return b"".join(lines)
 
 
 JOURNAL = journal_lines()
+CHAINED = chained(JOURNAL)
 
 
 def read_all(path: Path) -> None:
@@ -307,7 +322,13 @@ def read_all(path: Path) -> None:
 
 
 @tried(200)
-@given(st.one_of(st.just(JOURNAL), st.binary(max_size=100)), damages, st.lists(entries, max_size=3))
+@given(
+    st.one_of(st.sampled_from([JOURNAL, CHAINED]), st.binary(max_size=100)),
+    damages,
+    st.lists(entries, max_size=3),
+)
+@example(CHAINED, [], [])
+@example(CHAINED, [], [{"end": [], "lines": 10}])
 @example(JOURNAL, [], [{"n": 10**12, "state": "done", "reason": ""}])
 @example(JOURNAL, [], [{"n": -9, "state": "done", "reason": ""}])
 @example(JOURNAL, [("insert", 0.5, b"\n" + b"[" * 100_000 + b"\n")], [])
@@ -321,6 +342,13 @@ def test_a_journal_is_read_or_refused(folder, content, some, added):
         read_all(path)
     with said(), open_journal(path, HEADER, write=False) as journal:
         journal.settled(0)
+
+
+def test_a_journal_that_is_linked_is_read(tmp_path):
+    path = tmp_path / "p.journal"
+    path.write_bytes(CHAINED)
+    read_all(path)
+    assert read_journal(path).whole
 
 
 def test_a_number_below_zero_says_nothing_of_the_last_change(tmp_path):
@@ -433,7 +461,13 @@ def test_the_state_of_a_collection_is_read_or_refused(folder, content, some, add
     )
     with (
         said(),
-        open_state(out, tenant="t.example", method="auto", choose=lambda: "search") as state,
+        open_state(
+            out,
+            tenant="t.example",
+            method="auto",
+            choose=lambda: "search",
+            now=lambda: datetime(2026, 11, 20, tzinfo=UTC),
+        ) as state,
     ):
         assert state.method in {"search", "export"}
         assert state.taken_at.utcoffset() is not None

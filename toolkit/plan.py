@@ -4,7 +4,7 @@ Pure: `decided` turns users into rows, `Tally` counts them and adds up, and a `P
 is known of all rows together. `toolkit.change` makes plans and carries them out.
 """
 
-import json
+import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,10 +17,12 @@ import pandas as pd
 import pyarrow as pa
 
 from toolkit.classifier import alike
-from toolkit.connection import KEEPING, Connection
+from toolkit.connection import KEEPING, Connection, takes_picture
+from toolkit.header import flag, items, moment, text, texts
 from toolkit.picture import RULES, Source
 from toolkit.replacement import Policy, Replacement, replaced, replaced_metadata, replaced_root
 from toolkit.way import CEILINGS, EXPLANATIONS, Way, requests, seconds
+from toolkit.wording import harmless, visible
 
 ROWS: Final = pa.schema(
     [
@@ -64,7 +66,8 @@ tenant; where more than two thirds would change, a scope is more likely to be wr
 """
 
 _MOST = 10**12  # beyond it nothing is a number of users, or of requests a second
-_NO_TEXT = "holds something that is no text: it could not be put back"
+_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_ODD = "has a picture that is no absolute web address: Auth0 would not take it back"
 _ABSENT = "has no picture now, and Auth0 would not remove one again: it could not be undone"
 _UNKNOWN = "nobody knows their connection, so not whether Auth0 takes it"
 _ROW = tuple[str | None, str, str]  # after, outcome, reason
@@ -147,8 +150,8 @@ class Tally:
         """
         reasons = Counter(
             {
-                (str(one["outcome"]), str(one["reason"])): _count(one["users"])
-                for one in values["reasons"]
+                (text(one["outcome"]), text(one["reason"])): _count(one["users"])
+                for one in items(values["reasons"])
             }
         )
         connections, sources = (_flat(values[name]) for name in ("connections", "sources"))
@@ -249,7 +252,7 @@ class Decider:
                 yield None
             elif picture is None:
                 yield who
-            elif rule < 0:
+            elif not takes_picture(picture) or rule < 0:
                 yield None
             elif rule in _GRAVATARS:
                 before, mark, query = picture.partition("?")
@@ -319,7 +322,7 @@ class Decider:
             return connection.refusal
         if picture is None:
             return _ABSENT if connection.strategy in KEEPING else None
-        return None if _is_text(picture) else _NO_TEXT
+        return None if takes_picture(picture) else _ODD
 
 
 def _texts(column: pd.Series) -> list[str | None]:
@@ -334,16 +337,6 @@ def _as_row(replacement: Replacement, against: Callable[[], str | None] = lambda
     if reason is not None:
         return None, CANNOT, reason
     return replacement.after, CHANGE, replacement.reason
-
-
-def _is_text(picture: str) -> bool:
-    """Whether a snapshot's picture was text, and not the JSON of something else."""
-    if picture[:1] not in '{["-0123456789tfnIN':
-        return True
-    try:
-        return isinstance(json.loads(picture), str)
-    except ValueError:
-        return True
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -412,14 +405,16 @@ class Plan:
 
         Where a rate was measured, `seconds` has `measured`, too.
         """
-        rates = dict(CEILINGS) | ({"measured": self.rate} if self.rate else {})
+        plans: dict[str, str | float] = {name: name for name in CEILINGS}
+        if self.rate:
+            plans["measured"] = self.rate
         return {
             way.value: {
                 "users": self.tally.ways[way],
                 "requests": requests(way, self.tally.ways[way]),
                 "seconds": {
-                    name: round(seconds(way, self.tally.ways[way], rate), 1)
-                    for name, rate in rates.items()
+                    name: round(seconds(way, self.tally.ways[way], plan), 1)
+                    for name, plan in plans.items()
                 },
             }
             for way in Way
@@ -496,26 +491,29 @@ class Plan:
         policy, snapshot = dict(values["policy"]), values["snapshot"]
         for name, kind in (("former", str), ("connections", str), ("sources", Source)):
             if policy[name] is not None:
-                policy[name] = tuple(kind(one) for one in policy[name])
+                policy[name] = tuple(map(kind, texts(policy[name])))
+        text(policy["picture"])
+        flag(policy["override"])
+        flag(policy["expired"])
         return cls(
-            id=str(values["id"]),
-            tenant=str(values["tenant"]),
-            sandbox=bool(values["sandbox"]),
+            id=_id(values["id"]),
+            tenant=text(values["tenant"]),
+            sandbox=flag(values["sandbox"]),
             way=Way(values["way"]),
             policy=Policy(**policy),
-            made_at=datetime.fromisoformat(values["made_at"]),
-            taken_at=datetime.fromisoformat(snapshot["taken_at"]),
-            digest=str(snapshot["digest"]),
+            made_at=moment(values["made_at"]),
+            taken_at=moment(snapshot["taken_at"]),
+            digest=text(snapshot["digest"]),
             users=_count(snapshot["users"]),
             tally=Tally.from_dict(values["tally"]),
-            connections_read=bool(values["connections_read"]),
-            irreversible=bool(values["irreversible"]),
-            verdicts=tuple((str(a), str(b), str(c)) for a, b, c in values["verdicts"]),
-            code=None if values["code"] is None else str(values["code"]),
-            rules=tuple(map(str, values["rules"])),
+            connections_read=flag(values["connections_read"]),
+            irreversible=flag(values["irreversible"]),
+            verdicts=tuple((text(a), text(b), text(c)) for a, b, c in items(values["verdicts"])),
+            code=None if values["code"] is None else text(values["code"]),
+            rules=texts(values["rules"]),
             rate=None if values["rate"] is None else _rate(values["rate"]),
-            notes=tuple(map(str, values["notes"])),
-            toolkit_version=str(values["toolkit_version"]),
+            notes=texts(values["notes"]),
+            toolkit_version=text(values["toolkit_version"]),
             path=path,
         )
 
@@ -547,23 +545,31 @@ class Plan:
             f"Plan {self.id} for {self.tenant}, of its users of {self.taken_at:%Y-%m-%d %H:%M} UTC"
         )
         rest = [*self._facts(), *self._times(), f"picture: {self.policy.picture}", *self.rules]
-        return "\n  ".join([head, *"\n".join(rest).splitlines()])
+        return harmless("\n  ".join([visible(head), *"\n".join(rest).split("\n")]))
 
     def _repr_html_(self) -> str:
         """Say the same as `repr`, with the table of reasons."""
         answer, *facts = self._facts()
+        tenant, picture = escape(visible(self.tenant)), escape(visible(self.policy.picture))
         rows = "".join(
-            f"<tr><td>{escape(outcome)}</td><td>{escape(reason)}</td>"
+            f"<tr><td>{escape(visible(outcome))}</td><td>{escape(visible(reason))}</td>"
             f'<td style="text-align:right">{users:,}</td></tr>'
             for (outcome, reason), users in self.tally.reasons.most_common()
         )
-        code = "".join(f"<pre>{escape(text)}</pre>" for text in self.rules)
+        code = "".join(f"<pre>{escape(harmless(text))}</pre>" for text in self.rules)
         return (
-            f"<div><p><b>{escape(answer)}</b><br>{escape(self.tenant)}, snapshot of "
-            f"{self.taken_at:%Y-%m-%d %H:%M} UTC; <code>{escape(self.policy.picture)}</code></p>"
+            f"<div><p><b>{escape(visible(answer))}</b><br>{tenant}, snapshot of "
+            f"{self.taken_at:%Y-%m-%d %H:%M} UTC; <code>{picture}</code></p>"
             f"<ul>{_items(facts)}</ul><table><thead><tr><th>outcome</th><th>why</th><th>users</th>"
             f"</tr></thead><tbody>{rows}</tbody></table><ul>{_items(self._times())}</ul>{code}</div>"
         )
+
+
+def _id(value: object) -> str:
+    """Read a plan's id, which stands in names and in headers of requests."""
+    if not _ID.fullmatch(text(value)):
+        raise ValueError("not a plan's id")
+    return text(value)
 
 
 def _rate(value: object) -> float:
@@ -573,7 +579,7 @@ def _rate(value: object) -> float:
 
 
 def _items(lines: Iterable[str]) -> str:
-    return "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return "".join(f"<li>{escape(visible(line))}</li>" for line in lines)
 
 
 def _lasting(span: float) -> str:

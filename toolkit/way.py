@@ -2,7 +2,8 @@
 
 Facts: Auth0, "Change User Pictures", "Actions Triggers: post-login", "Rate Limit
 Configurations" (of Essentials and Professional the limit of the group "Write Users", 200 a
-minute; of a private cloud the smallest), "Deprecations and Migrations" (Rules).
+minute, apart from that of "Read Users", 500 a minute; Free and Enterprise have one limit for
+all requests; of a private cloud the smallest), "Deprecations and Migrations" (Rules).
 """
 
 from collections.abc import Mapping
@@ -61,18 +62,19 @@ EXPLANATIONS: Final[Mapping[Way, Explanation]] = {
         "next login carries the old picture again.",
     ),
     Way.ROOT: Explanation(
-        changes="The `picture` of each of these users is written, by one request each.",
+        changes="The `picture` of each of these users is read and written, by two requests each.",
         shows="Everywhere: dashboard, searches, exports, tokens.",
         whom="These users only. Not those whose connection overwrites the picture at each login, "
         "and nobody who comes later.",
         when="As soon as each is written; in tokens from the next login on.",
         lasts="Until somebody writes another picture.",
         undo="User by user from the journal, where the picture still stands: as many requests "
-        "again. A picture that was missing cannot be removed again from database users.",
+        "again. A picture that was missing cannot be removed again from database users, and what "
+        "is no absolute web address is not taken back: such users are left alone from the start.",
     ),
     Way.METADATA: Explanation(
-        changes="`user_metadata.picture` of each of these users is written, by one request each; "
-        "their other metadata stays.",
+        changes="`user_metadata.picture` of each of these users is read and written, by two "
+        "requests each; their other metadata stays.",
         shows="Only where an Action or an application reads `user_metadata.picture`: by itself it "
         "does nothing.",
         whom="These users only, of any connection; nobody who comes later.",
@@ -103,8 +105,8 @@ CEILINGS: Final[Mapping[str, float]] = {
 }
 """Writes of users that each of Auth0's plans allows, a second."""
 
-SURVEYED: Final = 50
-"""Users who are read again by one search before they are written."""
+SEPARATE: Final = frozenset({"essentials"})
+"""Plans whose reads of users have a limit of their own, and so cost writes no time."""
 
 _ACTION_REQUESTS = 12  # read, create, build, deploy and bind, with some polling
 
@@ -112,10 +114,19 @@ _ACTION_REQUESTS = 12  # read, create, build, deploy and bind, with some polling
 def requests(way: Way, changes: int) -> int:
     """Return about how many requests a change of so many users takes."""
     if way.writes_users:
-        return changes + -(-changes // SURVEYED)
+        return 2 * changes  # each user is read right before the write
     return _ACTION_REQUESTS if way is Way.ACTION else 0
 
 
-def seconds(way: Way, changes: int, rate: float) -> float:
-    """Return how long that takes at so many requests a second."""
+def seconds(way: Way, changes: int, plan: str | float) -> float:
+    """Return how long that takes.
+
+    Args:
+        way: how the picture is brought to people.
+        changes: how many people.
+        plan: a name in `CEILINGS`, or requests a second, reads and writes together.
+    """
+    rate = CEILINGS[plan] if isinstance(plan, str) else plan
+    if way.writes_users and plan in SEPARATE:
+        return changes / rate
     return requests(way, changes) / rate

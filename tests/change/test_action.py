@@ -237,11 +237,13 @@ def test_a_former_action_that_somebody_unbound_gets_its_code_back_and_stays_unbo
     ours = next(one for one in site.tenant.actions() if one.name == NAME)
     site.tenant.bind([one for one in site.tenant.bindings() if one.action_id != ours.id])
     taken_back = back(site, second)
-    assert (taken_back.done, taken_back.complete) == (1, True)
-    assert any("it stays unbound" in note for note in taken_back.notes)
+    assert (taken_back.drifted, taken_back.complete) == (1, False)
+    assert any("the Action was unbound" in note for note in taken_back.notes)
     assert bound(site) == NAMES
+    assert [one.deployed for one in site.tenant.actions() if one.name == NAME] == [first.code]
+    # It runs no more as it did, so nobody says that it does.
     again = back(site, second)
-    assert (again.held, again.complete) == (1, True)
+    assert (again.drifted, again.complete) == (1, False)
 
 
 def test_an_action_that_was_there_unbound_is_unbound_again(site_of, person):

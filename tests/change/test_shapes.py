@@ -85,9 +85,14 @@ def root_of(person, number, picture, strategy):
 ROOT = {
     "a text": ("https://cdn.auth0.com/avatars/aa.png", "auth0", None),
     "of a social user": ("https://cdn.auth0.com/avatars/aa.png", "github", None),
+    "an empty text": ("", "auth0", "no absolute web address"),
+    "a path": ("/uploads/me.png", "auth0", "no absolute web address"),
+    "words": ("my photo", "github", "no absolute web address"),
+    "no scheme": ("//x.example/me.png", "auth0", "no absolute web address"),
+    "data": ("data:image/png;base64,AA==", "auth0", "no absolute web address"),
     "none of a social user": (ABSENT, "github", None),
     "an explicit null of a social user": (None, "github", "explicit null"),
-    "no text": ({"url": "x"}, "github", "no text"),
+    "no text": ({"url": "x"}, "github", "no absolute web address"),
     "none of a database user": (ABSENT, "auth0", "would not remove"),
     "an explicit null of a database user": (None, "auth0", "would not remove"),
 }
@@ -104,6 +109,8 @@ def test_a_root_picture_is_put_back_exactly_or_left_alone_and_why(site_of, perso
     if why is None:
         assert (made.changes, outcome.done) == (2, 2)
     else:
+        if picture is not None or strategy != "github":
+            assert made.table().query("outcome == 'cannot'")["users"].tolist() == [1]
         assert outcome.done == 1
         assert site.raw()["auth0|000001"] == raw["auth0|000001"]
         assert why in repr(made) + repr(outcome)
@@ -111,7 +118,7 @@ def test_a_root_picture_is_put_back_exactly_or_left_alone_and_why(site_of, perso
     assert site.users() == before
 
 
-@pytest.mark.parametrize("irrevocable", [None, {"url": "x"}])
+@pytest.mark.parametrize("irrevocable", [None, {"url": "x"}, "", "/uploads/me.png"])
 def test_what_auth0_does_not_take_back_does_not_hold_up_the_others(site_of, person, irrevocable):
     users = [person(number, picture=irrevocable) for number in range(30)]
     users += [person(number) for number in range(30, 60)]

@@ -238,6 +238,36 @@ def test_a_body_that_makes_no_sense_changes_nothing(client, body):
     assert client.get("/api/v2/users/auth0%7C000001").json() == before
 
 
+ODD_PICTURES = [
+    "",
+    "/uploads/me.png",
+    "my photo",
+    "//x.example/me.png",
+    "data:image/png;base64,AA==",
+]
+
+
+@pytest.mark.parametrize("picture", ODD_PICTURES)
+@pytest.mark.parametrize("user_id", ["auth0%7C000001", "google-oauth2%7C1"])
+def test_a_picture_that_is_no_absolute_address_is_refused_in_auth0s_words(client, picture, user_id):
+    before = client.get(f"/api/v2/users/{user_id}").json()
+    answer = client.patch(f"/api/v2/users/{user_id}", json={"picture": picture})
+    assert answer.status_code == 400
+    body = answer.json()
+    assert body["errorCode"] == "invalid_body"
+    assert body["message"].startswith(
+        "Payload validation error: 'Object didn't pass validation for format strict-uri: "
+        f"{picture}' on property picture"
+    )
+    assert client.get(f"/api/v2/users/{user_id}").json() == before
+
+
+def test_in_metadata_any_picture_is_taken(client):
+    body = {"user_metadata": {"picture": "my photo"}}
+    answer = client.patch("/api/v2/users/auth0%7C000001", json=body)
+    assert answer.json()["user_metadata"]["picture"] == "my photo"
+
+
 def test_a_body_of_more_than_a_megabyte_is_refused(client):
     answer = client.patch("/api/v2/users/auth0%7C000001", content=b" " * (1024 * 1024 + 1))
     assert answer.status_code == 413

@@ -1,10 +1,14 @@
 """The Action that hands out the default picture: put in place, looked at, taken back.
 
-Every step first looks at what is there and only then does what is missing, so that the same
-command goes on wherever it was interrupted. What stood there before is in the journal's first
-step. Facts: Auth0 Management API, "Create an action" to "Update trigger bindings": a draft is
-deployed once it is `built`; a PATCH of the bindings replaces the whole list, so it is read
-just before and compared just after; what is bound runs its new version at once.
+Each step is taken in the same way: read, compare with what is expected, write once, read back,
+compare, and only then note it in the journal. What somebody else changed is left alone and
+said. Auth0 has no conditional write for Actions, so one round trip remains between the reading
+and the writing.
+
+Facts: Auth0 Management API, "Create an action" to "Update trigger bindings": a draft is
+deployed once it is `built`; a PATCH of the bindings replaces the whole list and gives new ids;
+what is bound runs its new version at once; a former version is deployed again without the draft
+("Roll back to a previous action version").
 """
 
 import time
@@ -40,7 +44,21 @@ MOST_BOUND: Final = 20
 _PATIENCE = 120.0  # seconds; Auth0's own deploy tool waits as long
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 _TRIES = 4
+_READINGS = 20  # of one step
+# Seconds for which an answer is good, and which one may take. The wall clock goes on while a
+# machine sleeps.
+_FRESH, _SLOWEST = 1.0, 5.0
+_LOST = 3.0  # seconds for which a write is looked for whose answer was lost
+_LOOKS = 3  # before a deployment is asked for again whose answer was lost
 _STEPS = 4  # code, build, deployment, binding
+_ACTIONS, _TRIGGERS = "actions/actions", "actions/triggers"
+
+
+class ChangedByOthersError(Exception):
+    """Somebody else changed what was about to be changed; it is left as it is.
+
+    The text says what, to be shown to people.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +70,18 @@ class Former:
         draft: its draft.
         deployed: its deployed code, or None.
         bindings: (Action's id, display name) of what ran after a login, in order.
+        version: the id of its deployed version; None in journals of version 1, too.
+        settings: a hash of what else its draft consisted of; None where it is not known.
+        running: the same of its deployed version.
     """
 
     id: str | None
     draft: str | None
     deployed: str | None
     bindings: tuple[tuple[str, str], ...]
+    version: str | None = None
+    settings: str | None = None
+    running: str | None = None
 
     def as_step(self, code: str) -> dict[str, Any]:
         """Return the journal's first step: this, and the code that is written over it."""
@@ -67,6 +91,9 @@ class Former:
             "id": self.id,
             "draft": self.draft,
             "deployed": self.deployed,
+            "version": self.version,
+            "settings": self.settings,
+            "running": self.running,
             "bindings": [list(one) for one in self.bindings],
         }
 
@@ -74,12 +101,6 @@ class Former:
     def bound(self) -> bool:
         """Whether the Action ran before."""
         return self.id is not None and self.id in dict(self.bindings)
-
-
-def written_of(steps: Sequence[Mapping[str, Any]]) -> tuple[str | None, str | None]:
-    """Read off a journal's steps which Action was written, and which code."""
-    by_name = {str(step.get("step")): step for step in reversed(steps)}
-    return by_name.get("written", {}).get("id"), by_name.get("former", {}).get("code")
 
 
 def former_of(steps: Sequence[Mapping[str, Any]]) -> Former | None:
@@ -92,8 +113,10 @@ def former_of(steps: Sequence[Mapping[str, Any]]) -> Former | None:
         if step.get("step") == "former":
             try:
                 bindings = tuple((str(one), str(name)) for one, name in step["bindings"])
-                former = Former(step["id"], step["draft"], step["deployed"], bindings)
-                texts = (former.id, former.draft, former.deployed)
+                # Journals of version 1 do not have these.
+                known = [step.get(name) for name in ("version", "settings", "running")]
+                former = Former(step["id"], step["draft"], step["deployed"], bindings, *known)
+                texts = (former.id, former.draft, former.deployed, *known)
                 if all(isinstance(text, str | None) for text in texts):
                     return former
             except (KeyError, TypeError, ValueError):
@@ -102,6 +125,100 @@ def former_of(steps: Sequence[Mapping[str, Any]]) -> Former | None:
                 "The journal is damaged: it does not say what stood there before."
             )
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What this tool made of the Action, as a journal says.
+
+    Attributes:
+        former: what stood there before.
+        code: what was to be written.
+        id: the Action's id, or None where it may not be there yet.
+        written: whether the draft is noted as written.
+        deployed: whether the code is noted as deployed.
+        bound: whether the Action is noted as bound.
+        running: a hash of what else the deployed version consisted of, where it is noted.
+        settings: a hash of what else the draft consisted of then, where it is noted.
+    """
+
+    former: Former
+    code: str
+    id: str | None
+    written: bool = False
+    deployed: bool = False
+    bound: bool = False
+    running: str | None = None
+    settings: str | None = None
+
+    @property
+    def draft(self) -> str | None:
+        """The draft that this leaves: the former one where nothing was to be deployed."""
+        return self.former.draft if self.former.deployed == self.code else self.code
+
+    def drafts(self, *, undoing: bool) -> set[str | None]:
+        """Return the drafts that nobody else has touched."""
+        return {self.draft} if self.written and not undoing else {self.draft, self.former.draft}
+
+    def moved(self, action: Action | None, *, undoing: bool = False) -> tuple[str, ...]:
+        """Say what of the Action somebody else changed.
+
+        Args:
+            action: the Action as it is now, or None where it is gone.
+            undoing: whether it may stand as it did before, too.
+        """
+        if action is None:
+            gone = self.former.id is None if undoing else self.id is None
+            return () if gone else ("the Action was deleted",)
+        found = []
+        if not self.is_draft(action, undoing=undoing):
+            found.append("the Action's draft was changed")
+        if not self.is_deployed(action, undoing=undoing):
+            found.append("another version of the Action was deployed")
+        if undoing and self.former.id is None and action.name != NAME:
+            found.append("the Action was renamed")
+        return tuple(found)
+
+    def is_draft(self, action: Action, *, undoing: bool) -> bool:
+        """Whether nobody else has touched the draft."""
+        known = self.settings or self.former.settings
+        settings = known is None or action.settings == known
+        return settings and action.code in self.drafts(undoing=undoing)
+
+    def is_deployed(self, action: Action, *, undoing: bool) -> bool:
+        """Whether nobody else has deployed anything."""
+        before = action.deployed == self.former.deployed and (
+            self.former.running in {None, action.running}
+        )
+        ours = action.deployed == self.code and self.running in {None, action.running}
+        return ours or (before and (undoing or not self.deployed))
+
+
+def made_of(steps: Sequence[Mapping[str, Any]]) -> Made | None:
+    """Read off a journal's steps what this tool made of the Action; None where nothing is noted.
+
+    Raises:
+        UnreadableInputError: the steps do not say.
+    """
+    former = former_of(steps)
+    if former is None:
+        return None
+    noted = {str(step.get("step")): step for step in reversed(steps)}
+    code = noted["former"].get("code")
+    written, deployed = noted.get("written", {}), noted.get("deployed", {})
+    texts = (written.get("id"), written.get("settings"), deployed.get("running"))
+    if not isinstance(code, str) or not all(isinstance(one, str | None) for one in texts):
+        raise UnreadableInputError("The journal is damaged: it does not say what was written.")
+    return Made(
+        former,
+        code,
+        texts[0] or former.id,
+        written="written" in noted,
+        deployed="deployed" in noted,
+        bound="bound" in noted,
+        running=texts[2],
+        settings=texts[1],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +240,19 @@ class Standing:
         bindings = tuple((bound.action_id, bound.name) for bound in self.bindings)
         if one is None:
             return Former(None, None, None, bindings)
-        return Former(one.id, one.code, one.deployed, bindings)
+        return Former(
+            one.id, one.code, one.deployed, bindings, one.version, one.settings, one.running
+        )
+
+    @property
+    def times_bound(self) -> int:
+        """How often our Action runs after a login."""
+        return 0 if self.action is None else _times(self.bindings, self.action.id)
 
     @property
     def bound(self) -> bool:
         """Whether our Action runs after a login."""
-        return self.action is not None and any(
-            one.action_id == self.action.id for one in self.bindings
-        )
+        return self.times_bound > 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -147,11 +269,12 @@ def standing(tenant: Tenant, action_id: str | None = None) -> Standing:
 
     Raises:
         SettingsError: there are several, or another one bears its name.
-        TenantError: the tenant did not go along.
+        TenantError: the tenant refused or did not answer.
     """
-    actions, bindings = tenant.actions(), tuple(tenant.bindings())
+    bindings = tuple(tenant.bindings())
     if action_id is not None:
-        return Standing(next((one for one in actions if one.id == action_id), None), bindings)
+        return Standing(_read(tenant, action_id), bindings)
+    actions = tenant.actions()
     ours = [one for one in actions if recognised(one.code) or recognised(one.deployed)]
     bound = {one.action_id for one in bindings}
     chosen = [one for one in ours if one.id in bound] or ours
@@ -164,7 +287,20 @@ def standing(tenant: Tenant, action_id: str | None = None) -> Standing:
         raise SettingsError(
             f"Another Action is called {NAME!r}, and this tool did not write its code: rename it."
         )
-    return Standing(chosen[0] if chosen else None, bindings)
+    # What is compared later is read by id, and so is this.
+    return Standing(_read(tenant, chosen[0].id) if chosen else None, bindings)
+
+
+def _read(tenant: Tenant, action_id: str) -> Action | None:
+    """Read an Action by id; None where it is gone."""
+    try:
+        return tenant.action(action_id)
+    except MissingError:
+        return None
+
+
+def _times(bindings: Sequence[Binding], action_id: str) -> int:
+    return sum(one.action_id == action_id for one in bindings)
 
 
 def preview(now: Standing, code: str) -> ActionState:
@@ -173,12 +309,37 @@ def preview(now: Standing, code: str) -> ActionState:
     return ActionState(NAME, now.action.deployed if now.action else None, code, now.names, names)
 
 
-def edited(now: Standing) -> bool:
-    """Whether somebody edited the Action's code since this tool wrote it."""
-    if now.action is None or now.action.deployed is None:
-        return False
-    policy = recognised(now.action.deployed)
-    return policy is None or action_code(policy) != now.action.deployed
+def by_hand(now: Standing) -> tuple[str, ...]:
+    """Say what somebody did to the Action by hand before anything is written over it."""
+    found = []
+    if now.action is not None and now.action.deployed is not None:
+        policy = recognised(now.action.deployed)
+        if policy is None or action_code(policy) != now.action.deployed:
+            found.append("somebody edited the Action by hand; its code is kept in the journal")
+        if now.action.code != now.action.deployed:
+            found.append("the Action has a draft that is not deployed; it is kept in the journal")
+    return tuple(found)
+
+
+def moved(made: Made, now: Standing, *, undoing: bool = False) -> tuple[str, ...]:
+    """Say what of the Action and of its binding somebody else changed since.
+
+    Args:
+        made: what the journal says.
+        now: what stands at the tenant.
+        undoing: whether it may stand as it did before, too.
+    """
+    found = list(made.moved(now.action, undoing=undoing))
+    if now.action is not None:
+        if not now.bound and (made.former.bound or (made.bound and not undoing)):
+            found.append("the Action was unbound")
+        if now.times_bound > max(1, _times_before(made)):
+            found.append("the Action was bound once more")
+    return tuple(found)
+
+
+def _times_before(made: Made) -> int:
+    return [one for one, _ in made.former.bindings].count(made.former.id or "")
 
 
 def putting(
@@ -193,64 +354,103 @@ def putting(
         What stands there then.
 
     Raises:
-        IncompleteError: it was not built or deployed, or somebody else changes the bindings.
-        TenantError: the tenant did not go along.
+        ChangedByOthersError: somebody else changes the Action or its binding.
+        IncompleteError: it was not built or deployed.
+        TenantError: the tenant refused or did not answer.
     """
     if former_of(journal.steps) is None:
         _require_room(now)
         journal.note(now.former.as_step(code))
     yield Progress(0, _STEPS, note="writing the Action's code")
-    action = _persistently(lambda: _written(tenant, code))
-    journal.note({"step": "written", "id": action.id})
-    yield from _deploying(tenant, action.id, code)
-    journal.note({"step": "deployed", "id": action.id})
-    yield Progress(3, _STEPS, note="binding")
-    _persistently(lambda: _appended(tenant, action.id))
-    after = standing(tenant, action.id)
-    if not after.bound or after.action is None or after.action.deployed != code:
-        raise IncompleteError("The Action does not stand as it was written: run the command again.")
-    journal.note({"step": "bound", "id": action.id})
+    if not _made(journal).written:
+        action = _written(tenant, _made(journal))
+        journal.note({"step": "written", "id": action.id, "settings": action.settings})
+    if not _made(journal).deployed:
+        action = yield from _deploying(tenant, _made(journal))
+        journal.note({"step": "deployed", "id": action.id, "running": action.running})
+    made = _made(journal)
+    action_id = _id_of(made)
+    if not made.bound:
+        yield Progress(3, _STEPS, note="binding")
+        _appended(tenant, made, action_id)
+        journal.note({"step": "bound", "id": action_id})
+    after = standing(tenant, action_id)
+    _ensure(moved(_made(journal), after))
     yield Progress(_STEPS, _STEPS, note="the Action is bound")
     return after
 
 
 def restoring(
-    tenant: Tenant, former: Former, action_id: str, journal: Journal
-) -> Generator[Progress, None, Standing]:
-    """Take the Action back: its former code, or none, and the former bindings.
+    tenant: Tenant, made: Made, action_id: str, journal: Journal
+) -> Generator[Progress, None, tuple[str, ...]]:
+    """Take the Action back: its former version and draft, or none, and the former binding.
 
     Bindings of others stay, in the order in which they are now.
+
+    Args:
+        tenant: where.
+        made: what the journal of applying says.
+        action_id: the Action's id.
+        journal: that of undoing.
 
     Yields:
         Progress in steps.
 
     Returns:
-        What stands there then.
+        What somebody else changed and so stays as it is, in words.
 
     Raises:
-        IncompleteError: it was not built or deployed, or somebody else changes the bindings.
-        TenantError: the tenant did not go along.
+        ChangedByOthersError: somebody else changed the Action before anything was taken back.
+        TenantError: the tenant refused or did not answer.
     """
+    created = made.former.id is None
+    if created:
+        # An Action that somebody works on is neither unbound nor deleted.
+        _ensure(moved(made, standing(tenant, action_id), undoing=True))
+    left: list[str] = []
     yield Progress(0, _STEPS, note="unbinding")
-    if not former.bound:
-        _persistently(lambda: _taken_out(tenant, action_id))
+    if not made.former.bound and _tried(left, lambda: _taken_out(tenant, action_id)):
         journal.note({"step": "unbound", "id": action_id})
-    if former.id is None:
+    if created:
         yield Progress(2, _STEPS, note="removing the Action")
-        try:
-            tenant.delete_action(action_id)
-        except MissingError:
-            yield Progress(3, _STEPS, note="it is gone already")
-        journal.note({"step": "removed", "id": action_id})
+        _tried(left, lambda: _deleted(tenant, made, action_id))
     else:
-        if former.deployed is not None:
-            tenant.update_action(action_id, former.deployed)
-            yield from _deploying(tenant, action_id, former.deployed)
-        if former.draft is not None and former.draft != former.deployed:
-            tenant.update_action(action_id, former.draft)
-        journal.note({"step": "restored", "id": action_id})
+        yield Progress(2, _STEPS, note="deploying the former version")
+        _tried(left, lambda: _rolled_back(tenant, made, action_id))
+        yield Progress(3, _STEPS, note="writing the former draft")
+        _tried(left, lambda: _redrafted(tenant, made, action_id))
+    if not left:
+        journal.note({"step": "removed" if created else "restored", "id": action_id})
     yield Progress(_STEPS, _STEPS, note="taken back")
-    return standing(tenant, action_id)
+    return tuple(left)
+
+
+def _tried(left: list[str], step: Callable[[], object]) -> bool:
+    """Take a step, or keep what stands in its way; the others are independent of it."""
+    try:
+        step()
+    except ChangedByOthersError as error:
+        left.append(str(error))
+        return False
+    return True
+
+
+def _ensure(found: Sequence[str]) -> None:
+    if found:
+        raise ChangedByOthersError("; ".join(found))
+
+
+def _made(journal: Journal) -> Made:
+    made = made_of(journal.steps)
+    if made is None:
+        raise UnreadableInputError("The journal does not say what stood there before.")
+    return made
+
+
+def _id_of(made: Made) -> str:
+    if made.id is None:
+        raise UnreadableInputError("The journal does not say which Action was written.")
+    return made.id
 
 
 def _require_room(now: Standing) -> None:
@@ -261,63 +461,163 @@ def _require_room(now: Standing) -> None:
         )
 
 
-def _written(tenant: Tenant, code: str) -> Action:
-    """Create the Action or update its draft, whichever is missing."""
-    action = standing(tenant).action
-    if action is None:
-        return tenant.create_action(NAME, code)
-    return action if action.code == code else tenant.update_action(action.id, code)
+def _step(
+    tenant: Tenant,
+    turn: tuple[str, str],
+    look: Callable[[], _T],
+    done: Callable[[_T], bool],
+    write: Callable[[_T], object],
+    patience: float = 0.0,
+) -> _T:
+    """Take one step: read, compare, write once, read back, compare.
 
+    Args:
+        tenant: where.
+        turn: method and path of the write.
+        look: reads what the step is about.
+        done: whether that is as it should be; raises `ChangedByOthersError` where it is
+            neither that nor what it was before.
+        write: sends the write.
+        patience: seconds that may pass until what was written shows.
 
-def _appended(tenant: Tenant, action_id: str) -> None:
-    """Bind an Action after all others, of the list as it is now."""
-    bindings = tenant.bindings()
-    if all(one.action_id != action_id for one in bindings):
-        _bind(tenant, [*bindings, Binding("", action_id, NAME)])
+    Returns:
+        What was read at last.
 
-
-def _taken_out(tenant: Tenant, action_id: str) -> None:
-    """Unbind an Action, of the list as it is now."""
-    bindings = tenant.bindings()
-    others = [one for one in bindings if one.action_id != action_id]
-    if len(others) < len(bindings):
-        _bind(tenant, others)
-
-
-def _persistently(step: Callable[[], _T]) -> _T:
-    """Take a step that looks before it acts, again where its answer was lost."""
-    wait = _FIRST_WAIT
-    for left in reversed(range(_TRIES)):
-        try:
-            return step()
-        except (CredentialsError, QueryError, ScopeError):
-            raise
-        except TenantError:
-            if not left:
-                raise
+    Raises:
+        ChangedByOthersError: as `done`; or the tenant took the write, and it does not stand.
+        TenantError: the tenant refused or did not answer.
+    """
+    wait, tries = _FIRST_WAIT, 0
+    for _ in range(_READINGS):
+        # The turns of both are waited for first, so that the write follows the reading at once.
+        tenant.await_turn(*turn)
+        tenant.await_turn("GET", turn[1])
+        begun = time.time()
+        found = look()
+        read = time.time()
+        if done(found):
+            return found
+        now = time.time()
+        if abs(now - read) > _FRESH or abs(now - begun) > _SLOWEST:
+            continue  # this machine slept, or the answer took long: it may be out of date
+        failure = _sent(lambda found=found: write(found))  # type: ignore[misc] # called at once
+        after = _awaited(look, done, patience if failure is None else min(patience, _LOST))
+        if done(after):
+            return after
+        if failure is None:
+            raise ChangedByOthersError("what was written was changed again at the same moment")
+        tries += 1
+        if tries == _TRIES:
+            raise failure
         time.sleep(wait)
         wait = min(wait * 4, _LONGEST_WAIT)
-    raise AssertionError("the last try returns or raises")
+    raise TenantError(f"{tenant.domain} answers too slowly to change an Action. Try again later.")
 
 
-def _deploying(tenant: Tenant, action_id: str, code: str) -> Generator[Progress, None, None]:
-    """Deploy a draft once it is built, and wait until it runs."""
-    until, wait, asked = time.monotonic() + _PATIENCE, _FIRST_WAIT, False
+def _awaited(look: Callable[[], _T], done: Callable[[_T], bool], patience: float) -> _T:
+    """Read until it is done, or for so many seconds."""
+    until, wait = time.monotonic() + patience, _FIRST_WAIT
     while True:
-        action = tenant.action(action_id)
-        if action.code != code:
-            raise IncompleteError(
-                "Somebody else changes the Action at this moment: run the command again later."
-            )
-        if action.deployed == code and action.settled:
-            return
+        found = look()
+        if done(found) or time.monotonic() >= until:
+            return found
+        time.sleep(wait)
+        wait = min(wait * 1.5, _LONGEST_WAIT)
+
+
+def _sent(write: Callable[[], object]) -> TenantError | None:
+    """Send a write; return why it may not have been done, which the next reading shows."""
+    try:
+        write()
+    except (CredentialsError, ScopeError):
+        raise
+    except TenantError as error:
+        return error
+    return None
+
+
+def _written(tenant: Tenant, made: Made) -> Action:
+    """Create the Action or write its draft, whichever is missing."""
+    if made.id is None:
+        return _created(tenant, made)
+
+    def done(action: Action | None) -> bool:
+        _ensure(made.moved(action))
+        return action is not None and action.code == made.draft
+
+    path = f"{_ACTIONS}/{made.id}"
+    action = _step(
+        tenant,
+        ("PATCH", path),
+        lambda: _read(tenant, _id_of(made)),
+        done,
+        lambda _: tenant.update_action(_id_of(made), made.code),
+    )
+    return _there(action)
+
+
+def _created(tenant: Tenant, made: Made) -> Action:
+    def done(now: Standing) -> bool:
+        # Where an answer was lost, it is known by its code.
+        if now.action is not None and (now.action.code, now.action.name) != (made.code, NAME):
+            raise ChangedByOthersError("another Action of this tool was put in place")
+        return now.action is not None
+
+    created: list[str] = []
+
+    def look() -> Standing:
+        return standing(tenant, created[0] if created else None)
+
+    def write(_: Standing) -> None:
+        created.append(tenant.create_action(NAME, made.code).id)
+
+    return _there(_step(tenant, ("POST", _ACTIONS), look, done, write).action)
+
+
+def _there(action: Action | None) -> Action:
+    if action is None:
+        raise ChangedByOthersError("the Action was deleted")
+    return action
+
+
+def _deploying(tenant: Tenant, made: Made) -> Generator[Progress, None, Action]:
+    """Deploy the draft once it is built, and wait until it runs.
+
+    Returns:
+        The Action then.
+
+    Raises:
+        ChangedByOthersError: somebody changed the draft, or deployed another version.
+        IncompleteError: it was not built or deployed in time.
+        TenantError: the tenant refused or did not answer.
+    """
+    action_id = _id_of(made)
+    path = f"{_ACTIONS}/{action_id}"
+    until, wait = time.monotonic() + _PATIENCE, _FIRST_WAIT
+    asked, looks, first = 0, 0, None
+    while True:
+        tenant.await_turn("POST", path)
+        tenant.await_turn("GET", path)
+        begun = time.time()
+        action = _there(_read(tenant, action_id))
+        _ensure(made.moved(action))
+        first = first or action
+        if action.deployed == made.code and action.settled:
+            # One may be of an earlier run, which was killed.
+            _ensure_ours((action.number or 0) - (first.number or 0), max(asked, 1))
+            return action
         if action.status == "failed":
             raise IncompleteError("Auth0 could not build the Action: see it in the dashboard.")
-        if action.status == "built" and not asked:
+        if action.status == "built" and not looks and abs(time.time() - begun) <= _SLOWEST:
             yield Progress(2, _STEPS, note="deploying")
-            asked = _asked_to_deploy(tenant, action_id)
+            failure = _sent(lambda: tenant.deploy_action(action_id))
+            if not isinstance(failure, QueryError | MissingError):
+                # Where the answer was lost it is looked for before it is asked for again.
+                asked += 1
+                looks = _LOOKS if failure else -1
         else:
             yield Progress(1, _STEPS, note=f"the Action is {action.status}")
+            looks = max(looks - 1, 0) if looks >= 0 else looks
         if time.monotonic() > until:
             raise IncompleteError(
                 f"The Action is still {action.status} after {_PATIENCE:.0f} s: run the command "
@@ -327,23 +627,150 @@ def _deploying(tenant: Tenant, action_id: str, code: str) -> Generator[Progress,
         wait = min(wait * 1.5, _LONGEST_WAIT)
 
 
-def _asked_to_deploy(tenant: Tenant, action_id: str) -> bool:
-    """Ask for a deployment; tell whether the tenant took it."""
-    try:
-        tenant.deploy_action(action_id)
-    except (CredentialsError, ScopeError):
-        raise
-    except TenantError:
-        # Too early, or the answer was lost: the next look shows which.
-        return False
-    return True
-
-
-def _bind(tenant: Tenant, wanted: Sequence[Binding]) -> None:
-    """Replace the bindings and compare what came of it: nothing else protects the list."""
-    found = tenant.bind(wanted)
-    if [one.action_id for one in found] != [one.action_id for one in wanted]:
-        raise IncompleteError(
-            "Somebody else changes what runs after a login at this moment: look at Actions > "
-            "Triggers > post-login, then run the command again."
+def _ensure_ours(grown: int, asked: int) -> None:
+    """Make sure that no other version was deployed meanwhile, of which ours took the place."""
+    if grown > asked:
+        raise ChangedByOthersError(
+            "another version of the Action was deployed at the same moment, and runs no more: "
+            "see its versions in Auth0's dashboard"
         )
+
+
+def _appended(tenant: Tenant, made: Made, action_id: str) -> None:
+    """Bind an Action after all others, of the list as it is now."""
+
+    def done(found: Sequence[Binding]) -> bool:
+        bound = _times(found, action_id) > 0
+        if made.former.bound and not bound:
+            raise ChangedByOthersError("the Action was unbound")
+        return bound
+
+    _rebound(tenant, done, lambda found: [*found, Binding("", action_id, NAME)])
+
+
+def _taken_out(tenant: Tenant, action_id: str) -> None:
+    """Unbind an Action, of the list as it is now."""
+
+    def done(found: Sequence[Binding]) -> bool:
+        if _times(found, action_id) > 1:
+            raise ChangedByOthersError("the Action was bound once more")
+        return not _times(found, action_id)
+
+    _rebound(tenant, done, lambda found: [one for one in found if one.action_id != action_id])
+
+
+def _rebound(
+    tenant: Tenant,
+    done: Callable[[Sequence[Binding]], bool],
+    change: Callable[[Sequence[Binding]], list[Binding]],
+) -> None:
+    """Replace the list of what runs after a login, and compare what came of it."""
+    wanted: list[Binding] = []
+
+    def write(found: Sequence[Binding]) -> None:
+        wanted[:] = change(found)
+        try:
+            tenant.bind(wanted)
+        except (QueryError, MissingError):
+            if tenant.bindings() != found:
+                raise  # somebody changed the list: read it again
+            # INFERRED: so the tenant knows no bindings by their ids.
+            tenant.bind([Binding("", one.action_id, one.name) for one in wanted])
+
+    after = _step(
+        tenant, ("PATCH", f"{_TRIGGERS}/post-login/bindings"), tenant.bindings, done, write
+    )
+    if wanted and _shown(after) != _shown(wanted):
+        raise ChangedByOthersError(
+            "what runs after a login was changed at the same moment: look at Actions > Triggers > "
+            "post-login"
+        )
+
+
+def _shown(bindings: Sequence[Binding]) -> list[tuple[str, str]]:
+    return [(one.action_id, one.name) for one in bindings]
+
+
+def _rolled_back(tenant: Tenant, made: Made, action_id: str) -> None:
+    """Deploy the version that ran before, whatever the draft is."""
+    former = made.former
+    if former.deployed in {None, made.code}:
+        return  # nothing ran, or the same
+    version = former.version or _version_of(tenant, action_id, former.deployed)
+    numbers: list[int] = []
+
+    def done(action: Action | None) -> bool:
+        one = _there(action)
+        if not made.is_deployed(one, undoing=True):
+            raise ChangedByOthersError("another version of the Action was deployed")
+        # A moment passes until a version that was deployed is told as the deployed one.
+        return one.deployed == former.deployed and one.settled
+
+    def write(action: Action | None) -> None:
+        numbers.append(_there(action).number or 0)
+        tenant.roll_back_action(action_id, version)
+
+    def look() -> Action | None:
+        return _read(tenant, action_id)
+
+    turn = ("POST", f"{_ACTIONS}/{action_id}")
+    try:
+        after = _there(_step(tenant, turn, look, done, write, _PATIENCE))
+    except MissingError:
+        raise ChangedByOthersError(_NO_VERSION) from None
+    if numbers:
+        _ensure_ours((after.number or 0) - numbers[0], len(numbers))
+
+
+_NO_VERSION = (
+    "the version that ran before is gone, as Auth0 keeps 50 of them: its code is in the journal"
+)
+
+
+def _version_of(tenant: Tenant, action_id: str, code: str | None) -> str:
+    """Find the newest version with this code; journals of version 1 do not name it."""
+    for version, found in tenant.versions(action_id):
+        if found == code:
+            return version
+    raise ChangedByOthersError(_NO_VERSION)
+
+
+def _redrafted(tenant: Tenant, made: Made, action_id: str) -> None:
+    """Write the former draft over ours."""
+
+    def done(action: Action | None) -> bool:
+        one = _there(action)
+        if not made.is_draft(one, undoing=True):
+            raise ChangedByOthersError("the Action's draft was changed")
+        return one.code == made.former.draft
+
+    _step(
+        tenant,
+        ("PATCH", f"{_ACTIONS}/{action_id}"),
+        lambda: _read(tenant, action_id),
+        done,
+        lambda _: tenant.update_action(action_id, made.former.draft or ""),
+    )
+
+
+def _deleted(tenant: Tenant, made: Made, action_id: str) -> None:
+    """Delete the Action, unless somebody bound or changed it."""
+
+    def look() -> Standing:
+        return standing(tenant, action_id)
+
+    def done(now: Standing) -> bool:
+        if now.action is None:
+            return True
+        _ensure(moved(made, now, undoing=True))
+        if now.bound:
+            raise ChangedByOthersError("the Action was bound again")
+        return False
+
+    _step(
+        tenant,
+        ("DELETE", f"{_ACTIONS}/{action_id}"),
+        look,
+        done,
+        lambda _: tenant.delete_action(action_id),
+    )

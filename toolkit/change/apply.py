@@ -1,15 +1,25 @@
 """Applying a plan: rehearsed by default, by the same path; journaled, resumable."""
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 
 from toolkit.action_code import action_code
-from toolkit.change.action import edited, former_of, preview, putting, standing
+from toolkit.change.action import (
+    ChangedByOthersError,
+    by_hand,
+    former_of,
+    made_of,
+    moved,
+    preview,
+    putting,
+    standing,
+)
 from toolkit.change.errand import Errand
 from toolkit.change.journal import Header, Journal, State, journal_path, open_journal
 from toolkit.change.node import check
 from toolkit.change.outcome import ActionState, Outcome
-from toolkit.change.rows import edits, read_plan
+from toolkit.change.rows import checking, edits, read_plan
 from toolkit.change.safeguards import REHEARSAL, STOP_SHARE, WORKERS, Safeguards
 from toolkit.change.writing import Writing, predicted
 from toolkit.errors import IncompleteError, SettingsError, TenantError, UnreadableInputError
@@ -114,10 +124,15 @@ def applying(
     path = journal_path(made.path)
     if journal_path(path).exists():
         raise SettingsError(f"This plan was undone ({journal_path(path).name}): make a new plan.")
+    yield from checking(made)
     header = Header(made.tenant, made.id, made.way.value)
-    with open_journal(path, header, write=safeguards.execute) as journal:
+    with (
+        errand.alone(made.path),
+        open_journal(path, header, write=safeguards.execute) as journal,
+    ):
         if made.way is Way.ACTION:
-            return (yield from _applying_action(errand, made, journal))
+            outcome = yield from _applying_action(errand, made, journal)
+            return errand.finished(journal, outcome)
         errand.earlier = journal.count(State.DONE)
         writing = Writing(
             tenant,
@@ -129,7 +144,12 @@ def applying(
             tag=f"picture-audit-{made.id}",
         )
         yield from writing.run(edits(made))
-        return errand.outcome(journal, made.changes, writing.stopped)
+        if journal.doubtful:
+            errand.notes.append(
+                f"{len(journal.doubtful):,} had it already, after a run that did not say how it "
+                "ended: undo cannot tell whether that run gave it to them"
+            )
+        return errand.finished(journal, errand.outcome(journal, made.changes, writing.stopped))
 
 
 def _applying_action(
@@ -142,38 +162,38 @@ def _applying_action(
         )
     if not check(code):
         errand.notes.append("the code was not checked: there is no Node.js on this machine")
-    now = standing(errand.tenant)
+    made = made_of(journal.steps)
+    now = standing(errand.tenant, made.id if made else None)
     change = preview(now, code)
-    if edited(now):
-        errand.notes.append("somebody edited the Action by hand; its code is kept in the journal")
-    former = former_of(journal.steps)
-    if former is not None:
-        change = ActionState(
-            change.name, former.deployed, code, _names(former.bindings), change.bindings_after
-        )
-        if now.action is not None and not (
-            {now.action.code, now.action.deployed} <= {code, former.draft, former.deployed, None}
-        ):
-            errand.notes.append(
-                "somebody changed the Action's code since: it is left as it is; make a new plan"
-            )
-            return errand.action_outcome(change, State.DRIFTED)
-    stands = now.bound and now.action is not None and now.action.deployed == code
-    if stands and former is None:
-        return errand.action_outcome(change, State.HELD)
+    if made is not None:
+        former = made.former
+        names = tuple(name for _, name in former.bindings)
+        change = replace(change, before=former.deployed, bindings_before=names)
+        if found := moved(made, now):
+            return _left_alone(errand, change, "; ".join(found))
+    else:
+        errand.notes += by_hand(now)
+        if now.bound and now.action is not None and now.action.deployed == code:
+            return errand.action_outcome(change, State.HELD)
     if not errand.execute:
         return errand.action_outcome(change, State.DONE)
     try:
         after = yield from putting(errand.tenant, code, journal, now)
+    except ChangedByOthersError as error:
+        return _left_alone(errand, change, str(error))
     except TenantError as error:
         if former_of(journal.steps) is None:
             raise
         raise IncompleteError(
             f"{error} The Action is not in place yet; run the same command again to go on."
         ) from error
-    done = ActionState(change.name, change.before, code, change.bindings_before, after.names)
+    done = replace(change, after=code, bindings_after=after.names)
     return errand.action_outcome(done, State.DONE)
 
 
-def _names(bindings: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    return tuple(name for _, name in bindings)
+def _left_alone(errand: Errand, change: ActionState, what: str) -> Outcome:
+    errand.notes.append(
+        f"somebody else changed it since: {what}. It is left as it is: look at it in Auth0's "
+        "dashboard; then undo what this plan did, or make a new plan"
+    )
+    return errand.action_outcome(change, State.DRIFTED)

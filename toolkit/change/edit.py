@@ -2,7 +2,8 @@
 
 Facts: Auth0 Management API, "Update a User" (a null removes an attribute, and the picture of
 database and passwordless users cannot be removed); recordings of the API (a key of
-`user_metadata` is deleted by a null; `{}` wipes all of it, and is kept as `{}`).
+`user_metadata` is deleted by a null; `{}` wipes all of it, and is kept as `{}`). Which texts
+are taken as a root picture: `toolkit.connection.takes_picture`.
 
 Nobody recorded what stays of `user_metadata` when its last key goes: nothing, or `{}`. So
 where there was none before and the tenant keeps `{}`, that counts as put back and is said
@@ -15,15 +16,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from toolkit.connection import KEEPING
+from toolkit.connection import KEEPING, takes_picture
 from toolkit.user import user
 
 _NULL: Final = "its picture is an explicit null, which could not be put back"
-_NOT_TEXT: Final = "its picture is something that could not be put back as it is"
+_ODD: Final = "its picture is something that could not be put back as it is"
 _EMPTY: Final = "its user_metadata is empty: whether an empty one could be put back is not known"
 _NO_OBJECT: Final = "its user_metadata is no object, and could not be put back"
 _KEPT: Final = "Auth0 does not remove the picture of such users"
-_UNWRITABLE: Final = "Auth0 does not take what stood there"
+_UNWRITABLE: Final = "Auth0 does not take such a picture"
 
 
 class Field(StrEnum):
@@ -63,15 +64,15 @@ class Field(StrEnum):
         value = holder["picture"]
         if value is None:
             return _NULL
-        return None if self.takes(value) else _NOT_TEXT
+        return None if self.takes(value) else _ODD
 
     def takes(self, value: object) -> bool:
         """Whether a value can be written there as it is; None means that it is removed.
 
-        Metadata takes any JSON, the root picture only text (or nothing); what has no UTF-8
-        form (a lone surrogate), or none in JSON (NaN), can be sent to neither.
+        Metadata takes any JSON, the root picture only an absolute address (or nothing); what
+        has no UTF-8 form (a lone surrogate), or none in JSON (NaN), can be sent to neither.
         """
-        if self is Field.ROOT and not isinstance(value, str | None):
+        if self is Field.ROOT and not _is_picture(value):
             return False
         todo = [value]  # not by recursion: nothing is nested too deeply
         while todo:
@@ -83,6 +84,10 @@ class Field(StrEnum):
             elif not _is_sendable(one):
                 return False
         return True
+
+
+def _is_picture(value: object) -> bool:
+    return value is None or (isinstance(value, str) and takes_picture(value))
 
 
 def _is_sendable(value: object) -> bool:

@@ -1,8 +1,12 @@
 """One run at a tenant: whether it may be done and is meant, and what it came to."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from toolkit.change.exclusive import one_at_a_time
 from toolkit.change.journal import Journal, State
 from toolkit.change.outcome import ActionState, Outcome
 from toolkit.errors import SettingsError
@@ -62,6 +66,32 @@ class Errand:
         if lacking:
             self.notes.append(f"the token lacks {' '.join(lacking)}: --execute would not start")
 
+    @contextmanager
+    def alone(self, path: Path) -> Iterator[None]:
+        """Keep others from changing the tenant meanwhile; a rehearsal keeps nobody from it.
+
+        Args:
+            path: the plan or the journal that this is about.
+
+        Raises:
+            SettingsError: another process changes the tenant.
+            OutputError: the state folder cannot be written.
+        """
+        if not self.execute:
+            yield
+            return
+        with one_at_a_time(self.domain, self.kind, path):
+            yield
+
+    def finished(self, journal: Journal, outcome: Outcome) -> Outcome:
+        """Note in the journal how it ended.
+
+        Raises:
+            OutputError: the journal cannot be written.
+        """
+        journal.finish("complete" if outcome.complete else "incomplete")
+        return outcome
+
     def outcome(self, journal: Journal, planned: int, stopped: str | None = None) -> Outcome:
         """Say how it ended, as far as users are concerned."""
         reasons = tuple(
@@ -95,7 +125,7 @@ class Errand:
             earlier=self.earlier,
             stopped=stopped,
             reasons=reasons,
-            notes=tuple(self.notes),
+            notes=(*self.notes, *self.tenant.notes),
             requests=self.tenant.requests - self._requests,
             limited=self.tenant.refused - self._limited,
             seconds=round(time.monotonic() - self._began, 3),

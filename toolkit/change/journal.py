@@ -5,12 +5,20 @@ request is sent (what stood there, what is written) and one after (how it ended)
 disk before anything else happens. Whatever kills the process, at most the last line is torn,
 and it is then ignored: a change that is begun and not ended is settled by reading that user.
 
+Each line carries a link to the line before, a hash of it, and each run ends with a line that
+says so. So lines that were removed, moved or changed are noticed. A journal without an end is
+one of a run that was killed, or one whose last lines are missing: nobody can tell which from
+the journal alone. How long it was when a run ended last is kept elsewhere, too
+(`toolkit.change.exclusive`). Journals of version 1 have neither links nor ends.
+
 It holds former pictures, which are personal data: only its owner can read it.
 """
 
 import fcntl
+import hashlib
 import json
 import os
+import secrets
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -21,12 +29,14 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from toolkit.change.edit import Edit, Field
-from toolkit.draft import private_opener
+from toolkit.change.exclusive import Length, is_id, keep_length, last_length
+from toolkit.draft import ensure_own, private_opener
 from toolkit.errors import OutputError, SettingsError, UnreadableInputError
 from toolkit.way import Way
 
 FORMAT: Final = "auth0-picture-audit journal"
-VERSION: Final = 1
+VERSION: Final = 2
+_UNCHAINED: Final = 1
 _OTHERS = 0o022  # modes by which others than its owner may write a file
 
 
@@ -100,15 +110,29 @@ class Journal:
         header: whose it is.
         reasons: how often a change ended in a state for a reason.
         steps: what was noted of an Action, in order.
+        version: its format's version.
+        lines: how many lines it has.
+        ending: how the run ended that was the last one; None where it did not say.
+        missing: lines that it had when a run ended last, and has not now.
+        doubtful: changes that were found made when an earlier run had not said how it ended:
+            lines that are missing may be about them.
     """
 
     path: Path
     header: Header
+    version: int = VERSION
+    lines: int = 0
+    ending: str | None = None
+    missing: int = 0
+    doubtful: set[int] = field(default_factory=set)
     reasons: Counter[tuple[State, str]] = field(default_factory=Counter)
     steps: list[dict[str, Any]] = field(default_factory=list)
     _codes: bytearray = field(default_factory=bytearray)
     _counts: Counter[State] = field(default_factory=Counter)
     _file: IO[bytes] | None = None
+    _id: str = ""
+    _link: str = ""
+    _gap: bool = False
     _good: int = 0
     _synced: int = 0
     _broken: OSError | None = None
@@ -119,6 +143,29 @@ class Journal:
     def settled_count(self) -> int:
         """How many changes are settled."""
         return sum(self._counts[state] for state in _FINAL)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is certain that no line of it is missing."""
+        return self.version != _UNCHAINED and self.ending is not None and not self.missing
+
+    @property
+    def doubt(self) -> str | None:
+        """Say why lines may be missing; None where none is."""
+        if self.version == _UNCHAINED:
+            return (
+                "the journal is of an older version: its lines are not chained, so it does not "
+                "show whether some are missing"
+            )
+        if self.missing:
+            return f"{self.missing:,} lines at the end of the journal are missing"
+        if self.ending is None:
+            return "the journal has no end: apply was interrupted, or lines are missing"
+        return None
+
+    def unnamed(self, number: int) -> bool:
+        """Whether lines that are missing may be about this change."""
+        return number in self.doubtful or (not self.whole and self.state(number) is None)
 
     def state(self, number: int) -> State | None:
         """Return how the change with this number stands; None where it was not begun."""
@@ -158,10 +205,22 @@ class Journal:
         self._append({"step": dict(step)})
         self.steps.append(dict(step))
 
+    def finish(self, how: str) -> None:
+        """Note that this run has ended, and how; on disk when this returns.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        if self._file is None or self.version == _UNCHAINED or self.ending == how:
+            return
+        self._append({"end": how, "lines": self.lines})
+        self.ending, self.missing = how, 0
+        keep_length(self._id, Length(self.lines, self._link))
+
     def entries(self, *states: State) -> Iterator[Entry]:
         """Yield the changes that stand so, in the order in which they were begun first."""
         seen = bytearray(len(self._codes))
-        for document in _documents(self.path):
+        for document, _ in _documents(self.path):
             if "user" in document and not seen[document["n"]]:
                 # Once begun, "before" is what stood there at first, and that is put back.
                 seen[document["n"]] = 1
@@ -177,17 +236,41 @@ class Journal:
             if number >= len(self._codes):
                 self._codes.extend(bytes(number + 1 - len(self._codes)))
             self._codes[number] = _CODES[state]
+            if self._gap and state is State.HELD:
+                self.doubtful.add(number)
             if reason is not None:
                 self.reasons[state, reason] += 1
+
+    def _start(self) -> None:
+        """Begin a run: with the first line, or with one that says that a run has no end."""
+        if not self.lines:
+            self._id = secrets.token_hex(8)
+            self._append(_head(self.header, self._id))
+            _sync_folder(self.path.parent)
+        elif self.version != _UNCHAINED and not self.whole:
+            self._append({"resumed": self.lines, "missing": self.missing})
+            self._gap = True
+            if self.missing:
+                # From now on it is compared with what it is now.
+                keep_length(self._id, Length(self.lines, self._link))
+                self.missing = 0
+
+    def _leave(self) -> None:
+        """End a run that nobody has ended: it was stopped by an error, or from outside."""
+        if self.ending is None and self._broken is None:
+            self.finish("stopped")
 
     def _append(self, document: Mapping[str, Any]) -> None:
         """Write a line and wait for the disk; threads that wait together share the wait."""
         if self._file is None:
             return  # a rehearsal keeps nothing
-        line = json.dumps(document, separators=(",", ":")).encode() + b"\n"
         try:
             with self._writing:
+                chained = {"link": self._link} if self._link else {}
+                line = json.dumps({**document, **chained}, separators=(",", ":")).encode() + b"\n"
                 self._write(line)
+                self._read(line)
+                self.ending = None
                 mine = self._good
             with self._syncing:
                 if self._synced < mine:
@@ -200,6 +283,12 @@ class Journal:
                 f"Cannot write {self.path}: {error.strerror or error}. All that was sent is in it; "
                 "make room and run the same command again."
             ) from error
+
+    def _read(self, line: bytes) -> None:
+        """Count a line, and let the next one be linked to it."""
+        self.lines += 1
+        if self.version != _UNCHAINED:
+            self._link = link_to(line)
 
     def _write(self, line: bytes) -> None:
         if self._file is None or self._broken:
@@ -222,6 +311,16 @@ def journal_path(plan: Path) -> Path:
     return plan.with_name(f"{plan.name}.{suffix}")
 
 
+def plan_path(journal: Path) -> Path:
+    """Return where the plan of a journal is kept."""
+    return journal.with_name(journal.name.removesuffix(".journal"))
+
+
+def link_to(line: bytes) -> str:
+    """Return what the next line carries of this one: 16 hex of its SHA-256."""
+    return hashlib.sha256(line).hexdigest()[:16]
+
+
 @contextmanager
 def open_journal(path: Path, header: Header, *, write: bool) -> Iterator[Journal]:
     """Open the journal of a plan: an earlier run's, or a new one.
@@ -241,17 +340,19 @@ def open_journal(path: Path, header: Header, *, write: bool) -> Iterator[Journal
         return
     try:
         with open(path, "a+b", buffering=0, opener=private_opener) as file:
-            os.fchmod(file.fileno(), 0o600)
             _lock(file, path)
+            ensure_own(file, path)
+            os.fchmod(file.fileno(), 0o600)
             whole = _whole(file)
             file.truncate(whole)
             journal = _loaded(path, header) if whole else Journal(path, header)
             journal._file = file  # noqa: SLF001 - the one place that opens it
             journal._good = journal._synced = whole  # noqa: SLF001 - as above
-            if not whole:
-                journal._append(_head(header))  # noqa: SLF001 - as above
-                _sync_folder(path.parent)
-            yield journal
+            journal._start()  # noqa: SLF001 - as above
+            try:
+                yield journal
+            finally:
+                journal._leave()  # noqa: SLF001 - as above
     except OSError as error:
         raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
 
@@ -310,8 +411,8 @@ def _whole(file: IO[bytes]) -> int:
     return 0
 
 
-def _documents(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield what the whole lines of a journal say."""
+def _documents(path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Yield what the whole lines of a journal say, and the lines themselves."""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
@@ -322,16 +423,20 @@ def _documents(path: Path) -> Iterator[dict[str, Any]]:
                 except (ValueError, RecursionError):
                     document = None
                 if not isinstance(document, dict):
-                    raise UnreadableInputError(
-                        f"{path}, line {number}, is damaged. Keep the file: it holds what stood "
-                        "there before. Without that line it can be read again."
-                    )
-                yield document
+                    raise _damaged(path, f"line {number} cannot be read")
+                yield document, line
     except OSError as error:
         raise UnreadableInputError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _head(header: Header) -> dict[str, Any]:
+def _damaged(path: Path, what: str) -> UnreadableInputError:
+    return UnreadableInputError(
+        f"{path} is damaged: {what}. Keep the file: it holds what stood there before. Take a copy "
+        "of it from a backup; without one, see the what-if guide."
+    )
+
+
+def _head(header: Header, journal_id: str) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -339,6 +444,7 @@ def _head(header: Header) -> dict[str, Any]:
         "plan": header.plan,
         "way": header.way,
         "kind": header.kind,
+        "id": journal_id,
     }
 
 
@@ -349,35 +455,82 @@ def _loaded(path: Path, expected: Header | None) -> Journal:
             "chmod 600 it."
         )
     documents = _documents(path)
-    head = next(documents, {})
-    if head.get("format") != FORMAT or head.get("version") != VERSION:
+    head, first = next(documents, ({}, b""))
+    version = head.get("version")
+    if head.get("format") != FORMAT or version not in {_UNCHAINED, VERSION}:
         raise UnreadableInputError(f"{path} is no journal of this version of picture-audit.")
     found = Header(*(str(head.get(name)) for name in ("tenant", "plan", "way", "kind")))
     if found.way not in {*Way} or found.kind not in _KINDS:
-        raise UnreadableInputError(f"{path} is damaged: its first line says nothing.")
+        raise _damaged(path, "its first line says nothing")
+    journal = Journal(path, found, version=version)
+    if version != _UNCHAINED:
+        if not is_id(head.get("id")):
+            raise _damaged(path, "its first line says nothing")
+        journal._id = head["id"]  # noqa: SLF001 - reading back
     if expected is not None and found != expected:
         raise SettingsError(
             f"{path} is the journal of another plan or tenant: undo that one first, or keep the "
             "plans apart."
         )
-    journal = Journal(path, found)
-    try:
-        for document in documents:
-            if "user" in document:
-                entry = _entry(document)
-                if entry.field is not _FIELDS.get(Way(found.way)):
-                    raise ValueError(entry.field)  # noqa: TRY301 - damaged, as below
-                journal._mark(entry.number, State.BEGUN)  # noqa: SLF001 - reading back
-            elif "step" in document:
-                journal.steps.append(dict(document["step"]))
-            else:
-                state, reason = State(document["state"]), str(document["reason"])
-                # What failed is tried again, and counted then.
-                told = reason if state in _FINAL else None
-                journal._mark(_number(document["n"]), state, told)  # noqa: SLF001 - reading back
-    except (KeyError, TypeError, ValueError):
-        raise UnreadableInputError(f"{path} is damaged: a line of it says nothing.") from None
+    _take_in(journal, first, documents)
     return journal
+
+
+def _take_in(
+    journal: Journal, first: bytes, documents: Iterator[tuple[dict[str, Any], bytes]]
+) -> None:
+    """Read all lines after the first, and compare them with what is known of them."""
+    known = last_length(journal._id) if journal._id else None  # noqa: SLF001 - reading back
+    journal._read(first)  # noqa: SLF001 - as above
+    try:
+        for document, line in documents:
+            if known is not None and journal.lines == known.lines:
+                _compare(journal, known)
+            link = journal._link or None  # noqa: SLF001 - as above
+            if journal.version != _UNCHAINED and document.get("link") != link:
+                what = f"line {journal.lines + 1} does not follow the line before it"
+                raise _damaged(journal.path, f"{what}: lines were removed, moved or changed")
+            _take_line(journal, document)
+            journal._read(line)  # noqa: SLF001 - as above
+    except (KeyError, TypeError, ValueError):
+        raise _damaged(journal.path, "a line of it says nothing") from None
+    if known is not None and journal.lines <= known.lines:
+        journal.missing = known.lines - journal.lines
+        if not journal.missing:
+            _compare(journal, known)
+
+
+def _compare(journal: Journal, known: Length) -> None:
+    if journal._link != known.link:  # noqa: SLF001 - reading back
+        what = "its lines are not those that it had when a run ended last"
+        raise _damaged(journal.path, what)
+
+
+def _take_line(journal: Journal, document: Mapping[str, Any]) -> None:
+    """Take in what a line says.
+
+    Raises:
+        KeyError, TypeError, ValueError: it says nothing.
+    """
+    journal.ending = None
+    if "user" in document:
+        entry = _entry(document)
+        if entry.field is not _FIELDS.get(Way(journal.header.way)):
+            raise ValueError(entry.field)
+        journal._mark(entry.number, State.BEGUN)  # noqa: SLF001 - reading back
+    elif "step" in document:
+        journal.steps.append(dict(document["step"]))
+    elif "end" in document:
+        journal.ending = _text(document["end"])
+        if document["lines"] != journal.lines and journal.version != _UNCHAINED:
+            raise ValueError(document["lines"])
+    elif "resumed" in document:
+        journal._gap = True  # noqa: SLF001 - reading back
+    else:
+        state, reason = State(document["state"]), str(document["reason"])
+        # What failed is tried again, and counted then.
+        told = reason if state in _FINAL else None
+        journal._mark(_number(document["n"]), state, told)  # noqa: SLF001 - reading back
 
 
 def _entry(document: Mapping[str, Any]) -> Entry:

@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
+from toolkit.wording import visible
+
 
 @dataclass(frozen=True, slots=True)
 class ActionState:
@@ -43,6 +45,9 @@ class Outcome:
             they hold could not be put back.
         failed: did not work; the same command tries them again.
         lost: were written, and do not have it any more when they are read back.
+        unlisted: have what was written, and the journal does not name them: its lines may be
+            missing, and so they cannot be put back.
+        unsettled: lines of the journal may be missing, and nobody could look for whom.
         stopped: why it stopped early, or None.
         reasons: (state, reason, how many).
         notes: what else is worth knowing.
@@ -64,6 +69,8 @@ class Outcome:
     failed: int = 0
     lost: int = 0
     earlier: int = 0
+    unlisted: int = 0
+    unsettled: bool = False
     stopped: str | None = None
     reasons: tuple[tuple[str, str, int], ...] = ()
     notes: tuple[str, ...] = ()
@@ -80,7 +87,8 @@ class Outcome:
     @property
     def complete(self) -> bool:
         """Whether all that was planned stands: nothing drifted, refused, failed, left or lost."""
-        return self.done + self.held == self.planned and not self.lost
+        doubt = self.lost or self.unlisted or self.unsettled
+        return self.done + self.held == self.planned and not doubt
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -98,6 +106,7 @@ class Outcome:
             (self.refused, f"cannot be {verb}"),
             (self.failed, "failed"),
             (self.lost, "do not have it when read back"),
+            (self.unlisted, "changed, but not in the journal"),
             (self.remaining, "remain"),
         )
         lines += [f"{number:,} {text}" for number, text in named if number]
@@ -115,9 +124,11 @@ class Outcome:
         return lines
 
     def __repr__(self) -> str:
-        return "\n  ".join([f"{self.kind} of {self.way} at {self.tenant}", *self._lines()])
+        return "\n  ".join(
+            map(visible, [f"{self.kind} of {self.way} at {self.tenant}", *self._lines()])
+        )
 
     def _repr_html_(self) -> str:
         answer, *rest = self._lines()
-        items = "".join(f"<li>{escape(line)}</li>" for line in rest)
+        items = "".join(f"<li>{escape(visible(line))}</li>" for line in rest)
         return f"<div><p><b>{escape(answer)}</b></p><ul>{items}</ul></div>"

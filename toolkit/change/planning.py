@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from toolkit.action_code import action_code, default_rule, override_rule
 from toolkit.candidate import Candidate, Level, checked
-from toolkit.change.rows import writing_rows
+from toolkit.change.rows import scripts_of, writing_rows
 from toolkit.connection import Connection
 from toolkit.draft import discard_drafts, ensure_writable
 from toolkit.errors import OutputError, SettingsError
@@ -178,6 +177,7 @@ def planning(
                 if writer:
                     writer.add(rows)
                 yield Progress(done, len(snapshot), note="deciding")
+        code, rules = scripts_of(way, policy)
         made = Plan(
             id=secrets.token_hex(8),
             tenant=origin.tenant,
@@ -192,8 +192,8 @@ def planning(
             connections_read=known is not None,
             irreversible=irreversible,
             verdicts=tuple((one.name, one.level.value, one.reason) for one in found),
-            code=action_code(policy) if way is Way.ACTION else None,
-            rules=(override_rule(), default_rule(policy)) if way is Way.RULE else (),
+            code=code,
+            rules=rules,
             rate=rate,
             notes=tuple(_notes(snapshot, found, policy, decider)),
             toolkit_version=version("auth0-picture-audit"),

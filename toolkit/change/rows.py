@@ -1,7 +1,13 @@
-"""A plan as a file: Parquet, one row for each user, and what is known of all in its header."""
+"""A plan as a file: Parquet, one row for each user, and what is known of all in its header.
 
+The header holds a SHA-256 of the rows and of itself, by which an edited plan is noticed before
+anything is done. It is no signature: who can write the file can make another plan as well.
+"""
+
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
@@ -10,25 +16,50 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from toolkit.action_code import action_code, default_rule, override_rule
 from toolkit.change.edit import Edit, Field
 from toolkit.damage import ARROW_DAMAGE
 from toolkit.draft import replacing
-from toolkit.errors import PictureAuditError, UnreadableInputError
+from toolkit.errors import PictureAuditError, SettingsError, UnreadableInputError
+from toolkit.header import header
 from toolkit.plan import CHANGE, ROWS, Plan
-from toolkit.replacement import replaced_metadata, replaced_root
+from toolkit.progress import Progress
+from toolkit.replacement import Policy, replaced_metadata, replaced_root
 from toolkit.way import Way
 
-VERSION: Final = 1
+VERSION: Final = 2
 _BATCH = 65_536
+_BLOCK = 1 << 20
+_TAIL = 8  # bytes: a Parquet file ends in its footer's length and the letters PAR1
 _FIELDS = {Way.ROOT: Field.ROOT, Way.METADATA: Field.METADATA}
+
+
+class _Hashed:
+    """A file that is written to, and the SHA-256 of what was written."""
+
+    closed = False
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """Write bytes."""
+        self.digest.update(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        """Hand on what is held back."""
+        self._file.flush()
 
 
 class RowWriter:
     """Writes a plan's rows piece by piece. Made by `writing_rows`."""
 
     def __init__(self, file: IO[bytes]) -> None:
+        self._hashed = _Hashed(file)
         # As for snapshots: with Arrow's own schema stored, the header would be looked for there.
-        self._parquet = pq.ParquetWriter(file, ROWS, compression="zstd", store_schema=False)
+        self._parquet = pq.ParquetWriter(self._hashed, ROWS, compression="zstd", store_schema=False)
 
     def add(self, rows: pa.Table) -> None:
         """Append rows."""
@@ -38,7 +69,9 @@ class RowWriter:
     def finish(self, plan: Plan) -> None:
         """Write what is known of all rows; to be called once, at the end."""
         header = {"plan_version": str(VERSION), "plan": json.dumps(plan.as_dict())}
-        self._parquet.add_key_value_metadata(header)
+        digest = self._hashed.digest.copy()
+        digest.update(header["plan"].encode())
+        self._parquet.add_key_value_metadata(header | {"plan_digest": digest.hexdigest()})
 
     def close(self) -> None:
         """End the file."""
@@ -81,11 +114,25 @@ def read_plan(path: Path | str) -> Plan:
             f"{path} is of another version of picture-audit: make a new plan."
         )
     try:
-        return Plan.from_dict(json.loads(metadata[b"plan"]), Path(path))
+        plan = Plan.from_dict(header(metadata[b"plan"]), Path(path))
+        made = scripts_of(plan.way, plan.policy)
     except (AttributeError, KeyError, TypeError, ValueError, PictureAuditError) as error:
         raise UnreadableInputError(
             f"{path} is not a plan, or is damaged: make a new one with picture-audit plan."
         ) from error
+    if (plan.code, plan.rules) != made:
+        # What it holds is shown, to be copied, too.
+        raise UnreadableInputError(
+            f"{path} holds other code than its policy makes, or is of another version of "
+            "picture-audit: make a new plan."
+        )
+    return plan
+
+
+def scripts_of(way: Way, policy: Policy) -> tuple[str | None, tuple[str, ...]]:
+    """Return the Action's code and the Rules that a plan holds: those that its policy makes."""
+    code = action_code(policy) if way is Way.ACTION else None
+    return code, (override_rule(), default_rule(policy)) if way is Way.RULE else ()
 
 
 def rows(plan: Plan, columns: list[str] | None = None) -> Iterator[pa.Table]:
@@ -112,6 +159,59 @@ def rows(plan: Plan, columns: list[str] | None = None) -> Iterator[pa.Table]:
         raise UnreadableInputError(f"{plan.path} is gone or damaged: make a new plan.") from error
 
 
+def checking(plan: Plan) -> Generator[Progress, None, None]:
+    """Make sure that a plan's file is as it was made, all of it; memory holds one piece.
+
+    Yields:
+        Progress in users.
+
+    Raises:
+        UnreadableInputError: it was edited or is damaged.
+        SettingsError: it holds another plan.
+    """
+    if plan.path is None:
+        return  # only counted: nothing can be done by it
+    try:
+        metadata = pq.read_schema(plan.path).metadata or {}
+        told = metadata.get(b"plan_digest", b"").decode("ascii", "replace")
+        found = _digest(plan.path, metadata.get(b"plan", b""))
+    except ARROW_DAMAGE as error:
+        raise UnreadableInputError(f"{plan.path} is gone or damaged: make a new plan.") from error
+    if told != found:
+        raise _edited(plan)
+    if read_plan(plan.path) != plan:
+        raise SettingsError(
+            f"The plan is not the one that {plan.path} holds: read it again, or make a new plan."
+        )
+    decided = 0
+    for decided, _ in enumerate(edits(plan), 1):
+        if decided % _BATCH == 0:
+            yield Progress(decided, plan.changes, note="checking the plan")
+    if plan.way in _FIELDS and decided != plan.changes:
+        raise _edited(plan)
+
+
+def _digest(path: Path, header: bytes) -> str:
+    """Return the SHA-256 of the bytes of a plan's rows, and its header."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        end = file.seek(-_TAIL, os.SEEK_END)
+        length = file.read(4)
+        left = end - int.from_bytes(length, "little")
+        file.seek(0)
+        while left > 0 and (block := file.read(min(_BLOCK, left))):
+            digest.update(block)
+            left -= len(block)
+    digest.update(header)
+    return digest.hexdigest()
+
+
+def _edited(plan: Plan) -> UnreadableInputError:
+    return UnreadableInputError(
+        f"{plan.path} was edited: it is not what was planned. Make a new plan."
+    )
+
+
 def edits(plan: Plan) -> Iterator[Edit]:
     """Yield the changes of users that a plan holds, in its order; none for an Action or a Rule."""
     if plan.way not in _FIELDS:
@@ -120,10 +220,7 @@ def edits(plan: Plan) -> Iterator[Edit]:
     for piece in rows(plan):
         for row in piece.filter(pc.field("outcome") == CHANGE).to_pylist():
             if number >= plan.changes or row["after"] != _decided(plan, row):
-                raise UnreadableInputError(
-                    f"{plan.path} was edited: its rows are not what its policy says. Make a "
-                    "new plan."
-                )
+                raise _edited(plan)
             watched = ("connection", Field.ROOT.value, Field.METADATA.value)
             yield Edit(
                 number,

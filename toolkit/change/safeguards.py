@@ -19,7 +19,8 @@ class Safeguards:
         confirm: the tenant's domain, typed once more; needed to execute.
         limit: users that this run writes at most, or None; the next run goes on.
         canary: users who are written and read back first; None for a few, 0 for nobody.
-        stop_share: the share of writes that may fail before it stops.
+        stop_share: the share of writes that may fail before it stops; it also stops where
+            nearly all of the last twenty users are gone or failed. With 1 it never does.
         workers: how many writes are under way at once; the pace is the tenant's anyhow.
     """
 

@@ -1,14 +1,25 @@
 """Undoing: what a journal says was changed is put back, where nobody changed it since.
 
-It is a change like any other: rehearsed by default, surveyed, journaled (beside the journal,
-as `….journal.undo`), resumable; and then it verifies itself.
+It is a change like any other: rehearsed by default, each user read before the write, journaled
+(beside the journal, as `….journal.undo`), resumable; and then it verifies itself.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from toolkit.change.action import NAME, Former, Standing, former_of, restoring, standing, written_of
+from toolkit.change.action import (
+    NAME,
+    ChangedByOthersError,
+    Former,
+    Made,
+    Standing,
+    former_of,
+    made_of,
+    moved,
+    restoring,
+    standing,
+)
 from toolkit.change.edit import Edit
 from toolkit.change.errand import Errand
 from toolkit.change.journal import (
@@ -18,9 +29,11 @@ from toolkit.change.journal import (
     journal_path,
     locked,
     open_journal,
+    plan_path,
     read_journal,
 )
 from toolkit.change.outcome import ActionState, Outcome
+from toolkit.change.rows import edits, read_plan
 from toolkit.change.safeguards import REHEARSAL, STOP_SHARE, WORKERS, Safeguards
 from toolkit.change.verify import reading_back
 from toolkit.change.writing import Writing, predicted
@@ -111,9 +124,12 @@ def undoing(
         needs = scopes_of("undo", way, created=_created(way, done))
         errand.admit(safeguards.confirm, needs.reads, needs.writes)
         header = Header(done.header.tenant, done.header.plan, way.value, "undo")
-        with open_journal(journal_path(path), header, write=execute) as mine:
+        with (
+            errand.alone(path),
+            open_journal(journal_path(path), header, write=execute) as mine,
+        ):
             if way is Way.ACTION:
-                return (yield from _undoing_action(errand, done, mine))
+                return errand.finished(mine, (yield from _undoing_action(errand, done, mine)))
             planned = sum(map(done.count, _TOUCHED))
             errand.earlier = mine.count(State.DONE)
             writing = Writing(
@@ -123,11 +139,19 @@ def undoing(
                 safeguards,
                 connections={} if execute else predicted(tenant, errand.notes.append),
                 reversible=False,
+                restoring=True,
                 tag=f"picture-audit-{done.header.plan}-undo",
             )
             yield from writing.run(_inverse(done, *_TOUCHED))
             lost = (yield from _verifying(errand, done, mine, sample)) if execute else 0
-            return replace(errand.outcome(mine, planned, writing.stopped), lost=lost)
+            unlisted = yield from _unlisted(errand, done)
+            outcome = replace(
+                errand.outcome(mine, planned, writing.stopped),
+                lost=lost,
+                unlisted=unlisted or 0,
+                unsettled=unlisted is None,
+            )
+            return errand.finished(mine, outcome)
 
 
 def undone(journal: Path) -> bool:
@@ -141,6 +165,8 @@ def undone(journal: Path) -> bool:
     done, mine = read_journal(journal), read_journal(journal_path(journal))
     if done.header.way == Way.ACTION:
         return _taken_back(mine)
+    if (not done.whole or done.doubtful) and mine.ending != "complete":
+        return False
     return mine.settled_count >= sum(map(done.count, _TOUCHED))
 
 
@@ -174,6 +200,46 @@ def _verifying(
     return found.checked - found.holds
 
 
+def _unlisted(errand: Errand, done: Journal) -> Generator[Progress, None, int | None]:
+    """Count who has what the plan writes, where lines of the journal may be missing.
+
+    They are looked for among those whom the plan changes and the journal does not name.
+
+    Returns:
+        How many there are; None where nobody can tell, as the plan is not there.
+    """
+    if done.whole and not done.doubtful:
+        return 0
+    note = errand.notes.append
+    if done.doubt:
+        note(done.doubt)
+    path = plan_path(done.path)
+    plan = read_plan(path) if path.exists() else None
+    if plan is None or (plan.id, plan.tenant, plan.way) != (
+        done.header.plan,
+        done.header.tenant,
+        errand.way,
+    ):
+        note(
+            "put the plan beside the journal and run undo again: it then looks for users who were "
+            "changed and are not in the journal"
+        )
+        return None
+    doubtful = [edit.number for edit in edits(plan) if done.unnamed(edit.number)]
+    chosen = (edit for edit in edits(plan) if done.unnamed(edit.number))
+    found = yield from reading_back(errand.tenant, errand.way.value, chosen, len(doubtful), None)
+    note(
+        f"read back: of {found.checked:,} whom the plan changes and the journal does not name, "
+        f"{found.holds:,} have the new picture"
+    )
+    if found.holds:
+        note(
+            "what stood there before is in the plan: put it back by hand, or collect again and "
+            "make a new plan"
+        )
+    return found.holds
+
+
 def _created(way: Way, done: Journal) -> bool:
     """Whether what is undone created the Action, so that undoing removes it."""
     former = former_of(done.steps) if way is Way.ACTION else None
@@ -183,37 +249,67 @@ def _created(way: Way, done: Journal) -> bool:
 def _undoing_action(
     errand: Errand, done: Journal, mine: Journal
 ) -> Generator[Progress, None, Outcome]:
-    former = former_of(done.steps)
-    action_id, code = written_of(done.steps)
-    now = standing(errand.tenant, action_id)
-    change = _preview(now, former)
-    if former is not None and _taken_back(mine):
-        errand.notes.append("it was taken back already")
-        holds = _restored(former, now)
-        return errand.action_outcome(change, State.HELD if holds else State.DRIFTED)
-    if former is not None and former.id is not None and now.action is None:
-        errand.notes.append("the Action was removed since: its former code is in the journal")
-        return errand.action_outcome(change, State.DRIFTED)
-    if former is None or now.action is None:
-        # Nothing was written, or it is gone already: perhaps by an undo that was killed.
-        return errand.action_outcome(change, State.DONE if mine.steps else State.HELD)
-    if not {now.action.code, now.action.deployed} <= {code, former.draft, former.deployed, None}:
-        errand.notes.append("somebody changed the Action's code since: it is left as it is")
-        return errand.action_outcome(change, State.DRIFTED)
-    if not errand.execute:
-        return errand.action_outcome(change, State.DONE)
+    made = made_of(done.steps)
+    now = standing(errand.tenant, made.id if made else None)
+    change = _preview(now, made.former if made else None)
+    if done.doubt:
+        errand.notes.append(done.doubt)
+    found = moved(made, now, undoing=True) if made else ()
+    told = _without_writing(errand, done, mine, made, now)
+    if told is None and found and (not errand.execute or (made and made.former.id is None)):
+        told = _drifted(errand, found)
+    if told is not None or made is None or now.action is None or not errand.execute:
+        return errand.action_outcome(change, told or State.DONE)
     try:
         mine.note({"step": "begun", "id": now.action.id})
-        after = yield from restoring(errand.tenant, former, now.action.id, mine)
+        left = yield from restoring(errand.tenant, made, now.action.id, mine)
+        after = standing(errand.tenant, now.action.id)
+    except ChangedByOthersError as error:
+        return errand.action_outcome(change, _drifted(errand, (str(error),)))
     except TenantError as error:
         raise IncompleteError(
             f"{error} The Action is not taken back yet; run the same command again to go on."
         ) from error
-    stands = _restored(former, after)
-    if former.bound and not after.bound:
-        errand.notes.append("somebody unbound the Action since: it stays unbound")
+    stands = _restored(made, after)
     errand.notes.append(f"read back: it {'holds' if stands else 'does not hold'}")
-    return errand.action_outcome(change, State.DONE if stands else State.FAILED)
+    found = tuple(dict.fromkeys((*left, *moved(made, after, undoing=True))))
+    state = State.DONE if stands else State.FAILED
+    return errand.action_outcome(change, _drifted(errand, found) if found else state)
+
+
+def _without_writing(
+    errand: Errand, done: Journal, mine: Journal, made: Made | None, now: Standing
+) -> State | None:
+    """Say how it ends where nothing is to be written; None where something is."""
+    if made is None:
+        # Nothing was noted, and so nothing was written; or the notes are missing.
+        if done.whole or (now.action is None and not done.missing):
+            return State.HELD
+        # Lines that are missing may have said what stood there before.
+        if now.action is not None:
+            errand.notes.append(
+                "an Action of this tool is at the tenant, and the journal does not name it: if "
+                "nobody else put it there, remove it in Auth0's dashboard"
+            )
+        return State.DRIFTED
+    if _taken_back(mine):
+        errand.notes.append("it was taken back already")
+        return State.HELD if _restored(made, now) else State.DRIFTED
+    if now.action is None and made.former.id is not None:
+        errand.notes.append("the Action was removed since: its former code is in the journal")
+        return State.DRIFTED
+    if now.action is None:
+        # Nothing was written, or it is gone already: perhaps by an undo that was killed.
+        return State.DONE if mine.steps else State.HELD
+    return None
+
+
+def _drifted(errand: Errand, found: Iterable[str]) -> State:
+    errand.notes.append(
+        f"somebody else changed it since: {'; '.join(found)}. That is left as it is: look at it "
+        "in Auth0's dashboard; what stood there before is in the journal"
+    )
+    return State.DRIFTED
 
 
 def _preview(now: Standing, former: Former | None) -> ActionState:
@@ -224,13 +320,13 @@ def _preview(now: Standing, former: Former | None) -> ActionState:
     return ActionState(NAME, runs, former.deployed if former else None, now.names, left)
 
 
-def _restored(former: Former, after: Standing) -> bool:
+def _restored(made: Made, after: Standing) -> bool:
+    former = made.former
     if former.id is None:
         return after.action is None and not after.bound
     return (
         after.action is not None
-        # Who unbound it since is left to.
-        and (former.bound or not after.bound)
+        and former.bound == after.bound
         and former.deployed in {None, after.action.deployed}
         and former.draft == after.action.code
     )

@@ -21,15 +21,15 @@ from toolkit.change.journal import (
     journal_path,
     open_journal,
 )
-from toolkit.change.rows import edits, read_plan
+from toolkit.change.rows import checking, edits, read_plan
 from toolkit.change.safeguards import WORKERS
-from toolkit.change.survey import current
 from toolkit.errors import SettingsError
 from toolkit.plan import Plan
 from toolkit.progress import Progress, run
 from toolkit.scopes import scopes_of
 from toolkit.tenant import Tenant
 from toolkit.way import Way
+from toolkit.wording import visible
 
 _AHEAD = 4
 _EMPTIED = (
@@ -94,11 +94,11 @@ class Verification:
         return [*lines, *(f"{count:,} {text}" for count, text in named if count), *self.lines]
 
     def __repr__(self) -> str:
-        return "\n  ".join([f"{self.way} at {self.tenant}", *self._lines()])
+        return "\n  ".join(map(visible, [f"{self.way} at {self.tenant}", *self._lines()]))
 
     def _repr_html_(self) -> str:
         answer, *rest = self._lines()
-        items = "".join(f"<li>{escape(line)}</li>" for line in rest)
+        items = "".join(f"<li>{escape(visible(line))}</li>" for line in rest)
         return f"<div><p><b>{escape(answer)}</b></p><ul>{items}</ul></div>"
 
 
@@ -145,6 +145,7 @@ def verifying(
     if made.way is Way.RULE:
         raise SettingsError("Rules are printed, never deployed: there is nothing to verify.")
     tenant.require(*scopes_of("verify", made.way).reads)
+    yield from checking(made)
     if made.way is Way.ACTION:
         yield Progress(0, 3, note="reading Actions")
         return action_verified(tenant, made)
@@ -223,7 +224,7 @@ def reading_back(
     pending: set[Future[Found]] = set()
 
     def found(edit: Edit) -> Found:
-        record = current(tenant, edit.user_id)
+        record = tenant.find_user(edit.user_id)
         if record is None:
             return Found.GONE
         if edit.held(record):

@@ -164,7 +164,7 @@ def _cost(way: Way, plan: Plan, speed: str) -> str:
     users = plan.tally.ways[way]
     if way is Way.RULE:
         return "nothing is deployed; Rules no longer run"
-    took = _lasting(seconds(way, users, CEILINGS[speed]))
+    took = _lasting(seconds(way, users, speed))
     if way is Way.ACTION:
         return (
             f"one change, about {requests(way, users)} requests ≈ {took} · {users:,} people, "
@@ -172,7 +172,8 @@ def _cost(way: Way, plan: Plan, speed: str) -> str:
         )
     cannot = plan.tally.of(CANNOT) if plan.way is way else 0
     refused = f" · {cannot:,} cannot be changed" if cannot else ""
-    return f"{users:,} writes, {requests(way, users):,} requests ≈ {took}{refused}"
+    asked = f"{requests(way, users):,} requests"
+    return f"{users:,} writes and as many reads, {asked} ≈ {took}{refused}"
 
 
 def _lasting(span: float) -> str:

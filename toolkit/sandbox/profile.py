@@ -1,13 +1,15 @@
 """What `PATCH /api/v2/users/{id}` makes of a user.
 
 Facts: Auth0 Management API, "Update a User" (which attributes; their error texts); recordings
-of the API (metadata is merged at its first level, a null deletes a key, `{}` wipes all).
+of the API (metadata is merged at its first level, a null deletes a key, `{}` wipes all; the
+text that refuses a picture). Which pictures are taken: `toolkit.connection.takes_picture`.
 """
 
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from toolkit.connection import takes_picture
 from toolkit.sandbox.connections import Connection, connections_of
 from toolkit.sandbox.moment import iso
 from toolkit.sandbox.problem import Problem, bad_body
@@ -70,6 +72,12 @@ def _read(body: bytes) -> dict[str, Any]:
         is_unset = value is None and name not in _FLAGS
         if not (isinstance(value, kind) or is_unset):
             raise bad_body(f"'Expected type {_NAMES[kind]}' on property {name}.")
+    picture = changes.get("picture")
+    if picture is not None and not takes_picture(picture):
+        raise bad_body(
+            f"'Object didn't pass validation for format strict-uri: {picture}' on property "
+            "picture (URL to picture, photo, or avatar of this user)."
+        )
     return changes
 
 
