@@ -20,6 +20,7 @@ from tests.test_browser import (
     run_all,
     serving,
     tab,
+    token_in,
 )
 from toolkit.dashboard import served
 from toolkit.embedded import embedded_sandbox
@@ -83,7 +84,7 @@ def panel(request, browser, sandbox, tmp_path):
     command, paths = served(tmp_path / "voila", tmp_path, "127.0.0.1", port)
     (tmp_path / "voila" / "page" / "dashboard.ipynb").write_text(notebook(sandbox, kept), "utf-8")
     with serving([*command, "--no-browser"], port, tmp_path, **paths) as url, tab(browser) as page:
-        page.goto(f"{url}/?theme=dark")
+        page.goto(f"{url}/?token={token_in(tmp_path / 'voila')}&theme=dark")
         yield ready(page, request.param)
 
 

@@ -2,20 +2,25 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
+from toolkit.authority import is_loopback
+from toolkit.draft import private_opener
 from toolkit.errors import SettingsError
-from toolkit.wire import is_loopback
 
 PORT = 8866
 """Where the dashboard is served unless told."""
 
 _TEMPLATE = "picture-audit"
+# A socket's path has at most 103 bytes on macOS, 107 on Linux; a kernel's is
+# FOLDER/voila_12345678/kernel-UUID-ipc-5.
+_LONGEST_FOLDER = 38
 # Voilà's own template, without the icons that it loads from the internet.
 _PAGE = """
 {%- extends 'voila/templates/lab/index.html.j2' -%}
@@ -29,10 +34,9 @@ _PAGE = """
 
 _CELL = """
 import os
-from pathlib import Path
 from toolkit.panels.dashboard import Dashboard
 os.chdir({folder})
-Dashboard(Path("out/snapshot.parquet"))
+Dashboard()
 """
 
 
@@ -42,14 +46,17 @@ def dashboard(
     *,
     open_browser: bool = True,
     expose: bool = False,
+    token: bool = True,
 ) -> int:
-    """Serve the panels with Voilà until it is interrupted.
+    """Serve the panels with Voilà until it is interrupted; print the address on stdout.
 
     Args:
         address: where to listen: `127.0.0.1`, or another address of loopback.
-        port: the port to listen on.
+        port: the port to listen on; 0 takes a free one.
         open_browser: whether to show the page at once.
         expose: whether an address outside of loopback is taken.
+        token: whether visitors must know a token, which is made anew each time and is in the
+            address. Without it every user of this machine can run code as you.
 
     Returns:
         Voilà's exit status; 0 after an interrupt.
@@ -58,10 +65,16 @@ def dashboard(
         SettingsError: Voilà is not installed, or others could reach the address.
     """
     ensure_private(address, expose=expose)
+    if not token:
+        print(  # noqa: T201 - on stderr, whoever calls this
+            "Warning: without a token every user of this machine can open the dashboard and run "
+            "code as you, with your credentials.",
+            file=sys.stderr,
+        )
     # Whoever ends this process means the server, too.
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     with TemporaryDirectory(prefix="picture-audit-") as folder:
-        command, environment = served(Path(folder), Path.cwd(), address, port)
+        command, environment = served(Path(folder), Path.cwd(), address, port, token=token)
         command += [] if open_browser else ["--no-browser"]
         with subprocess.Popen(command, env=os.environ | environment) as server:  # noqa: S603 - our own command
             try:
@@ -73,14 +86,17 @@ def dashboard(
                 signal.signal(signal.SIGTERM, former)
 
 
-def served(folder: Path, here: Path, address: str, port: int) -> tuple[list[str], dict[str, str]]:
+def served(
+    folder: Path, here: Path, address: str, port: int, *, token: bool = True
+) -> tuple[list[str], dict[str, str]]:
     """Write down what Voilà serves, and return the command and the environment that serve it.
 
     Args:
-        folder: an empty folder for the page.
+        folder: an empty folder for the page, which only its owner may enter.
         here: where the panels read `.env` and write files.
         address: where to listen.
         port: the port to listen on.
+        token: whether visitors must know a token.
     """
     page = folder / "page" / "dashboard.ipynb"
     page.parent.mkdir()
@@ -89,17 +105,30 @@ def served(folder: Path, here: Path, address: str, port: int) -> tuple[list[str]
     template.mkdir(parents=True)
     (template / "index.html.j2").write_text(_PAGE.strip(), "utf-8")
     (template / "conf.json").write_text(json.dumps({"base_template": "lab"}), "utf-8")
+    if token:
+        # Not by the command line, which every user of this machine can read.
+        secret = {"token": secrets.token_hex(24), "path": secrets.token_hex(24)}
+        with open(folder / "access.json", "x", opener=private_opener, encoding="ascii") as file:
+            json.dump(secret, file)
     command = [
-        *(sys.executable, "-m", "voila", str(page), f"--template={_TEMPLATE}"),
-        *(f"--Voila.ip={address}", f"--port={port}", "--Voila.port_retries=0"),
-        *("--show_tracebacks=False", "--strip_sources=True"),
+        *(sys.executable, "-m", "toolkit.page_server", str(folder), str(page)),
+        *(f"--template={_TEMPLATE}", f"--Voila.ip={address}", f"--port={port}"),
+        *("--show_tracebacks=False", "--strip_sources=True", "--Voila.log_level=WARN"),
+        # Anybody could connect to a TCP port of the kernel and read all that it shows: what is
+        # sent there is signed, but not encrypted. Sockets in a private folder are the owner's.
+        *("--KernelManager.transport=ipc", f"--Voila.connection_dir_root={_folder_of_sockets()}"),
     ]
-    if is_loopback(address):
-        # Voilà answers to any name: a page elsewhere that lets its name mean this machine
-        # (DNS rebinding) could read all.
-        command.append("--Voila.tornado_settings={'allow_remote_access': False}")
     paths = [str(folder), *filter(None, [os.environ.get("JUPYTER_PATH")])]
     return command, {"JUPYTER_PATH": os.pathsep.join(paths)}
+
+
+def _folder_of_sockets() -> str:
+    """Return the usual temporary folder, unless its path is too long for sockets in it.
+
+    Voilà makes a folder there that only its owner may enter.
+    """
+    usual = gettempdir()
+    return usual if len(os.fsencode(usual)) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108 - as above
 
 
 def ensure_private(address: str, *, expose: bool = False) -> None:
@@ -115,9 +144,9 @@ def ensure_private(address: str, *, expose: bool = False) -> None:
         )
     if not is_loopback(address) and not expose:
         raise SettingsError(
-            f"The dashboard shows personal data, asks nobody for a password and works for every "
-            f"visitor with your credentials, so it is served on 127.0.0.1 only, not on {address}. "
-            "Use an SSH tunnel, or --expose behind a proxy that asks who they are."
+            "The dashboard shows personal data, works for every visitor with your credentials and "
+            f"is not encrypted, so it is served on 127.0.0.1 only, not on {address}. "
+            "Use an SSH tunnel, or --expose behind a proxy that encrypts."
         )
 
 

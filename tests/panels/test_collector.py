@@ -83,12 +83,15 @@ def test_a_pause_lasts_until_somebody_goes_on(panel):
     assert len(panel.snapshot) == 300
 
 
-def test_what_was_cancelled_goes_on_with_the_next_press(no_credentials, monkeypatch, tmp_path):
+@pytest.mark.parametrize("named", [True, False])
+def test_what_was_cancelled_goes_on_with_the_next_press(
+    no_credentials, monkeypatch, tmp_path, named
+):
     made_up = [loadable(person) for person in people(2500)]
     with Sandbox(made_up, plan="essentials") as sandbox:
         for name, value in sandbox.environment().items():
             monkeypatch.setenv(name, value)
-        panel = collector(tmp_path / "snapshot.parquet")
+        panel = collector(tmp_path / "snapshot.parquet" if named else None, folder=tmp_path)
         panel.method.value = "search"
         panel.start()
         wait_for(lambda: "windows reconciled" in panel.meter.words.value or not panel._run.working)
@@ -134,9 +137,10 @@ def test_an_error_is_a_visible_line_and_the_button_works_again(panel, tmp_path):
     ended(panel)
     assert "Cannot write" in panel.alert.value
     assert not panel.start_button.disabled
-    panel.out.value = "  "
+    panel.out.value = str(tmp_path / "snapshot.parquet")
     panel.start()
-    assert "Name a file" in panel.alert.value
+    ended(panel)
+    assert panel.alert.value == ""
 
 
 def test_wrong_credentials_are_told_without_them(panel, monkeypatch):
@@ -170,6 +174,54 @@ def test_a_file_that_is_there_is_opened_and_one_that_is_none_is_said(panel, tmp_
     other.out.value = str(tmp_path / "other.parquet")
     other.open_file()
     assert "not a Parquet file" in other.alert.value
+
+
+def test_without_a_name_each_collection_is_a_new_file_and_the_newest_is_opened(tenant, tmp_path):
+    panel = collector(folder=tmp_path / "kept")
+    panel.method.value = "search"
+    assert panel.out.value == ""
+    assert panel.open_button.disabled
+    for _ in range(2):
+        panel.start()
+        ended(panel)
+        assert panel.alert.value == ""
+    domain = tenant.base_url.removeprefix("http://")
+    files = set((tmp_path / "kept" / domain.replace(":", "-")).iterdir())
+    assert len(files) == 2
+    assert panel.snapshot.path in files
+    assert not panel.open_button.disabled
+    newest = panel.snapshot.path
+    panel.tenant.value = EMBEDDED
+    assert panel.open_button.disabled
+    panel.open_file()
+    assert "no snapshot of the embedded tenant" in panel.alert.value
+    other = collector(folder=tmp_path / "kept")
+    other.open_file()
+    assert other.snapshot.path == newest
+
+
+def test_made_up_people_never_take_the_place_of_real_ones(panel, tenant, tmp_path):
+    panel.start()
+    ended(panel)
+    kept = (tmp_path / "snapshot.parquet").read_bytes()
+    panel.tenant.value = EMBEDDED
+    panel.start()
+    ended(panel)
+    assert "another tenant" in panel.alert.value
+    assert (tmp_path / "snapshot.parquet").read_bytes() == kept
+    panel.out.value = ""
+    panel._folder = tmp_path / "kept"
+    panel.start()
+    ended(panel)
+    assert panel.alert.value == ""
+    assert panel.snapshot.provenance.seed is not None
+    assert (tmp_path / "snapshot.parquet").read_bytes() == kept
+    panel.close()
+
+
+def test_a_domain_that_is_no_host_name_is_a_visible_line(no_credentials, monkeypatch):
+    monkeypatch.setenv("AUTH0_DOMAIN", "https://tenant.example")
+    assert "host name" in collector().alert.value
 
 
 def test_the_dashboard_shows_what_was_collected(tenant, tmp_path):

@@ -12,7 +12,7 @@ from toolkit.change.outcome import ActionState
 from toolkit.panels.site import Site, warnings
 from toolkit.plan import Plan
 from toolkit.wiring import Wiring
-from toolkit.wording import visible
+from toolkit.wording import harmless, visible
 
 _CONTEXT = 3
 _BEFORE = (
@@ -87,9 +87,9 @@ def _details(plan: Plan, state: ActionState | None) -> Iterable[str]:
     if plan.code is not None:
         if state is not None:
             yield _folded("Difference from what is deployed", _difference(state))
-        yield _folded("The Action's code", f"<pre>{escape(plan.code)}</pre>")
+        yield _folded("The Action's code", f"<pre>{escape(harmless(plan.code))}</pre>")
     for rule in plan.rules:
-        yield _folded("A Rule, to copy", f"<pre>{escape(rule)}</pre>")
+        yield _folded("A Rule, to copy", f"<pre>{escape(harmless(rule))}</pre>")
     for by in ("reason", "connection", "source"):
         frame = plan.table(by)
         cells = "".join(
@@ -121,6 +121,6 @@ def _difference(state: ActionState) -> str:
     lines = unified_diff(before, after, "deployed", "planned", n=_CONTEXT, lineterm="")
     kinds = {"+": "pa-added", "-": "pa-removed"}
     text = "\n".join(
-        f'<span class="{kinds.get(line[:1], "")}">{escape(line)}</span>' for line in lines
+        f'<span class="{kinds.get(line[:1], "")}">{escape(visible(line))}</span>' for line in lines
     )
     return f"<pre>{text}</pre>"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import ipywidgets
 
+from toolkit.collect.place import FOLDER
 from toolkit.errors import SettingsError
 from toolkit.panels.admin import Admin, choose_default_picture
 from toolkit.panels.alert import guarded
@@ -19,15 +20,17 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
     """A collector, and below it two tabs about what it collected or opened last.
 
     Args:
-        out: the file to propose for the snapshot.
+        out: the file to propose for the snapshot; None proposes none, and each collection goes to
+            a new file, FOLDER/TENANT/YYYY-MM-DDTHHMM.parquet.
+        folder: where those files are.
 
     Attributes:
         explorer: the analyst's tab, or None before there is a snapshot.
         admin: the admin's tab, or None until somebody looks at it: it reads the tenant.
     """
 
-    def __init__(self, out: Path) -> None:
-        self.collector = Collector(out)
+    def __init__(self, out: Path | None = None, folder: Path = FOLDER) -> None:
+        self.collector = Collector(out, folder)
         self.alert = self.collector.alert
         self._lock = threading.RLock()
         self._closed = False

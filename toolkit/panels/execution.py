@@ -28,7 +28,7 @@ from toolkit.plan import Plan
 from toolkit.progress import Progress
 from toolkit.tenant import Tenant
 from toolkit.way import Way
-from toolkit.wording import visible
+from toolkit.wording import shorten, visible
 
 SAMPLE = 2_000
 """Users who are read back, evenly spread, where there are more; what comes of it says so."""
@@ -36,6 +36,8 @@ SAMPLE = 2_000
 _WIDTH = "76px"
 
 _Steps = Callable[[Tenant], Generator[Progress, None, Any]]
+
+_LONGEST_NAME = 80
 
 
 class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
@@ -67,7 +69,8 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         self.rehearse_button = button(
             "Rehearse", "go through everything, and write nothing", "92px"
         )
-        self.confirm = ipywidgets.Text(placeholder=f"type {domain} to confirm")
+        self._shown = shorten(domain, _LONGEST_NAME)
+        self.confirm = ipywidgets.Text(placeholder=f"type {self._shown} to confirm")
         self.confirm.add_class("pa-confirm")
         self.limit = ipywidgets.BoundedIntText(
             description="first N people only (0: all)", min=0, max=2**31, layout={"width": "252px"}
@@ -288,7 +291,7 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
 
     def _ensure_confirmed(self) -> None:
         if self.confirm.value.strip() != self._domain:
-            raise SettingsError(f"Type {self._domain} into the field to confirm.")
+            raise SettingsError(f"Type {self._shown} into the field to confirm.")
 
     def _chosen(self) -> Path:
         if self.done.value is None:
@@ -336,7 +339,7 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         self.rehearse_undo_button.disabled = not chosen
         undo = self._rehearsed_undo
         self.undo_button.disabled = not (chosen and confirmed and undo and undo.changes)
-        self.undo_button.description = undo.words(self._domain) if undo else "Undo"
+        self.undo_button.description = undo.words(self._shown) if undo else "Undo"
         self.done.layout.display = None if self.done.options else "none"
         self.agreed.layout.display = None if asks else "none"
         if plan is not None:
