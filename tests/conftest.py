@@ -40,6 +40,14 @@ examples.load_profile("unhurried")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state(tmp_path_factory) -> Iterator[None]:
+    """Locks and lengths of journals are kept apart from those of who runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 def pytest_report_header() -> str:
     return f"toolkit: {_tested()}"
 

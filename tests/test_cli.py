@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +14,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 
+from toolkit import latest_snapshot
 from toolkit.cli import _SEED, _USERS, Limits, app, main
 from toolkit.errors import PictureAuditError, UnreadableInputError
 from toolkit.sandbox.faults import FAULTS
@@ -71,11 +74,13 @@ def test_demo_adds_up_and_writes_what_it_says(run, tmp_path):
     assert answer.returncode == 0, answer.stderr
     assert "Where the pictures of 5,000 users come from" in answer.stdout
     assert "complete, reconciled" in answer.stdout
-    summary = json.loads((tmp_path / "out" / "coverage.json").read_text())
+    folder = tmp_path / "out" / "demo"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["demo"]
+    summary = json.loads((folder / "coverage.json").read_text())
     assert summary["complete"] is True
     assert sum(one["users"] for one in summary["sources"].values()) == summary["users"] == 5000
-    assert len(read_snapshot(tmp_path / "out" / "snapshot.parquet")) == 5000
-    assert (tmp_path / "out" / "report.html").read_text().startswith("<!doctype html>")
+    assert len(read_snapshot(folder / "snapshot.parquet")) == 5000
+    assert (folder / "report.html").read_text().startswith("<!doctype html>")
 
 
 def test_demo_with_the_same_seed_finds_the_same(run, tmp_path):
@@ -106,6 +111,86 @@ def test_collect_and_coverage_on_a_tenant(run, sandbox, tmp_path):
         assert run("coverage", "t.parquet", "--by", by).returncode == 0
     rows = run("coverage", "t.parquet", "--format", "csv").stdout.splitlines()
     assert rows[0] == "source,users,share"
+
+
+def test_collect_without_a_file_writes_a_new_one_each_time(run, sandbox, tmp_path):
+    domain = sandbox.base_url.removeprefix("http://")
+    for number in (1, 2):
+        answer = run("collect", environment=sandbox.environment())
+        assert answer.returncode == 0, answer.stderr
+        files = sorted(tmp_path.glob("out/*/*"))
+        assert len(files) == number
+    assert {path.parent.name for path in files} == {domain.replace(":", "-")}
+    assert all(len(read_snapshot(path)) == 300 for path in files)
+    assert str(latest_snapshot(domain).path) in answer.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_collection_without_a_file_goes_on_with_the_same_command(
+    run, tmp_path, number
+):
+    made_up = [loadable(person) for person in people(2500)]
+    command = [*COMMAND, "collect", "--method", "search"]
+    with Sandbox(made_up, plan="free") as slow:
+        process = subprocess.Popen(
+            command, env=os.environ | slow.environment(), stderr=subprocess.PIPE, text=True
+        )
+        with process:
+            until = time.monotonic() + 120
+            while not any(b'"window"' in path.read_bytes() for path in tmp_path.rglob("*.part")):
+                assert process.poll() is None
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            process.send_signal(number)
+            said = process.stderr.read()
+        if number != signal.SIGKILL:
+            assert process.returncode == (130 if number == signal.SIGINT else 143)
+            assert "To go on: picture-audit collect --method search" in said
+    (state,) = tmp_path.rglob("*.part")
+    port = slow.base_url.rpartition(":")[2]
+    with Sandbox(made_up, port=int(port)) as sandbox:
+        answer = run("collect", "--method", "search", environment=sandbox.environment())
+    assert answer.returncode == 0, answer.stderr
+    assert "went on with an interrupted collection" in answer.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [state.with_suffix("")]
+
+
+def test_nobody_replaces_another_tenants_snapshot_without_force(run, sandbox, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(Path.cwd() / "data"))
+    Path("users.ndjson").write_text('{"user_id": "auth0|1"}')
+    environment = sandbox.environment()
+    assert run("collect", "--out", "s.parquet", environment=environment).returncode == 0
+    with Sandbox([{"user_id": "auth0|9"}]) as other:
+        Path("theirs").mkdir()
+        assert run("collect", "--out", "o.parquet", environment=other.environment()).returncode == 0
+        kept = Path("o.parquet").read_bytes()
+        shutil.copy("o.parquet", "theirs/snapshot.parquet")
+        for arguments in (
+            ["collect", "--out", "o.parquet"],
+            ["collect", "--out", "o.parquet", "--method", "export"],
+            ["collect", "--out", "o.parquet", "--since", "s.parquet"],
+            ["collect", "--out", "n.parquet", "--redact", "o.parquet"],
+            ["ingest", "users.ndjson", "--out", "o.parquet"],
+            ["ingest", "users.ndjson", "--out", "m.parquet", "--redact", "o.parquet"],
+            ["redact", "s.parquet", "--out", "o.parquet"],
+            ["demo", "--users", "10", "--out", "theirs"],
+        ):
+            answer = run(*arguments, environment=environment)
+            assert answer.returncode == 2, arguments
+            assert "another tenant" in answer.stderr
+            assert "--force" in answer.stderr
+            assert "Traceback" not in answer.stderr
+            assert Path("o.parquet").read_bytes() == kept
+            assert Path("theirs/snapshot.parquet").read_bytes() == kept
+            assert not list(Path().rglob("*.part"))
+            forced = run(*arguments, "--force", environment=environment)
+            assert forced.returncode == 0, (arguments, forced.stderr)
+            Path("o.parquet").write_bytes(kept)
+            Path("theirs/snapshot.parquet").write_bytes(kept)
+        # One's own is replaced as ever, and made-up people by made-up people.
+        assert run("collect", "--out", "o.parquet", environment=other.environment()).returncode == 0
+    assert run("demo", "--users", "10").returncode == 0
+    assert run("demo", "--users", "10").returncode == 0
 
 
 def test_a_token_does_instead_of_a_client(run, sandbox):
@@ -253,6 +338,26 @@ def test_a_copy_that_cannot_be_written_is_said_before_anything_is_read(run, sand
     assert sandbox.requests.total == 0
 
 
+def test_undo_takes_a_canary_as_apply_does(run, sandbox):
+    environment = sandbox.environment()
+    picture = ["--picture", "https://assets.example.com/x.png", "--through", "root", "--unseen"]
+    meant = ["--execute", "--confirm", sandbox.domain]
+    for arguments in (
+        ["collect", "--out", "s.parquet"],
+        ["plan", "s.parquet", *picture, "--out", "a.plan"],
+        ["apply", "a.plan", *meant, "--canary", "3"],
+    ):
+        answer = run(*arguments, environment=environment)
+        assert answer.returncode == 0, answer.stderr
+    refused = run("undo", "a.plan.journal", "--canary", "-1", environment=environment)
+    assert refused.returncode == 2
+    before = sandbox.requests.total
+    # Reads that settle nobody: those of the canary. --sample reads back one of them at the end.
+    undone = ["undo", "a.plan.journal", *meant, "--limit", "7", "--sample", "1", "--canary"]
+    assert run(*undone, "4", environment=environment).returncode == 1
+    assert sandbox.requests.total - before == 1 + 2 * 7 + 4 + 1  # a token first
+
+
 def test_what_is_no_table_has_no_form_as_csv(run):
     for arguments in (["apply", "a.plan"], ["verify", "a.plan"], ["undo", "a.plan.journal"]):
         assert run(*arguments, "--format", "csv").returncode == 2
@@ -265,7 +370,7 @@ def test_a_traceback_is_shown_only_when_asked_for(run):
 
 
 def test_wrong_usage_exits_with_2(run):
-    for arguments in (["coverage"], ["collect"], ["nonsense"], ["coverage", "x", "--by", "moon"]):
+    for arguments in (["coverage"], ["ingest"], ["nonsense"], ["coverage", "x", "--by", "moon"]):
         assert run(*arguments).returncode == 2
 
 

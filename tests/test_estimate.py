@@ -93,3 +93,23 @@ def test_an_estimate_survives_being_written_down():
     assert Estimate.from_dict(estimate.as_dict()) == estimate
     assert "(95 %:" in repr(estimate)
     assert estimate.where(lambda one: one.connection == "pw").users == 90
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"users": 1},
+        {"present": 3},
+        {"unclear": 2},
+        {"asked": -1},
+        {"users": 2.5},
+        {"connection": 1},
+    ],
+)
+def test_a_file_can_hold_no_sample_that_cannot_be(changes):
+    stratum = {"connection": "c", "otherwise": "initials"}
+    stratum |= {"users": 3, "asked": 2, "present": 1, "unclear": 0}
+    assert Estimate.from_dict({"strata": [stratum]}).users == 3
+    assert Estimate.from_dict({"strata": [stratum | {"connection": None}]}).asked == 2
+    with pytest.raises((TypeError, ValueError)):
+        Estimate.from_dict({"strata": [stratum | changes]})

@@ -25,7 +25,6 @@ from tests.probe.webhost import host, said
 from toolkit import cli
 from toolkit.change import apply, journal_path, plan, undo, verify
 from toolkit.change.journal import State, read_journal
-from toolkit.change.survey import current
 from toolkit.charts import by_group, cohorts
 from toolkit.collect import collect
 from toolkit.collect.ingestion import ingest
@@ -168,7 +167,7 @@ def test_a_profile_nested_deeply_is_a_profile(folder, depth):
     deep = [hostile.plain(n) | {"picture": hostile.nested(depth)} for n in range(2)]
     deep[1]["user_metadata"] = {"picture": hostile.nested(depth)}
     with Sandbox(deep) as sandbox, connect(settings_of(sandbox)) as tenant:
-        read = collect(tenant, method="search", out=folder / "deep.parquet").users
+        read = collect(tenant, method="search", out=folder / f"{depth}.parquet").users
     assert list(read["source"]) == ["invalid", "invalid"]
 
 
@@ -413,7 +412,8 @@ def test_files_for_others_hold_everybody_and_no_formula(snapshot, tmp_path, suff
     for name in ("user_id", "email", "name", "connection", "picture"):
         for row, value in zip(rows, snapshot.users[name].fillna(""), strict=True):
             assert not row[name].startswith(_FORMULA), row[name][:40]
-            assert row[name].removeprefix("'") == value.removeprefix("'")
+            # Quotes were put before what would begin a formula, and nothing else changed.
+            assert row[name].replace("'", "") == value.replace("'", "")
 
 
 def test_charts_are_well_formed_and_hold_no_script(snapshot):
@@ -628,4 +628,4 @@ def test_an_id_that_names_nobody_is_nobody(tenant, user_id):
         tenant.user(user_id)
     with pytest.raises(PictureAuditError):
         tenant.change_user(user_id, {"picture": NEW})
-    assert current(tenant, user_id) is None
+    assert tenant.find_user(user_id) is None

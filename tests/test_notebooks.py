@@ -56,7 +56,8 @@ def test_the_first_notebook_tells_the_whole_story_without_credentials(run, tmp_p
     assert "never" in text
     widgets = notebook.metadata["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
     assert "5,000 users" in str(widgets)
-    people = read_snapshot(tmp_path / "out" / "snapshot.parquet").users.head(25)
+    (written,) = (tmp_path / "out").glob("127.0.0.1-*/????-??-??T????.parquet")
+    people = read_snapshot(written).users.head(25)
     assert "•••@" in str(widgets)
     assert not any(email in str(widgets) for email in people["email"].dropna())
     assert (tmp_path / "out" / "report.html").exists()

@@ -1,5 +1,6 @@
 import json
 import stat
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 
 from toolkit.audit import audit, profiles
 from toolkit.columns import SNAPSHOT
-from toolkit.errors import UnreadableInputError
+from toolkit.errors import OutputError, UnreadableInputError
 from toolkit.snapshot import Provenance, Snapshot, read_snapshot
 from toolkit.user import user
 
@@ -117,3 +118,59 @@ def test_the_summary_is_what_coverage_json_promises(snapshot):
     assert summary["sources"]["social"] == {"users": 1, "share": 0.5}
     assert sum(one["users"] for one in summary["sources"].values()) == summary["users"] == 2
     assert snapshot.summary("connection")["groups"]["db"]["users"] == 1
+
+
+def of(snapshot, **changes):
+    return Snapshot(replace(snapshot.provenance, **changes), snapshot.users)
+
+
+def test_a_snapshot_takes_the_place_of_its_own_tenants(snapshot, tmp_path):
+    path = tmp_path / "s.parquet"
+    snapshot.write(path)
+    of(snapshot, tenant="Tenant.Example", windows=7).write(path)
+    assert read_snapshot(path).provenance.windows == 7
+
+
+def test_another_tenants_snapshot_is_replaced_only_if_it_is_said(snapshot, tmp_path):
+    path = tmp_path / "s.parquet"
+    snapshot.write(path)
+    kept = path.read_bytes()
+    for other in (
+        of(snapshot, tenant="other.example"),
+        of(snapshot, tenant="127.0.0.1:8080", sandbox=True),
+        of(snapshot, tenant="127.0.0.1:8080", sandbox=True, seed=1),
+    ):
+        with pytest.raises(OutputError, match=r"another tenant, tenant\.example.*--force"):
+            other.write(path)
+        assert path.read_bytes() == kept
+        assert list(tmp_path.iterdir()) == [path]
+        other.write(path, force=True)
+        assert read_snapshot(path).provenance.tenant == other.provenance.tenant
+        path.write_bytes(kept)
+
+
+def test_one_of_a_later_version_is_another_tenants_all_the_same(snapshot, tmp_path):
+    path = tmp_path / "s.parquet"
+    snapshot.write(path)
+    table = pq.read_table(path)
+    later = table.replace_schema_metadata(table.schema.metadata | {b"schema_version": b"9"})
+    pq.write_table(later, path)
+    with pytest.raises(OutputError, match="another tenant"):
+        of(snapshot, tenant="other.example").write(path)
+
+
+def test_made_up_people_take_the_place_of_made_up_people(snapshot, tmp_path):
+    path = tmp_path / "s.parquet"
+    of(snapshot, tenant="127.0.0.1:1", sandbox=True, seed=1).write(path)
+    of(snapshot, tenant="127.0.0.1:2", sandbox=True, seed=2).write(path)
+    assert read_snapshot(path).provenance.seed == 2
+    with pytest.raises(OutputError, match="another tenant"):
+        snapshot.write(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet at all"])
+def test_what_is_no_snapshot_is_replaced(snapshot, tmp_path, content):
+    path = tmp_path / "s.parquet"
+    path.write_bytes(content)
+    snapshot.write(path)
+    assert len(read_snapshot(path)) == 2

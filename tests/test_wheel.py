@@ -64,7 +64,7 @@ def test_its_demo_works_in_an_empty_folder(run):
     text = run(program, "demo", "--users", "50", "--no-progress")
     assert text.startswith(str(run.installed))
     assert "50 users" in text
-    written = {file.name for file in (run.folder / "out").iterdir()}
+    written = {file.name for file in (run.folder / "out" / "demo").iterdir()}
     assert written == {"coverage.json", "report.html", "report.json", "snapshot.parquet"}
 
 

@@ -204,3 +204,21 @@ def test_large_code_is_judged_without_going_over_it_again_and_again(filling):
     assert judged(code).override is True
     code = "api.idToken.setCustomClaim('picture', D);" + filling
     assert judged(code).override is not True
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"kind": "<b>"}, {"kind": []}, {"name": None}, {"on": 1}, {"override": "yes"}, {"default": 0}],
+)
+def test_a_file_can_name_no_other_kind_of_script(changes):
+    values = wiring([Script("action", "a", SAMPLE_OVERRIDE, on=True)], NOW).as_dict()
+    (setter,) = values["setters"]
+    unknown = setter | {"override": None, "default": None}
+    assert Wiring.from_dict(values | {"setters": [unknown]}).setters[0].override is None
+    with pytest.raises((TypeError, ValueError)):
+        Wiring.from_dict(values | {"setters": [setter | changes]})
+
+
+def test_a_file_can_name_no_time_without_a_zone():
+    with pytest.raises(ValueError, match="not a time"):
+        Wiring.from_dict(wiring([], NOW).as_dict() | {"as_of": "2026-11-23T00:00:00"})

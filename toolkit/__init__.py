@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from toolkit.cluster import coverage_on, ingest_on
     from toolkit.collect import collect
     from toolkit.collect.ingestion import ingest
+    from toolkit.collect.place import latest_snapshot
     from toolkit.comparison import Comparison, compare
     from toolkit.coverage import Coverage, combine, coverage
     from toolkit.dashboard import dashboard
@@ -101,6 +102,7 @@ _HOMES = {
     "gallery": "gallery",
     "ingest": "collect.ingestion",
     "ingest_on": "cluster",
+    "latest_snapshot": "collect.place",
     "open_tenant": "embedded",
     "outcomes": "probing",
     "over_time": "flow",
@@ -166,6 +168,7 @@ __all__ = [
     "gallery",
     "ingest",
     "ingest_on",
+    "latest_snapshot",
     "open_tenant",
     "outcomes",
     "over_time",

@@ -20,6 +20,7 @@ from typer.core import TyperCommand
 from toolkit.errors import OutputError, PictureAuditError, SettingsError
 from toolkit.scopes import help_of
 from toolkit.way import Way
+from toolkit.wording import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,6 +126,9 @@ Rate = Annotated[
     typer.Option(min=0.01, help="Requests a second never to exceed. By default the tenant's own."),
 ]
 SnapshotFile = Annotated[Path, typer.Argument(metavar="SNAPSHOT", help="A snapshot file.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace the file even if it is another tenant's snapshot.")
+]
 OutputForm = Annotated[Form, typer.Option("--format", help="How to print it.")]
 Redacted = Annotated[
     Path | None,
@@ -154,7 +158,8 @@ def picture_audit(
 def demo_(
     users: Annotated[int, typer.Option(min=0, help="How many users to make up.")] = _USERS,
     seed: Annotated[int, typer.Option(help="The same seed makes the same users.")] = _SEED,
-    out: Annotated[Path, typer.Option(help="Folder for what is written.")] = Path("out"),
+    out: Annotated[Path, typer.Option(help="Folder for what is written.")] = Path("out/demo"),
+    force: Force = False,
     no_progress: NoProgress = False,
 ) -> None:
     """Do the main job on the embedded tenant: collect, classify, count, report."""
@@ -162,7 +167,7 @@ def demo_(
     from toolkit.embedded import demo
 
     with terminal.progress("Collecting", off=no_progress) as show:
-        snapshot = demo(out, users=users, seed=seed, show=show)
+        snapshot = demo(out, users=users, seed=seed, force=force, show=show)
     _print_coverage(snapshot, By.SOURCE)
     terminal.written(
         Snapshot=out / "snapshot.parquet",
@@ -225,7 +230,14 @@ def sandbox(
 
 @_command("collect")
 def collect_(
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the snapshot.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where to write the snapshot. By default a new file: "
+            "out/TENANT/YYYY-MM-DDTHHMM.parquet, in UTC.",
+        ),
+    ] = None,
     method: Annotated[Method, typer.Option(help="How to read the users.")] = Method.AUTO,
     since: Annotated[
         Path | None,
@@ -235,15 +247,18 @@ def collect_(
     * 3600.0,
     rate: Rate = None,
     redacted: Redacted = None,
+    force: Force = False,
     no_progress: NoProgress = False,
 ) -> None:
     """Read every user of the tenant into a snapshot, and prove that none is missing.
 
-    Whatever interrupts it: the same command goes on where it ended. `auto` takes an export
+    Whatever interrupts it: the same command goes on where it ended, without --out with the newest
+    unfinished collection of this tenant. `auto` takes an export
     job, as Auth0 recommends, unless the tenant is small or does not allow it.
     """
     from toolkit import terminal
     from toolkit.collect import collect
+    from toolkit.collect.place import FOLDER
     from toolkit.draft import ensure_writable
     from toolkit.snapshot import read_snapshot
     from toolkit.tenant import connect
@@ -259,9 +274,12 @@ def collect_(
         connect(ceiling=rate) as tenant,
         terminal.progress("Collecting", off=no_progress) as show,
     ):
-        snapshot = how(tenant, out=out, show=show)
-    terminal.collected(snapshot, out)
-    _share(snapshot, redacted)
+        if out is None:
+            snapshot = how(tenant, folder=FOLDER, show=show)
+        else:
+            snapshot = how(tenant, out=out, force=force, show=show)
+    terminal.collected(snapshot, snapshot.path)
+    _share(snapshot, redacted, force=force)
 
 
 @_command("ingest")
@@ -291,6 +309,7 @@ def ingest_(
         ),
     ] = None,
     redacted: Redacted = None,
+    force: Force = False,
     no_progress: NoProgress = False,
 ) -> None:
     """Read export files that you already have into a snapshot."""
@@ -310,9 +329,9 @@ def ingest_(
         how = partial(ingest_on, scheduler=scheduler)
     when = taken_at.replace(tzinfo=taken_at.tzinfo or UTC) if taken_at else None
     with terminal.interruptible(), terminal.progress("Reading", off=no_progress) as show:
-        snapshot = how(exports, out, tenant=tenant, taken_at=when, show=show)
+        snapshot = how(exports, out, tenant=tenant, taken_at=when, force=force, show=show)
     terminal.collected(snapshot, out)
-    _share(snapshot, redacted)
+    _share(snapshot, redacted, force=force)
 
 
 @_command("explain")
@@ -387,7 +406,7 @@ def compare_(
     elif output is Format.CSV:
         terminal.show_sheet(found.flow)
     else:
-        typer.echo(terminal.harmless(repr(found)))
+        typer.echo(harmless(repr(found)))
 
 
 @_command("report")
@@ -420,6 +439,7 @@ def redact_(
             "own data. Keep it: it tells who is who.",
         ),
     ] = None,
+    force: Force = False,
     no_progress: NoProgress = False,
 ) -> None:
     """Copy a snapshot to share it: who is in it cannot be told, the numbers stay the same.
@@ -435,7 +455,7 @@ def redact_(
     _ensure_apart(out, snapshot, key_file)
     content = read_snapshot(snapshot)
     with terminal.progress("Redacting", off=no_progress) as show:
-        redact(content, out, key=own_key(key_file), show=show)
+        redact(content, out, key=own_key(key_file), force=force, show=show)
     terminal.written(Redacted=out)
 
 
@@ -503,6 +523,9 @@ Confirm = Annotated[
 ]
 Limit = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Write no more than N users this time.")
+]
+Canary = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="Write and read back N users first.")
 ]
 ReadBack = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Read back N users instead of all.")
@@ -584,9 +607,7 @@ def apply_(
     yes: Annotated[
         bool, typer.Option("--yes", help="So many users are meant, where the plan asks again.")
     ] = False,
-    canary: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Write and read back N users first.")
-    ] = None,
+    canary: Canary = None,
     rate: Rate = None,
     output: OutputForm = Form.TABLE,
     no_progress: NoProgress = False,
@@ -624,6 +645,7 @@ def undo_(
     execute: Execute = False,
     confirm: Confirm = None,
     limit: Limit = None,
+    canary: Canary = None,
     sample: ReadBack = None,
     rate: Rate = None,
     output: OutputForm = Form.TABLE,
@@ -632,7 +654,7 @@ def undo_(
     """Put back what a journal changed, where nobody changed it since; rehearse by default."""
     from toolkit.change import undo
 
-    work = partial(undo, journal=journal, sample=sample)
+    work = partial(undo, journal=journal, sample=sample, canary=canary)
     change = partial(work, execute=execute, confirm=confirm, limit=limit)
     _at_tenant(change, "Undoing" if execute else "Rehearsing", rate, output, off=no_progress)
 
@@ -647,13 +669,26 @@ def dashboard_(
         bool, typer.Option("--no-browser", help="Do not open a browser.")
     ] = False,
     expose: Annotated[
-        bool, typer.Option("--expose", help="Serve other machines, too: nobody has to log in.")
+        bool, typer.Option("--expose", help="Serve other machines, too: unencrypted.")
+    ] = False,
+    no_token: Annotated[
+        bool,
+        typer.Option(
+            "--no-token",
+            help="Let everybody in who reaches the address: they can run code as you.",
+        ),
     ] = False,
 ) -> None:
-    """Serve the panels with Voilà, on loopback, to people who do not read code."""
+    """Serve the panels with Voilà, on loopback, to people who do not read code.
+
+    The address that is printed, and opened in the browser, holds a token: without it nothing is
+    served. It is made anew at each start.
+    """
     from toolkit.dashboard import dashboard
 
-    raise typer.Exit(dashboard(address, port, open_browser=not no_browser, expose=expose))
+    raise typer.Exit(
+        dashboard(address, port, open_browser=not no_browser, expose=expose, token=not no_token)
+    )
 
 
 @_command("lab", context_settings={"ignore_unknown_options": True})
@@ -686,12 +721,10 @@ def _print_coverage(snapshot: "Snapshot", by: By, output: Format = Format.TABLE)
 
 def _print_value(value: "_Shown", output: Form) -> None:
     """Print what shows itself."""
-    from toolkit import terminal
-
     if output is Form.JSON:
         typer.echo(json.dumps(value.as_dict(), indent=2))
     else:
-        typer.echo(terminal.harmless(repr(value)))
+        typer.echo(harmless(repr(value)))
 
 
 def _at_tenant(
@@ -719,13 +752,13 @@ def _ensure_apart(copy: Path | None, *others: Path | None) -> None:
         raise OutputError(f"{copy} is named twice: give the redacted copy a place of its own.")
 
 
-def _share(snapshot: "Snapshot", copy: Path | None) -> None:
+def _share(snapshot: "Snapshot", copy: Path | None, *, force: bool) -> None:
     """Write the copy to share that was asked for, with the user's own key."""
     if copy is not None:
         from toolkit import terminal
         from toolkit.redaction import redact
 
-        redact(snapshot, copy)
+        redact(snapshot, copy, force=force)
         terminal.written(Redacted=copy)
 
 
@@ -795,8 +828,6 @@ def _said(error: Exception) -> str:
         text = str(error)
         if text.replace("\n", "").isprintable():
             return text
-        from toolkit.terminal import harmless
-
         # A file's name, or what a file says whose it is.
         return harmless(text)
     # Its own words may hold what nobody should see.

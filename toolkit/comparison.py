@@ -205,7 +205,8 @@ class Comparison:
         """Draw the comparison as text: the numbers, who moved, each source, the notes."""
         moves = _moves_in_words(self).to_string(index=False) if self.changes else ""
         table = _words(self.table()).to_string(index=False)
-        return "\n".join([_caption(self), *_sums(self), *filter(None, (moves, table)), *self.notes])
+        notes = map(visible, self.notes)
+        return "\n".join([_caption(self), *_sums(self), *filter(None, (moves, table)), *notes])
 
     def _repr_html_(self) -> str:
         """Draw the comparison as HTML for a notebook, as two tables."""

@@ -76,10 +76,11 @@ def open_tenant() -> Tenant:
 
 
 def demo(
-    out: Path | str = "out",
+    out: Path | str = "out/demo",
     *,
     users: int = USERS,
     seed: int = SEED,
+    force: bool = False,
     show: Callable[[Progress], None] | None = None,
 ) -> Snapshot:
     """Do the main job on the embedded tenant: collect, classify, count, report.
@@ -88,18 +89,20 @@ def demo(
         out: folder for `snapshot.parquet`, `coverage.json` and `report.html`.
         users: how many people to make up.
         seed: the same seed makes the same people.
+        force: whether a real tenant's snapshot in that folder may be replaced.
         show: called with each `Progress`.
 
     Returns:
         The snapshot.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, or holds a real tenant's `snapshot.parquet`.
     """
     folder = Path(out)
     ensure_writable(folder / "snapshot.parquet")
     with embedded_tenant(users, seed=seed) as tenant:
-        snapshot = collect(tenant, out=folder / "snapshot.parquet", method="search", show=show)
+        path = folder / "snapshot.parquet"
+        snapshot = collect(tenant, out=path, method="search", force=force, show=show)
     with replacing(folder / "coverage.json") as file:
         file.write(json.dumps(snapshot.summary(), indent=2).encode())
     report(snapshot, folder / "report.html")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from toolkit.header import count, items, text
 from toolkit.picture import Source
 
 # The standard normal quantile of a two-sided 95 % interval.
@@ -102,16 +103,7 @@ class Estimate:
         Raises:
             KeyError, TypeError, ValueError: a value is missing or of another type.
         """
-        return cls(
-            tuple(
-                Stratum(
-                    None if one["connection"] is None else str(one["connection"]),
-                    Source(one["otherwise"]),
-                    *(int(one[name]) for name in ("users", "asked", "present", "unclear")),
-                )
-                for one in values["strata"]
-            )
-        )
+        return cls(tuple(map(_read, items(values["strata"]))))
 
     def __repr__(self) -> str:
         found = self.gravatars
@@ -120,6 +112,18 @@ class Estimate:
             f"{found.middle / whole:.1%} of {self.users:,} unresolved users have a Gravatar "
             f"(95 %: {found.low / whole:.1%} to {found.high / whole:.1%}; {self.asked:,} asked)"
         )
+
+
+def _read(values: Mapping[str, Any]) -> Stratum:
+    """Read one stratum as it stands in a file."""
+    stratum = Stratum(
+        None if values["connection"] is None else text(values["connection"]),
+        Source(values["otherwise"]),
+        *(count(values[name]) for name in ("users", "asked", "present", "unclear")),
+    )
+    if not stratum.present + stratum.unclear <= stratum.asked <= stratum.users:
+        raise ValueError("more answers than questions, or more questions than users")
+    return stratum
 
 
 def allocated(users: Sequence[int], size: int) -> list[int]:

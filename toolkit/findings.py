@@ -114,7 +114,8 @@ class Findings:
             f"{one.severity:<6}  {one.users:>9,}  {percent(one.share, 1):>7}  {one.title}"
             for one in self.found
         ]
-        return "\n".join([*lines, *self.notes] if self.found else [*lines, "nothing", *self.notes])
+        lines += [] if self.found else ["nothing"]
+        return "\n".join(map(visible, [*lines, *self.notes]))
 
     def _repr_html_(self) -> str:
         """Draw the findings as HTML for a notebook; what people typed stays text."""

@@ -3,18 +3,26 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import httpx
 
+from toolkit.authority import is_loopback
 from toolkit.embedded import embedded_sandbox
 from toolkit.errors import SettingsError
 from toolkit.probe.address import Refusal, askable
 from toolkit.probe.gravatar import GRAVATAR
-from toolkit.sandbox.hosts import played
+from toolkit.sandbox.hosts import ROOT, SIGN, played
+from toolkit.sandbox.server import sandbox_at
 from toolkit.settings import read_settings
 from toolkit.snapshot import Provenance
+from toolkit.wire import transport
+from toolkit.wording import shorten
 
-_PATIENCE = 2.0
+_PATIENCE = 2.0  # seconds
+_LONGEST_NAME = 80
+_MOST_USERS = 1_000_000
+"""How many people are made up again at most: a file may claim any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +61,54 @@ def hosts_of(provenance: Provenance) -> Iterator[Hosts]:
     The people of a sandbox are made up, and nobody else may be asked about them: that
     sandbox answers, and where it has stopped, one with the same people is started.
 
+    What a snapshot says of its tenant is not believed: anybody could have written the file,
+    and any service of this machine could be at the port that it names. Nothing is sent there
+    unless it is a sandbox of this process, or AUTH0_DOMAIN names the same address and a sandbox
+    answers at it.
+
     Raises:
-        SettingsError: the sandbox has stopped, and nobody knows who its people were; or the
-            snapshot is redacted, so that its pictures are nobody's.
+        SettingsError: the sandbox is neither of these, and nobody knows who its people were; or
+            the snapshot is redacted, so that its pictures are nobody's.
     """
     provenance.require_people()
     if not provenance.sandbox:
         yield Hosts()
         return
-    settings = read_settings()
-    named = settings.base_url if settings.domain else ""
-    running = named if named.endswith(f"/{provenance.tenant}") else f"http://{provenance.tenant}"
-    if _answers(running):
+    running = _running(provenance.tenant)
+    if running is not None:
         yield Hosts(running)
-    elif provenance.seed is not None:
+    elif provenance.seed is not None and provenance.users <= _MOST_USERS:
         with embedded_sandbox(provenance.users, seed=provenance.seed) as sandbox:
             yield Hosts(sandbox.base_url)
     else:
         raise SettingsError(
-            f"The snapshot is of a sandbox at {provenance.tenant} that does not run any more: "
-            "start it again on that port, with the same users."
+            f"The snapshot is of a sandbox at {shorten(provenance.tenant, _LONGEST_NAME)} that "
+            "does not run any more, or that AUTH0_DOMAIN does not name: start it again on that "
+            "port with the same users, and set AUTH0_DOMAIN to its address."
         )
 
 
-def _answers(base_url: str) -> bool:
+def _running(domain: str) -> str | None:
+    """Return the base URL of the sandbox at a host and port, if it is known to be one."""
+    here = sandbox_at(domain)
+    if here is not None:
+        return here.base_url
+    settings = read_settings()
+    named = urlsplit(settings.base_url) if settings.domain else None
+    if named is None or named.netloc != domain or not is_loopback(named.hostname):
+        return None
+    return settings.base_url if _is_sandbox(settings.base_url) else None
+
+
+def _is_sandbox(base_url: str) -> bool:
+    """Whether a sandbox answers, and not another service that took its port."""
+    host = urlsplit(base_url).hostname or ""
     try:
-        answer = httpx.get(
-            f"{base_url}/avatar/{'0' * 32}?d=404", timeout=_PATIENCE, trust_env=False
-        )
+        with (
+            httpx.Client(transport=transport(host), timeout=_PATIENCE, trust_env=False) as client,
+            client.stream("GET", f"{base_url}{ROOT}") as answer,
+        ):
+            # The first bytes are enough: an answer may be endless.
+            return next(answer.iter_raw(), b"") == SIGN.encode()
     except httpx.TransportError:
         return False
-    return answer.status_code in (200, 404)

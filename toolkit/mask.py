@@ -1,5 +1,7 @@
 """Identifiers as they may be shown: enough to tell users apart, too little to know them."""
 
+from toolkit.wording import visible
+
 _ENDS = 2
 _LONGEST = 40
 
@@ -15,7 +17,8 @@ def mask(user_id: str) -> str:
     if not bar or "@" in strategy:
         strategy, bar, rest = "", "", user_id
     short = len(rest) < 4 * _ENDS
-    return f"{strategy[:_LONGEST]}{bar}{'…' if short else f'{rest[:_ENDS]}…{rest[-_ENDS:]}'}"
+    masked = f"{strategy[:_LONGEST]}{bar}{'…' if short else f'{rest[:_ENDS]}…{rest[-_ENDS:]}'}"
+    return visible(masked)
 
 
 def mask_email(email: str) -> str:
@@ -24,4 +27,4 @@ def mask_email(email: str) -> str:
     if not at:
         return "•••"
     host, dot, top = domain.rpartition(".")
-    return f"{name[:1]}•••@{host[:1]}•••{dot}{top if dot else ''}"
+    return visible(f"{name[:1]}•••@{host[:1]}•••{dot}{top if dot else ''}")

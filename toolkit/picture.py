@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from urllib.parse import parse_qsl, unquote
 
+from toolkit.authority import port_of
+
 
 class Source(StrEnum):
     """What a person's picture is, in the order in which charts and tables list it."""
@@ -316,7 +318,6 @@ _HOST = re.compile(r"(?:(\[[0-9a-f:.]+\])|([^:]*))(?::([0-9]*))?", re.ASCII | re
 _FORBIDDEN_IN_HOST = re.compile(r"[\x00-\x20#/:<>?@\\\[\]^|%\x7f]")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20}):", re.IGNORECASE)
 _HASH = re.compile(r"/avatar/([0-9a-fA-F]{64}|[0-9a-fA-F]{32})")
-_MAX_PORT = 65535
 # Later than any signature in use; keeps nonsense out of the timestamps.
 _MAX_EXPIRY = 2**33
 
@@ -349,7 +350,7 @@ def _parse(url: str) -> _Address | None:
     host = (number or unquote(name).removesuffix(".")).lower()
     if not number and (not host or _FORBIDDEN_IN_HOST.search(host)):
         return None
-    if port and int(port.lstrip("0")[:6] or 0) > _MAX_PORT:
+    if port and port_of(port) is None:
         return None
     return _Address(scheme.lower(), host, path.replace("\\", "/") or "/", query or "")
 

@@ -1,46 +1,35 @@
 """Where a snapshot comes from, and whether it is whole."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from types import NoneType
 from typing import Any, Self
 
+from toolkit.authority import is_loopback, split
 from toolkit.errors import SettingsError
 from toolkit.estimate import Estimate
+from toolkit.header import amount, count, flag, moment, text, texts
 from toolkit.wiring import Wiring
 
-_FIRST_YEAR, _LAST_YEAR = 1970, 9000
-
-
-def _time(text: str) -> datetime:
-    """Read a time of ours: with a zone, and far enough from the ends of time to reckon with."""
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None or not _FIRST_YEAR <= time.year <= _LAST_YEAR:
-        raise ValueError(text)
-    return time
-
-
-_PARTS: dict[str, Callable[[Any], Any]] = {
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "tenant": text,
+    "taken_at": moment,
+    "method": text,
+    "complete": flag,
+    "users": count,
+    "windows": count,
+    "requests": count,
+    "seconds": amount,
+    "sandbox": flag,
+    "toolkit_version": text,
+    "notes": texts,
     "wiring": Wiring.from_dict,
-    "probed_at": _time,
+    "probed_at": moment,
     "estimate": Estimate.from_dict,
+    "seed": count,
+    "redacted": text,
 }
-_KINDS: dict[str, tuple[type, ...]] = {
-    "taken_at": (datetime,),
-    "complete": (bool,),
-    "users": (int,),
-    "windows": (int,),
-    "requests": (int,),
-    "seconds": (int, float),
-    "sandbox": (bool,),
-    "notes": (tuple,),
-    "wiring": (Wiring, NoneType),
-    "probed_at": (datetime, NoneType),
-    "estimate": (Estimate, NoneType),
-    "seed": (int, NoneType),
-    "redacted": (str, NoneType),
-}
+_NULLABLE = frozenset({"wiring", "probed_at", "estimate", "seed", "redacted"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +38,7 @@ class Provenance:
 
     Attributes:
         tenant: the tenant's domain.
-        taken_at: when the collection began (UTC).
+        taken_at: when the collection began (UTC), by the tenant's clock where that is known.
         method: how the users were read (`search`, …).
         complete: true only where what was read was reconciled with what the tenant counts,
             or, of export files, where they were whole.
@@ -113,17 +102,14 @@ class Provenance:
         Raises:
             KeyError, TypeError, ValueError: a value is missing or of another type.
         """
-        given = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        given["taken_at"] = _time(values["taken_at"])
-        given["notes"] = tuple(str(note) for note in values.get("notes", ()))
-        for name, read in _PARTS.items():
-            given[name] = None if values.get(name) is None else read(values[name])
+        given: dict[str, Any] = {
+            name: None if values[name] is None and name in _NULLABLE else read(values[name])
+            for name, read in _READ.items()
+            if name in values
+        }
         provenance = cls(**given)
-        for field in fields(cls):
-            kind = _KINDS.get(field.name, (str,))
-            value = getattr(provenance, field.name)
-            if not isinstance(value, kind) or (isinstance(value, bool) and bool not in kind):
-                raise TypeError(f"{field.name} is of another type")
-        if not 0 <= provenance.users < 2**63:
-            raise ValueError("not a number of users")
+        # A tenant is called a sandbox where it is on this machine, and nowhere else.
+        place = split(provenance.tenant)
+        if provenance.sandbox and not (place and is_loopback(place[0])):
+            raise ValueError("a sandbox that is not on this machine")
         return provenance

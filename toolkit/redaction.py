@@ -62,7 +62,7 @@ from toolkit.picture import (
     usable_override,
 )
 from toolkit.progress import Progress
-from toolkit.snapshot import Snapshot, read_snapshot, writing
+from toolkit.snapshot import Snapshot, ensure_replaceable, read_snapshot, writing
 
 KEY_BYTES: Final = 32
 _SHORTEST_KEY = 16
@@ -165,6 +165,7 @@ def redact(
     out: Path | str | None = None,
     *,
     key: bytes | None = None,
+    force: bool = False,
     show: Callable[[Progress], None] | None = None,
 ) -> Snapshot:
     """Make a copy of a snapshot that can be shared: see this module for what becomes of what.
@@ -173,6 +174,7 @@ def redact(
         snapshot: what to copy; a file is read and written piece by piece.
         out: where to write the copy; None keeps it in memory.
         key: what to hash with, 16 bytes or more; by default that of `own_key()`.
+        force: whether the copy may take the place of another tenant's snapshot.
         show: called with each `Progress`, in users.
 
     Returns:
@@ -181,7 +183,7 @@ def redact(
 
     Raises:
         SettingsError: it is redacted already, or the key is too short.
-        OutputError: the copy cannot be written there.
+        OutputError: the copy cannot be written there, or another tenant's snapshot is there.
         UnreadableInputError: the snapshot is damaged.
     """
     snapshot.provenance.require_people()
@@ -196,6 +198,7 @@ def redact(
     if snapshot.path is not None and is_same(place, snapshot.path):
         raise OutputError(f"{place} is the snapshot itself: name another file for the copy.")
     ensure_writable(place)
+    ensure_replaceable(place, snapshot.provenance.tenant, force=force)
     told = replace(snapshot.provenance, redacted=key_name(key), notes=())
     with TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as folder:
         draft = Path(folder) / "draft.parquet"
@@ -207,7 +210,7 @@ def redact(
                 if show is not None:
                     show(Progress(done, len(snapshot), note="redacting"))
             writer.finish(told)
-        with writing(place) as writer:
+        with writing(place, force=force) as writer:
             for table in _in_order(draft):
                 writer.add(table)
             writer.finish(told)

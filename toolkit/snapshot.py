@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 from toolkit.columns import ENCODED, FEW, SNAPSHOT
 from toolkit.damage import ARROW_DAMAGE
 from toolkit.draft import replacing
-from toolkit.errors import UnreadableInputError
+from toolkit.errors import OutputError, UnreadableInputError
+from toolkit.header import header
 from toolkit.picture import Source
 from toolkit.provenance import Provenance
+from toolkit.wording import shorten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,11 +30,13 @@ __all__ = [
     "Provenance",
     "Snapshot",
     "Writer",
+    "ensure_replaceable",
     "read_snapshot",
     "writing",
 ]
 
 SCHEMA_VERSION = 1
+_LONGEST_NAME = 80
 # Rows that are read at a time.
 _CHUNK = 131_072
 # The columns that hold a few values over and over. Dictionaries of the others would make files
@@ -160,26 +164,33 @@ class Snapshot:
         estimated = {str(name): asdict(users) for name, users in whole.estimated.items()}
         return self.provenance.as_dict() | counted | {"estimated": estimated or None} | groups
 
-    def write(self, path: Path | str) -> None:
+    def write(self, path: Path | str, *, force: bool = False) -> None:
         """Write the snapshot atomically, readable by its owner only: it is personal data.
 
+        Args:
+            path: the file.
+            force: whether it may take the place of another tenant's snapshot.
+
         Raises:
-            OutputError: the file cannot be written there; what stood there before still does.
+            OutputError: the file cannot be written there, or is another tenant's snapshot; what
+                stood there before still does.
         """
-        with writing(Path(path)) as writer:
+        with writing(Path(path), force=force) as writer:
             for chunk in self.chunks():
                 writer.add(chunk)
             writer.finish(self.provenance)
 
     def __repr__(self) -> str:
         state = "complete" if self.provenance.complete else "NOT complete"
-        return f"<Snapshot of {self.provenance.tenant}: {len(self):,} users, {state}>"
+        tenant = shorten(self.provenance.tenant, _LONGEST_NAME)
+        return f"<Snapshot of {tenant}: {len(self):,} users, {state}>"
 
 
 class Writer:
     """Writes a snapshot piece by piece. Made by `writing`."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], path: Path, *, force: bool = False) -> None:
+        self._path, self._force = path, force
         # With Arrow's own schema stored, readers would look for the provenance there,
         # and it is not known before the end.
         self._parquet = pq.ParquetWriter(
@@ -201,7 +212,12 @@ class Writer:
             self._parquet.write_table(users.select(ENCODED.names).cast(ENCODED))
 
     def finish(self, provenance: Provenance) -> None:
-        """Note where the users come from; to be called once, at the end."""
+        """Note where the users come from; to be called once, at the end.
+
+        Raises:
+            OutputError: the file that this one would replace is another tenant's snapshot.
+        """
+        ensure_replaceable(self._path, provenance.tenant, seed=provenance.seed, force=self._force)
         self._parquet.add_key_value_metadata(
             {
                 "schema_version": str(SCHEMA_VERSION),
@@ -215,14 +231,56 @@ class Writer:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Writer]:
+def writing(path: Path, *, force: bool = False) -> Iterator[Writer]:
     """Write a snapshot piece by piece; it takes its place only once it is finished.
 
+    Args:
+        path: the file.
+        force: whether it may take the place of another tenant's snapshot.
+
     Raises:
-        OutputError: the file cannot be written there; what stood there before still does.
+        OutputError: the file cannot be written there, or is another tenant's snapshot; what
+            stood there before still does.
     """
-    with replacing(path) as file, closing(Writer(file)) as writer:
+    with replacing(path) as file, closing(Writer(file, path, force=force)) as writer:
         yield writer
+
+
+def ensure_replaceable(
+    path: Path, tenant: str, *, seed: int | None = None, force: bool = False
+) -> None:
+    """Make sure that a snapshot may be written to a file: not in place of another tenant's.
+
+    Every snapshot passes this when it is finished; long work asks before it begins, too.
+
+    Args:
+        path: the file.
+        tenant: whose snapshot will be written.
+        seed: what its people were made from, where it is the embedded tenant's. Made-up people
+            may take the place of made-up people: the embedded tenant has another port each time.
+        force: whether another tenant's snapshot may be replaced.
+
+    Raises:
+        OutputError: the file is another tenant's snapshot, and `force` is not set.
+    """
+    held = None if force else _held(path)
+    if held is None or held["tenant"].casefold() == tenant.casefold():
+        return
+    if seed is None or held.get("seed") is None:
+        raise OutputError(
+            f"{path} is a snapshot of another tenant, {held['tenant']}: name another file, or add "
+            "--force (in Python: force=True) to replace it."
+        )
+
+
+def _held(path: Path) -> dict[str, Any] | None:
+    """Return where the snapshot in a file comes from, of a later version, too; None for no one."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        values = json.loads(metadata[b"provenance"])
+        return values if isinstance(values["tenant"], str) else None
+    except (*ARROW_DAMAGE, KeyError, TypeError, ValueError):
+        return None  # it holds no snapshot that could be lost
 
 
 def read_snapshot(path: Path | str) -> Snapshot:
@@ -238,7 +296,8 @@ def read_snapshot(path: Path | str) -> Snapshot:
         UnreadableInputError: it does not exist, is no snapshot, or is of a later version.
     """
     try:
-        schema = pq.read_schema(path)
+        with pq.ParquetFile(path) as file:
+            schema, rows = file.schema_arrow, file.metadata.num_rows
     except ARROW_DAMAGE as error:
         missing = isinstance(error, FileNotFoundError)
         what = "does not exist" if missing else "is not a Parquet file that can be read"
@@ -250,8 +309,9 @@ def read_snapshot(path: Path | str) -> Snapshot:
             f"{path} was written by a later version (schema {version}): update picture-audit."
         )
     try:
-        provenance = Provenance.from_dict(json.loads(metadata[b"provenance"]))
+        provenance = Provenance.from_dict(header(metadata[b"provenance"]))
         whole = all(schema.field(one.name).type == one.type for one in SNAPSHOT)
+        whole = whole and provenance.users == rows
     except (KeyError, TypeError, ValueError):
         whole = False
     if not whole:

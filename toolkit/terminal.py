@@ -20,7 +20,7 @@ from toolkit.palette import COLOURS
 from toolkit.picture import Source
 from toolkit.progress import Progress
 from toolkit.seen import Seen
-from toolkit.wording import percent, shorten, visible
+from toolkit.wording import harmless, percent, shorten, visible
 
 # What counts users is heavy, and progress is drawn without it: it is imported where it is used.
 if TYPE_CHECKING:
@@ -299,18 +299,13 @@ def show_sheet(frame: "DataFrame") -> None:
     sys.stdout.write(harmless(text.replace("\r\n", "\n")) if sys.stdout.isatty() else text)
 
 
-def harmless(text: str) -> str:
-    """Return lines in which nothing moves the cursor, or is not seen."""
-    return "\n".join(map(visible, text.split("\n")))
-
-
 def written(**places: Path | str) -> None:
     """Print to stdout what stands where."""
     line = "      ".join(f"{what}  {place}" for what, place in places.items())
     _stdout().print(f"\n  {line}", style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
-def collected(snapshot: "Snapshot", path: Path) -> None:
+def collected(snapshot: "Snapshot", path: Path | None) -> None:
     """Print to stderr what was collected."""
     console = Console(stderr=True)
     console.print(headline(len(snapshot), snapshot.provenance), soft_wrap=True)
@@ -321,11 +316,11 @@ def collected(snapshot: "Snapshot", path: Path) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Where the user interrupts, say how to go on; a SIGTERM leaves no drafts behind either."""
+    """Where the user interrupts or ends this, say how to go on, and leave no drafts behind."""
     former = signal.signal(signal.SIGTERM, _terminated)
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, _TerminatedExit):
         command = shlex.join(["picture-audit", *sys.argv[1:]])
         Console(stderr=True).print(
             f"\nInterrupted. To go on: {command}", markup=False, highlight=False, soft_wrap=True
@@ -337,7 +332,11 @@ def interruptible() -> Iterator[None]:
 
 def _terminated(number: int, _frame: object) -> None:
     """End as any other error would, so that everything is closed and removed."""
-    sys.exit(128 + number)
+    raise _TerminatedExit(128 + number)
+
+
+class _TerminatedExit(SystemExit):
+    """Somebody asked this process to end."""
 
 
 @contextmanager

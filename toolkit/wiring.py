@@ -13,8 +13,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
+from toolkit.header import flag, items, moment, text
+
 RULES_END = datetime(2026, 11, 18, tzinfo=UTC)
 """When Rules stop being executed (Auth0, "Deprecations and Migrations")."""
+
+_KINDS = ("action", "rule")
 
 # Comments, and text in which they could hide; text is kept.
 _COMMENTS = re.compile(
@@ -150,11 +154,27 @@ class Wiring:
         Raises:
             KeyError, TypeError, ValueError: a value is missing or of another type.
         """
-        setters = tuple(
-            Setter(**{name: one[name] for name in Setter.__slots__}) for one in values["setters"]
+        return cls(
+            setters=tuple(map(_read, items(values["setters"]))),
+            actions=flag(values["actions"]),
+            rules=flag(values["rules"]),
+            as_of=moment(values["as_of"]),
         )
-        moment = datetime.fromisoformat(values["as_of"])
-        return cls(setters, bool(values["actions"]), bool(values["rules"]), moment)
+
+
+def _read(values: Mapping[str, Any]) -> Setter:
+    """Read one setter as it stands in a file."""
+    if values["kind"] not in _KINDS:
+        raise ValueError("neither an Action nor a Rule")
+    return Setter(
+        kind=values["kind"],
+        name=text(values["name"]),
+        on=flag(values["on"]),
+        runs=flag(values["runs"]),
+        override=None if values["override"] is None else flag(values["override"]),
+        default=None if values["default"] is None else flag(values["default"]),
+        spares=flag(values["spares"]),
+    )
 
 
 def wiring(

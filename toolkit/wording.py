@@ -37,6 +37,11 @@ def shorten(text: str, limit: int) -> str:
     return seen if len(seen) <= limit else seen[: limit - 1] + "…"
 
 
+def harmless(text: str) -> str:
+    """Return lines in which nothing moves the cursor, or is not seen."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
 def _seen(character: str) -> str:
     kind = unicodedata.category(character)
     if kind[0] == "C" or kind in {"Zl", "Zp"}:

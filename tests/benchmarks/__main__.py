@@ -145,7 +145,8 @@ def _start() -> dict[str, list[str]]:
 
 
 def _ingest(export: Path, snapshot: Path) -> list[str]:
-    return _command("ingest", str(export), "--out", str(snapshot))
+    # One tenant for all sizes: another's snapshot would not be replaced.
+    return _command("ingest", str(export), "--out", str(snapshot), "--tenant", "benchmark")
 
 
 def _measured(

@@ -159,6 +159,51 @@ def test_a_file_that_is_damaged_while_it_is_open_is_replaced_too(path):
         assert cache.known(HOST, questions[:1]) == {}
 
 
+def test_what_is_no_database_is_kept_under_another_name(path):
+    path.parent.mkdir()
+    _garbage(path)
+    path.chmod(0o640)
+    before = path.read_bytes()
+    with Cache(path) as cache:
+        assert "kept as" in cache.note
+    (kept,) = path.parent.glob("*.[0-9a-f]*[0-9a-f]")
+    assert kept.read_bytes() == before
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o640
+
+
+def test_a_damaged_cache_is_not_kept(path):
+    _filled(path)
+    _scribbled(path)
+    with Cache(path) as cache:
+        assert "kept as" not in cache.note
+    assert {one.name for one in path.parent.iterdir()} == {path.name, f"{path.name}.lock"}
+
+
+@pytest.mark.parametrize("mark", [0, 1])
+@pytest.mark.parametrize("table", ["notes (text)", "answers (question, answer)"])
+def test_a_database_of_another_program_stays_as_it_is(path, mark, table):
+    path.parent.mkdir()
+    with sqlite3.connect(path) as database:
+        database.execute(f"CREATE TABLE {table}")
+        database.execute("CREATE TABLE others (text)")
+        database.execute(f"PRAGMA application_id = {mark}")
+    database.close()
+    path.chmod(0o640)
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match="another program"):
+        Cache(path)
+    assert path.read_bytes() == before
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_cache_is_not_opened_through_a_link(path):
+    path.parent.mkdir()
+    path.symlink_to(path.parent / "elsewhere")
+    with pytest.raises(OutputError):
+        Cache(path)
+    assert not (path.parent / "elsewhere").exists()
+
+
 def test_an_empty_file_is_no_damage(path):
     path.parent.mkdir()
     path.touch()

@@ -21,6 +21,8 @@ from urllib.parse import quote, unquote
 
 import idna
 
+from toolkit.authority import port_of
+
 IP = IPv4Address | IPv6Address
 Resolver = Callable[[str, int], Sequence[str]]
 """A host name and a port to every IP address of that name, as text. `OSError`: none."""
@@ -109,11 +111,11 @@ class Address:
 
 
 _PORTS = {"http": 80, "https": 443}
-_LAST_PORT = 65535
 _BLANKS = "".join(map(chr, range(0x21)))
 _LINE_BREAKS = str.maketrans("", "", "\t\n\r")
 _URL = re.compile(
-    r"(https?):[/\\]{2}([^/?#\\]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.IGNORECASE | re.DOTALL
+    r"(https?):[/\\]{2}([^/?#\\]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?",
+    re.ASCII | re.IGNORECASE | re.DOTALL,  # or the long s would be one of "https"
 )
 _PLACE = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]*))?", re.DOTALL)
 # Browsers would take quotes and braces in a host too; no host on the internet has any.
@@ -189,9 +191,8 @@ def parsed(url: str) -> Address | Refusal:
     host = _host(parts[1]) if parts else None
     if parts is None or host is None:
         return Refusal(Outcome.NOT_URL, "its host is none that a browser could find")
-    # Six digits are enough to see that a port is too large.
-    port = int(parts[2][:6]) if parts[2] else _PORTS[scheme]
-    if not 0 < port <= _LAST_PORT:
+    port = port_of(parts[2]) if parts[2] else _PORTS[scheme]
+    if not port:
         return Refusal(Outcome.NOT_URL, "its port is not a number from 1 to 65535")
     return Address(
         scheme=scheme,

@@ -7,6 +7,7 @@ a process killed at any moment loses no earlier batch, and two processes may use
 
 import fcntl
 import os
+import secrets
 import sqlite3
 import threading
 import time
@@ -28,6 +29,9 @@ _NAME = "gravatar.sqlite3"
 _BUSY = 30.0  # seconds to wait for another process's batch
 # Other forms of the table are told by another number; answers are easily asked for again.
 _FORM = 1
+# What SQLite's own files begin with, and where this tool marks its own (SQLite, "Database File
+# Format", 1.2 and 1.3.18).
+_HEAD, _MARK_AT, _MARK = b"SQLite format 3\0", 68, b"PAuG"
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _TABLE = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -47,7 +51,8 @@ class Cache:
     """Answers by host and question; a context manager. Safe to use from several threads.
 
     Expired answers are removed when it opens. A damaged file is replaced by an empty one;
-    `note` says so.
+    `note` says so. What is no cache of this tool is left as it is: a file that is no database
+    gets another name, and a database of another program is an error.
 
     Args:
         path: The file; `gravatar.sqlite3` in the user's cache folder by default.
@@ -156,24 +161,39 @@ class Cache:
             except sqlite3.DatabaseError as error:
                 if not _is_damage(error):
                     raise
+            self._make_room()
+            return self._connected()
+
+    def _make_room(self) -> None:
+        """Remove a damaged cache; what does not show that it is one only gets another name."""
+        with self.path.open("rb") as file:
+            ours = file.read(len(_HEAD)) == _HEAD and file.seek(_MARK_AT) and file.read(4) == _MARK
+        if ours:
             for suffix in ("-wal", "-shm", ""):
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
             self.note = f"{self.path} was damaged and starts empty again"
-            return self._connected()
+        else:
+            kept = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}")
+            self.path.rename(kept)
+            self.note = f"{self.path} was damaged and starts empty again; it is kept as {kept.name}"
 
     def _connected(self) -> sqlite3.Connection:
+        mark = int.from_bytes(_MARK)
         # SQLite gives the files that it puts beside this one the same mode.
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
-        with closing(os.fdopen(descriptor, "rb")):
-            os.fchmod(descriptor, 0o600)
+        # Closed before SQLite opens it: closing it later would take SQLite's locks away.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
         database = sqlite3.connect(self.path, timeout=_BUSY, check_same_thread=False)
         try:
             _check(database)
+            _ensure_own(database)
+            self.path.chmod(0o600)
             database.execute("PRAGMA journal_mode = WAL")
             # Whole after a crash of the process; after one of the machine, too, without
             # the last answers.
             database.execute("PRAGMA synchronous = NORMAL")
             with database:
+                if database.execute("PRAGMA application_id").fetchone() != (mark,):
+                    database.execute(f"PRAGMA application_id = {mark}")
                 if database.execute("PRAGMA user_version").fetchone() != (_FORM,):
                     database.execute("DROP TABLE IF EXISTS answers")
                     database.execute(f"PRAGMA user_version = {_FORM}")
@@ -198,6 +218,18 @@ class Cache:
             f"Cannot use {self.path}, where Gravatar's answers are kept: {reason}.\n"
             "Free it, or name another cache folder in XDG_CACHE_HOME."
         )
+
+
+def _ensure_own(database: sqlite3.Connection) -> None:
+    """Make sure that a database is a cache, marked or of a former version.
+
+    Raises:
+        OSError: it is another program's.
+    """
+    (mark,) = database.execute("PRAGMA application_id").fetchone()
+    names = {name for (name,) in database.execute("SELECT name FROM sqlite_schema")}
+    if mark != int.from_bytes(_MARK) and (mark or names - {"answers"}):
+        raise OSError("it is a database of another program")
 
 
 class _Damage(sqlite3.DatabaseError):

@@ -4,7 +4,7 @@ from html import escape
 
 from toolkit.findings import Finding
 from toolkit.report.content import Content
-from toolkit.report.parts import LONGEST_NAME, moment, name, table
+from toolkit.report.parts import moment, name, table
 from toolkit.wiring import RULES_END, Setter
 from toolkit.wording import percent, shorten, visible
 
@@ -40,7 +40,7 @@ def _row(one: Finding, *, personal: bool) -> str:
         names = "<br>".join(name(user) for user in one.examples)
         examples = f'<td class="examples">{names}</td>'
     return (
-        f'<tr><th scope="row">{escape(one.title)}<br><code>{one.id}</code></th>'
+        f'<tr><th scope="row">{escape(one.title)}<br><code>{escape(one.id)}</code></th>'
         f'<td><span class="severity {one.severity}">{one.severity}</span></td>'
         f'<td class="number">{one.users:,}<br><span class="muted">{percent(one.share, 1)}</span>'
         f'</td><td class="muted">{escape(visible(one.meaning))}</td>'
@@ -103,6 +103,6 @@ def _script(one: Setter) -> str:
     what = [words for words in (sets[one.override], default[one.default]) if words]
     spares = ", after a look at the one that the user has" if one.spares else ""
     return (
-        f'<tr><th scope="row">{name(shorten(one.name, LONGEST_NAME))}</th><td>{one.kind}</td>'
+        f'<tr><th scope="row">{name(one.name)}</th><td>{escape(one.kind)}</td>'
         f"<td>{state}</td><td>{escape(' and '.join(what) + spares)}</td></tr>"
     )

@@ -34,6 +34,8 @@ def twin(content: Content, *, personal: bool = False) -> dict[str, Any]:
     """
     whole, facts = content.whole, content.provenance
     provenance = facts.as_dict()
+    for name in ("tenant", "method", "toolkit_version"):
+        provenance[name] = shorten(provenance[name], _LONGEST_NAME)
     scripts, more = content.scripts
     if facts.wiring is not None:
         names = [{"name": shorten(one.name, _LONGEST_NAME)} for one in scripts]
@@ -100,6 +102,8 @@ def listed(coverage: Coverage, limit: int) -> tuple[Coverage, Coverage]:
 def _findings(content: Content, *, personal: bool) -> dict[str, Any]:
     found = content.findings.as_dict(masked=False)
     for row in found["findings"]:
-        if not personal:
+        if personal:
+            row["examples"] = [shorten(one, _LONGEST_NOTE) for one in row["examples"]]
+        else:
             del row["examples"]
     return found

@@ -4,8 +4,10 @@ A page anywhere can have a browser send requests to this machine. Where it lets 
 mean this machine (DNS rebinding), the Host header tells; where it writes, the Origin header.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from email.utils import formatdate
 
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from toolkit.sandbox.problem import Problem
@@ -14,13 +16,16 @@ from toolkit.sandbox.tally import Tally
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def door(application: ASGIApp, hosts: Sequence[str], tally: Tally) -> ASGIApp:
-    """Return the application behind a door that counts every answer.
+def door(
+    application: ASGIApp, hosts: Sequence[str], tally: Tally, clock: Callable[[], float]
+) -> ASGIApp:
+    """Return the application behind a door that counts and dates every answer.
 
     Args:
         application: What answers.
         hosts: The names that it answers to, each with the port.
         tally: Counts the answers.
+        clock: UNIX seconds, for the header `Date`.
     """
     known = {host.encode() for host in hosts}
     origins = {f"{scheme}://{host}".encode() for host in hosts for scheme in ("http", "https")}
@@ -30,6 +35,7 @@ def door(application: ASGIApp, hosts: Sequence[str], tally: Tally) -> ASGIApp:
             if message["type"] == "http.response.start":
                 path = getattr(scope.get("route"), "path", "(none)")
                 tally.add(scope["method"], path, message["status"])
+                MutableHeaders(scope=message)["date"] = formatdate(clock(), usegmt=True)
             await send(message)
 
         named = [value.lower() for name, value in scope["headers"] if name == b"host"]

@@ -4,6 +4,9 @@
 would: a face for a picture of somebody's own, a silhouette for a provider's stock image,
 403 once a signed address has expired. What Gravatar, Auth0's CDN or the image proxy would
 answer is redirected to where the sandbox plays those.
+
+`/hosts` itself answers with `SIGN`: whoever sends something to a sandbox can find out before
+that it is one, and not another service that took its port.
 """
 
 from collections.abc import Callable
@@ -21,6 +24,9 @@ from toolkit.sandbox import drawing
 from toolkit.sandbox.rest import REST
 
 ROOT = "/hosts"
+SIGN = "auth0-picture-audit sandbox"
+"""What a sandbox answers at `ROOT`, and nothing else does."""
+
 _SIZE = 480
 _KINDS = {".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif"}
 
@@ -33,7 +39,11 @@ class Hosts:
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes; Starlette answers HEAD where it answers GET."""
-        return [Route(f"{ROOT}/{{address:{REST}}}", self.picture)]
+        return [Route(ROOT, self.sign), Route(f"{ROOT}/{{address:{REST}}}", self.picture)]
+
+    def sign(self, _: Request) -> Response:
+        """Say that this is a sandbox."""
+        return PlainTextResponse(SIGN)
 
     def picture(self, request: Request) -> Response:
         """Answer for the picture at an address."""

@@ -51,6 +51,9 @@ DEFAULT_SCOPES = (
 )
 """Every scope that the toolkit uses."""
 
+# The sandboxes of this process that answer now, by host and port.
+_answering: dict[str, "Sandbox"] = {}
+
 _LOOPBACK = "127.0.0.1"
 _GRACE = 5  # seconds for answers under way when the sandbox stops
 
@@ -248,7 +251,7 @@ class Sandbox:
             application = self._application(self._store)
             application = self._faults.around(application, self._churn, self._clock)
             hosts = [f"{name}:{self._port}" for name in (self._address, "localhost")]
-            guarded = door(application, hosts, self.requests)
+            guarded = door(application, hosts, self.requests, self._clock)
             self._server = _Server(guarded, self._certificate)
         except BaseException:
             listener.close()
@@ -261,10 +264,13 @@ class Sandbox:
         if not self._server.started:
             self.stop()
             raise RuntimeError("the sandbox's server did not start")
+        _answering[self.domain] = self
 
     def stop(self) -> None:
         """Stop serving and forget all users; nothing happens where it does not run."""
         self._asked_to_stop.set()
+        if _answering.get(self.domain) is self:
+            del _answering[self.domain]
         if self._server and self._thread:
             self._server.should_exit = True
             self._thread.join()
@@ -340,6 +346,11 @@ class Sandbox:
         return Starlette(routes=routes, exception_handlers=handlers)
 
 
+def sandbox_at(domain: str) -> Sandbox | None:
+    """Return the sandbox of this process that answers at a host and port, or None."""
+    return _answering.get(domain)
+
+
 class _Server(uvicorn.Server):
     """A uvicorn server that says when it has started, or failed to."""
 
@@ -355,6 +366,7 @@ class _Server(uvicorn.Server):
                 lifespan="off",
                 ws="none",
                 proxy_headers=False,
+                date_header=False,  # the door sets it, by the sandbox's clock
                 timeout_graceful_shutdown=_GRACE,
             )
         )
