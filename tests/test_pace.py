@@ -421,3 +421,16 @@ def test_requests_that_are_refused_together_count_as_one_refusal():
     assert pace.refused == 8
     (bucket,) = pace._buckets.values()
     assert bucket.not_before - clock() <= 1.0
+
+
+def test_a_thread_that_sends_nothing_after_all_keeps_nobody_waiting():
+    clock = Clock()
+    pace = Pace(Limited(clock, 50, 16), clock=clock, wall=clock, sleep=clock.sleep)
+    pace.wait_for_turn("PATCH", "/api/v2/users/a")
+    pace.give_up_turns()
+    assert not pace._turns
+    # The limit of this bucket is not known yet: only one turn of it is kept at a time.
+    waited = threading.Thread(target=pace.wait_for_turn, args=("PATCH", "/api/v2/users/b"))
+    waited.start()
+    waited.join(5)
+    assert not waited.is_alive()

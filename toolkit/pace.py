@@ -331,6 +331,16 @@ class Pace(httpx.BaseTransport):
         """
         self._wait(_group(method, path), keep=True)
 
+    def give_up_turns(self) -> None:
+        """Give back the turns that are kept for this thread: it sends no request after all.
+
+        Without this, other threads would wait for them until they are given up.
+        """
+        with self._lock:
+            for turn in [turn for turn in self._turns if turn[0] == threading.get_ident()]:
+                self._turns.pop(turn)[0].give_back()
+            self._changed.notify_all()
+
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request when its time has come."""
         group = _group(request.method, request.url.path)

@@ -166,6 +166,10 @@ class Tenant:
         """
         self._pace.wait_for_turn(method, path)
 
+    def give_up_turns(self) -> None:
+        """Give back the turns that `await_turn` kept for this thread and that it did not use."""
+        self._pace.give_up_turns()
+
     def now(self) -> datetime:
         """Return the time at the tenant (UTC), by the `Date` of its answers.
 
@@ -368,22 +372,25 @@ class Tenant:
             with self._turns:
                 self.await_turn("PATCH", "users")
                 self.await_turn("GET", "users")
-            change = revise(self.find_user(user_id))
-            if change is None:
-                return None
             try:
-                with self._fresh.within(_FRESH * 2**stale):
-                    return self.change_user(user_id, change, tag=tag)
-            except StaleError:
-                if stale == _MOST_STALE:
-                    raise
-                stale += 1
-            except (BusyError, SlowQueryError, UnreachableError):
-                if tried == _RETRIES:
-                    raise
-                # As the SDK waits; where the tenant says how long, the pace does.
-                time.sleep(2**tried)
-                tried += 1
+                change = revise(self.find_user(user_id))
+                if change is None:
+                    return None
+                try:
+                    with self._fresh.within(_FRESH * 2**stale):
+                        return self.change_user(user_id, change, tag=tag)
+                except StaleError:
+                    if stale == _MOST_STALE:
+                        raise
+                    stale += 1
+                except (BusyError, SlowQueryError, UnreachableError):
+                    if tried == _RETRIES:
+                        raise
+                    # As the SDK waits; where the tenant says how long, the pace does.
+                    time.sleep(2**tried)
+                    tried += 1
+            finally:
+                self.give_up_turns()
 
     def change_user(
         self,

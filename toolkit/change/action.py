@@ -496,6 +496,7 @@ def _step(
         found = look()
         read = time.time()
         if done(found):
+            tenant.give_up_turns()
             return found
         now = time.time()
         if abs(now - read) > _FRESH or abs(now - begun) > _SLOWEST:
@@ -600,6 +601,8 @@ def _deploying(tenant: Tenant, made: Made) -> Generator[Progress, None, Action]:
         tenant.await_turn("GET", path)
         begun = time.time()
         action = _there(_read(tenant, action_id))
+        if action.status != "built":
+            tenant.give_up_turns()
         _ensure(made.moved(action))
         first = first or action
         if action.deployed == made.code and action.settled:
