@@ -128,7 +128,10 @@ def _new(folder: Path) -> Path:
                 open(state_path(path), "x", opener=private_opener).close()
             except FileExistsError:
                 continue
-            return path
+            if not path.exists():
+                return path
+            # Another collection has ended meanwhile, and this was its name.
+            _release(state_path(path))
     except OSError as error:
         raise OutputError(
             f"Cannot write to {folder}: {error.strerror or error}. Choose another place with --out."
