@@ -3,10 +3,9 @@
 from random import Random
 
 import pytest
-from auth0.management.core import http_client
 
 from tests.conftest import settings_of
-from toolkit import collect
+from toolkit import collect, pace, wire
 from toolkit.collect import export
 from toolkit.collect.state import state_path
 from toolkit.errors import IncompleteError
@@ -24,8 +23,9 @@ MIXES = 50
 @pytest.fixture(autouse=True)
 def in_a_hurry(no_credentials, monkeypatch):
     """Waits between tries are a twentieth of what they are for people."""
-    monkeypatch.setattr(http_client, "INITIAL_RETRY_DELAY_SECONDS", 0.05)
-    monkeypatch.setattr(http_client, "_parse_x_ratelimit_reset", lambda _: None)
+    monkeypatch.setattr(wire, "_FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(pace, "_FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(pace, "_SECOND", 0.02)
     monkeypatch.setattr(export, "_FIRST_WAIT", 0.02)
     monkeypatch.setattr(export, "_LONGEST_WAIT", 0.2)
 
