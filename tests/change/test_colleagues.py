@@ -413,6 +413,9 @@ def test_a_token_that_runs_out_before_a_write_does_not_send_it_unread(scene: Sce
                 return httpx.Response(401, json={"statusCode": 401}, request=request)
             return real.handle_request(request)
 
+        def close(self) -> None:
+            real.close()
+
     scene.between.inner = Expiring()
     assert scene.run()
     sent = [one for one in scene.between.sent if "oauth" not in one]

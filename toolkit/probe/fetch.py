@@ -181,7 +181,12 @@ class _Line(httpcore.NetworkStream):
         timeout: float | None = None,  # noqa: ARG002 - the clock's holds
     ) -> httpcore.NetworkStream:
         try:
-            stream = self._stream.start_tls(ssl_context, server_hostname, self._clock.left())
+            left = self._clock.left()
+        except httpcore.TimeoutException:
+            self.close()  # httpcore closes it only where the handshake itself fails
+            raise
+        try:
+            stream = self._stream.start_tls(ssl_context, server_hostname, left)
         except httpcore.ConnectError as error:
             # httpcore's pool cuts the cause off before the error arrives.
             if isinstance(error.__cause__, ssl.SSLCertVerificationError):
