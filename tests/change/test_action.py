@@ -200,6 +200,18 @@ def test_applied_again_after_an_undo_it_is_undone_again(site):
     assert (again.held, again.complete) == (1, True)
 
 
+def test_an_undo_after_which_somebody_put_the_action_back_is_not_called_complete(site):
+    first, second = site.plan("action"), site.plan("action", NEWER, name="newer")
+    site.apply(first)
+    site.apply(second)
+    assert back(site, second).complete
+    ours = next(one for one in site.tenant.actions() if one.name == NAME)
+    site.tenant.update_action(ours.id, second.code)
+    again = back(site, second)
+    assert (again.drifted, again.complete) == (1, False)
+    assert next(one for one in site.tenant.actions() if one.name == NAME).code == second.code
+
+
 @pytest.mark.parametrize("by_hand", ["removed", "unbound"])
 def test_an_action_that_somebody_took_away_by_hand_is_no_hindrance_to_undo(site, by_hand):
     before = library(site)

@@ -302,6 +302,10 @@ def test_where_the_first_users_do_not_keep_what_was_written_no_other_is_touched(
     outcome = site.apply(made, canary=5)
     assert "does not have what was written" in outcome.stopped
     assert site.count("PATCH") == 5
+    assert not outcome.complete
+    # One of them is noted as failed, so that the next run looks at it again.
+    noted = [json.loads(line) for line in journal_of(made).read_text().splitlines()]
+    assert [line.get("state") for line in noted].count("failed") == 1
 
 
 def test_it_stops_by_itself_where_too_much_is_refused(site_of, person):

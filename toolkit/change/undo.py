@@ -37,7 +37,7 @@ from toolkit.change.rows import edits, read_plan
 from toolkit.change.safeguards import REHEARSAL, STOP_SHARE, WORKERS, Safeguards
 from toolkit.change.verify import reading_back
 from toolkit.change.writing import Writing, predicted
-from toolkit.errors import IncompleteError, SettingsError, TenantError
+from toolkit.errors import IncompleteError, SettingsError, TenantError, UnreadableInputError
 from toolkit.progress import Progress, run
 from toolkit.scopes import scopes_of
 from toolkit.tenant import Tenant
@@ -214,7 +214,13 @@ def _unlisted(errand: Errand, done: Journal) -> Generator[Progress, None, int | 
     if done.doubt:
         note(done.doubt)
     path = plan_path(done.path)
-    plan = read_plan(path) if path.exists() else None
+    plan = None
+    try:
+        plan = read_plan(path) if path.exists() else None
+    except UnreadableInputError as error:
+        # Users are put back already: what cannot be looked for does not take that away.
+        note(str(error))
+        return None
     if plan is None or (plan.id, plan.tenant, plan.way) != (
         done.header.plan,
         done.header.tenant,
