@@ -364,11 +364,6 @@ def test_a_journal_of_version_1_is_undone(lay, run, tenant):
     assert left == {"", "https://"}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="undo ends with an error where the plan beside the journal is of version 1, too",
-)
 def test_a_journal_of_version_1_is_undone_with_its_plan_beside_it(lay, run, tenant):
     apply_as_version_1(tenant)
     lay(1, "root.plan", "root.plan.journal")

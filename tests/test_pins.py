@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
-from json import JSONDecoder
 from pathlib import Path
 from typing import Any
 
@@ -354,8 +353,7 @@ def printed(tmp_path_factory) -> dict[str, list[Any]]:
             if name.endswith(" csv"):
                 found[name] = [answer.stdout.splitlines()[0]]
             elif name:
-                # After a plan, a line for people follows.
-                found.setdefault(name, []).append(JSONDecoder().raw_decode(answer.stdout)[0])
+                found.setdefault(name, []).append(json.loads(answer.stdout))
         # A plan's file holds what is printed of it.
         found["plan"] += [told_by(path, b"plan") for path in Path().glob("*.plan")]
         found["snapshot"] = [told_by(path, b"provenance") for path in Path().glob("*.parquet")]

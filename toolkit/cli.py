@@ -594,7 +594,8 @@ def plan_(
             show=show,
         )
     _print_value(made, output)
-    terminal.written(Plan=out)
+    if output is Form.TABLE:
+        terminal.written(Plan=out)
 
 
 @_command("apply")
