@@ -12,6 +12,8 @@ from hypothesis import HealthCheck
 from hypothesis import settings as examples
 
 import toolkit
+from toolkit import wire
+from toolkit.collect import export
 from toolkit.sandbox.server import Sandbox
 from toolkit.settings import Settings
 from toolkit.tenant import Tenant, connect
@@ -38,6 +40,15 @@ examples.load_profile("unhurried")
 # A shell that starts this in its background has interrupts ignored, here and in all that tests
 # start, and some of them interrupt what they started.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hurry() -> Iterator[None]:
+    """Waits between two tries are a fraction of what they are for people."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire, "_FIRST_PAUSE", 0.02)
+        patch.setattr(export, "_FIRST_WAIT", 0.02)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,7 +15,9 @@ def head(*lines: str, status: str = "200 OK") -> bytes:
 def whole(body: str | bytes, *lines: str, status: str = "200 OK") -> bytes:
     data = body if isinstance(body, bytes) else body.encode()
     length = f"content-length: {len(data)}"
-    return head("content-type: application/json", length, *lines, status=status) + data
+    # What is sent next must not meet a connection that is about to be closed.
+    fixed = ("content-type: application/json", "connection: close", length)
+    return head(*fixed, *lines, status=status) + data
 
 
 TOKEN = whole('{"access_token": "token", "expires_in": 86400, "token_type": "Bearer"}')

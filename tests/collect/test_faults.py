@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from tests.conftest import settings_of
-from toolkit import collect, pace, wire
+from toolkit import collect, pace
 from toolkit.collect import export
 from toolkit.collect.state import state_path
 from toolkit.errors import IncompleteError
@@ -23,10 +23,8 @@ MIXES = 50
 @pytest.fixture(autouse=True)
 def in_a_hurry(no_credentials, monkeypatch):
     """Waits between tries are a twentieth of what they are for people."""
-    monkeypatch.setattr(wire, "_FIRST_PAUSE", 0.02)
     monkeypatch.setattr(pace, "_FIRST_PAUSE", 0.02)
     monkeypatch.setattr(pace, "_SECOND", 0.02)
-    monkeypatch.setattr(export, "_FIRST_WAIT", 0.02)
     monkeypatch.setattr(export, "_LONGEST_WAIT", 0.2)
 
 
