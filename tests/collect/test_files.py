@@ -74,6 +74,24 @@ def test_a_gzip_of_several_members_is_one_file():
     assert troubles == ()
 
 
+@pytest.mark.parametrize("size", [1, 500, 10_000, 10**9])
+@pytest.mark.parametrize("end", [b"", b'{"user'])
+def test_blocks_are_whole_lines_and_what_is_left_is_read_line_by_line(size, end):
+    for content in (ndjson(), ndjson(PEOPLE * 200)):
+        with exported(io.BytesIO(b"\n" + content + end)) as export:
+            assert export.is_ndjson()
+            blocks = list(export.blocks(size))
+            assert b"".join(blocks) == content
+            assert all(block.endswith(b"\n") for block in blocks)
+            assert all(len(block) >= size for block in blocks[:-1])
+            for block in blocks:
+                export.account(block.count(b"\n"), block.count(b"\n"), ())
+            assert list(export) == []
+        lines = content.count(b"\n") + 1
+        cut_short = (f"the export: the file is cut short in line {lines + 1:,}",)
+        assert export.troubles == (cut_short if end else ())
+
+
 @given(
     st.lists(
         st.tuples(
@@ -139,6 +157,9 @@ def test_a_line_without_an_end_is_left_out_instead_of_filling_the_memory(end):
     records, troubles = read(gzip.compress(ndjson() + long, 1))
     assert list(records.values()) == PEOPLE
     assert "301" in troubles[0]
+    with exported(io.BytesIO(ndjson() + long)) as export:
+        blocks = list(export.blocks(1000))
+    assert max(map(len, blocks), default=0) < 35_000_000
 
 
 def test_a_quote_that_is_never_closed_does_not_fill_the_memory():

@@ -9,15 +9,12 @@ its title, in NDJSON as well.
 
 import csv
 import json
-import os
-import re
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from select import select
 from typing import Any, BinaryIO
 
 from isal import isal_zlib
@@ -27,7 +24,6 @@ from toolkit.errors import UnreadableInputError
 _GZIP, BOM = b"\x1f\x8b", b"\xef\xbb\xbf"
 _GZIP_BITS = 31  # zlib's way to say: a gzip header, and check the checksum and the length
 _BLOCK = 65_536
-_PATIENCE = 0.1  # seconds
 _INFLATED = 8 * _BLOCK  # what a block rarely exceeds: its rest would be copied, block by block
 # No profile of Auth0 comes near; without an end, a file of one line would have to fit in memory.
 LONGEST = 32 * 1024 * 1024
@@ -47,7 +43,6 @@ _PLACES = {
     "strategy": ("identities", "provider"),
 }
 _WHOLE = ("identities", "user_metadata")
-_BLANK = re.compile(rb"(?:\r?\n)*")
 
 
 class Export:
@@ -57,10 +52,12 @@ class Export:
     a user object as the Management API would return it, or whatever JSON stands there.
     What cannot be read is left out and told; it never ends the reading before it must.
 
+    Who reads many lines at a time takes `blocks` and says of each what came of it (`account`).
+    Going through the export then yields what is left.
+
     Args:
         file: the open file.
         name: what to call it.
-        is_pipe: whether it is a file of the system that somebody else may still write.
 
     Attributes:
         name: what it is called.
@@ -69,20 +66,18 @@ class Export:
         rows: how many records were yielded.
         unreadable: how many lines were left out.
         ending: why the reading ended before the end, or "".
-        wanted: asked now and then while a pipe is waited for: whether to wait on.
     """
 
-    def __init__(self, file: BinaryIO, name: str, *, is_pipe: bool = False) -> None:
+    def __init__(self, file: BinaryIO, name: str) -> None:
         self.name = name
-        self._is_pipe = is_pipe
         self.position = self.lines = self.rows = self.unreadable = 0
         self.ending = ""
-        self.wanted: Callable[[], bool] = lambda: True
         self._file = file
         self._first: list[int] = []
         self._text = self._unmarked()
         self._rest = b""  # what was taken of the text and is still to be read
         self._open = False  # whether the last line has no end
+        self._objects_follow: bool | None = None
         self._titles: list[str] = []  # of a CSV whose first line was taken
 
     def __iter__(self) -> Iterator[tuple[int, object]]:
@@ -91,121 +86,78 @@ class Export:
         Raises:
             UnreadableInputError: it is neither NDJSON nor CSV with a column `user_id`.
         """
-        objects = self.is_ndjson()
-        lines = self._numbered()
-        first = next((one for one in lines if one[1].strip()), None)
-        if first is None:
-            return
-        read = self._objects if objects else self._cells
-        for number, record in read(chain([first], lines)):
+        read = self._objects if self.is_ndjson() else self._cells
+        for number, record in read(self._numbered()):
             self.rows += 1
             yield number, record
 
-    # The same for who reads many lines at a time: `fill`, and `account` in the same order, which
-    # another thread may do meanwhile; then `last`.
-
     def is_ndjson(self) -> bool:
-        """Whether its first line that is not blank begins an object."""
-        while not self._rest.strip() and (block := next(self._text, b"")):
-            self._rest += block
-            if not self._rest.strip():
-                self.lines += self._rest.count(b"\n")
-                self._rest = self._rest[self._rest.rfind(b"\n") + 1 :]
-        return self._rest.lstrip().startswith(b"{")
+        """Whether its first line that is not blank begins an object; blank lines are skipped."""
+        if self._objects_follow is None:
+            while not self._rest.strip() and (block := next(self._text, b"")):
+                self._rest += block
+                blank = len(self._rest) - len(self._rest.lstrip())
+                begin = self._rest.rfind(b"\n", 0, blank) + 1
+                self.lines += self._rest.count(b"\n", 0, begin)
+                self._rest = self._rest[begin:]
+            self._objects_follow = self._rest.lstrip().startswith(b"{")
+        return self._objects_follow
 
-    def fill(self, write: Callable[[bytes], object], size: int) -> int:
-        """Write what comes next: at least so many bytes of whole lines, if there are.
+    def blocks(self, size: int) -> Iterator[bytes]:
+        """Yield whole lines, at least so many bytes at a time where there are as many.
 
-        Returns:
-            How many bytes are whole lines; what was written beyond them is written again the
-            next time.
+        A line without an end is left. Of one that is too long, only the beginning is kept.
         """
-        written = whole = held = 0
-        pieces: list[bytes] = []
-        while whole < size and (block := self._block()):
-            if cut := block.rfind(b"\n") + 1:
-                whole = written + cut
-                pieces, held = [block[cut:]], len(block) - cut
-            elif held <= LONGEST:
+        pieces, held = [self._rest], len(self._rest)
+        self._rest = b""
+        for block in self._text:
+            end = block.rfind(b"\n") + 1
+            if end and held + end >= size:
+                self._rest = block[end:]
+                yield b"".join([*pieces, block[:end]])
+                pieces, held = [self._rest], len(self._rest)
+                self._rest = b""
+            elif end or held <= size + LONGEST:
                 pieces.append(block)
                 held += len(block)
-            else:
-                continue
-            write(block)
-            written += len(block)
-        self._rest = b"".join(pieces)
-        return whole
+        data = b"".join(pieces)
+        end = data.rfind(b"\n") + 1
+        self._rest = data[end:]
+        if end:
+            yield data[:end]
+
+    def put_back(self, data: bytes) -> None:
+        """Give back the end of what `blocks` yielded last."""
+        self._rest = data + self._rest
 
     def account(self, lines: int, rows: int, unreadable: Iterable[int]) -> None:
-        """Count what came of lines that were filled; the first of them is 0."""
+        """Count what came of the lines that follow; the first of them is 0."""
         for number in unreadable:
             self._leave_out(self.lines + number + 1)
         self.lines += lines
         self.rows += rows
 
-    def last(self) -> Iterator[object]:
-        """Yield the record of a last line without an end, if it is whole."""
-        if self._rest:
-            self.lines += 1
-            self._open = True
-            for _, record in self._objects([(self.lines, self._rest)]):
-                self.rows += 1
-                yield record
-
-    # And of CSV: `titles`, then `take`, and `account` in the same order, which another thread may
-    # do meanwhile; what is put back `records` reads.
-
     def titles(self) -> list[str]:
-        """Take the line of titles; where it is more than one line, take and return nothing.
+        """Take the line of titles of a CSV; where it is no plain line, take and return nothing.
 
         Raises:
             UnreadableInputError: there is no column `user_id`.
         """
-        begin = 0
-        while len(self._rest) <= LONGEST:
-            found = _BLANK.match(self._rest)
-            begin = found.end() if found else 0
-            if b"\n" in self._rest[begin:] or not (block := next(self._text, b"")):
+        while b"\n" not in self._rest and len(self._rest) <= LONGEST:
+            if not (block := next(self._text, b"")):
                 break
             self._rest += block
-        line, end, rest = self._rest[begin:].partition(b"\n")
+        line, end, rest = self._rest.partition(b"\n")
         try:
             cells = next(csv.reader([line.decode()], strict=True), [])
-        except (csv.Error, UnicodeDecodeError):  # `records` tells
+        except (csv.Error, UnicodeDecodeError):  # going through it tells
             return []
         if not end or not cells:
             return []
         self._titles = self._titles_of(cells)
-        self.lines += self._rest[:begin].count(b"\n") + 1
+        self.lines += 1
         self._rest = rest
         return self._titles
-
-    def take(self, size: int, cut: Callable[[bytes], int]) -> bytes:
-        """Return the next whole rows, about so many bytes; nothing where that cannot be told.
-
-        Args:
-            size: how many bytes to read.
-            cut: says where the last whole row of some bytes ends.
-        """
-        pieces = [self._block()]
-        held = len(pieces[0])
-        while held < size and (block := next(self._text, b"")):
-            pieces.append(block)
-            held += len(block)
-        data = b"".join(pieces)
-        end = cut(data)
-        self._rest = data[end:]
-        return data[:end]
-
-    def put_back(self, pieces: Iterable[bytes]) -> None:
-        """Give back what was taken last and not accounted for, in its order."""
-        self._rest = b"".join([*pieces, self._rest])
-
-    def records(self) -> Iterator[object]:
-        """Yield the records of the rows that are left."""
-        for _, record in self._cells(self._numbered()):
-            self.rows += 1
-            yield record
 
     @property
     def troubles(self) -> tuple[str, ...]:
@@ -234,16 +186,8 @@ class Export:
 
     def _blocks(self) -> Iterator[bytes]:
         while True:
-            while self._is_pipe and not select([self._file], [], [], _PATIENCE)[0]:
-                if not self.wanted():
-                    return
             try:
-                # As much as there is of a pipe: for more it would wait.
-                block = (
-                    os.read(self._file.fileno(), _BLOCK)
-                    if self._is_pipe
-                    else self._file.read(_BLOCK)
-                )
+                block = self._file.read(_BLOCK)
             except OSError as error:
                 self.ending = f"the file cannot be read on ({error.strerror or error})"
                 return
@@ -348,7 +292,7 @@ class Export:
             if not titles:
                 titles = self._titles_of(cells)
             elif len(cells) == len(titles):
-                yield number, _record(titles, cells)
+                yield number, record_of_cells(titles, cells)
             else:
                 self._leave_out(number)
 
@@ -450,11 +394,12 @@ def exported(source: Path | str | BinaryIO, name: str | None = None) -> Iterator
         yield Export(source, name or "the export")
         return
     try:
-        file = Path(source).open("rb")  # noqa: SIM115 - closed below: only the opening is tried
+        # Without a buffer, or a pipe would be waited for until it is full.
+        file = Path(source).open("rb", buffering=0)  # noqa: SIM115 - closed below
     except OSError as error:
         raise UnreadableInputError(f"{source} cannot be read: {error.strerror}.") from error
     with file:
-        yield Export(file, name or Path(source).name, is_pipe=not file.seekable())
+        yield Export(file, name or Path(source).name)
 
 
 def _quickly_inflated(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -542,7 +487,8 @@ def _value(title: str, cell: str) -> object:
     return text
 
 
-def _record(titles: Iterable[str], cells: Iterable[str]) -> dict[str, Any]:
+def record_of_cells(titles: Iterable[str], cells: Iterable[str]) -> dict[str, Any]:
+    """Return what a row of CSV holds, values that were exported by their path in place."""
     pairs = zip(titles, cells, strict=True)
     return _rebuilt({title: _value(title, cell) for title, cell in pairs})
 

@@ -1,21 +1,24 @@
 """An ingestion: export files that somebody already has, as a snapshot.
 
-Each of some threads inflates a piece, reads it, classifies it, notes whom it holds, and writes it.
-Memory holds a piece a thread, and eight bytes a user: whether anybody is there twice is found out
-at the end, and who that is only then.
+Blocks of lines are read and classified by some threads and written in their order. Memory holds a
+few blocks, and eight bytes a user: whether anybody is there twice is found out at the end, and who
+that is only then.
 """
 
 import os
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
-from itertools import chain, islice, repeat
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 import duckdb
 import numpy as np
@@ -25,41 +28,37 @@ import pyarrow.compute as pc
 
 from toolkit.arrays import array
 from toolkit.classifier import with_verdicts
-from toolkit.collect.cells import cut, is_plain, read_cells
 from toolkit.collect.files import Export, exported
-from toolkit.collect.piece import Piece, Sheet, read_piece
-from toolkit.collect.relay import Relay
 from toolkit.collect.repeats import Repeats, keys_of, repeats, without
+from toolkit.collect.tables import Piece, end_of_rows, is_plain, read_lines, read_rows
 from toolkit.draft import discard_drafts, draft_of, ensure_writable, held, is_same
 from toolkit.errors import IncompleteError, OutputError, UnreadableInputError
 from toolkit.progress import Progress
 from toolkit.snapshot import Provenance, Snapshot, ensure_replaceable, writing
 from toolkit.user import tabulated, user
 
-# Bytes of lines that a thread reads at a time (of CSV, which is denser, half as many), and all of
-# them together; fewer at first, so that they do not all want the same at once. And rows where
-# they are read one by one.
-_SHEET = 32 * 1024 * 1024
-_SHEETS = 2 * _SHEET
+# Bytes of lines that are read at a time, and rows where they are read one by one.
+_BLOCK = 16 * 1024 * 1024
 _ROWS = 25_000
-# Inflating and writing is for one thread at a time: more than these would wait, and take memory.
+# One thread inflates and writes: it keeps no more than these busy.
 _THREADS = 4
 _SUFFIXES = frozenset({".gz", ".json", ".jsonl", ".ndjson", ".csv"})
 _TOLD = 3
 _TIMES = ("created_at", "updated_at", "last_login")
 _CLOSE = timedelta(days=1)
-# What DuckDB takes when many users are repeated; a piece needs a tenth of it.
+# What DuckDB takes when many users are repeated; a block needs a tenth of it.
 _MEMORY = "256MB"
-# Fact (mallopt(3), M_MMAP_THRESHOLD): glibc keeps what is no larger than the largest that it was
-# given back, up to 32 MiB with what it adds.
-_KEPT = 32 * 1024 * 1024 - 8192
+
+_T = TypeVar("_T")
 
 
 class _Classified(NamedTuple):
-    """Some rows of a snapshot, and a hash of each user's id."""
+    """Some rows of a snapshot, a hash of each user's id, and the lines that they came from."""
 
     table: pa.Table
     keys: npt.NDArray[np.uint64]
+    lines: int
+    unreadable: Sequence[int]
 
 
 def ingest(
@@ -121,7 +120,7 @@ def ingest(
         if show is not None:
             show(progress_of(reading.position, sizes, time.monotonic() - started, users))
 
-    with open_database() as database, _drafted(out) as draft, _allocator():
+    with open_database() as database, _drafted(out) as draft:
         with writing(draft) as writer:
             threads = min(os.cpu_count() or 1, _THREADS)
             reading = Reading(paths, database, writer.add, threads=threads)
@@ -146,13 +145,6 @@ def ingest(
     if not told.complete:
         raise IncompleteError(incomplete(told.notes, told.users, out))
     return Snapshot(told, path=out)
-
-
-class _Desk(NamedTuple):
-    """What a thread works with."""
-
-    sheet: Sheet
-    database: duckdb.DuckDBPyConnection
 
 
 class Reading:
@@ -182,7 +174,6 @@ class Reading:
         self._database = database
         self._write = write
         self._threads = threads
-        self._sheet = min(_SHEET, _SHEETS // threads)
         self._keys: list[npt.NDArray[np.uint64]] = []
         self._before = self.users = self.latest = 0
         self._now = round(time.time() * 1000)
@@ -191,21 +182,40 @@ class Reading:
 
     def steps(self) -> Generator[None]:
         """Read the files, write the users in the order of the lines, and yield after each table."""
-        with ExitStack() as stack:
-            desks = [
-                _Desk(
-                    stack.enter_context(closing(Sheet())),
-                    stack.enter_context(self._database.cursor()),
-                )
-                for _ in range(self._threads)
-            ]
+        with ThreadPoolExecutor(self._threads) as pool:
             for path in self._paths:
-                with exported(path) as self._export:
-                    read = self._objects if self._export.is_ndjson() else self._records
-                    yield from read(self._export, desks)
-                    _ensure_users(self._export)
-                self._before, self.lost = self.position, [*self.lost, *self._export.troubles]
-                self._export = None
+                with exported(path) as export:
+                    self._export = export
+                    for one in _in_order(pool, self._tasks(export), 2 * self._threads):
+                        export.account(one.lines, len(one.table), one.unreadable)
+                        self._hand_on(one)
+                        yield
+                    users = (user(record) for _, record in export)
+                    while some := list(islice(users, _ROWS)):
+                        self._hand_on(self._classified(Piece(tabulated(some))))
+                        yield
+                    _ensure_users(export)
+                    self._before += export.position
+                    self._export = None
+                    self.lost += export.troubles
+
+    def _tasks(self, export: Export) -> Iterator[Callable[[], _Classified]]:
+        """Yield the work on each block; what has to be read line by line is left in the export."""
+        if export.is_ndjson():
+            for data in export.blocks(_BLOCK):
+                yield partial(self._read, data)
+            return
+        titles = export.titles()
+        if not titles or not is_plain(titles):
+            return
+        for data in export.blocks(_BLOCK):
+            end = end_of_rows(data)
+            piece = read_rows(data[:end], titles) if end else None
+            if piece is None:
+                export.put_back(data)
+                return
+            export.put_back(data[end:])
+            yield partial(self._classified, piece)
 
     @property
     def position(self) -> int:
@@ -235,72 +245,27 @@ class Reading:
             self.latest = max(self.latest, _latest(one.table, self._now))
             self._write(one.table)
 
-    def _objects(self, export: Export, desks: Sequence[_Desk]) -> Generator[None]:
-        first = self._sheet // 4
-        sizes = chain(range(first, self._sheet, first), repeat(self._sheet))
+    def _read(self, data: bytes) -> _Classified:
+        with self._database.cursor() as database:
+            return self._classified(read_lines(data, database))
 
-        def take(desk: _Desk) -> bool | None:
-            desk.sheet.begin()
-            size = export.fill(desk.sheet.write, next(sizes))
-            desk.sheet.end(size)
-            return True if size else None
+    def _classified(self, piece: Piece) -> _Classified:
+        with self._database.cursor() as database:
+            keys = keys_of(piece.profiles["user_id"], database)
+        return _Classified(with_verdicts(piece.profiles), keys, piece.lines, piece.unreadable)
 
-        def work(desk: _Desk, _: bool) -> tuple[Piece, _Classified]:
-            piece = read_piece(desk.sheet, desk.database)
-            return piece, self._classified(piece.profiles, desk.database)
 
-        def give(done: tuple[Piece, _Classified]) -> bool:
-            piece, one = done
-            export.account(piece.lines, len(piece.profiles), piece.unreadable)
-            self._hand_on(one)
-            return True
-
-        relay = Relay(take, work, give)
-        export.wanted = lambda: not relay.abandoned
-        yield from relay.run(desks)
-        if last := list(map(user, export.last())):
-            self._hand_on(self._classified(tabulated(last), self._database))
-            yield
-
-    def _records(self, export: Export, desks: Sequence[_Desk]) -> Generator[None]:
-        titles = export.titles()
-        if titles and is_plain(titles):
-            yield from self._rows(export, titles, desks)
-        users = map(user, export.records())
-        while chunk := list(islice(users, _ROWS)):
-            self._hand_on(self._classified(tabulated(chunk), self._database))
-            yield
-
-    def _rows(
-        self, export: Export, titles: Sequence[str], desks: Sequence[_Desk]
-    ) -> Generator[None]:
-        """Hand the rows on up to the first that is odd; that and the others are put back."""
-
-        def take(_: _Desk) -> bytes | None:
-            return export.take(self._sheet // 2, cut) or None
-
-        def work(desk: _Desk, data: bytes) -> tuple[int, _Classified] | None:
-            profiles = read_cells(data, titles)
-            if profiles is None:
-                return None
-            return data.count(b"\n"), self._classified(profiles, desk.database)
-
-        def give(done: tuple[int, _Classified] | None) -> bool:
-            if done is None:
-                return False
-            lines, one = done
-            export.account(lines, len(one.table), ())
-            self._hand_on(one)
-            return True
-
-        relay = Relay(take, work, give)
-        export.wanted = lambda: not relay.abandoned
-        yield from relay.run(desks)
-        export.put_back(relay.left)
-
-    @staticmethod
-    def _classified(profiles: pa.Table, database: duckdb.DuckDBPyConnection) -> "_Classified":
-        return _Classified(with_verdicts(profiles), keys_of(profiles["user_id"], database))
+def _in_order(
+    pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], _T]], ahead: int
+) -> Iterator[_T]:
+    """Yield what comes of tasks, in their order, while some that follow are worked on."""
+    waiting: deque[Future[_T]] = deque()
+    for task in tasks:
+        waiting.append(pool.submit(task))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _latest(users: pa.Table, now: int) -> int:
@@ -327,22 +292,6 @@ def open_database() -> Iterator[duckdb.DuckDBPyConnection]:
         }
         with duckdb.connect(config=settings) as database:
             yield database
-
-
-@contextmanager
-def _allocator() -> Iterator[None]:
-    """Let Arrow take memory from the system's allocator, as all others do here, and keep it.
-
-    Arrow's own gives memory back and takes it again for every piece, which the system has to
-    clear each time, and so would glibc at first. That glibc keeps it holds for the process.
-    """
-    former = pa.default_memory_pool()
-    bytes(_KEPT)  # taken, not touched, given back
-    pa.set_memory_pool(pa.system_memory_pool())
-    try:
-        yield
-    finally:
-        pa.set_memory_pool(former)
 
 
 @contextmanager
