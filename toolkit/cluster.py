@@ -1,16 +1,15 @@
 """Many export files on many machines: the work of one machine, handed out by Dask.
 
 Every file becomes a part by the same code as on one machine. Whether anybody is in two parts is
-found out by hashes of user ids: each worker looks at one range of them in all parts. The parts
-are then put end to end as they are, which is a matter of copying bytes; only where users are
-repeated are they read once more, by the same code as on one machine, in one process.
+found out by hashes of user ids: each worker looks at one range of them in all parts. The rows of
+the parts are then written one after another, by the same code as on one machine, in one process.
 
 The workers see the files, and the folder of the snapshot, under the same paths as this process.
 """
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import reduce
@@ -32,8 +31,9 @@ from toolkit.collect.ingestion import (
     progress_of,
     provenance_of,
     tenant_named,
+    write_once,
 )
-from toolkit.collect.repeats import Repeats, repeats, without
+from toolkit.collect.repeats import Repeats
 from toolkit.coverage import Coverage, combine, coverage
 from toolkit.draft import (
     discard_drafts,
@@ -41,10 +41,8 @@ from toolkit.draft import (
     folder_of_parts,
     held,
     is_same,
-    replacing,
 )
 from toolkit.errors import IncompleteError, OutputError, SettingsError
-from toolkit.footer import join
 from toolkit.progress import Progress
 from toolkit.snapshot import Provenance, Snapshot, ensure_replaceable, read_snapshot, writing
 
@@ -58,8 +56,6 @@ _PATIENCE = 30  # seconds
 # What decides what a part looks like and how ids are hashed: the same everywhere, or users
 # that are repeated would not be found.
 _SAME = ("auth0-picture-audit", "duckdb", "pyarrow")
-# Left to Dask, memory goes back to the system at every step: a third of the time is lost.
-_TRIM = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
 _COUNTED = [
     "source",
     "underlying",
@@ -177,8 +173,12 @@ def ingest_on(
                 show(progress_of(done, sum(sizes), time.monotonic() - started, users))
         lost = [note for number in range(len(paths)) for note in parts[number].lost]
         doubtful = _doubtful(client, [place.keys for place in places])
-        parted = [place.part for place in places]
-        told = _write(out, parted, doubtful, provenance, force=force)
+        parts_written = [place.part for place in places]
+        _ensure_arrived(parts_written)
+        with open_database() as database:
+            told = write_once(
+                out, _rows_of(parts_written), lambda: doubtful, provenance, database, force=force
+            )
     if not told.complete:
         raise IncompleteError(incomplete(told.notes, told.users, out))
     return Snapshot(told, path=out)
@@ -237,16 +237,12 @@ def _ingested(export: Path, part: Path, keys: Path) -> _Part:
     """Classify one export file into a part, and write down who is in it."""
     _ensure_shared(part.parent)
     with open_database() as database, writing(part) as writer:
-
-        def write(table: pa.Table) -> None:
-            # Nobody waits for the part any more where its folder is gone.
-            _ensure_shared(part.parent)
-            writer.add(table)
-
-        reading = Reading([export], database, write, threads=1)
-        with closing(reading.steps()) as steps:
-            for _ in steps:
-                pass
+        reading = Reading([export], database, threads=1)
+        with closing(reading.tables()) as tables:
+            for table in tables:
+                # Nobody waits for the part any more where its folder is gone.
+                _ensure_shared(part.parent)
+                writer.add(table)
     np.save(keys, reading.keys())
     return _Part(reading.users, tuple(reading.lost), reading.latest)
 
@@ -279,6 +275,14 @@ def _ensure_shared(folder: Path) -> None:
         raise OutputError(
             f"A worker cannot see {folder.parent}: the workers need the exports and the folder "
             "of --out under the same paths as here."
+        )
+
+
+def _ensure_arrived(parts: Sequence[Path]) -> None:
+    if missing := [part for part in parts if not part.is_file()]:
+        raise OutputError(
+            f"{len(missing):,} parts that workers wrote do not arrive in "
+            f"{parts[0].parent.parent}: the workers need that folder under the same path as here."
         )
 
 
@@ -326,16 +330,14 @@ def _connected(scheduler: str) -> Iterator["Client"]:
 
 def _workers_here() -> "LocalCluster":
     """Start a worker process for each core, and a scheduler that only this process can use."""
-    from dask import config  # noqa: PLC0415 - see above
     from distributed import LocalCluster  # noqa: PLC0415 - see above
 
     try:
-        with config.set({_TRIM: 2**27}):
-            # Keys made for the occasion: nobody else on this machine can hand in work. Its
-            # web page takes a port that is free instead of warning that 8787 is not.
-            return LocalCluster(
-                threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", security=True
-            )
+        # Keys made for the occasion: nobody else on this machine can hand in work. Its
+        # web page takes a port that is free instead of warning that 8787 is not.
+        return LocalCluster(
+            threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", security=True
+        )
     except RuntimeError as error:
         raise SettingsError(
             "Worker processes do not start here. A script that calls this keeps the call under "
@@ -397,37 +399,8 @@ def _doubtful(client: "Client", keys: Sequence[Path]) -> npt.NDArray[np.uint64]:
     return np.concatenate([np.zeros(0, np.uint64), *found])
 
 
-def _write(
-    out: Path,
-    parts: Sequence[Path],
-    doubtful: npt.NDArray[np.uint64],
-    provenance: Callable[[Repeats], Provenance],
-    *,
-    force: bool,
-) -> Provenance:
-    """Put the parts end to end; where users are repeated, their first row counts."""
-    folder = parts[0].parent
-    if missing := [part for part in parts if not part.is_file()]:
-        raise OutputError(
-            f"{len(missing):,} parts that workers wrote do not arrive in {folder.parent}: the "
-            "workers need that folder under the same path as here."
-        )
-    head, draft = folder / "head", folder / "draft"
-    told = provenance(Repeats.none())
-    with writing(head) as writer:
-        writer.finish(told)
-    if not len(doubtful):
-        with replacing(out) as file:
-            join(head, parts, file)
-            ensure_replaceable(out, told.tenant, force=force)
-        return told
-    with replacing(draft) as file:
-        join(head, parts, file)
-    with open_database() as database:
-        found = repeats(draft, doubtful, database)
-    told = provenance(found)
-    with writing(out, force=force) as writer:
-        for table in without(draft, found.rows):
-            writer.add(table)
-        writer.finish(told)
-    return told
+def _rows_of(parts: Sequence[Path]) -> Generator[pa.Table]:
+    for part in parts:
+        with pq.ParquetFile(part) as file:
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group, use_threads=False)

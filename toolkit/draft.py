@@ -30,7 +30,7 @@ _TOOL = "picture-audit"
 # What only this tool calls its drafts, and the folders of parts of `toolkit.cluster`.
 _DRAFT = re.compile(rf"\.(.+)\.{_TOOL}-[0-9a-f]{{8}}", re.DOTALL)
 _FOLDER = re.compile(rf"\.(.+)\.{_TOOL}-parts-[a-z0-9_]{{8}}", re.DOTALL)
-_PART = re.compile(r"[0-9]+\.(?:parquet|npy)|head|draft")
+_PART = re.compile(r"[0-9]+\.(?:parquet|npy)")
 # How the first line of each file begins that this tool appends to, and how much of it tells.
 _BEGINNING, _TELLING = b'{"format":"auth0-picture-audit ', 17
 

@@ -103,9 +103,8 @@ def ingest(
     discard_drafts(out)
     started = time.monotonic()
     sizes = sum(path.stat().st_size for path in paths)
-    found = Repeats.none()
 
-    def provenance() -> Provenance:
+    def provenance(found: Repeats) -> Provenance:
         return provenance_of(
             paths,
             tenant=tenant,
@@ -120,31 +119,60 @@ def ingest(
         if show is not None:
             show(progress_of(reading.position, sizes, time.monotonic() - started, users))
 
-    with open_database() as database, _drafted(out) as draft:
-        with writing(draft) as writer:
-            threads = min(os.cpu_count() or 1, _THREADS)
-            reading = Reading(paths, database, writer.add, threads=threads)
-            with closing(reading.steps()) as steps:
-                for _ in steps:
-                    tell(reading.users)
-            doubtful = reading.doubtful_keys()
-            if not len(doubtful):
-                told = provenance()
-                writer.finish(told)
-        if not len(doubtful):
-            ensure_replaceable(out, told.tenant, force=force)
-            draft.replace(out)
-        else:
-            with held(draft), writing(out, force=force) as writer:
-                found = repeats(draft, doubtful, database)
-                for table in without(draft, found.rows):
-                    writer.add(table)
-                told = provenance()
-                writer.finish(told)
-            tell(told.users)
+    def tables() -> Generator[pa.Table]:
+        with closing(reading.tables()) as read:
+            for table in read:
+                yield table
+                tell(reading.users)
+
+    with open_database() as database:
+        reading = Reading(paths, database, threads=min(os.cpu_count() or 1, _THREADS))
+        told = write_once(out, tables(), reading.doubtful_keys, provenance, database, force=force)
+        tell(told.users)
     if not told.complete:
         raise IncompleteError(incomplete(told.notes, told.users, out))
     return Snapshot(told, path=out)
+
+
+def write_once(
+    out: Path,
+    tables: Generator[pa.Table],
+    doubtful_keys: Callable[[], npt.NDArray[np.uint64]],
+    provenance: Callable[[Repeats], Provenance],
+    database: duckdb.DuckDBPyConnection,
+    *,
+    force: bool,
+) -> Provenance:
+    """Write a snapshot in which each user stands once, in the first of their rows.
+
+    Args:
+        out: where to write it.
+        tables: the classified users.
+        doubtful_keys: returns the hashes of ids that may stand more than once; asked when all
+            tables were taken.
+        provenance: says where the users come from, given which rows were repeats.
+        database: where to look for repeats.
+        force: whether the snapshot may take the place of another tenant's.
+    """
+    with _drafted(out) as draft:
+        with writing(draft) as writer, closing(tables):
+            for table in tables:
+                writer.add(table)
+            keys = doubtful_keys()
+            if not len(keys):
+                told = provenance(Repeats.none())
+                writer.finish(told)
+        if not len(keys):
+            ensure_replaceable(out, told.tenant, force=force)
+            draft.replace(out)
+            return told
+        with held(draft), writing(out, force=force) as writer:
+            found = repeats(draft, keys, database)
+            for table in without(draft, found.rows):
+                writer.add(table)
+            told = provenance(found)
+            writer.finish(told)
+    return told
 
 
 class Reading:
@@ -153,7 +181,6 @@ class Reading:
     Args:
         paths: the files.
         database: where to compute.
-        write: called with a table of users at a time, by one thread at a time, whichever that is.
         threads: how many work at once.
 
     Attributes:
@@ -166,13 +193,11 @@ class Reading:
         self,
         paths: Sequence[Path],
         database: duckdb.DuckDBPyConnection,
-        write: Callable[[pa.Table], object],
         *,
         threads: int,
     ) -> None:
         self._paths = paths
         self._database = database
-        self._write = write
         self._threads = threads
         self._keys: list[npt.NDArray[np.uint64]] = []
         self._before = self.users = self.latest = 0
@@ -180,20 +205,18 @@ class Reading:
         self._export: Export | None = None
         self.lost: list[str] = []
 
-    def steps(self) -> Generator[None]:
-        """Read the files, write the users in the order of the lines, and yield after each table."""
+    def tables(self) -> Generator[pa.Table]:
+        """Read the files and yield the users in the order of the lines, some at a time."""
         with ThreadPoolExecutor(self._threads) as pool:
             for path in self._paths:
                 with exported(path) as export:
                     self._export = export
-                    for one in _in_order(pool, self._tasks(export), 2 * self._threads):
+                    for one in _in_order(pool, self._tasks(export), self._threads + 1):
                         export.account(one.lines, len(one.table), one.unreadable)
-                        self._hand_on(one)
-                        yield
+                        yield self._noted(one)
                     users = (user(record) for _, record in export)
                     while some := list(islice(users, _ROWS)):
-                        self._hand_on(self._classified(Piece(tabulated(some))))
-                        yield
+                        yield self._noted(self._classified(Piece(tabulated(some))))
                     _ensure_users(export)
                     self._before += export.position
                     self._export = None
@@ -238,12 +261,11 @@ class Reading:
         doubtful: npt.NDArray[np.uint64] = again[last]
         return doubtful
 
-    def _hand_on(self, one: _Classified) -> None:
+    def _noted(self, one: _Classified) -> pa.Table:
         self.users += len(one.table)
         self._keys.append(one.keys)
-        if len(one.table):
-            self.latest = max(self.latest, _latest(one.table, self._now))
-            self._write(one.table)
+        self.latest = max(self.latest, _latest(one.table, self._now))
+        return one.table
 
     def _read(self, data: bytes) -> _Classified:
         with self._database.cursor() as database:
@@ -260,12 +282,16 @@ def _in_order(
 ) -> Iterator[_T]:
     """Yield what comes of tasks, in their order, while some that follow are worked on."""
     waiting: deque[Future[_T]] = deque()
-    for task in tasks:
-        waiting.append(pool.submit(task))
-        if len(waiting) > ahead:
+    try:
+        for task in tasks:
+            waiting.append(pool.submit(task))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
             yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def _latest(users: pa.Table, now: int) -> int:
