@@ -23,7 +23,7 @@ from toolkit.sandbox.people import SEED, USERS, loadable, people
 from toolkit.sandbox.server import Sandbox
 from toolkit.snapshot import read_snapshot
 
-COMMAND = [sys.executable, "-W", "error", "-c", "from toolkit.cli import run; run()"]
+COMMAND = [sys.executable, "-W", "error", "-c", "from toolkit.cli import main; main()"]
 
 
 class Answer(NamedTuple):
@@ -459,37 +459,6 @@ def test_help_imports_only_what_it_shows():
         assert f"'{heavy}'" not in modules
 
 
-ENDING = (
-    "import atexit, sys; atexit.register(print, 'put away'); from toolkit.cli import run; "
-    "sys.argv[1:] = {arguments}; run()"
-)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"), [(["--version"], 0), (["coverage", "nothing.parquet"], 2), (["no"], 2)]
-)
-def test_a_command_ends_at_once_but_not_before_everything_is_put_away(arguments, code, tmp_path):
-    program = ENDING.format(arguments=arguments)
-    ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
-    assert ended.returncode == code
-    assert ended.stdout.endswith("put away\n")
-    assert bool(ended.stderr) == bool(code)
-
-
-def test_a_command_waits_for_a_thread_that_still_works():
-    program = (
-        "import threading, time; from toolkit.cli import run; "
-        "threading.Thread(target=lambda: (time.sleep(0.5), print('done'))).start(); "
-        "import sys; sys.argv[1:] = ['--version']; run()"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert ended.stdout.endswith("done\n")
-
-
 @pytest.mark.parametrize("closed", [1, 2])
 @pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["coverage", "nothing"], 2)])
 def test_who_closed_the_output_gets_the_same_exit_code(closed, arguments, code, tmp_path):
@@ -500,14 +469,3 @@ def test_who_closed_the_output_gets_the_same_exit_code(closed, arguments, code, 
         check=False,
     )
     assert ended.returncode == code
-
-
-@pytest.mark.parametrize("code", [300, 2**31, -1, "in words"])
-def test_exit_codes_that_the_system_does_not_know_are_left_to_python(code):
-    leaving = f"import sys; sys.exit({code!r})"
-    ours = f"import sys; from toolkit import cli; cli.main = lambda: sys.exit({code!r}); cli.run()"
-    theirs, mine = (
-        subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
-        for program in (leaving, ours)
-    )
-    assert (mine.returncode, mine.stderr) == (theirs.returncode, theirs.stderr)

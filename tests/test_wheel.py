@@ -60,7 +60,7 @@ def test_it_has_every_file_of_the_package_and_no_other(wheel):
 
 
 def test_its_demo_works_in_an_empty_folder(run):
-    program = "import toolkit; from toolkit.cli import run; print(toolkit.__file__); run()"
+    program = "import toolkit; from toolkit.cli import main; print(toolkit.__file__); main()"
     text = run(program, "demo", "--users", "50", "--no-progress")
     assert text.startswith(str(run.installed))
     assert "50 users" in text

@@ -1,12 +1,9 @@
 """The `picture-audit` command: thin faces of the package's public functions."""
 
-import atexit
-import gc
 import json
 import os
 import subprocess
 import sys
-import threading
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
@@ -43,8 +40,6 @@ if TYPE_CHECKING:
 
 
 _UNEXPECTED = 2
-# Objects after which Python looks for garbage: what is imported is none, and many.
-_MANY = 100_000
 
 app = typer.Typer(
     name="picture-audit",
@@ -313,8 +308,6 @@ def ingest_(
     no_progress: NoProgress = False,
 ) -> None:
     """Read export files that you already have into a snapshot."""
-    # For linear algebra, of which there is none here, numpy would start threads that wait busily.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from toolkit import terminal
     from toolkit.collect.ingestion import ingest
     from toolkit.draft import ensure_writable
@@ -776,32 +769,6 @@ def _print_frame(frame: "DataFrame", output: Format) -> None:
 
 def _announce(description: dict[str, str | int]) -> None:
     print(json.dumps(description), flush=True)  # noqa: T201 - one line for programs, at once
-
-
-def run() -> None:
-    """Run the command as the process, and end it at once.
-
-    Python takes apart all that was imported before it ends, for a tenth of a second; the system
-    needs none of that; so no file may be left for Python to close. Fact: mypy ends like this
-    (`mypy.util.hard_exit`). Where a thread still works, or nobody takes what was written, Python
-    ends as ever.
-    """
-    code: str | int | None = None
-    gc.set_threshold(_MANY)
-    try:
-        main()
-    except SystemExit as ended:
-        code = ended.code
-    # The system takes no other number, and a text is still to be said.
-    if threading.active_count() > 1 or (code is not None and code not in range(256)):
-        sys.exit(code)
-    atexit._run_exitfuncs()  # noqa: SLF001 - what Python runs at its end has no public name
-    try:
-        for stream in filter(None, (sys.stdout, sys.stderr)):
-            stream.flush()
-    except (OSError, ValueError):
-        sys.exit(code)
-    os._exit(int(code or 0))
 
 
 def main() -> None:

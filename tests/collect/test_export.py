@@ -17,7 +17,7 @@ from toolkit.sandbox.store import Store
 from toolkit.tenant import connect
 
 RECORDS = [loadable(person) for person in people(1_500, seed=9)]
-COMMAND = [sys.executable, "-c", "from toolkit.cli import run; run()", "collect"]
+COMMAND = [sys.executable, "-c", "from toolkit.cli import main; main()", "collect"]
 IDS = sorted(record["user_id"] for record in RECORDS)
 
 

@@ -21,7 +21,7 @@ from toolkit.tenant import connect
 
 # The promise is for 20,000 users; fewer do for every day, as the moments are spread alike.
 USERS = int(os.environ.get("PICTURE_AUDIT_KILL_USERS", "4000"))
-COMMAND = [sys.executable, "-c", "from toolkit.cli import run; run()", "collect", "--out"]
+COMMAND = [sys.executable, "-c", "from toolkit.cli import main; main()", "collect", "--out"]
 
 
 @pytest.fixture(scope="module")
