@@ -237,7 +237,7 @@ def _ingested(export: Path, part: Path, keys: Path) -> _Part:
     """Classify one export file into a part, and write down who is in it."""
     _ensure_shared(part.parent)
     with open_database() as database, writing(part) as writer:
-        reading = Reading([export], database, threads=1)
+        reading = Reading([export], database)
         with closing(reading.tables()) as tables:
             for table in tables:
                 # Nobody waits for the part any more where its folder is gone.

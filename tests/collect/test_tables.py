@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from toolkit.collect import ingestion
 from toolkit.collect.files import exported
-from toolkit.collect.tables import end_of_rows, is_plain, read_lines, read_rows
+from toolkit.collect.tables import LineReader, end_of_rows, is_plain, read_rows
 from toolkit.errors import IncompleteError
 from toolkit.user import tabulated, user
 
@@ -46,7 +46,8 @@ DATABASE = duckdb.connect(config={"threads": 1})
 
 def piece(content):
     """Read lines at once: their users, and the lines that could not be read."""
-    found = read_lines(content, DATABASE)
+    with LineReader(DATABASE) as reader:
+        found = reader.read(content)
     assert found.lines == content.count(b"\n")
     return found.profiles.to_pylist(), list(found.unreadable)
 
@@ -302,14 +303,6 @@ raw = st.lists(
 )
 
 
-def rows_of(data, titles):
-    """Read rows at once: their users, or None where that is left to `csv.reader`."""
-    found = read_rows(data, titles)
-    if found is not None:
-        assert (found.lines, found.unreadable) == (data.count(b"\n"), ())
-    return found and found.profiles
-
-
 def written(rows):
     """Write rows as programs write CSV, quoted where it must be."""
     file = io.StringIO()
@@ -327,7 +320,7 @@ def exactly(data, titles):
 @given(rows)
 def test_rows_mean_what_they_mean_one_by_one(rows):
     data = written(rows)
-    table = rows_of(data, TITLES)
+    table = read_rows(data, TITLES)
     expected, whole = exactly(data, TITLES)
     if table is None:  # a single carriage return, which csv leaves unquoted, or a NUL, or a mark
         assert not data or any(one in data for one in (b"\r", b"\0", b"\xef\xbb\xbf"))
@@ -339,7 +332,7 @@ def test_rows_mean_what_they_mean_one_by_one(rows):
 @given(raw, st.sampled_from([["user_id"], ["user_id", "name"]]))
 def test_what_is_read_at_once_is_what_is_read_one_by_one(parts, titles):
     data = b"".join(one.encode() if isinstance(one, str) else one for one in parts) + b"\n"
-    table = rows_of(data, titles)
+    table = read_rows(data, titles)
     if table is not None:
         expected, whole = exactly(data, titles)
         assert whole

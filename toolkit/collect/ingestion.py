@@ -1,11 +1,10 @@
 """An ingestion: export files that somebody already has, as a snapshot.
 
-Blocks of lines are read and classified by some threads and written in their order. Memory holds a
-few blocks, and eight bytes a user: whether anybody is there twice is found out at the end, and who
-that is only then.
+One thread inflates, classifies and writes, and another reads the blocks of lines in between. Memory
+holds a few blocks, and eight bytes a user: whether anybody is there twice is found out at the end,
+and who that is only then.
 """
 
-import os
 import stat
 import tempfile
 import time
@@ -29,8 +28,8 @@ import pyarrow.compute as pc
 from toolkit.arrays import array
 from toolkit.classifier import with_verdicts
 from toolkit.collect.files import Export, exported
-from toolkit.collect.repeats import Repeats, keys_of, repeats, without
-from toolkit.collect.tables import Piece, end_of_rows, is_plain, read_lines, read_rows
+from toolkit.collect.repeats import Repeats, repeats, without
+from toolkit.collect.tables import LineReader, Piece, end_of_rows, is_plain, read_rows
 from toolkit.draft import discard_drafts, draft_of, ensure_writable, held, is_same
 from toolkit.errors import IncompleteError, OutputError, UnreadableInputError
 from toolkit.progress import Progress
@@ -40,8 +39,8 @@ from toolkit.user import tabulated, user
 # Bytes of lines that are read at a time, and rows where they are read one by one.
 _BLOCK = 16 * 1024 * 1024
 _ROWS = 25_000
-# One thread inflates and writes: it keeps no more than these busy.
-_THREADS = 4
+# So many blocks are read before the one that is written.
+_AHEAD = 2
 _SUFFIXES = frozenset({".gz", ".json", ".jsonl", ".ndjson", ".csv"})
 _TOLD = 3
 _TIMES = ("created_at", "updated_at", "last_login")
@@ -50,15 +49,6 @@ _CLOSE = timedelta(days=1)
 _MEMORY = "256MB"
 
 _T = TypeVar("_T")
-
-
-class _Classified(NamedTuple):
-    """Some rows of a snapshot, a hash of each user's id, and the lines that they came from."""
-
-    table: pa.Table
-    keys: npt.NDArray[np.uint64]
-    lines: int
-    unreadable: Sequence[int]
 
 
 def ingest(
@@ -126,7 +116,7 @@ def ingest(
                 tell(reading.users)
 
     with open_database() as database:
-        reading = Reading(paths, database, threads=min(os.cpu_count() or 1, _THREADS))
+        reading = Reading(paths, database)
         told = write_once(out, tables(), reading.doubtful_keys, provenance, database, force=force)
         tell(told.users)
     if not told.complete:
@@ -166,8 +156,9 @@ def write_once(
             ensure_replaceable(out, told.tenant, force=force)
             draft.replace(out)
             return told
-        with held(draft), writing(out, force=force) as writer:
-            found = repeats(draft, keys, database)
+        # The pool: see `Reading.tables`.
+        with held(draft), writing(out, force=force) as writer, ThreadPoolExecutor(1) as pool:
+            found = pool.submit(repeats, draft, keys, database).result()
             for table in without(draft, found.rows):
                 writer.add(table)
             told = provenance(found)
@@ -181,7 +172,6 @@ class Reading:
     Args:
         paths: the files.
         database: where to compute.
-        threads: how many work at once.
 
     Attributes:
         users: how many were handed on.
@@ -189,16 +179,9 @@ class Reading:
         latest: the latest time of anything in them, in milliseconds; 0 where there is none.
     """
 
-    def __init__(
-        self,
-        paths: Sequence[Path],
-        database: duckdb.DuckDBPyConnection,
-        *,
-        threads: int,
-    ) -> None:
+    def __init__(self, paths: Sequence[Path], database: duckdb.DuckDBPyConnection) -> None:
         self._paths = paths
         self._database = database
-        self._threads = threads
         self._keys: list[npt.NDArray[np.uint64]] = []
         self._before = self.users = self.latest = 0
         self._now = round(time.time() * 1000)
@@ -207,38 +190,44 @@ class Reading:
 
     def tables(self) -> Generator[pa.Table]:
         """Read the files and yield the users in the order of the lines, some at a time."""
-        with ThreadPoolExecutor(self._threads) as pool:
+        # DuckDB computes in the pool's thread: interrupted in this one, it raises RuntimeError.
+        with LineReader(self._database) as reader, ThreadPoolExecutor(1) as pool:
             for path in self._paths:
                 with exported(path) as export:
                     self._export = export
-                    for one in _in_order(pool, self._tasks(export), self._threads + 1):
-                        export.account(one.lines, len(one.table), one.unreadable)
-                        yield self._noted(one)
-                    users = (user(record) for _, record in export)
-                    while some := list(islice(users, _ROWS)):
-                        yield self._noted(self._classified(Piece(tabulated(some))))
+                    for piece in _ahead(pool, self._blocks(export, reader)):
+                        export.account(piece.lines, len(piece.profiles), piece.unreadable)
+                        yield self._classified(piece)
+                    for piece in _ahead(pool, self._rest(export, reader)):
+                        yield self._classified(piece)
                     _ensure_users(export)
                     self._before += export.position
                     self._export = None
                     self.lost += export.troubles
 
-    def _tasks(self, export: Export) -> Iterator[Callable[[], _Classified]]:
+    def _blocks(self, export: Export, reader: LineReader) -> Iterator[Callable[[], Piece]]:
         """Yield the work on each block; what has to be read line by line is left in the export."""
         if export.is_ndjson():
             for data in export.blocks(_BLOCK):
-                yield partial(self._read, data)
+                yield partial(reader.read, data)
             return
         titles = export.titles()
         if not titles or not is_plain(titles):
             return
         for data in export.blocks(_BLOCK):
             end = end_of_rows(data)
-            piece = read_rows(data[:end], titles) if end else None
-            if piece is None:
+            profiles = read_rows(data[:end], titles) if end else None
+            if profiles is None:
                 export.put_back(data)
                 return
             export.put_back(data[end:])
-            yield partial(self._classified, piece)
+            yield partial(reader.keyed, profiles, data.count(b"\n", 0, end))
+
+    @staticmethod
+    def _rest(export: Export, reader: LineReader) -> Iterator[Callable[[], Piece]]:
+        users = (user(record) for _, record in export)
+        while some := list(islice(users, _ROWS)):
+            yield partial(reader.keyed, tabulated(some))
 
     @property
     def position(self) -> int:
@@ -261,31 +250,20 @@ class Reading:
         doubtful: npt.NDArray[np.uint64] = again[last]
         return doubtful
 
-    def _noted(self, one: _Classified) -> pa.Table:
-        self.users += len(one.table)
-        self._keys.append(one.keys)
-        self.latest = max(self.latest, _latest(one.table, self._now))
-        return one.table
-
-    def _read(self, data: bytes) -> _Classified:
-        with self._database.cursor() as database:
-            return self._classified(read_lines(data, database))
-
-    def _classified(self, piece: Piece) -> _Classified:
-        with self._database.cursor() as database:
-            keys = keys_of(piece.profiles["user_id"], database)
-        return _Classified(with_verdicts(piece.profiles), keys, piece.lines, piece.unreadable)
+    def _classified(self, piece: Piece) -> pa.Table:
+        self.users += len(piece.profiles)
+        self._keys.append(piece.keys)
+        self.latest = max(self.latest, _latest(piece.profiles, self._now))
+        return with_verdicts(piece.profiles)
 
 
-def _in_order(
-    pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], _T]], ahead: int
-) -> Iterator[_T]:
+def _ahead(pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], _T]]) -> Iterator[_T]:
     """Yield what comes of tasks, in their order, while some that follow are worked on."""
     waiting: deque[Future[_T]] = deque()
     try:
         for task in tasks:
             waiting.append(pool.submit(task))
-            if len(waiting) > ahead:
+            if len(waiting) > _AHEAD:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

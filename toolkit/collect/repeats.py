@@ -17,22 +17,16 @@ from toolkit.columns import PROFILE
 
 _PROFILE = ", ".join(PROFILE.names)
 _KEYS = "SELECT hash(user_id) AS key FROM users WHERE user_id <> ''"
-# Where the rows that may be repeats are put, so that the disk and not memory holds them.
-_DOUBTED = f"""
-    CREATE OR REPLACE TEMP TABLE doubted AS
-    SELECT file_row_number AS row, user_id, hash(row({_PROFILE})) AS profile,
-        hash(user_id) % $parts AS part
-    FROM read_parquet($draft, file_row_number = true)
-    WHERE user_id <> '' AND hash(user_id) IN (SELECT key FROM doubtful)"""  # noqa: S608 - made of constants
-_REPEATS = """
+_REPEATS = f"""
     SELECT row, differs FROM (
         SELECT row, row_number() OVER one > 1 AS again,
             profile <> first_value(profile) OVER one AS differs
-        FROM doubted WHERE part = $part
+        FROM (
+            SELECT file_row_number AS row, user_id, hash(row({_PROFILE})) AS profile
+            FROM read_parquet($draft, file_row_number = true)
+            WHERE user_id <> '' AND hash(user_id) IN (SELECT key FROM doubtful))
         WINDOW one AS (PARTITION BY user_id ORDER BY row))
-    WHERE again"""
-# Rows that are sorted at a time.
-_PART = 500_000
+    WHERE again ORDER BY row"""  # noqa: S608 - made of constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +77,10 @@ def repeats(
         keys: hashes, of `keys_of`.
         database: where to compute.
     """
-    parts = 1 + pq.read_metadata(draft).num_rows // _PART
     database.register("doubtful", pa.table([array(keys)], ["key"]))
-    database.execute(_DOUBTED, {"draft": escape(str(draft)), "parts": parts})
+    found = database.execute(_REPEATS, {"draft": escape(str(draft))}).fetchnumpy()
     database.unregister("doubtful")
-    rows, conflicting = [np.zeros(0, np.int64)], 0
-    for part in range(parts):
-        found = database.execute(_REPEATS, {"part": part}).fetchnumpy()
-        rows.append(np.asarray(found["row"], np.int64))
-        conflicting += int(np.count_nonzero(found["differs"]))
-    database.execute("DROP TABLE doubted")
-    whole = np.concatenate(rows)
-    whole.sort()
-    return Repeats(whole, conflicting)
+    return Repeats(np.asarray(found["row"], np.int64), int(np.count_nonzero(found["differs"])))
 
 
 def without(draft: Path, rows: npt.NDArray[np.int64]) -> Iterator[pa.Table]:

@@ -13,9 +13,8 @@ numbers of any length and any depth, which Python refuses.
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import IO, NamedTuple, Self
 
 import duckdb
 import numpy as np
@@ -24,8 +23,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from toolkit.arrays import array, flag, text, values_of, whole
+from toolkit.arrays import array, first_bytes, flag, text, values_of, whole
 from toolkit.collect.files import BOM, record_of, record_of_cells
+from toolkit.collect.repeats import keys_of
 from toolkit.columns import PROFILE
 from toolkit.user import User, tabulated, user
 
@@ -78,6 +78,8 @@ _FEW = 64
 _COMMA = r",\s*[}\]]"
 # Texts that JSON of another type becomes, where the JSON itself cannot be told from the text.
 _NO_TEXT = r"^(?:[{\[]|-?[0-9][0-9.eE+-]*$|-?(?i:nan|inf|infinity)$)"
+# What they begin with: few texts do, and to look at a byte is quicker than a pattern.
+_MAYBE_NO_TEXT = np.isin(np.arange(256), list(b"{[-0123456789nNiI"))
 # Times as Auth0 writes them. A 29th of February is left to Python.
 _TIME = (
     r"^[1-9][0-9]{3}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)"
@@ -95,78 +97,89 @@ class Piece(NamedTuple):
 
     Attributes:
         profiles: one row a user, the columns of `toolkit.columns.PROFILE`.
+        keys: a hash of each id (`toolkit.collect.repeats.keys_of`).
         lines: how many lines there were.
         unreadable: which of them could not be read; the first is 0.
     """
 
     profiles: pa.Table
+    keys: npt.NDArray[np.uint64]
     lines: int = 0
     unreadable: Sequence[int] = ()
 
 
-def read_lines(data: bytes, database: duckdb.DuckDBPyConnection) -> Piece:
-    """Read whole lines of NDJSON, each with its end.
+class LineReader:
+    """Reads lines of NDJSON. A context manager; used by one thread at a time.
 
     Args:
-        data: the lines.
-        database: where to compute; not used by another thread meanwhile.
+        database: where to compute.
     """
-    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
-    places = np.concatenate([[0], ends]).astype(np.int32)
-    lines = pa.Array.from_buffers(
-        pa.binary(), len(ends), [None, pa.py_buffer(places), pa.py_buffer(data)]
-    )
-    read = pa.concat_tables(_strictly(data, places, database)).combine_chunks()
-    columns = {name: whole(read[name]) for name in read.column_names}
-    unsure = _holds(columns.pop("unsure")) | _matches(lines, _COMMA)
-    unsure |= ~values_of(columns["user_id"].is_valid())
-    for name in _TEXTS:
-        unsure |= _matches(columns[name], _NO_TEXT)
-    profiles = _typed(columns, unsure)
-    users, unreadable = {}, []
-    for row in np.flatnonzero(unsure).tolist():
-        line = lines[row].as_py()
-        if line.isspace():
-            continue
-        try:
-            users[row] = user(record_of(line))
-        except (ValueError, RecursionError):
-            unreadable.append(row)
-    return Piece(_patched(profiles, unsure, users), len(lines), unreadable)
 
+    def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
+        self._database = database.cursor()
+        # DuckDB reads files only; in memory where the system can.
+        if hasattr(os, "memfd_create"):
+            self._file: IO[bytes] = os.fdopen(os.memfd_create("lines"), "wb")
+            self._path = f"/proc/self/fd/{self._file.fileno()}"
+        else:
+            self._file = tempfile.NamedTemporaryFile()  # noqa: SIM115 - closed at the exit
+            self._path = self._file.name
 
-def _strictly(
-    data: bytes, places: npt.NDArray[np.int32], database: duckdb.DuckDBPyConnection
-) -> list[pa.Table]:
-    """Read one row a line; a row is null where DuckDB refuses the line or one near it."""
-    count = len(places) - 1
-    with _file_of(data[places[0] : places[-1]]) as path:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._database.close()
+
+    def keyed(self, profiles: pa.Table, lines: int = 0, unreadable: Sequence[int] = ()) -> Piece:
+        """Return profiles with the hashes of their ids."""
+        keys = keys_of(profiles["user_id"], self._database)
+        return Piece(profiles, keys, lines, unreadable)
+
+    def read(self, data: bytes) -> Piece:
+        """Read whole lines of NDJSON, each with its end."""
+        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
+        places = np.concatenate([[0], ends]).astype(np.int32)
+        lines = pa.Array.from_buffers(
+            pa.binary(), len(ends), [None, pa.py_buffer(places), pa.py_buffer(data)]
+        )
+        read = pa.concat_tables(self._strictly(data, places)).combine_chunks()
+        columns = {name: whole(read[name]) for name in read.column_names}
+        unsure = _holds(columns.pop("unsure")) | _matches(lines, _COMMA)
+        unsure |= ~values_of(columns["user_id"].is_valid())
+        for name in _TEXTS:
+            few = np.flatnonzero(_MAYBE_NO_TEXT[first_bytes(columns[name])])
+            unsure[few] |= _matches(columns[name].take(array(few)), _NO_TEXT)
+        profiles = _typed(columns, unsure)
+        users, unreadable = {}, []
+        for row in np.flatnonzero(unsure).tolist():
+            line = lines[row].as_py()
+            if line.isspace():
+                continue
+            try:
+                users[row] = user(record_of(line))
+            except (ValueError, RecursionError):
+                unreadable.append(row)
+        return self.keyed(_patched(profiles, unsure, users), len(lines), unreadable)
+
+    def _strictly(self, data: bytes, places: npt.NDArray[np.int32]) -> list[pa.Table]:
+        """Read one row a line; a row is null where DuckDB refuses the line or one near it."""
+        count = len(places) - 1
+        self._file.seek(0)
+        self._file.write(data[places[0] : places[-1]])
+        self._file.truncate()
         try:
-            table = database.sql(_READ, params=[path]).to_arrow_table()
+            table = self._database.sql(_READ, params=[self._path]).to_arrow_table()
         except _ODD:
             table = None
-    if table is not None and len(table) == count:  # no line is blank
-        return [table]
-    if count <= _FEW:
-        return [pa.table([pa.nulls(count, field.type) for field in _COLUMNS], schema=_COLUMNS)]
-    half = count // 2
-    halves = places[: half + 1], places[half:]
-    return [one for some in halves for one in _strictly(data, some, database)]
-
-
-@contextmanager
-def _file_of(data: bytes) -> Iterator[str]:
-    """Put bytes where DuckDB can read them as a file; in memory where the system can."""
-    if hasattr(os, "memfd_create"):
-        with os.fdopen(os.memfd_create("lines"), "wb") as file:
-            file.write(data)
-            file.flush()
-            yield f"/proc/self/fd/{file.fileno()}"
-    else:
-        with tempfile.NamedTemporaryFile() as named:
-            named.write(data)
-            named.flush()
-            yield named.name
+        if table is not None and len(table) == count:  # no line is blank
+            return [table]
+        if count <= _FEW:
+            return [pa.table([pa.nulls(count, field.type) for field in _COLUMNS], schema=_COLUMNS)]
+        half = count // 2
+        halves = places[: half + 1], places[half:]
+        return [one for some in halves for one in self._strictly(data, some)]
 
 
 def is_plain(titles: Sequence[str]) -> bool:
@@ -187,7 +200,7 @@ def end_of_rows(data: bytes) -> int:
     return 0
 
 
-def read_rows(data: bytes, titles: Sequence[str]) -> Piece | None:
+def read_rows(data: bytes, titles: Sequence[str]) -> pa.Table | None:
     """Read whole rows of CSV, each with its end.
 
     Args:
@@ -195,7 +208,7 @@ def read_rows(data: bytes, titles: Sequence[str]) -> Piece | None:
         titles: what each column is called; they are plain.
 
     Returns:
-        The users; None where `csv.reader` may read the rows in another way.
+        The profiles; None where `csv.reader` may read the rows in another way.
     """
     if not _is_regular(data):
         return None
@@ -223,7 +236,7 @@ def read_rows(data: bytes, titles: Sequence[str]) -> Piece | None:
         row: user(record_of_cells(kept, (read[title][row].as_py() for title in kept)))
         for row in np.flatnonzero(unsure).tolist()
     }
-    return Piece(_patched(profiles, unsure, users), data.count(b"\n"))
+    return _patched(profiles, unsure, users)
 
 
 def _is_regular(data: bytes) -> bool:
@@ -266,8 +279,10 @@ def _typed(columns: dict[str, pa.Array], unsure: _Mask) -> pa.Table:
         known = pc.if_else(array(usual), column, text(None))
         columns[name] = known.cast(PROFILE.field(name).type)
     told = columns["strategy"]
-    named = pc.struct_field(pc.extract_regex(columns["user_id"], r"^(?P<strategy>[^|]*)\|"), [0])
-    columns["strategy"] = pc.coalesce(pc.if_else(pc.equal(told, text("")), text(None), told), named)
+    columns["strategy"] = told = pc.if_else(pc.equal(told, text("")), text(None), told)
+    if told.null_count:  # then the id's first part names it
+        named = pc.extract_regex(columns["user_id"], r"^(?P<strategy>[^|]*)\|")
+        columns["strategy"] = pc.coalesce(told, pc.struct_field(named, [0]))
     return pa.table([columns[name] for name in PROFILE.names], schema=PROFILE)
 
 
