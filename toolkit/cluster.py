@@ -1,8 +1,7 @@
 """Many export files on many machines: the work of one machine, handed out by Dask.
 
-Every file becomes a part by the same code as on one machine. Whether anybody is in two parts is
-found out by hashes of user ids: each worker looks at one range of them in all parts. The rows of
-the parts are then written one after another, by the same code as on one machine, in one process.
+Every file becomes a part by the same code as on one machine. The rows of the parts are then written
+one after another, in one process, which removes repeated users as on one machine.
 
 The workers see the files, and the folder of the snapshot, under the same paths as this process.
 """
@@ -25,26 +24,19 @@ import pyarrow.parquet as pq
 from toolkit.collect.ingestion import (
     Assumed,
     Reading,
-    ensure_readable,
+    ensure_possible,
     incomplete,
     open_database,
     progress_of,
     provenance_of,
-    tenant_named,
     write_once,
 )
 from toolkit.collect.repeats import Repeats
 from toolkit.coverage import Coverage, combine, coverage
-from toolkit.draft import (
-    discard_drafts,
-    ensure_writable,
-    folder_of_parts,
-    held,
-    is_same,
-)
+from toolkit.draft import folder_of_parts, held
 from toolkit.errors import IncompleteError, OutputError, SettingsError
 from toolkit.progress import Progress
-from toolkit.snapshot import Provenance, Snapshot, ensure_replaceable, read_snapshot, writing
+from toolkit.snapshot import Provenance, Snapshot, read_snapshot, writing
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
@@ -85,7 +77,7 @@ class _Part(NamedTuple):
 
 
 class _Places(NamedTuple):
-    """Where the part of an export file is, and the sorted hashes of its users' ids."""
+    """Where the part of an export file is, and the hashes of its users' ids."""
 
     part: Path
     keys: Path
@@ -134,12 +126,7 @@ def ingest_on(
     """
     _ensure_installed()
     paths, out = [Path(one) for one in exports], Path(out).absolute()
-    ensure_readable(paths)
-    if any(is_same(out, path) for path in paths):
-        raise OutputError(f"Cannot write {out}: it is one of the exports. Choose another --out.")
-    ensure_writable(out)
-    ensure_replaceable(out, tenant or tenant_named(paths), force=force)
-    discard_drafts(out)
+    ensure_possible(paths, out, tenant, force=force)
     started = time.monotonic()
     sizes = [path.stat().st_size for path in paths]
 
@@ -172,13 +159,14 @@ def ingest_on(
                 users = sum(one.users for one in parts.values())
                 show(progress_of(done, sum(sizes), time.monotonic() - started, users))
         lost = [note for number in range(len(paths)) for note in parts[number].lost]
-        doubtful = _doubtful(client, [place.keys for place in places])
-        parts_written = [place.part for place in places]
-        _ensure_arrived(parts_written)
+        written = [place.part for place in places]
+        _ensure_arrived(written)
+
+        def keys() -> npt.NDArray[np.uint64]:
+            return np.concatenate([np.load(place.keys) for place in places])
+
         with open_database() as database:
-            told = write_once(
-                out, _rows_of(parts_written), lambda: doubtful, provenance, database, force=force
-            )
+            told = write_once(out, _rows_of(written), keys, provenance, database, force=force)
     if not told.complete:
         raise IncompleteError(incomplete(told.notes, told.users, out))
     return Snapshot(told, path=out)
@@ -245,19 +233,6 @@ def _ingested(export: Path, part: Path, keys: Path) -> _Part:
                 writer.add(table)
     np.save(keys, reading.keys())
     return _Part(reading.users, tuple(reading.lost), reading.latest)
-
-
-def _repeated(keys: Sequence[Path], share: int) -> npt.NDArray[np.uint64]:
-    """Return the hashes that stand more than once in all parts, of one of as many ranges."""
-    edges = [np.uint64(2**64 * edge // len(keys)) for edge in range(1, len(keys))]
-    found = []
-    for path in keys:
-        hashes = np.load(path, mmap_mode="r")
-        places = [0, *np.searchsorted(hashes, edges).tolist(), len(hashes)]
-        found.append(hashes[places[share] : places[share + 1]])
-    together = np.concatenate(found)
-    together.sort()
-    return np.unique(together[1:][together[1:] == together[:-1]])
 
 
 def _counted(path: Path, groups: range, by: str) -> Coverage:
@@ -391,12 +366,6 @@ def _results(client: "Client", futures: Sequence["Future[_T]"]) -> Iterator[tupl
 
 
 # From parts to a snapshot
-
-
-def _doubtful(client: "Client", keys: Sequence[Path]) -> npt.NDArray[np.uint64]:
-    futures = [client.submit(_repeated, keys, share, pure=False) for share in range(len(keys))]
-    found = [one for _, one in _results(client, futures)]
-    return np.concatenate([np.zeros(0, np.uint64), *found])
 
 
 def _rows_of(parts: Sequence[Path]) -> Generator[pa.Table]:

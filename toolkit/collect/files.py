@@ -260,16 +260,17 @@ class Export:
             head += block
         yield from filter(None, chain([head.removeprefix(BOM)], blocks))
 
-    def _block(self) -> bytes:
-        block, self._rest = self._rest, b""
-        return block or next(self._text, b"")
-
     def _numbered(self) -> Iterator[tuple[int, bytes]]:
         """Yield the lines with their ends; of one that is too long, only the beginning."""
-        for line in _lines(iter(self._block, b"")):
+        for data in self.blocks(1):
+            for line in data[:-1].split(b"\n"):
+                self.lines += 1
+                yield self.lines, line + b"\n"
+        if self._rest:
             self.lines += 1
-            self._open = not line.endswith(b"\n")
-            yield self.lines, line
+            self._open = True
+            yield self.lines, self._rest
+            self._rest = b""
 
     # From lines to records
 
@@ -438,22 +439,6 @@ def _reason(error: zlib.error, *, begun: bool) -> str:
     if "incorrect" in str(error):
         return "the gzip checksum does not match, so rows may be wrong, seen"
     return "the gzip data is damaged"
-
-
-def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut bytes into lines with their ends; of one that is too long, keep the beginning."""
-    pieces: list[bytes] = []
-    size = 0
-    for block in blocks:
-        *ended, rest = block.split(b"\n")
-        for line in ended:
-            yield b"".join([*pieces, line, b"\n"])
-            pieces, size = [], 0
-        if size <= LONGEST:
-            pieces.append(rest)
-            size += len(rest)
-    if last := b"".join(pieces):
-        yield last
 
 
 def record_of(line: bytes) -> Any:  # noqa: ANN401 - any JSON

@@ -28,7 +28,7 @@ import pyarrow.compute as pc
 from toolkit.arrays import array
 from toolkit.classifier import with_verdicts
 from toolkit.collect.files import Export, exported
-from toolkit.collect.repeats import Repeats, repeats, without
+from toolkit.collect.repeats import Repeats, repeated_keys, repeats, without
 from toolkit.collect.tables import LineReader, Piece, end_of_rows, is_plain, read_rows
 from toolkit.draft import discard_drafts, draft_of, ensure_writable, held, is_same
 from toolkit.errors import IncompleteError, OutputError, UnreadableInputError
@@ -85,12 +85,7 @@ def ingest(
             snapshot was written with all that could be read, and says that it is not complete.
     """
     paths, out = [Path(one) for one in exports], Path(out)
-    ensure_readable(paths)
-    if any(is_same(out, path) for path in paths):
-        raise OutputError(f"Cannot write {out}: it is one of the exports. Choose another --out.")
-    ensure_writable(out)
-    ensure_replaceable(out, tenant or tenant_named(paths), force=force)
-    discard_drafts(out)
+    ensure_possible(paths, out, tenant, force=force)
     started = time.monotonic()
     sizes = sum(path.stat().st_size for path in paths)
 
@@ -117,7 +112,7 @@ def ingest(
 
     with open_database() as database:
         reading = Reading(paths, database)
-        told = write_once(out, tables(), reading.doubtful_keys, provenance, database, force=force)
+        told = write_once(out, tables(), reading.keys, provenance, database, force=force)
         tell(told.users)
     if not told.complete:
         raise IncompleteError(incomplete(told.notes, told.users, out))
@@ -127,7 +122,7 @@ def ingest(
 def write_once(
     out: Path,
     tables: Generator[pa.Table],
-    doubtful_keys: Callable[[], npt.NDArray[np.uint64]],
+    keys: Callable[[], npt.NDArray[np.uint64]],
     provenance: Callable[[Repeats], Provenance],
     database: duckdb.DuckDBPyConnection,
     *,
@@ -138,8 +133,7 @@ def write_once(
     Args:
         out: where to write it.
         tables: the classified users.
-        doubtful_keys: returns the hashes of ids that may stand more than once; asked when all
-            tables were taken.
+        keys: returns the hashes of all ids; asked when all tables were taken.
         provenance: says where the users come from, given which rows were repeats.
         database: where to look for repeats.
         force: whether the snapshot may take the place of another tenant's.
@@ -148,17 +142,17 @@ def write_once(
         with writing(draft) as writer, closing(tables):
             for table in tables:
                 writer.add(table)
-            keys = doubtful_keys()
-            if not len(keys):
+            repeated = repeated_keys(keys())
+            if not len(repeated):
                 told = provenance(Repeats.none())
                 writer.finish(told)
-        if not len(keys):
+        if not len(repeated):
             ensure_replaceable(out, told.tenant, force=force)
             draft.replace(out)
             return told
         # The pool: see `Reading.tables`.
         with held(draft), writing(out, force=force) as writer, ThreadPoolExecutor(1) as pool:
-            found = pool.submit(repeats, draft, keys, database).result()
+            found = pool.submit(repeats, draft, repeated, database).result()
             for table in without(draft, found.rows):
                 writer.add(table)
             told = provenance(found)
@@ -235,20 +229,8 @@ class Reading:
         return self._before + (self._export.position if self._export else 0)
 
     def keys(self) -> npt.NDArray[np.uint64]:
-        """Return the hashes of the ids of all users, ascending, and forget them."""
-        keys = np.concatenate([np.zeros(0, np.uint64), *self._keys])
-        self._keys.clear()
-        keys.sort()
-        return keys
-
-    def doubtful_keys(self) -> npt.NDArray[np.uint64]:
-        """Return the hashes of ids that stand more than once; ids of several users may be."""
-        keys = self.keys()
-        again: npt.NDArray[np.uint64] = keys[1:][keys[1:] == keys[:-1]]
-        last = np.ones(len(again), np.bool_)
-        last[:-1] = again[1:] != again[:-1]
-        doubtful: npt.NDArray[np.uint64] = again[last]
-        return doubtful
+        """Return the hashes of the ids of all users."""
+        return np.concatenate([np.zeros(0, np.uint64), *self._keys])
 
     def _classified(self, piece: Piece) -> pa.Table:
         self.users += len(piece.profiles)
@@ -384,8 +366,18 @@ def provenance_of(
     )
 
 
-def ensure_readable(paths: Sequence[Path]) -> None:
-    """Find out before long work whether every file can be opened and holds a user."""
+def ensure_possible(paths: Sequence[Path], out: Path, tenant: str | None, *, force: bool) -> None:
+    """Find out before long work whether it can be done, and remove what a killed run left."""
+    _ensure_readable(paths)
+    if any(is_same(out, path) for path in paths):
+        raise OutputError(f"Cannot write {out}: it is one of the exports. Choose another --out.")
+    ensure_writable(out)
+    ensure_replaceable(out, tenant or tenant_named(paths), force=force)
+    discard_drafts(out)
+
+
+def _ensure_readable(paths: Sequence[Path]) -> None:
+    """Find out whether every file can be opened and holds a user."""
     if not paths:
         raise UnreadableInputError("No export file was named.")
     for path in paths:

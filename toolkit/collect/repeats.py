@@ -67,6 +67,12 @@ def keys_of(
         database.unregister("users")
 
 
+def repeated_keys(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Return the hashes that stand more than once: those of a user's rows, or of several users'."""
+    keys.sort()
+    return np.unique(keys[1:][keys[1:] == keys[:-1]])
+
+
 def repeats(
     draft: Path, keys: npt.NDArray[np.uint64], database: duckdb.DuckDBPyConnection
 ) -> Repeats:
