@@ -88,7 +88,7 @@ _TIME = (
 _COUNT = r"^[0-9]{1,18}$"
 # Cells that hold JSON.
 _JSON_CELLS = frozenset({"identities", "user_metadata"})
-_QUOTE, _RETURN = ord('"'), ord("\r")
+_QUOTE = ord('"')
 _BEFORE, _AFTER = list(b'",\n'), list(b'",\n\r')
 
 
