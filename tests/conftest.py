@@ -12,11 +12,11 @@ from hypothesis import HealthCheck
 from hypothesis import settings as examples
 
 import toolkit
-from toolkit import wire
-from toolkit.collect import export
+from toolkit.collection import export_job
 from toolkit.sandbox.server import Sandbox
-from toolkit.settings import Settings
-from toolkit.tenant import Tenant, connect
+from toolkit.tenant import http_transport
+from toolkit.tenant.client import Tenant, connect
+from toolkit.tenant.credentials import Settings
 
 ROOT = Path(__file__).parent.parent
 # At the end: `tests` is found in the checkout, `toolkit` where it is installed, which in CI is
@@ -46,8 +46,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def _hurry() -> Iterator[None]:
     """Waits between two tries are a fraction of what they are for people."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wire, "_FIRST_PAUSE", 0.02)
-        patch.setattr(export, "_FIRST_WAIT", 0.02)
+        patch.setattr(http_transport, "_FIRST_PAUSE", 0.02)
+        patch.setattr(export_job, "_FIRST_WAIT", 0.02)
         yield
 
 

@@ -9,9 +9,9 @@ import re
 import tomllib
 from pathlib import Path
 
-from toolkit.picture import Source, rule_table
-from toolkit.scopes import markdown
-from toolkit.way import CEILINGS, EXPLANATIONS, Way, seconds
+from toolkit.change.scopes import markdown
+from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, seconds
+from toolkit.classification.sources import Source, rule_table
 
 ROOT = Path(__file__).parent.parent
 GUIDES = ROOT / "notebooks" / "guides"
@@ -31,8 +31,14 @@ def made(text: str) -> str:
     return text
 
 
-def floors() -> list[list[str]]:
-    """Return the floors of pyproject.toml from the top down, each with its modules' names."""
+def rooms() -> list[str]:
+    """Return the folders of the package that hold modules, as paths: `toolkit/change/`."""
+    found = sorted(path.parent for path in (ROOT / "toolkit").rglob("__init__.py"))
+    return [f"{path.relative_to(ROOT).as_posix()}/" for path in found[1:]]
+
+
+def storeys() -> list[list[str]]:
+    """Return the storeys of pyproject.toml from the top down, each with its rooms and files."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     contracts = project["tool"]["importlinter"]["contracts"]
     layers = next(one["layers"] for one in contracts if one["type"] == "layers")
@@ -58,19 +64,6 @@ def _code(text: str) -> str:
     """Write code as a cell of a table."""
     escaped = text.replace("|", "\\|")
     return f"`{escaped}`" if text else ""
-
-
-def _modules() -> str:
-    words = modules()
-    rows = []
-    for number, names in zip(range(len(floors()), 0, -1), floors(), strict=True):
-        for name in sorted(names):
-            own = f"toolkit.{name}"
-            below = [one for one in words if one == own or one.startswith(f"{own}.")]
-            rows += [
-                [str(number), _code(one.removeprefix("toolkit.")), words[one]] for one in below
-            ]
-    return _table(["floor", "module", "what it is"], rows)
 
 
 def _sources() -> str:
@@ -119,7 +112,6 @@ def _ceilings() -> str:
 
 
 PARTS = {
-    "modules": _modules,
     "sources": _sources,
     "rules": _rules,
     "scopes": lambda: f"{markdown()}\n",

@@ -3,11 +3,12 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from toolkit.audit import audit, profiles
-from toolkit.charts import Chart, by_source
-from toolkit.coverage import coverage
-from toolkit.sandbox.people import people
-from toolkit.user import user
+from toolkit.analysis.coverage_count import coverage
+from toolkit.classification.frames import audit, profiles
+from toolkit.classification.user_profile import user
+from toolkit.reporting.charts.chart import Chart
+from toolkit.reporting.charts.source_charts import by_source
+from toolkit.sandbox.made_up.tenants import people
 
 FOLDER = Path(__file__).parent.parent / "notebooks" / "pictures"
 # At another moment other links have expired, and the pictures are others.

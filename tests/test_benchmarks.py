@@ -10,7 +10,7 @@ from tests.benchmarks.collection import measured
 from tests.benchmarks.export import Template, write_export
 from tests.benchmarks.figure import chart, table
 from tests.benchmarks.measure import cost
-from toolkit.collect.ingestion import ingest
+from toolkit.collection.exports.ingest_files import ingest
 
 ROOT = Path(__file__).parent.parent
 

@@ -18,8 +18,8 @@ import pandas as pd
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from toolkit.dashboard import _notebook, served
-from toolkit.sandbox.people import loadable, people
+from toolkit.launch.notebook_pages import _notebook, served
+from toolkit.sandbox.made_up.tenants import loadable, people
 from toolkit.sandbox.server import Sandbox
 
 FOLDER = Path(__file__).parent.parent / "notebooks"

@@ -22,8 +22,8 @@ from tests.test_browser import (
     tab,
     token_in,
 )
-from toolkit.dashboard import served
-from toolkit.embedded import embedded_sandbox
+from toolkit.launch.notebook_pages import served
+from toolkit.sandbox.embedded import embedded_sandbox
 
 __all__ = ["browser", "lab"]  # fixtures
 
@@ -40,7 +40,7 @@ CELL = """
 import os
 os.environ |= {environment!r}
 import toolkit
-from toolkit.panels.admin import choose_default_picture
+from toolkit.panels.choose.admin_panel import choose_default_picture
 tenant = toolkit.open_tenant()
 choose_default_picture(toolkit.collect(tenant, method="search"), tenant, folder={folder!r})
 """

@@ -8,11 +8,11 @@ from playwright.sync_api import sync_playwright
 
 from tests.npm import installed
 from tests.test_browser import CHROMIUM, FLAGS, pytestmark  # noqa: F401 - the same conditions
-from toolkit.audit import audit, profiles
-from toolkit.records import read_records
-from toolkit.report import report
-from toolkit.snapshot import Provenance, Snapshot
-from toolkit.user import user
+from toolkit.classification.frames import audit, profiles
+from toolkit.classification.user_profile import user
+from toolkit.collection.exports.reader import read_records
+from toolkit.reporting.html_report import report
+from toolkit.snapshots.snapshot import Provenance, Snapshot
 
 HERE = Path(__file__).parent
 HOSTILE = "<img src=x onerror=document.title='pwned'>\u202e=HYPERLINK(1)" + "x" * 10_000

@@ -17,11 +17,11 @@ import pytest
 from toolkit import latest_snapshot
 from toolkit.cli import _SEED, _USERS, Limits, app, main
 from toolkit.errors import PictureAuditError, UnreadableInputError
-from toolkit.sandbox.faults import FAULTS
-from toolkit.sandbox.limits import PLANS
-from toolkit.sandbox.people import SEED, USERS, loadable, people
+from toolkit.sandbox.api.gate import PLANS
+from toolkit.sandbox.faults.catalogue import FAULTS
+from toolkit.sandbox.made_up.tenants import SEED, USERS, loadable, people
 from toolkit.sandbox.server import Sandbox
-from toolkit.snapshot import read_snapshot
+from toolkit.snapshots.snapshot import read_snapshot
 
 COMMAND = [sys.executable, "-W", "error", "-c", "from toolkit.cli import main; main()"]
 

@@ -22,9 +22,9 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from tests.test_browser import CHROMIUM, FLAGS, REQUIRED
-from toolkit.dashboard import ensure_private, served
 from toolkit.errors import SettingsError
-from toolkit.page_server import Access, PageServer
+from toolkit.launch.notebook_pages import ensure_private, served
+from toolkit.launch.page_server import Access, PageServer
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.9", "::1", "localhost"])
@@ -91,7 +91,7 @@ class Running(NamedTuple):
 
 CODE = """
 import sys
-from toolkit.dashboard import dashboard
+from toolkit.launch.notebook_pages import dashboard
 sys.exit(dashboard(port=0, open_browser=False, token={token}))
 """
 
@@ -254,7 +254,7 @@ def test_another_user_of_this_machine_gets_nowhere_and_cannot_read_the_token(run
     assert user == 65534
     assert codes == dict.fromkeys(paths, 403)
     # What may be read is what everybody can read of a process, and not the secrets.
-    assert any("toolkit.page_server" in words for words in readable)
+    assert any("toolkit.launch.page_server" in words for words in readable)
     assert not [words for words in readable for one in running.secrets if one in words]
     assert entries == []
 
@@ -381,7 +381,7 @@ def test_a_port_that_is_taken_is_said_in_one_line(capsys, monkeypatch):
     def taken(port, address):
         raise OSError(errno.EADDRINUSE, "Address already in use")
 
-    monkeypatch.setattr("toolkit.page_server.bind_sockets", taken)
+    monkeypatch.setattr("toolkit.launch.page_server.bind_sockets", taken)
     with pytest.raises(SystemExit) as ended:
         PageServer(ip="127.0.0.1", port=8867)._serve()
     assert ended.value.code == 2

@@ -28,25 +28,26 @@ from hypothesis import strategies as st
 from tests.conftest import FUZZ
 from tests.hostile import BROKEN, LINES, LONG, TEXTS
 from tests.sandbox.conftest import Client, person
-from toolkit.audit import audit, profiles
-from toolkit.change import plan
+from toolkit.analysis.selection import Selection
+from toolkit.change.decide import ROWS
 from toolkit.change.journal import Header, State, link_to, open_journal, read_journal
-from toolkit.change.rows import edits, read_plan
-from toolkit.collect.ingestion import ingest
-from toolkit.collect.state import open_state, state_path
-from toolkit.comparison import compare
+from toolkit.change.plan_file import edits, read_plan
+from toolkit.change.plan_summary import Plan
+from toolkit.change.prepare import plan
+from toolkit.change.preview.gallery_data import gallery
+from toolkit.classification.frames import audit, profiles
+from toolkit.classification.user_profile import user
+from toolkit.collection.checkpoint import open_state, state_path
+from toolkit.collection.exports.ingest_files import ingest
+from toolkit.collection.exports.reader import parse
 from toolkit.errors import PictureAuditError, UnreadableInputError
-from toolkit.gallery import gallery
-from toolkit.plan import ROWS, Plan
-from toolkit.records import parse
-from toolkit.redaction import redact
-from toolkit.report import report
-from toolkit.roster import Roster
-from toolkit.sandbox.people import people
+from toolkit.reporting.html_report import report
+from toolkit.sandbox.made_up.tenants import people
 from toolkit.sandbox.server import Sandbox
-from toolkit.selection import Selection
-from toolkit.snapshot import Provenance, Snapshot, read_snapshot
-from toolkit.user import user
+from toolkit.snapshots.comparison import compare
+from toolkit.snapshots.query import Roster
+from toolkit.snapshots.redaction import redact
+from toolkit.snapshots.snapshot import Provenance, Snapshot, read_snapshot
 
 
 def tried(examples: int):

@@ -21,31 +21,35 @@ import pytest
 
 from tests import hostile
 from tests.conftest import settings_of
-from tests.probe.webhost import host, said
+from tests.images.webhost import host, said
 from toolkit import cli
-from toolkit.change import apply, journal_path, plan, undo, verify
-from toolkit.change.journal import State, read_journal
-from toolkit.charts import by_group, cohorts
-from toolkit.collect import collect
-from toolkit.collect.ingestion import ingest
+from toolkit.change.apply_plan import apply
+from toolkit.change.journal import State, journal_path, read_journal
+from toolkit.change.prepare import plan
+from toolkit.change.preview.gallery_data import gallery
+from toolkit.change.undo_journal import undo
+from toolkit.change.verify_plan import verify
+from toolkit.classification.frames import explain
+from toolkit.classification.user_profile import user
+from toolkit.collection.collect_users import collect
+from toolkit.collection.exports.ingest_files import ingest
+from toolkit.collection.exports.reader import read_records
 from toolkit.errors import IncompleteError, PictureAuditError, TenantError
-from toolkit.explain import explain
-from toolkit.gallery import gallery
-from toolkit.panels.admin import choose_default_picture
-from toolkit.panels.explorer import explore
-from toolkit.probe.address import Outcome
-from toolkit.probe.reach import Manners, reaching
-from toolkit.probe.thumbnail import Unreadable, thumbnail
-from toolkit.probing import reach
+from toolkit.images.address import Outcome
+from toolkit.images.decode import Unreadable, thumbnail
+from toolkit.panels.choose.admin_panel import choose_default_picture
+from toolkit.panels.explorer.explorer_panel import explore
+from toolkit.probing.picture_reach import Manners, reaching
+from toolkit.probing.snapshot_probe import reach
 from toolkit.progress import Progress
-from toolkit.records import read_records
-from toolkit.report import report
-from toolkit.roster import Roster
+from toolkit.reporting.charts.group_chart import by_group
+from toolkit.reporting.charts.month_charts import cohorts
+from toolkit.reporting.html_report import report
+from toolkit.reporting.terminal import progress
 from toolkit.sandbox.server import Sandbox
-from toolkit.snapshot import read_snapshot
-from toolkit.tenant import connect
-from toolkit.terminal import progress
-from toolkit.user import user
+from toolkit.snapshots.query import Roster
+from toolkit.snapshots.snapshot import read_snapshot
+from toolkit.tenant.client import connect
 
 USERS = hostile.users()
 IDS = {user(one).user_id for one in USERS}

@@ -1,7 +1,10 @@
 """The package as a whole: its public names, and how little importing it costs."""
 
+import inspect
+import pkgutil
 import subprocess
 import sys
+from collections import Counter
 from importlib import import_module
 
 import pytest
@@ -25,11 +28,32 @@ def test_the_public_names_are_these_and_sorted():
         assert getattr(toolkit, name).__doc__
 
 
-def test_a_function_keeps_its_name_beside_the_module_of_the_same_name():
-    module = import_module("toolkit.coverage")
+def modules() -> dict[str, str]:
+    """Return the name of each module and each package, by its dotted name."""
+    found = (one.name for one in pkgutil.walk_packages(toolkit.__path__, "toolkit."))
+    return {dotted: dotted.rpartition(".")[2] for dotted in found}
 
-    assert callable(toolkit.coverage)
-    assert module.coverage is toolkit.coverage
+
+def test_no_two_modules_have_one_name():
+    names = Counter(modules().values())
+    assert [name for name, times in names.items() if times > 1] == []
+
+
+def test_no_module_has_the_name_of_a_public_function_or_of_one_of_its_own():
+    """Importing `toolkit.coverage` would put a module in the place of the function."""
+    for dotted, name in modules().items():
+        assert name not in toolkit.__all__, dotted
+        assert not inspect.isfunction(getattr(import_module(dotted), name, None)), dotted
+
+
+def test_no_module_has_the_name_of_one_of_the_standard_library():
+    assert sys.stdlib_module_names.isdisjoint(modules().values())
+
+
+def test_what_a_room_hands_on_is_there():
+    probing = import_module("toolkit.probing")
+    assert probing.__all__ == ["notice", "outcomes", "probe", "reach"]
+    assert all(callable(getattr(probing, name)) for name in probing.__all__)
 
 
 def test_importing_it_imports_nothing_heavy():

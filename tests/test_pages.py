@@ -13,15 +13,15 @@ import pytest
 import typer.main
 
 import toolkit
-from tests.pages import GUIDES, PARTS, ROOT, floors, made, modules, pages
+from tests.pages import GUIDES, PARTS, ROOT, made, modules, pages, rooms, storeys
 from tests.shell import ran
+from toolkit.change.scopes import SCOPES
+from toolkit.classification.sources import Source, classify
 from toolkit.cli import app
 from toolkit.errors import PictureAuditError
-from toolkit.picture import Source, classify
-from toolkit.sandbox.faults import FAULTS
+from toolkit.sandbox.faults.catalogue import FAULTS
 from toolkit.sandbox.server import Sandbox
-from toolkit.scopes import SCOPES
-from toolkit.settings import Settings
+from toolkit.tenant.credentials import Settings
 
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in pages()}
 TEXTS = [pytest.param(name, text, id=name) for name, text in PAGES.items()]
@@ -91,12 +91,25 @@ def test_the_made_parts_are_what_the_code_says():
         assert any(f"<!-- made: {part} -->" in text for text in PAGES.values()), part
 
 
-def test_every_module_stands_on_exactly_one_floor_and_says_what_it_is():
-    on_floors = [name for floor in floors() for name in floor]
-    named = {name.split(".")[1] for name in modules() if name != "toolkit"}
-    assert sorted(on_floors) == sorted(named), "put new modules into [tool.importlinter]"
+def test_every_module_says_what_it_is():
     for name, words in modules().items():
         assert words.endswith((".", "?", "`")), f"{name}: its docstring begins with one whole line"
+
+
+def test_every_room_and_file_stands_on_exactly_one_storey():
+    on_storeys = [name for storey in storeys() for name in storey]
+    named = {name.split(".")[1] for name in modules() if name != "toolkit"}
+    assert sorted(on_storeys) == sorted(named), "put new rooms into [tool.importlinter]"
+
+
+def test_every_room_and_every_storey_stands_in_the_architecture_page():
+    text = section(PAGES[f"{GUIDE}/architecture.md"], "The rooms")
+    assert {*re.findall(r"^\| `(toolkit/[\w/]+/)` \|", text, re.MULTILINE)} == {*rooms()}
+    drawn = re.findall(r"^ ?(\d) +(.*)$", blocks(text, "text")[0], re.MULTILINE)
+    numbers = [str(number) for number in range(len(storeys()), 0, -1)]
+    assert [number for number, _ in drawn] == numbers
+    for (_, line), storey in zip(drawn, storeys(), strict=True):
+        assert re.findall(r"(\w+)(?:/|\.py)", line) == storey
 
 
 # Commands
@@ -311,7 +324,7 @@ def test_a_provider_is_added_as_the_architecture_page_says(monkeypatch):
     shape, row = (one.strip("+ \n") for one in blocks(text, "diff"))
     ((strategy, url, source, provider),) = [ast.literal_eval(shape.rstrip(","))]
     assert url in text.partition("```sh")[2].partition("```")[0]
-    picture = import_module("toolkit.picture")
+    picture = import_module("toolkit.classification.sources")
     rule = eval(row.rstrip(","), vars(picture))
     others = tuple(one for one in picture.RULES if one != rule)
     monkeypatch.setattr(picture, "RULES", others)

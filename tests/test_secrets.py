@@ -25,14 +25,15 @@ import pyarrow.parquet as pq
 import pytest
 from nbclient import NotebookClient
 
-from toolkit.answer import Job
 from toolkit.cli import app
 from toolkit.errors import CredentialsError
-from toolkit.sandbox import link, scripts, tokens
-from toolkit.sandbox.people import loadable, people
+from toolkit.sandbox.api import jobs, tokens
+from toolkit.sandbox.made_up import tenants
+from toolkit.sandbox.made_up.tenants import loadable, people
 from toolkit.sandbox.server import Sandbox
-from toolkit.settings import Settings
-from toolkit.tenant import connect
+from toolkit.tenant.client import connect
+from toolkit.tenant.credentials import Settings
+from toolkit.tenant.models import Job
 
 ROOT = Path(__file__).parent.parent
 # With signs that are written differently in addresses, in JSON and in base64.
@@ -44,8 +45,10 @@ OURS = ("wrong", "people.ndjson")
 # that has everything imported already, and logs all that anybody wants to log.
 PROGRAM = """
 import json, logging, os, sys
-import toolkit.change, toolkit.cluster, toolkit.collect.ingestion, toolkit.comparison
-import toolkit.embedded, toolkit.explain, toolkit.probing, toolkit.redaction, toolkit.terminal
+import toolkit.change.apply_plan, toolkit.change.prepare, toolkit.change.undo_journal
+import toolkit.change.verify_plan, toolkit.collection.exports.cluster, toolkit.launch.demo_run
+import toolkit.collection.exports.ingest_files, toolkit.snapshots.comparison
+import toolkit.probing.snapshot_probe, toolkit.reporting.terminal, toolkit.snapshots.redaction
 from toolkit.cli import main
 
 for line in sys.stdin:
@@ -78,8 +81,8 @@ for line in sys.stdin:
 # What a notebook must not show either, even where somebody asks for all that there is.
 CURIOUS = """\
 %xmode Verbose
-import toolkit.settings, toolkit.tenant
-settings = toolkit.settings.read_settings()
+import toolkit.tenant.credentials, toolkit.tenant.client
+settings = toolkit.tenant.credentials.read_settings()
 print(settings, repr(settings), settings.model_dump(), settings.__dict__)
 tenant = toolkit.open_tenant()
 print(tenant, repr(tenant))
@@ -213,8 +216,8 @@ def everything(tmp_path_factory):
             Sandbox(
                 map(loadable, people(200)),
                 client_secret=secrets[0],
-                actions=scripts.ACTIONS,
-                rules=scripts.RULES,
+                actions=tenants.ACTIONS,
+                rules=tenants.RULES,
             )
         )
         run = Runner(base)
@@ -229,7 +232,7 @@ def everything(tmp_path_factory):
 
 def _noted(patch, secrets, asked):
     """Note every token and every signed link that sandboxes give out, and every address."""
-    issue, sign, build = tokens.Tokens._issue, link.Links._signature, Sandbox._application
+    issue, sign, build = tokens.Tokens._issue, jobs.Links._signature, Sandbox._application
 
     def issued(self, *about):
         answer = issue(self, *about)
@@ -251,7 +254,7 @@ def _noted(patch, secrets, asked):
         return noting
 
     patch.setattr(tokens.Tokens, "_issue", issued)
-    patch.setattr(link.Links, "_signature", signed)
+    patch.setattr(jobs.Links, "_signature", signed)
     patch.setattr(Sandbox, "_application", built)
 
 

@@ -14,25 +14,26 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.test_hostile import Page, assert_seen, read_panel
-from toolkit.audit import audit, profiles
-from toolkit.change import plan
+from toolkit.analysis.estimate import Estimate, Stratum
+from toolkit.analysis.tenant_wiring import Setter, Wiring
 from toolkit.change.journal import Header, open_journal
 from toolkit.change.outcome import Outcome
-from toolkit.change.rows import VERSION, read_plan
-from toolkit.change.verify import Verification
-from toolkit.charts import by_group, cohorts, own_by_month
+from toolkit.change.plan_file import VERSION, read_plan
+from toolkit.change.prepare import plan
+from toolkit.change.preview.gallery_data import gallery
+from toolkit.change.verify_plan import Verification
+from toolkit.classification.frames import audit, profiles
+from toolkit.classification.sources import Source
+from toolkit.classification.user_profile import user
 from toolkit.cli import main
-from toolkit.comparison import compare
 from toolkit.errors import UnreadableInputError
-from toolkit.estimate import Estimate, Stratum
-from toolkit.gallery import gallery
-from toolkit.panels.admin import choose_default_picture
-from toolkit.panels.explorer import explore
-from toolkit.picture import Source
-from toolkit.report import report
-from toolkit.snapshot import Provenance, Snapshot, read_snapshot
-from toolkit.user import user
-from toolkit.wiring import Setter, Wiring
+from toolkit.panels.choose.admin_panel import choose_default_picture
+from toolkit.panels.explorer.explorer_panel import explore
+from toolkit.reporting.charts.group_chart import by_group
+from toolkit.reporting.charts.month_charts import cohorts, own_by_month
+from toolkit.reporting.html_report import report
+from toolkit.snapshots.comparison import compare
+from toolkit.snapshots.snapshot import Provenance, Snapshot, read_snapshot
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 NEW = "https://images.example.com/new.png"

@@ -69,7 +69,7 @@ def test_its_demo_works_in_an_empty_folder(run):
 
 
 def test_it_brings_the_notebooks_along(run):
-    program = "from toolkit.notebooks import notebook_folder; print(notebook_folder())"
+    program = "from toolkit.launch.notebook_pages import notebook_folder; print(notebook_folder())"
     assert run(program).strip() == str(run.folder / "notebooks")
     brought = {file.name: file.read_bytes() for file in (run.folder / "notebooks").iterdir()}
     assert brought == {file.name: file.read_bytes() for file in ROOT.glob("notebooks/*.ipynb")}
@@ -79,6 +79,6 @@ def test_a_notebook_that_is_there_already_stays_as_it_is(run):
     folder = run.folder / "notebooks"
     folder.mkdir()
     (folder / "2_default_picture.ipynb").write_text("mine")
-    run("from toolkit.notebooks import notebook_folder; notebook_folder()")
+    run("from toolkit.launch.notebook_pages import notebook_folder; notebook_folder()")
     assert (folder / "2_default_picture.ipynb").read_text() == "mine"
     assert (folder / "1_avatar_coverage.ipynb").is_file()

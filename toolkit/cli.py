@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from toolkit.change.scopes import help_of
+from toolkit.change.ways import Way
 from toolkit.errors import OutputError, PictureAuditError, SettingsError
-from toolkit.scopes import help_of
-from toolkit.way import Way
-from toolkit.wording import harmless
+from toolkit.formatting import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame
 
-    from toolkit.snapshot import Snapshot
+    from toolkit.snapshots.snapshot import Snapshot
 
     class _Shown(Protocol):
         """What shows itself, as text and as plain values."""
@@ -77,7 +77,7 @@ class Method(StrEnum):
 
 
 class Limits(StrEnum):
-    """Whose rate limits a sandbox has: the names of `toolkit.sandbox.limits.PLANS`."""
+    """Whose rate limits a sandbox has: the names of `toolkit.sandbox.api.gate.PLANS`."""
 
     FREE = "free"
     ESSENTIALS = "essentials"
@@ -97,14 +97,14 @@ class _Faulty(TyperCommand):
 
     def format_help(self, *about: Any, **named: Any) -> None:  # noqa: ANN401 - whatever typer passes
         """Write the help, with one paragraph a fault: lines of one paragraph are folded."""
-        from toolkit.sandbox.faults import FAULTS
+        from toolkit.sandbox.faults.catalogue import FAULTS
 
         faults = (f"{name}: {what}." for name, what in FAULTS.items())
         self.epilog = "\n\n".join(["Faults:", *faults, help_of("sandbox")])
         super().format_help(*about, **named)
 
 
-# Those of `toolkit.sandbox.people`, which is not imported for every command.
+# Those of `toolkit.sandbox.made_up.tenants`, which is not imported for every command.
 _USERS, _SEED = 5000, 1
 # What stands before a command that can be copied: uv leaves this name in the environment.
 _UV = "uv run " if "UV_RUN_RECURSION_DEPTH" in os.environ else ""
@@ -158,8 +158,8 @@ def demo_(
     no_progress: NoProgress = False,
 ) -> None:
     """Do the main job on the embedded tenant: collect, classify, count, report."""
-    from toolkit import terminal
-    from toolkit.embedded import demo
+    from toolkit.launch.demo_run import demo
+    from toolkit.reporting import terminal
 
     with terminal.progress("Collecting", off=no_progress) as show:
         snapshot = demo(out, users=users, seed=seed, force=force, show=show)
@@ -198,9 +198,9 @@ def sandbox(
     client_secret, users, and with --tls ca_file. They belong to this sandbox alone. The
     seed decides when the faults strike, too.
     """
-    from toolkit.records import read_records
-    from toolkit.sandbox import scripts
-    from toolkit.sandbox.people import loadable, people
+    from toolkit.collection.exports.reader import read_records
+    from toolkit.sandbox.made_up import tenants
+    from toolkit.sandbox.made_up.tenants import loadable, people
     from toolkit.sandbox.server import Sandbox
 
     names = [name.strip() for name in faults.split(",") if name.strip()]
@@ -213,8 +213,8 @@ def sandbox(
             faults=names,
             fault_seed=seed,
             tls=tls,
-            actions=() if load else scripts.ACTIONS,
-            rules=() if load else scripts.RULES,
+            actions=() if load else tenants.ACTIONS,
+            rules=() if load else tenants.RULES,
         )
         tenant.serve_forever(_announce)
     except ValueError as error:
@@ -251,12 +251,12 @@ def collect_(
     unfinished collection of this tenant. `auto` takes an export
     job, as Auth0 recommends, unless the tenant is small or does not allow it.
     """
-    from toolkit import terminal
-    from toolkit.collect import collect
-    from toolkit.collect.place import FOLDER
-    from toolkit.draft import ensure_writable
-    from toolkit.snapshot import read_snapshot
-    from toolkit.tenant import connect
+    from toolkit.collection.collect_users import collect
+    from toolkit.collection.place import FOLDER
+    from toolkit.reporting import terminal
+    from toolkit.snapshots.snapshot import read_snapshot
+    from toolkit.snapshots.storage import ensure_writable
+    from toolkit.tenant.client import connect
 
     _ensure_apart(redacted, out, since)
     for place in (out, redacted):
@@ -308,16 +308,16 @@ def ingest_(
     no_progress: NoProgress = False,
 ) -> None:
     """Read export files that you already have into a snapshot."""
-    from toolkit import terminal
-    from toolkit.collect.ingestion import ingest
-    from toolkit.draft import ensure_writable
+    from toolkit.collection.exports.ingest_files import ingest
+    from toolkit.reporting import terminal
+    from toolkit.snapshots.storage import ensure_writable
 
     _ensure_apart(redacted, out, *exports)
     if redacted is not None:
         ensure_writable(redacted)
     how = ingest
     if scheduler:
-        from toolkit.cluster import ingest_on
+        from toolkit.collection.exports.cluster import ingest_on
 
         how = partial(ingest_on, scheduler=scheduler)
     when = taken_at.replace(tzinfo=taken_at.tzinfo or UTC) if taken_at else None
@@ -337,8 +337,8 @@ def explain_(
     ] = "-",
 ) -> None:
     """Say in words where a picture comes from: one JSON object a line."""
-    from toolkit.explain import explain
-    from toolkit.records import parse
+    from toolkit.classification.frames import explain
+    from toolkit.collection.exports.reader import parse
 
     subjects = [url] if url != "-" else parse(sys.stdin.buffer, "stdin")
     for subject in subjects:
@@ -352,7 +352,7 @@ def coverage(
     output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
 ) -> None:
     """Count the users of a snapshot by source, connection, provider, cohort or activity."""
-    from toolkit.snapshot import read_snapshot
+    from toolkit.snapshots.snapshot import read_snapshot
 
     _print_coverage(read_snapshot(snapshot), by, output)
 
@@ -367,8 +367,8 @@ def findings(
     ] = False,
 ) -> None:
     """Say what is wrong with the pictures of a snapshot, for how many users, what to do."""
-    from toolkit import terminal
-    from toolkit.snapshot import read_snapshot
+    from toolkit.reporting import terminal
+    from toolkit.snapshots.snapshot import read_snapshot
 
     found = read_snapshot(snapshot).findings()
     if output is Format.JSON:
@@ -389,9 +389,9 @@ def compare_(
     ] = False,
 ) -> None:
     """Say who moved from which source to which between two snapshots; who came, who went."""
-    from toolkit import terminal
-    from toolkit.comparison import compare
-    from toolkit.snapshot import read_snapshot
+    from toolkit.reporting import terminal
+    from toolkit.snapshots.comparison import compare
+    from toolkit.snapshots.snapshot import read_snapshot
 
     found = compare(read_snapshot(old), read_snapshot(new), anyway=anyway)
     if output is Format.JSON:
@@ -411,9 +411,9 @@ def report_(
     ] = False,
 ) -> None:
     """Write one self-contained page to hand on, and FILE.json, the same for programs."""
-    from toolkit import terminal
-    from toolkit.report import report
-    from toolkit.snapshot import read_snapshot
+    from toolkit.reporting import terminal
+    from toolkit.reporting.html_report import report
+    from toolkit.snapshots.snapshot import read_snapshot
 
     report(read_snapshot(snapshot), out, personal=personal)
     terminal.written(Report=out, JSON=out.with_suffix(".json"))
@@ -441,9 +441,9 @@ def redact_(
     are cut to days. Copies made with one key can be compared with each other; nothing that has
     to find users again takes them.
     """
-    from toolkit import terminal
-    from toolkit.redaction import own_key, redact
-    from toolkit.snapshot import read_snapshot
+    from toolkit.reporting import terminal
+    from toolkit.snapshots.redaction import own_key, redact
+    from toolkit.snapshots.snapshot import read_snapshot
 
     _ensure_apart(out, snapshot, key_file)
     content = read_snapshot(snapshot)
@@ -483,28 +483,30 @@ def probe_(
     they are. Answers are kept for 30 days: nobody is asked twice, and an interrupted probe
     goes on.
     """
-    from toolkit import probing, terminal
-    from toolkit.consent import ensure_agreed
-    from toolkit.draft import ensure_writable
-    from toolkit.snapshot import read_snapshot
+    from toolkit.probing import snapshot_probe
+    from toolkit.reporting import terminal
+    from toolkit.snapshots.snapshot import read_snapshot
+    from toolkit.snapshots.storage import ensure_writable
 
     if everybody is (sample is not None):
         raise SettingsError("Say how many to ask about: either --sample N or --all.")
     content = read_snapshot(snapshot)
     if not pictures:
         ensure_writable(snapshot)
-    say = probing.notice_of_pictures if pictures else probing.notice
+    say = snapshot_probe.notice_of_pictures if pictures else snapshot_probe.notice
     ensure_agreed(say(content, sample=sample, rate=rate), yes=yes)
     with terminal.interruptible(), terminal.progress("Probing", off=no_progress) as show:
         if pictures:
-            reached = probing.reach(content, sample=sample, rate=rate, insecure=insecure, show=show)
+            reached = snapshot_probe.reach(
+                content, sample=sample, rate=rate, insecure=insecure, show=show
+            )
         else:
-            content = probing.probe(content, sample=sample, rate=rate, show=show)
+            content = snapshot_probe.probe(content, sample=sample, rate=rate, show=show)
     if pictures:
-        _print_frame(probing.outcomes(reached), output)
+        _print_frame(snapshot_probe.outcomes(reached), output)
     else:
         _print_coverage(content, By.SOURCE, output)
-        probing.ensure_clear(content)
+        snapshot_probe.ensure_clear(content)
 
 
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan file.")]
@@ -559,9 +561,9 @@ def plan_(
     Where the environment names the snapshot's tenant, its connections are asked who can be
     changed; else that is guessed.
     """
-    from toolkit import terminal
-    from toolkit.change import known_connections, looked_at, plan, policy_of
-    from toolkit.snapshot import read_snapshot
+    from toolkit.change.prepare import known_connections, looked_at, plan, policy_of
+    from toolkit.reporting import terminal
+    from toolkit.snapshots.snapshot import read_snapshot
 
     content = read_snapshot(snapshot)
     content.provenance.require_people()
@@ -610,7 +612,7 @@ def apply_(
 
     The same command goes on where it ended.
     """
-    from toolkit.change import apply
+    from toolkit.change.apply_plan import apply
 
     work = partial(apply, plan=plan, agreed=yes, canary=canary)
     change = partial(work, execute=execute, confirm=confirm, limit=limit)
@@ -626,7 +628,7 @@ def verify_(
     no_progress: NoProgress = False,
 ) -> None:
     """Read the tenant back and say what of a plan holds."""
-    from toolkit.change import verify
+    from toolkit.change.verify_plan import verify
 
     work = partial(verify, plan=plan, sample=sample)
     _at_tenant(work, "Reading back", rate, output, off=no_progress)
@@ -646,7 +648,7 @@ def undo_(
     no_progress: NoProgress = False,
 ) -> None:
     """Put back what a journal changed, where nobody changed it since; rehearse by default."""
-    from toolkit.change import undo
+    from toolkit.change.undo_journal import undo
 
     work = partial(undo, journal=journal, sample=sample, canary=canary)
     change = partial(work, execute=execute, confirm=confirm, limit=limit)
@@ -678,7 +680,7 @@ def dashboard_(
     The address that is printed, and opened in the browser, holds a token: without it nothing is
     served. It is made anew at each start.
     """
-    from toolkit.dashboard import dashboard
+    from toolkit.launch.notebook_pages import dashboard
 
     raise typer.Exit(
         dashboard(address, port, open_browser=not no_browser, expose=expose, token=not no_token)
@@ -692,7 +694,7 @@ def lab(
     ] = None,
 ) -> None:
     """Open the notebooks in JupyterLab."""
-    from toolkit.notebooks import notebook_folder
+    from toolkit.launch.notebook_pages import notebook_folder
 
     folder = notebook_folder()
     command = [sys.executable, "-m", "jupyterlab", *(arguments or [])]
@@ -703,7 +705,7 @@ def lab(
 
 
 def _print_coverage(snapshot: "Snapshot", by: By, output: Format = Format.TABLE) -> None:
-    from toolkit import terminal
+    from toolkit.reporting import terminal
 
     if output is Format.JSON:
         typer.echo(json.dumps(snapshot.summary(by.value), indent=2))
@@ -725,8 +727,8 @@ def _at_tenant(
     work: "Callable[..., _Ended]", what: str, rate: float | None, output: Form, *, off: bool
 ) -> None:
     """Do something at the tenant, print how it ended, and end with 1 where some is undone."""
-    from toolkit import terminal
-    from toolkit.tenant import connect
+    from toolkit.reporting import terminal
+    from toolkit.tenant.client import connect
 
     with (
         terminal.interruptible(),
@@ -749,15 +751,15 @@ def _ensure_apart(copy: Path | None, *others: Path | None) -> None:
 def _share(snapshot: "Snapshot", copy: Path | None, *, force: bool) -> None:
     """Write the copy to share that was asked for, with the user's own key."""
     if copy is not None:
-        from toolkit import terminal
-        from toolkit.redaction import redact
+        from toolkit.reporting import terminal
+        from toolkit.snapshots.redaction import redact
 
         redact(snapshot, copy, force=force)
         terminal.written(Redacted=copy)
 
 
 def _print_frame(frame: "DataFrame", output: Format) -> None:
-    from toolkit import terminal
+    from toolkit.reporting import terminal
 
     if output is Format.JSON:
         typer.echo(frame.to_json(orient="records", indent=2))
@@ -803,3 +805,26 @@ def _said(error: Exception) -> str:
         f"{type(error).__name__}, which nobody expected. With --debug it shows where; "
         "please report it."
     )
+
+
+def ensure_agreed(notice: str, *, yes: bool) -> None:
+    """Say what is about to be sent to whom, and go on only if the person agrees.
+
+    Args:
+        notice: what is sent to whom; "" where nothing leaves the machine.
+        yes: whether they agreed beforehand.
+
+    Raises:
+        SettingsError: there is nobody to ask.
+        typer.Exit: they do not agree (exit code 1: nothing was done).
+    """
+    if not notice:
+        return
+    typer.echo(notice, err=True)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise SettingsError("Nobody is there to agree to that: add --yes if you do.")
+    if not typer.confirm("Go ahead?", default=False, err=True):
+        typer.echo("Nothing was sent.", err=True)
+        raise typer.Exit(1)

@@ -20,12 +20,12 @@ from auth0.management.client import Auth0
 from auth0.management.core.api_error import ApiError
 
 from tests.benchmarks.export import SEED
-from toolkit.collect import collect
-from toolkit.embedded import settings_of
-from toolkit.sandbox.limits import PLANS
-from toolkit.sandbox.people import loadable, people
+from toolkit.collection.collect_users import collect
+from toolkit.sandbox.api.gate import PLANS
+from toolkit.sandbox.embedded import settings_of
+from toolkit.sandbox.made_up.tenants import loadable, people
 from toolkit.sandbox.server import Sandbox
-from toolkit.tenant import connect
+from toolkit.tenant.client import connect
 
 _PLAN = "enterprise"
 _PAGE = 100

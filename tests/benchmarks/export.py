@@ -18,7 +18,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from toolkit.sandbox.people import loadable, people
+from toolkit.sandbox.made_up.tenants import loadable, people
 
 SEED = 7
 _PEOPLE = 20_000

@@ -7,10 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from toolkit.charts.card import INK, MUTED, PAD, WIDTH, Card
-from toolkit.charts.chart import Chart, sentences
-from toolkit.palette import COLOURS
-from toolkit.picture import Source
+from toolkit.classification.sources import Source
+from toolkit.reporting.charts.chart import INK, MUTED, PAD, WIDTH, Card, Chart, sentences
+from toolkit.reporting.palette import COLOURS
 
 _Row = dict[str, Any]
 

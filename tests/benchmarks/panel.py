@@ -8,10 +8,10 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from toolkit.report import report
-from toolkit.roster import Roster
-from toolkit.selection import Selection
-from toolkit.snapshot import read_snapshot
+from toolkit.analysis.selection import Selection
+from toolkit.reporting.html_report import report
+from toolkit.snapshots.query import Roster
+from toolkit.snapshots.snapshot import read_snapshot
 
 _CHANGES = (
     Selection(sources=("social",)),

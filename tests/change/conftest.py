@@ -18,14 +18,16 @@ import pytest
 
 from tests.conftest import settings_of
 from tests.sandbox.conftest import person as made_person
-from toolkit.change import apply, journal_path, plan
-from toolkit.collect import collect
-from toolkit.plan import Plan
-from toolkit.sandbox.people import loadable, people
+from toolkit.change.apply_plan import apply
+from toolkit.change.journal import journal_path
+from toolkit.change.plan_summary import Plan
+from toolkit.change.prepare import plan
+from toolkit.change.ways import Way
+from toolkit.collection.collect_users import collect
+from toolkit.sandbox.made_up.tenants import loadable, people
 from toolkit.sandbox.server import Sandbox
-from toolkit.snapshot import Snapshot
-from toolkit.tenant import Tenant, connect
-from toolkit.way import Way
+from toolkit.snapshots.snapshot import Snapshot
+from toolkit.tenant.client import Tenant, connect
 
 NEW = "https://images.example/new.png"
 
@@ -34,9 +36,9 @@ NEW = "https://images.example/new.png"
 # and what it said. Until then the process id is the child's, even after its end.
 PROGRAM = """
 import json, os, resource, sys
-from toolkit.change import apply, undo
+from toolkit.change.apply_plan import apply; from toolkit.change.undo_journal import undo
 from toolkit.errors import PictureAuditError
-from toolkit.tenant import connect
+from toolkit.tenant.client import connect
 
 def work(kind, path, file_size=None, **_):
     if file_size is not None:

@@ -25,9 +25,11 @@ import httpx
 
 from tests.change.model_clock import Clock
 from tests.change.model_server import RUN_HEADER, SLEEP_HEADER
-from toolkit.change import apply, undo, verify
+from toolkit.change.apply_plan import apply
+from toolkit.change.undo_journal import undo
+from toolkit.change.verify_plan import verify
 from toolkit.errors import PictureAuditError
-from toolkit.tenant import connect
+from toolkit.tenant.client import connect
 
 COMMANDS: dict[str, Callable[..., Any]] = {"apply": apply, "undo": undo, "verify": verify}
 

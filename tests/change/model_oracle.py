@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.change.model_server import Exchange, WatchedSandbox
-from toolkit.sandbox.triggers import POST_LOGIN
-from toolkit.user import user as normal
+from toolkit.classification.user_profile import user as normal
+from toolkit.sandbox.api.action_drafts import POST_LOGIN
 
 TOOL = "run "
 """How the names of runs begin; all others who make changes are people."""

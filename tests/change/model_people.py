@@ -11,14 +11,13 @@ from random import Random
 from typing import Any
 
 from tests.sandbox.conftest import identity, person
-from toolkit.action_code import action_code
 from toolkit.change.action import NAME
-from toolkit.replacement import Policy
-from toolkit.sandbox.connections import Connection
-from toolkit.sandbox.draft import Draft
-from toolkit.sandbox.library import Binding
-from toolkit.sandbox.people import loadable, people
-from toolkit.sandbox.triggers import POST_LOGIN
+from toolkit.change.javascript import action_code
+from toolkit.change.policy import Policy
+from toolkit.sandbox.api.action_drafts import POST_LOGIN, Draft
+from toolkit.sandbox.api.action_library import Binding
+from toolkit.sandbox.directory.store import Connection
+from toolkit.sandbox.made_up.tenants import loadable, people
 
 NEW = "https://images.example/new.png"
 OTHER = "https://images.example/other.png"

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote
 
+from toolkit.sandbox.faults.network import HANG_UP
 from toolkit.sandbox.problem import Problem
 from toolkit.sandbox.server import Sandbox
-from toolkit.sandbox.weather import HANG_UP
 
 RUN_HEADER = "x-model-run"
 """Names the run that a request belongs to, and its process id: `run/4711`."""

@@ -18,12 +18,12 @@ from tests.change.model_people import INITIALS, NEW, OTHER, Colleagues, actions,
 from tests.change.model_process import Child, Crew
 from tests.change.model_server import FAULTS, KILL_AFTER, KILL_BEFORE, Exchange, WatchedSandbox
 from tests.sandbox.conftest import person
-from toolkit.change import plan as make_plan
-from toolkit.classifier import with_verdicts
-from toolkit.connection import Connection
-from toolkit.plan import Plan as ToolPlan
-from toolkit.snapshot import Provenance, Snapshot, _types
-from toolkit.user import tabulated, user
+from toolkit.change.plan_summary import Plan as ToolPlan
+from toolkit.change.prepare import plan as make_plan
+from toolkit.classification.columnwise import with_verdicts
+from toolkit.classification.user_profile import tabulated, user
+from toolkit.snapshots.snapshot import Provenance, Snapshot, _types
+from toolkit.tenant.models import Connection
 
 PATIENCE = 30.0
 """Real seconds that a command may take."""

@@ -8,14 +8,15 @@ import pytest
 
 from tests.change.conftest import NEW, journal_of
 from tests.conftest import settings_of
-from toolkit.action_code import action_code, recognised
-from toolkit.answer import Binding
-from toolkit.change import apply, undo, undone, verify
-from toolkit.change.action import NAME
-from toolkit.change.node import check
+from toolkit.change.action import NAME, check
+from toolkit.change.apply_plan import apply
+from toolkit.change.javascript import action_code, recognised
+from toolkit.change.policy import Policy
+from toolkit.change.undo_journal import undo, undone
+from toolkit.change.verify_plan import verify
 from toolkit.errors import ScopeError, SettingsError
-from toolkit.replacement import Policy
-from toolkit.tenant import connect
+from toolkit.tenant.client import connect
+from toolkit.tenant.models import Binding
 
 NEWER = "https://images.example/newer.png"
 FOREIGN = [

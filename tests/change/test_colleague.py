@@ -10,8 +10,10 @@ import httpx
 import pytest
 
 from tests.change.conftest import NEW, Other, journal_of
-from toolkit import wire
-from toolkit.change import apply, undo, verify
+from toolkit.change.apply_plan import apply
+from toolkit.change.undo_journal import undo
+from toolkit.change.verify_plan import verify
+from toolkit.tenant import http_transport
 
 OWN = "https://own.example/me.png"
 
@@ -121,7 +123,9 @@ def test_a_machine_that_slept_reads_again_before_it_writes(site_of, person, monk
     made = site.plan("root")
     offset, steady = [0.0], []
     monkeypatch.setattr(
-        wire, "_now", lambda: (time.time() + offset[0], steady.append(1) or time.monotonic())
+        http_transport,
+        "_now",
+        lambda: (time.time() + offset[0], steady.append(1) or time.monotonic()),
     )
 
     def sleep(response):
@@ -262,7 +266,7 @@ def test_an_edit_after_a_write_whose_answer_was_lost_survives(site_of, person):
 def test_a_tenant_that_is_always_slow_is_written_all_the_same(site_of, person, monkeypatch):
     site = site_of([person(1)])
     ticks = iter(range(0, 1000, 3))  # three seconds from each reading to each write
-    monkeypatch.setattr(wire, "_now", lambda: (float(next(ticks)),) * 2)
+    monkeypatch.setattr(http_transport, "_now", lambda: (float(next(ticks)),) * 2)
     assert site.apply(site.plan("root"), canary=0).complete
     assert site.count("PATCH") == 1
 
@@ -270,7 +274,7 @@ def test_a_tenant_that_is_always_slow_is_written_all_the_same(site_of, person, m
 def test_where_reading_takes_minutes_nothing_is_written(site_of, person, monkeypatch):
     site = site_of([person(1)])
     ticks = iter(range(0, 100_000, 100))
-    monkeypatch.setattr(wire, "_now", lambda: (float(next(ticks)),) * 2)
+    monkeypatch.setattr(http_transport, "_now", lambda: (float(next(ticks)),) * 2)
     outcome = site.apply(site.plan("root"))
     assert (outcome.done, outcome.failed) == (0, 1)
     assert any("Too much time" in reason for _, reason, _ in outcome.reasons)
@@ -345,7 +349,7 @@ def test_where_everybody_is_gone_in_the_middle_it_stops_too(site_of, person):
 def test_where_no_write_works_it_stops_by_itself(site_of, person, status, monkeypatch):
     site = site_of([person(number) for number in range(60)])
     made = site.plan("root")
-    monkeypatch.setattr("toolkit.tenant.time.sleep", lambda _: None)
+    monkeypatch.setattr("toolkit.tenant.client.time.sleep", lambda _: None)
     sent = []
 
     class Refusing(Odd):

@@ -18,15 +18,14 @@ import httpx
 import pytest
 
 from tests.change.conftest import NEW, Site, journal_of
-from toolkit.action_code import action_code
 from toolkit.change import action as action_module
-from toolkit.change import undo
 from toolkit.change.action import NAME
+from toolkit.change.javascript import action_code
+from toolkit.change.policy import Policy
+from toolkit.change.undo_journal import undo
 from toolkit.errors import PictureAuditError
-from toolkit.replacement import Policy
-from toolkit.sandbox.draft import Secret
-from toolkit.sandbox.library import Binding, Library
-from toolkit.sandbox.triggers import POST_LOGIN
+from toolkit.sandbox.api.action_drafts import POST_LOGIN, Secret
+from toolkit.sandbox.api.action_library import Binding, Library
 
 NEWER = "https://images.example/newer.png"
 BY_HAND = "exports.onExecutePostLogin = async () => { /* by a colleague */ };"

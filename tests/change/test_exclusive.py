@@ -9,8 +9,10 @@ import platformdirs
 import pytest
 
 from tests.change.conftest import NEW, journal_of
-from toolkit.change import Safeguards, apply, applying, undo
+from toolkit.change.apply_plan import apply, applying
 from toolkit.change.exclusive import one_at_a_time
+from toolkit.change.run import Safeguards
+from toolkit.change.undo_journal import undo
 from toolkit.errors import OutputError, SettingsError
 
 NEWER = "https://images.example/newer.png"

@@ -8,9 +8,10 @@ import platformdirs
 import pytest
 
 from tests.change.conftest import NEW, as_killed, journal_of
-from toolkit.change import undo, undone, verify
 from toolkit.change.edit import Edit, Field
 from toolkit.change.journal import Header, State, journal_path, open_journal, read_journal
+from toolkit.change.undo_journal import undo, undone
+from toolkit.change.verify_plan import verify
 from toolkit.errors import OutputError, SettingsError, UnreadableInputError
 
 HEADER = Header("tenant.eu.auth0.com", "0123456789abcdef", "root")

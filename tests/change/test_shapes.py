@@ -6,8 +6,10 @@ import pytest
 
 from tests.change.conftest import NEW, journal_of, settled
 from tests.sandbox.conftest import identity
-from toolkit.change import apply, undo, verify
-from toolkit.sandbox.connections import Connection
+from toolkit.change.apply_plan import apply
+from toolkit.change.undo_journal import undo
+from toolkit.change.verify_plan import verify
+from toolkit.sandbox.directory.store import Connection
 
 ABSENT = object()
 MOVED = "https://x.example/moved.png"

@@ -10,17 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.change.conftest import NEW, as_killed, changed_ids, irreplaceable, journal_of
-from toolkit.change import (
-    Safeguards,
-    apply,
-    applying,
-    journal_path,
-    read_plan,
-    undo,
-    verify,
-)
-from toolkit.change import undone as is_undone
-from toolkit.change.rows import writing_rows
+from toolkit.change.apply_plan import apply, applying
+from toolkit.change.journal import journal_path
+from toolkit.change.plan_file import read_plan, writing_rows
+from toolkit.change.run import Safeguards
+from toolkit.change.undo_journal import undo
+from toolkit.change.undo_journal import undone as is_undone
+from toolkit.change.verify_plan import verify
 from toolkit.errors import (
     IncompleteError,
     OutputError,
@@ -28,7 +24,7 @@ from toolkit.errors import (
     SettingsError,
     UnreadableInputError,
 )
-from toolkit.sandbox.connections import Connection
+from toolkit.sandbox.directory.store import Connection
 
 WAYS = ("root", "metadata")
 

@@ -8,15 +8,15 @@ from tests.change.conftest import irreplaceable, settled
 from tests.conftest import settings_of
 from tests.sandbox.conftest import person
 from toolkit.change.journal import State, read_journal
-from toolkit.collect import collect
+from toolkit.change.ways import Way
+from toolkit.collection.collect_users import collect
 from toolkit.errors import SettingsError
-from toolkit.panels.admin import EXAMPLE, choose_default_picture
-from toolkit.redaction import redact
-from toolkit.sandbox import scripts
-from toolkit.sandbox.people import loadable, people
+from toolkit.panels.choose.admin_panel import EXAMPLE, choose_default_picture
+from toolkit.sandbox.made_up import tenants
+from toolkit.sandbox.made_up.tenants import loadable, people
 from toolkit.sandbox.server import Sandbox
-from toolkit.tenant import connect
-from toolkit.way import Way
+from toolkit.snapshots.redaction import redact
+from toolkit.tenant.client import connect
 
 NEW = "https://images.example.com/new.png"
 
@@ -26,7 +26,7 @@ def made():
     """A sandbox and a snapshot of it, which tests put back as they found it."""
     users = map(loadable, people(300, seed=5))
     with (
-        Sandbox(users, actions=scripts.ACTIONS, rules=scripts.RULES) as sandbox,
+        Sandbox(users, actions=tenants.ACTIONS, rules=tenants.RULES) as sandbox,
         connect(settings_of(sandbox)) as tenant,
     ):
         yield sandbox, tenant, collect(tenant, method="search")

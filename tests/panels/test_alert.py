@@ -1,5 +1,5 @@
 from toolkit.errors import OutputError
-from toolkit.panels.alert import Alert, guarded
+from toolkit.panels.widgets import Alert, guarded
 
 
 class Panel:

@@ -1,4 +1,4 @@
-from toolkit.panels.bar import Bar, text
+from toolkit.panels.widgets import Bar, text
 from toolkit.progress import Progress
 
 

@@ -1,10 +1,10 @@
 import pytest
 
-from toolkit.candidate import candidate
-from toolkit.hosts import Hosts
-from toolkit.panels import candidate_view
-from toolkit.panels.alert import Alert
-from toolkit.panels.candidate_view import CandidateView
+from toolkit.images.candidate_checks import candidate
+from toolkit.panels.choose import candidate_view
+from toolkit.panels.choose.candidate_view import CandidateView
+from toolkit.panels.widgets import Alert
+from toolkit.sandbox.picture_hosts import Hosts
 from toolkit.sandbox.server import Sandbox
 
 NEW = "https://images.example.com/new.png"

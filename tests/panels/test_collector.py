@@ -6,9 +6,9 @@ import time
 import pytest
 
 from toolkit.errors import SettingsError, UnreadableInputError
-from toolkit.panels.collector import EMBEDDED, Collector, collector
-from toolkit.panels.dashboard import Dashboard
-from toolkit.sandbox.people import loadable, people
+from toolkit.panels.collector_panel import EMBEDDED, Collector, collector
+from toolkit.panels.dashboard_frame import Dashboard
+from toolkit.sandbox.made_up.tenants import loadable, people
 from toolkit.sandbox.server import Sandbox
 
 
@@ -249,7 +249,7 @@ def test_a_snapshot_that_cannot_be_shown_leaves_both_tabs_as_they_are(
     def damaged(_):
         raise UnreadableInputError("It is damaged.")
 
-    monkeypatch.setattr("toolkit.panels.dashboard.explore", damaged)
+    monkeypatch.setattr("toolkit.panels.dashboard_frame.explore", damaged)
     shown.collector.open_file()
     assert "It is damaged" in shown.alert.value
     assert "Opened" not in shown.collector.said.value

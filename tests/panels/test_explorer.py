@@ -5,16 +5,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from toolkit.audit import audit, profiles
+from toolkit.analysis.selection import Selection
+from toolkit.classification.frames import audit, profiles
+from toolkit.classification.sources import Source
+from toolkit.classification.user_profile import User, user
 from toolkit.errors import UnreadableInputError
-from toolkit.panels.explorer import explore
-from toolkit.panels.stacks import Part
-from toolkit.panels.table import ROWS
-from toolkit.picture import Source
-from toolkit.sandbox.people import people
-from toolkit.selection import Selection
-from toolkit.snapshot import Provenance, Snapshot, read_snapshot
-from toolkit.user import User, user
+from toolkit.panels.explorer.explorer_charts import Part
+from toolkit.panels.explorer.explorer_panel import explore
+from toolkit.panels.explorer.user_table import ROWS
+from toolkit.sandbox.made_up.tenants import people
+from toolkit.snapshots.snapshot import Provenance, Snapshot, read_snapshot
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 HOSTILE = (

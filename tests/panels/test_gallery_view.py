@@ -1,17 +1,17 @@
 import pandas as pd
 import pytest
 
-from toolkit.audit import audit
-from toolkit.change import plan
-from toolkit.gallery import gallery
-from toolkit.hosts import Hosts
-from toolkit.panels.alert import Alert
-from toolkit.panels.gallery_view import GalleryView
-from toolkit.probe.legibility import DARK
+from toolkit.change.prepare import plan
+from toolkit.change.preview.gallery_data import gallery
+from toolkit.classification.frames import audit
+from toolkit.classification.user_profile import tabulated
+from toolkit.classification.user_profile import user as profile
+from toolkit.images.legibility import DARK
+from toolkit.panels.choose.before_after_view import GalleryView
+from toolkit.panels.widgets import Alert
+from toolkit.sandbox.picture_hosts import Hosts
 from toolkit.sandbox.server import Sandbox
-from toolkit.snapshot import Provenance, Snapshot
-from toolkit.user import tabulated
-from toolkit.user import user as profile
+from toolkit.snapshots.snapshot import Provenance, Snapshot
 
 PHOTO = "https://people.example.com/me.png"
 

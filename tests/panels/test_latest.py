@@ -1,7 +1,7 @@
 import threading
 import time
 
-from toolkit.panels.latest import Latest
+from toolkit.panels.background import Latest
 
 
 def test_only_the_latest_of_what_waits_is_done():

@@ -5,7 +5,7 @@ import threading
 import ipywidgets
 import pytest
 
-from toolkit.panels.run import Run
+from toolkit.panels.background import Run
 from toolkit.progress import Progress
 
 

@@ -3,13 +3,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from toolkit.audit import audit, profiles
-from toolkit.panels.explorer import explore
-from toolkit.panels.thumbnails import Thumbnails
-from toolkit.sandbox.people import loadable, people
+from toolkit.classification.frames import audit, profiles
+from toolkit.classification.user_profile import user
+from toolkit.panels.explorer.explorer_panel import explore
+from toolkit.panels.explorer.thumbnails import Thumbnails
+from toolkit.sandbox.made_up.tenants import loadable, people
 from toolkit.sandbox.server import Sandbox
-from toolkit.snapshot import Provenance, Snapshot
-from toolkit.user import user
+from toolkit.snapshots.snapshot import Provenance, Snapshot
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 

@@ -2,9 +2,9 @@ import re
 
 import pandas as pd
 
-from toolkit.coverage import Coverage
-from toolkit.group import UNKNOWN
-from toolkit.panels.trend import trend
+from toolkit.analysis.coverage_count import Coverage
+from toolkit.analysis.groups import UNKNOWN
+from toolkit.panels.explorer.explorer_charts import trend
 
 
 def cohorts(**users: tuple[int, int, int]) -> Coverage:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from toolkit.sandbox import Sandbox
+from toolkit.sandbox.server import Sandbox
 
 
 def person(number: int, **changes: Any) -> dict[str, Any]:

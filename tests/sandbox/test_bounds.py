@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.sandbox import store
-from toolkit.sandbox.action import Action
-from toolkit.sandbox.draft import Draft
-from toolkit.sandbox.fields import facets
+from toolkit.sandbox.api.action_drafts import Draft
+from toolkit.sandbox.api.action_versions import Action
+from toolkit.sandbox.directory import store
+from toolkit.sandbox.directory.fields import facets
 
 USER = "/api/v2/users/auth0%7C000001"
 POST_LOGIN = [{"id": "post-login", "version": "v3"}]

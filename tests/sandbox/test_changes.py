@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from toolkit.sandbox import Sandbox
+from toolkit.sandbox.server import Sandbox
 
 
 def test_a_change_is_seen_everywhere_and_moves_updated_at(serve, person, hands):

@@ -9,10 +9,11 @@ import pytest
 
 from tests.conftest import settings_of
 from tests.npm import installed, without
-from toolkit.change import apply, plan
 from toolkit.change.action import NAME
-from toolkit.collect import collect
-from toolkit.tenant import connect
+from toolkit.change.apply_plan import apply
+from toolkit.change.prepare import plan
+from toolkit.collection.collect_users import collect
+from toolkit.tenant.client import connect
 
 WANTED = Path(__file__).with_name("deploy_cli") / "package.json"
 FOREIGN = "exports.onExecutePostLogin = async () => { /* somebody's */ };"

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from toolkit.sandbox import Sandbox
-from toolkit.sandbox.faults import FAULTS, Faults
+from toolkit.sandbox.faults.catalogue import FAULTS, Faults
+from toolkit.sandbox.server import Sandbox
 
 NARROW = "created_at:[2024-01-01T00:00:00.000Z TO 2024-01-01T00:00:00.099Z]"
 TIMEOUT = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.sandbox.limits import Limits
+from toolkit.sandbox.api.gate import Limits
 
 EXPORTS = "/api/v2/jobs/users-exports"
 

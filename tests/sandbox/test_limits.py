@@ -1,6 +1,6 @@
 import pytest
 
-from toolkit.sandbox.limits import Limits
+from toolkit.sandbox.api.gate import Limits
 
 USERS = ("GET", "/api/v2/users")
 

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from auth0.management.client import Auth0
 
+from toolkit.sandbox.api.legacy_rules import END
+from toolkit.sandbox.made_up.tenants import ACTIONS, RULES
 from toolkit.sandbox.node import Node
-from toolkit.sandbox.rules import END
-from toolkit.sandbox.scripts import ACTIONS, RULES
 
 USER = "auth0|000001"
 GRAVATAR = "https://s.gravatar.com/avatar/324ad113b0ef6dabbb2c2c4cf8a8d108?s=480&r=pg&d="

@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from toolkit.sandbox import protocol
+from toolkit.sandbox import asgi
 from toolkit.sandbox.server import Sandbox
 
 HEAD = b"GET /avatars/ab.png HTTP/1.1\r\nHost: %s\r\n"
@@ -18,7 +18,7 @@ def sandbox():
 @pytest.fixture
 def hasty(monkeypatch):
     """A sandbox that does not wait long; uvicorn's own wait between requests is longer."""
-    monkeypatch.setattr(protocol, "PATIENCE", 0.2)
+    monkeypatch.setattr(asgi, "PATIENCE", 0.2)
     with Sandbox([]) as sandbox:
         yield sandbox
 
@@ -78,7 +78,7 @@ def test_a_head_without_end_is_refused(sandbox):
 
 
 def test_one_connection_too_many_is_closed_and_the_others_go_on(monkeypatch):
-    monkeypatch.setattr(protocol, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(asgi, "MOST_CONNECTIONS", 3)
     with Sandbox([]) as sandbox, contextlib.ExitStack() as stack:
         few = [stack.enter_context(connected(sandbox)) for _ in range(3)]
         with connected(sandbox) as one_more:

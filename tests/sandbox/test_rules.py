@@ -1,7 +1,7 @@
 import pytest
 from auth0.management.client import Auth0
 
-from toolkit.sandbox.scripts import RULES
+from toolkit.sandbox.made_up.tenants import RULES
 
 PATH = "/api/v2/rules"
 EMPTY = "function (user, context, callback) { callback(null, user, context); }"

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from toolkit.sandbox.condition import ALL, condition
-from toolkit.sandbox.store import Order, Store
+from toolkit.sandbox.directory.sql_condition import ALL, condition
+from toolkit.sandbox.directory.store import Order, Store
 
 ODD = [
     {"user_id": "x|null", "created_at": None, "picture": None},

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from toolkit.sandbox import Sandbox
+from toolkit.sandbox.server import Sandbox
 
 
 @pytest.fixture

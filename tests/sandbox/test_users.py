@@ -10,8 +10,8 @@ import pytest
 from auth0.management.client import Auth0
 from auth0.management.core.api_error import ApiError
 
-from toolkit.sandbox import Sandbox
-from toolkit.sandbox.store import Store
+from toolkit.sandbox.directory.store import Store
+from toolkit.sandbox.server import Sandbox
 
 
 @pytest.fixture

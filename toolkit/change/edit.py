@@ -3,7 +3,7 @@
 Facts: Auth0 Management API, "Update a User" (a null removes an attribute, and the picture of
 database and passwordless users cannot be removed); recordings of the API (a key of
 `user_metadata` is deleted by a null; `{}` wipes all of it, and is kept as `{}`). Which texts
-are taken as a root picture: `toolkit.connection.takes_picture`.
+are taken as a root picture: `toolkit.tenant.models.takes_picture`.
 
 Nobody recorded what stays of `user_metadata` when its last key goes: nothing, or `{}`. So
 where there was none before and the tenant keeps `{}`, that counts as put back and is said
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from toolkit.connection import KEEPING, takes_picture
-from toolkit.user import user
+from toolkit.classification.user_profile import user
+from toolkit.tenant.models import KEEPING, takes_picture
 
 _NULL: Final = "its picture is an explicit null, which could not be put back"
 _ODD: Final = "its picture is something that could not be put back as it is"

@@ -21,8 +21,8 @@ from urllib.parse import quote
 
 import platformdirs
 
-from toolkit.draft import private_opener, replacing
 from toolkit.errors import OutputError, SettingsError, UnreadableInputError
+from toolkit.snapshots.storage import private_opener, replacing
 
 # Whoever has just taken the lock is about to write who it is.
 _UNTIL_NAMED = 0.1

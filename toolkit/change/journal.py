@@ -30,9 +30,9 @@ from typing import IO, Any, Final
 
 from toolkit.change.edit import Edit, Field
 from toolkit.change.exclusive import Length, is_id, keep_length, last_length
-from toolkit.draft import ensure_own, private_opener
+from toolkit.change.ways import Way
 from toolkit.errors import OutputError, SettingsError, UnreadableInputError
-from toolkit.way import Way
+from toolkit.snapshots.storage import ensure_own, private_opener
 
 FORMAT: Final = "auth0-picture-audit journal"
 VERSION: Final = 2

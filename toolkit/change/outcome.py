@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
-from toolkit.wording import visible
+from toolkit.formatting import visible
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from toolkit.change.edit import Edit
 from toolkit.change.journal import Journal, State
-from toolkit.change.safeguards import Safeguards
-from toolkit.connection import Connection
+from toolkit.change.run import Safeguards
 from toolkit.errors import (
     CredentialsError,
     IncompleteError,
@@ -28,7 +27,8 @@ from toolkit.errors import (
     UnreachableError,
 )
 from toolkit.progress import Progress
-from toolkit.tenant import Tenant
+from toolkit.tenant.client import Tenant
+from toolkit.tenant.models import Connection
 
 CANARY: Final = 10
 """Users who are written first, and read back by id, before any other.

@@ -3,7 +3,3 @@
 `Sandbox` serves the part of the Management API that the toolkit uses, tokens to call it
 with, and the pictures that users' `picture` URLs stand for, all on loopback.
 """
-
-from toolkit.sandbox.server import Sandbox
-
-__all__ = ["Sandbox"]

@@ -23,16 +23,15 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from toolkit.sandbox.connections import connections_of
-from toolkit.sandbox.gate import Call, Gate
-from toolkit.sandbox.library import Library
-from toolkit.sandbox.moment import iso
+from toolkit.sandbox.api.action_drafts import POST_LOGIN
+from toolkit.sandbox.api.action_library import Library
+from toolkit.sandbox.api.gate import Call, Gate
+from toolkit.sandbox.api.legacy_rules import Rules
+from toolkit.sandbox.api.users import merged
+from toolkit.sandbox.directory.store import Store, connections_of
+from toolkit.sandbox.directory.timestamps import iso
 from toolkit.sandbox.node import Node, Outcome
 from toolkit.sandbox.problem import bad_body, json_response, no_such_user
-from toolkit.sandbox.profile import merged
-from toolkit.sandbox.rules import Rules
-from toolkit.sandbox.store import Store
-from toolkit.sandbox.triggers import POST_LOGIN
 
 _LIFETIME = 36_000  # seconds of an ID token
 _USER = frozenset(

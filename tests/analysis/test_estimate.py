@@ -1,0 +1,115 @@
+"""Estimates: intervals that hold what is true, as often as they promise."""
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit.analysis.estimate import Estimate, Stratum, allocated
+from toolkit.classification.sources import Source
+from toolkit.sandbox.made_up.tenants import people
+
+
+def sampled(population, size, seed):
+    """Ask a random sample of a population: {stratum: [whether each has a Gravatar]}."""
+    chance = Random(seed)
+    sizes = allocated([len(some) for some in population.values()], size)
+    return Estimate(
+        tuple(
+            Stratum(*key, len(some), n, sum(chance.sample(some, n)))
+            for (key, some), n in zip(population.items(), sizes, strict=True)
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def sample_tenant():
+    """The sample tenant's users with a Gravatar URL, by connection."""
+    population = {}
+    for person in people(5000, seed=1):
+        if "/avatar/" in str(person.record.get("picture")):
+            connection = person.record["identities"][0]["connection"]
+            population.setdefault((connection, Source.INITIALS), []).append(person.gravatar)
+    return population
+
+
+def test_the_interval_of_400_holds_the_truth_in_at_least_93_of_100_samples(sample_tenant):
+    truth = sum(sum(some) for some in sample_tenant.values())
+    intervals = [sampled(sample_tenant, 400, seed).gravatars for seed in range(100)]
+    assert sum(one.low <= truth <= one.high for one in intervals) >= 93
+    assert all(one.low <= one.middle <= one.high for one in intervals)
+    # It would be no use if it held everything.
+    users = sum(map(len, sample_tenant.values()))
+    assert max(one.high - one.low for one in intervals) < 0.11 * users
+
+
+def test_a_stratum_that_was_asked_for_whole_leaves_no_doubt():
+    estimate = Estimate((Stratum("pw", Source.INITIALS, 50, 50, 20),))
+    found = estimate.gravatars
+    assert (found.low, found.middle, found.high) == (20, 20, 20)
+
+
+def test_an_unclear_answer_counts_as_absent_below_and_present_above():
+    estimate = Estimate((Stratum("pw", Source.INITIALS, 10, 10, 4, unclear=3),))
+    found = estimate.gravatars
+    assert (found.low, found.high) == (4, 7)
+    assert estimate.unclear == 3
+
+
+def test_users_who_were_not_asked_for_at_all_may_be_anything():
+    asked = Stratum("pw", Source.INITIALS, 10, 10, 4)
+    blind = Stratum("apple", Source.INITIALS, 5, 0, 0)
+    found = Estimate((asked, blind)).gravatars
+    assert (found.low, found.high) == (4, 9)
+    assert Estimate((blind,)).gravatars.high == 5
+    assert Estimate(()).gravatars.high == 0
+
+
+def test_none_found_is_not_none_there():
+    found = Estimate((Stratum("pw", Source.INITIALS, 10_000, 100, 0),)).gravatars
+    assert found.low == found.middle == 0
+    assert 200 < found.high < 500
+
+
+@given(st.lists(st.integers(0, 500), max_size=8), st.integers(1, 600))
+def test_a_sample_is_divided_whole_and_no_stratum_gives_more_than_it_has(users, size):
+    drawn = allocated(users, size)
+    assert sum(drawn) == min(size, sum(users))
+    assert all(0 <= n <= m for n, m in zip(drawn, users, strict=True))
+
+
+def test_a_small_stratum_is_heard_too():
+    assert allocated([10_000, 30, 1], 100)[1:] == [2, 1]
+
+
+def test_an_estimate_survives_being_written_down():
+    estimate = Estimate(
+        (
+            Stratum(None, Source.PLACEHOLDER, 9, 4, 1, 1),
+            Stratum("pw", Source.INITIALS, 90, 40, 10),
+        )
+    )
+    assert Estimate.from_dict(estimate.as_dict()) == estimate
+    assert "(95 %:" in repr(estimate)
+    assert estimate.where(lambda one: one.connection == "pw").users == 90
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"users": 1},
+        {"present": 3},
+        {"unclear": 2},
+        {"asked": -1},
+        {"users": 2.5},
+        {"connection": 1},
+    ],
+)
+def test_a_file_can_hold_no_sample_that_cannot_be(changes):
+    stratum = {"connection": "c", "otherwise": "initials"}
+    stratum |= {"users": 3, "asked": 2, "present": 1, "unclear": 0}
+    assert Estimate.from_dict({"strata": [stratum]}).users == 3
+    assert Estimate.from_dict({"strata": [stratum | {"connection": None}]}).asked == 2
+    with pytest.raises((TypeError, ValueError)):
+        Estimate.from_dict({"strata": [stratum | changes]})

@@ -1,0 +1,224 @@
+"""Wiring: what a tenant's scripts do with pictures, judged by their code."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from toolkit.analysis.tenant_wiring import RULES_END, Script, Wiring, wiring
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+BEFORE = datetime(2026, 11, 17, tzinfo=UTC)
+
+SAMPLE_OVERRIDE = """
+exports.onExecutePostLogin = async (event, api) => {
+  const { picture } = event.user.user_metadata;
+  api.idToken.setCustomClaim('picture', picture);
+};
+"""
+SAMPLE_DEFAULT = """
+exports.onExecutePostLogin = async (event, api) => {
+  api.idToken.setCustomClaim("picture", {defaultProfileImage});
+};
+"""
+RULE_OVERRIDE = """
+function (user, context, callback) {
+  if (user.user_metadata.picture)
+    user.picture = user.user_metadata.picture;
+  callback(null, user, context);
+}
+"""
+RULE_DEFAULT = """
+function (user, context, callback) {
+  if (user.picture.indexOf('cdn.auth0.com') > -1) {
+    user.picture = swapped(user.picture);
+  }
+  callback(null, user, context);
+}
+"""
+
+
+def judged(code, kind="action", *, on=True, as_of=NOW, **read):
+    return wiring([Script(kind, "one", code, on)], as_of, **read)
+
+
+@pytest.mark.parametrize(
+    ("code", "override", "default", "spares"),
+    [
+        (SAMPLE_OVERRIDE, True, False, False),
+        (SAMPLE_DEFAULT, False, True, False),
+        (
+            (
+                "const p = (event.user.user_metadata || {}).picture; "
+                "if (p) api.idToken.setCustomClaim(`picture`, p)"
+            ),
+            True,
+            False,
+            False,
+        ),
+        (
+            (
+                "const m = event.user.user_metadata; "
+                "if (m && m.picture) api.idToken.setCustomClaim('picture', m.picture)"
+            ),
+            True,
+            False,
+            False,
+        ),
+        (
+            "const m = event.user.user_metadata; x.setCustomClaim('picture', m['picture'])",
+            True,
+            False,
+            False,
+        ),
+        ("if (!event.user.picture) api.idToken.setCustomClaim('picture', D)", False, True, True),
+        (
+            "const {picture} = event.user; if (!picture) api.idToken.setCustomClaim('picture', D)",
+            False,
+            True,
+            True,
+        ),
+        (
+            (
+                "const o = event.user.user_metadata?.picture;"
+                "if (o) api.idToken.setCustomClaim('picture', o);"
+                "else if (!event.user.picture) api.idToken.setCustomClaim('picture', D)"
+            ),
+            True,
+            True,
+            True,
+        ),
+        # Whatever this does, pictures come up in it.
+        (
+            "for (const k of ['picture', 'name']) api.idToken.setCustomClaim(k, v[k])",
+            False,
+            None,
+            False,
+        ),
+        (
+            (
+                "const picture = chosen(event.user.user_metadata, 'picture');"
+                "api.idToken.setCustomClaim('picture', picture)"
+            ),
+            None,
+            None,
+            False,
+        ),
+    ],
+)
+def test_an_action_is_judged_by_what_it_mentions(code, override, default, spares):
+    found = judged(code)
+    (setter,) = found.setters
+    assert (setter.override, setter.default, setter.spares) == (override, default, spares)
+    assert setter.runs
+    assert (found.override, found.default) == (override, default)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "// api.idToken.setCustomClaim('picture', x)",
+        "/* api.idToken.setCustomClaim('picture', x) */",
+        "const u = 'https://x'; api.idToken.setCustomClaim('https://ns/roles', 1)",
+        "for (const k of ['role']) api.idToken.setCustomClaim(k, v[k])",
+        "",
+    ],
+)
+def test_a_script_that_sets_no_picture_is_none_of_ours(code):
+    assert judged(code).setters == ()
+    assert judged(code).override is False
+
+
+def test_a_comment_is_no_code_and_a_text_with_slashes_is_no_comment():
+    code = "const u = 'https://x/y.png'; api.idToken.setCustomClaim('picture', u)"
+    assert judged(code).default is True
+
+
+@pytest.mark.parametrize("code", [RULE_OVERRIDE, RULE_DEFAULT])
+def test_a_rule_stopped_running_with_the_end_of_rules(code):
+    before, after = judged(code, "rule", as_of=BEFORE), judged(code, "rule")
+    assert before.running
+    assert not before.stopped
+    assert not after.running
+    assert after.stopped
+    assert (after.override, after.default) == (False, False)
+    assert judged(code, "rule", as_of=RULES_END).stopped
+    assert judged(code, "rule", as_of=BEFORE, on=False).running == ()
+    assert not judged(code, "rule", on=False).stopped
+
+
+def test_both_rules_are_told_apart():
+    assert judged(RULE_OVERRIDE, "rule", as_of=BEFORE).override is True
+    assert judged(RULE_DEFAULT, "rule", as_of=BEFORE).default is True
+    assert judged(RULE_DEFAULT, "rule", as_of=BEFORE).override is False
+
+
+def test_a_rule_that_only_looks_at_the_picture_sets_none():
+    assert judged("function(u, c, cb) { if (user.picture == 'x') cb() }", "rule").setters == ()
+
+
+def test_what_could_not_be_read_is_unknown():
+    assert judged("", actions=False).override is None
+    assert judged("", rules=False).override is False  # they have ended
+    assert judged("", rules=False, as_of=BEFORE).override is None
+    assert judged(SAMPLE_OVERRIDE, rules=False, as_of=BEFORE).override is True
+
+
+def test_an_action_that_is_not_bound_reaches_nobody():
+    found = judged(SAMPLE_OVERRIDE, on=False)
+    assert found.override is False
+    assert len(found.setters) == 1
+
+
+def test_wiring_survives_being_written_down_without_the_code():
+    found = wiring([Script("action", "A", SAMPLE_OVERRIDE, True)], NOW)
+    values = found.as_dict()
+    assert Wiring.from_dict(values) == found
+    assert "setCustomClaim" not in str(values)
+    assert "yes" in repr(found)
+
+
+def test_a_picture_may_be_unpacked_on_several_lines():
+    code = (
+        "const {\n  picture,\n  name\n} =\n    event.user.user_metadata;\n"
+        "api.idToken.setCustomClaim('picture', picture)"
+    )
+    assert judged(code).override is True
+
+
+# With a pattern that goes back over what it has seen, each of these takes minutes.
+@pytest.mark.parametrize(
+    "filling",
+    [
+        " " * 100_000,
+        "a$" * 50_000,
+        "meta " * 20_000,
+        "{ picture " * 10_000,
+        "{ picture } = " * 7_000,
+        "user_metadata" + " " * 80_000,
+        "/* " * 30_000,
+    ],
+    ids=lambda filling: filling[:12],
+)
+def test_large_code_is_judged_without_going_over_it_again_and_again(filling):
+    code = "api.idToken.setCustomClaim('picture', event.user.user_metadata.picture);" + filling
+    assert judged(code).override is True
+    code = "api.idToken.setCustomClaim('picture', D);" + filling
+    assert judged(code).override is not True
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"kind": "<b>"}, {"kind": []}, {"name": None}, {"on": 1}, {"override": "yes"}, {"default": 0}],
+)
+def test_a_file_can_name_no_other_kind_of_script(changes):
+    values = wiring([Script("action", "a", SAMPLE_OVERRIDE, on=True)], NOW).as_dict()
+    (setter,) = values["setters"]
+    unknown = setter | {"override": None, "default": None}
+    assert Wiring.from_dict(values | {"setters": [unknown]}).setters[0].override is None
+    with pytest.raises((TypeError, ValueError)):
+        Wiring.from_dict(values | {"setters": [setter | changes]})
+
+
+def test_a_file_can_name_no_time_without_a_zone():
+    with pytest.raises(ValueError, match="not a time"):
+        Wiring.from_dict(wiring([], NOW).as_dict() | {"as_of": "2026-11-23T00:00:00"})

@@ -1,0 +1,195 @@
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from toolkit.classification.columnwise import classified
+from toolkit.classification.schema import CLASSIFICATION
+from toolkit.classification.sources import RULES, SOCIAL_STRATEGIES, classify
+from toolkit.classification.user_profile import user
+
+SAMPLE = Path(__file__).parents[2] / "data" / "users.ndjson.gz"
+MD5, SHA256 = "324ad113b0ef6dabbb2c2c4cf8a8d10F", "aB" * 32
+HOSTS = sorted({rule.host for rule in RULES})
+
+
+def table(rows):
+    """Classify rows of picture, override, strategy and connection at once."""
+    columns = list(zip(*rows, strict=True)) or [()] * 4
+    return classified(*(pa.array(column, pa.string()) for column in columns))
+
+
+def rows_of(verdicts):
+    return [{name: getattr(one, name) for name in CLASSIFICATION.names} for one in verdicts]
+
+
+def one_by_one(rows):
+    return rows_of(
+        classify(picture, metadata_picture=override, strategy=strategy, connection=connection)
+        for picture, override, strategy, connection in rows
+    )
+
+
+paths = st.sampled_from(
+    [
+        "",
+        "/",
+        *(rule.path.replace("\\", "").split("(")[0] for rule in RULES),
+        "/avatars/ab.png",
+        f"/avatar/{MD5}",
+        f"/avatar/{MD5}.jpg",
+        f"/avatar/{MD5}/",
+        f"/avatar/{MD5}0",
+        f"/avatar/{SHA256}",
+        f"/avatar/{SHA256}g",
+        f"/avatar/{SHA256[:40]}",
+        "/a/default-user=s96-c",
+        "/a/default_user",
+        "/-XdUIqdMkCWA/x",
+        "/cdn.auth0.com/avatars/te.png",
+        "/2020/img/avatars/ava_1.png",
+        "//avatars/",
+        "/./avatars/x",
+        "\\avatars\\x",
+        "/u/1\n",
+        "/u/%41",
+    ]
+)
+values = st.sampled_from(
+    [
+        "",
+        "mp",
+        "MM",
+        "404",
+        "y",
+        "Yes",
+        "n",
+        "x",
+        "0",
+        "1700000000",
+        "5FB9F3A0",
+        "5fb9f3a0",
+        "8589934591",
+        "8589934592",
+        "9999999999",
+        "ffffffffff",
+        "01700000000",
+        "%31700000000",
+        "1_0",
+        "-1",
+        "+1",
+        " 1",
+        "٣",
+        "https%3A%2F%2Fcdn.auth0.com%2Favatars%2Fte.png",
+        "https://cdn.auth0.com/avatars/te.png",
+        "https%3A%2F%2Fssl.gstatic.com%2Fs2%2Fprofiles%2Fimages%2Fsilhouette80.png",
+        "https%3A%2F%2Fi1.wp.com%2Fcdn.auth0.com%2Favatars%2Fte.png",
+        "https%3A%2F%2Fexample.com%2F%3Fcdn.auth0.com",
+        "http%3A//x",
+        "a=b",
+        "a?b",
+        "a/b",
+    ]
+)
+names = st.sampled_from(
+    ["d", "default", "f", "forcedefault", "ext", "oe", "e", "s", "%65", "+e", "E", "xext", ""]
+)
+queries = st.lists(
+    st.tuples(names, st.sampled_from(["=", "", "=="]), values).map("".join), max_size=4
+).map("&".join)
+hosts = st.one_of(
+    st.sampled_from(HOSTS),
+    st.sampled_from(HOSTS).map("s.{}".format),
+    st.sampled_from(HOSTS).map("evil{}".format),
+    st.sampled_from(HOSTS).map("{}.evil.example".format),
+    st.sampled_from(HOSTS).map(str.upper),
+    st.sampled_from(HOSTS).map("{}.".format),
+    st.sampled_from(HOSTS).map("{}:443".format),
+    st.sampled_from(HOSTS).map("u:p@{}".format),
+    st.sampled_from(["", ".", "-", "a..b", "x.example", "exa mple", "münchen.example", "[::1]"]),
+    st.sampled_from(["cdn%2Eauth0.com", "x_y.example", "x|y", "x:y", "x:99999", "*", "1.2.3.4"]),
+)
+built = st.builds(
+    "{}{}{}{}{}{}{}".format,
+    st.sampled_from(["", "", "", " ", "\t", "\x00", "x"]),
+    st.sampled_from(
+        ["https://", "https://", "http://", "HTTPS://", "https:/", "https:\\\\", "ht\ntps://", "//"]
+    ),
+    hosts,
+    paths,
+    st.sampled_from(["?", "", "??", "#?", "/?"]),
+    queries,
+    st.sampled_from(["", "", "", "#", "#x?f=y", "\n", " ", "&", "é", "\x7f"]),
+)
+urls = st.one_of(
+    st.none(),
+    built,
+    built,
+    st.text(st.characters(codec="utf-8")),
+    st.text("htps:/\\?#@%.[] \n\tA", max_size=30),
+    st.sampled_from(["", " ", "data:image/png;base64,AAAA", "Https", "h", "/a.png", "\ufeff"]),
+)
+strategies = st.sampled_from(
+    [None, "", "auth0", "google-oauth2", "samlp", "oauth2", "oauth1", "new", "query"]
+)
+connections = st.sampled_from([None, "", "db", "discord", "gravatar.com"])
+
+
+@given(st.lists(st.tuples(urls, urls, strategies, connections)))
+@example([])
+@example([(f"https://gravatar.com/avatar/{SHA256}?f=y", None, None, None)])
+def test_a_column_is_classified_as_each_of_its_rows_would_be(rows):
+    found = table(rows)
+    assert found.schema.equals(CLASSIFICATION)
+    assert found.to_pylist() == one_by_one(rows)
+
+
+def test_the_embedded_tenant_is_classified_as_each_of_its_users_would_be():
+    with gzip.open(SAMPLE) as lines:
+        users = [user(json.loads(line)) for line in lines]
+    rows = [(one.picture, one.metadata_picture, one.strategy, one.connection) for one in users]
+    assert table(rows).to_pylist() == one_by_one(rows)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.host}{rule.path}")
+def test_every_rule_is_known_to_the_columns(rule):
+    """A new row of the table needs no word here or in the classifier."""
+    example = rule.path.replace("\\", "").partition("(")[0].replace(".*", "x")
+    rows = [
+        (f"https://{host}{example}{tail}", None, "samlp", "c")
+        for host in (rule.host, f"a.{rule.host}", f"a{rule.host}")
+        for tail in ("", "x", MD5, SHA256, "default-user", "?ext=1&oe=1&e=1")
+    ]
+    assert table(rows).to_pylist() == one_by_one(rows)
+
+
+def test_slices_of_columns_are_columns():
+    url = f"https://s.gravatar.com/avatar/{MD5}?d=mp"
+    columns = [
+        pa.array(column, pa.string()).slice(2, 3)
+        for column in (["x", "é", url, None, "data:,"], [None] * 5, ["auth0"] * 5, ["db"] * 5)
+    ]
+    expected = one_by_one([(one, None, "auth0", "db") for one in (url, None, "data:,")])
+    assert classified(*columns).to_pylist() == expected
+
+
+def test_what_is_remembered_of_one_column_does_not_grow_without_end(monkeypatch):
+    monkeypatch.setattr("toolkit.classification.columnwise._REMEMBERED", 10)
+    rows = [
+        (f"https://gravatar.com/avatar/{MD5}?d=https://x.example/{number}", None, None, None)
+        for number in range(50)
+    ] + [("https://x.example/", None, strategy, None) for strategy in SOCIAL_STRATEGIES]
+    assert table(rows).to_pylist() == one_by_one(rows)
+
+
+def test_a_host_of_many_labels_takes_no_longer_than_its_length():
+    labels = "a." * 200_000
+    rows = [
+        (f"https://{host}/avatar/{MD5}", None, "samlp", None)
+        for host in (f"{labels}gravatar.com", f"{labels}example.com", "..gravatar.com", "..", ".")
+    ]
+    assert table(rows).to_pylist() == one_by_one(rows)

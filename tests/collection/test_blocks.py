@@ -1,0 +1,418 @@
+import csv
+import gzip
+import io
+import json
+import os
+import threading
+import time
+from itertools import product
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from toolkit.classification.user_profile import tabulated, user
+from toolkit.collection.exports import ingest_files
+from toolkit.collection.exports.blocks import LineReader, end_of_rows, is_plain, read_rows
+from toolkit.collection.exports.reader import exported
+from toolkit.errors import IncompleteError
+
+SAMPLE = Path(__file__).parents[2] / "data" / "users.ndjson.gz"
+NAMES = [
+    "user_id",
+    "email",
+    "name",
+    "identities",
+    "created_at",
+    "updated_at",
+    "last_login",
+    "logins_count",
+    "picture",
+    "user_metadata",
+    "identities[0].connection",
+    "connection",
+    "identities[0].provider",
+    "provider",
+    "strategy",
+    "user_metadata.picture",
+    "metadata_picture",
+    "app_metadata",
+]
+DATABASE = duckdb.connect(config={"threads": 1})
+
+
+def piece(content):
+    """Read lines at once: their users, and the lines that could not be read."""
+    with LineReader(DATABASE) as reader:
+        found = reader.read(content)
+    assert found.lines == content.count(b"\n")
+    return found.profiles.to_pylist(), list(found.unreadable)
+
+
+def line_by_line(content):
+    """Read lines as `Export` does: the truth."""
+    rows, unreadable = [], []
+    for number, line in enumerate(content.splitlines(keepends=True)):
+        if line.isspace():
+            continue
+        # A line of its own, behind one that says what the file is.
+        with exported(io.BytesIO(b"{}\n" + line)) as export:
+            found = [record for _, record in export][1:]
+        rows += found
+        unreadable += [] if found else [number]
+    return tabulated(map(user, rows)).to_pylist(), unreadable
+
+
+times = st.sampled_from(
+    [
+        "2024-02-28T12:34:56.789Z",
+        "2024-02-29T00:00:00.000Z",
+        "2023-02-29T00:00:00.000Z",
+        "2024-04-31T00:00:00.000Z",
+        "2024-02-30T00:00:00.000Z",
+        "2024-13-01T00:00:00.000Z",
+        "2024-01-01T24:00:00.000Z",
+        "2024-01-01T23:59:60.000Z",
+        "0000-01-01T00:00:00.000Z",
+        "0001-01-01T00:00:00.000Z",
+        "9999-12-31T23:59:59.999Z",
+        "2024-01-01x00:00:00.000Z",
+        "2024-01-01 00:00:00.000Z",
+        "2024-01-01T00:00:00.000z",
+        "2024-01-01T00:00:00,000Z",
+        "2024-01-01T00:00:00.00:Z",
+        "2024-1-01T00:00:00.0000Z",
+        "2024-01-01T00:00:00.123456Z",
+        "2024-01-01T00:00:00Z",
+        "2024-01-01T00:00:00+02:00",
+        "2024-01-01",
+        "2024-W01-1",
+        "-024-01-01T00:00:00.000Z",
+        "\uff12024-01-01T00:00:00.0Z",
+        "infinity",
+    ]
+)
+texts = st.one_of(
+    st.text(st.characters(codec="utf-8"), max_size=12),
+    st.sampled_from(["auth0|1", "|", "a|b|c", "", "5", "5.0", "1e5", "nan", "-Infinity", "{", "["]),
+    st.sampled_from(["true", "null", "\x00", "'", "https://s.gravatar.com/avatar/x", ",}", ", ]"]),
+    st.sampled_from(["9" * 18, "9" * 19, "9" * 30, "-1", "-0", "007", "1.", ".5", "1e400"]),
+    st.sampled_from(["\ud800", "a\udfff", "\ud83d\ude00"]),
+    times,
+)
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(0, 500),
+    st.sampled_from([2**63 - 1, 2**63, 2**64, 10**18, 10**30, -1, 3.7, 5.0, 1e300, -0.0]),
+    st.floats(),
+    texts,
+    times,
+)
+small = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["provider", "connection", "picture", "a"]), inner)
+    ),
+    max_leaves=5,
+)
+parts = st.dictionaries(st.sampled_from(["provider", "connection", "picture", "x"]), scalars)
+records = st.one_of(
+    st.fixed_dictionaries(
+        {"user_id": texts},
+        optional={
+            "identities": st.lists(parts, max_size=2),
+            "user_metadata": parts,
+            "logins_count": st.integers(0, 500) | scalars,
+            "created_at": times,
+            "picture": texts,
+        },
+    ),
+    st.dictionaries(st.sampled_from(NAMES), small, max_size=6),
+)
+odd_lines = st.sampled_from(
+    [
+        b'{"user_id":"a","user_id":"b"}',
+        b'{"user_id":"a","u\\u0073er_id":"b"}',
+        b'{"user_id":"a","user_metadata":{"picture":"a","picture":"b"}}',
+        b'{"user_id":"a","identities":[{"provider":"a","connection":"c","provider":"b"}]}',
+        b'{"user_id":"a","identities":["x",{"provider":"a","connection":"c"}]}',
+        b'{"user_id":"a","identities":[null,{"provider":"a","connection":"c"}]}',
+        b'{"user_id":"a","identities":[{"provider":"a"},{"x":1,"x":2}]}',
+        b'{"user_id":"a","user_metadata":"x","metadata_picture":"y"}',
+        b'{"user_id":"a","user_metadata":[],"metadata_picture":"y"}',
+        b'{"user_id":"a","x":1,"x":2}',
+        b'{"user_id":"a",}',
+        b'{"user_id":"a","x":[1, ]}',
+        b'{"user_id":"a","x":",}"}',
+        b'{"user_id":nan}',
+        b'{"user_id":NaN}',
+        b'{"user_id":Infinity,"picture":-Infinity}',
+        b'{"user_id":"a"} {"user_id":"b"}',
+        b'{"user_id":"a"}x',
+        b'{"USER_ID":"a"}',
+        b'{"user_id":"\xff"}',
+        b'{"user_id":"a\x01"}',
+        b'{"user_id":"\xed\xa0\x80"}',
+        b'{"user_id":5.0,"picture":1.50,"email":1E5,"name":-0}',
+        b'{"user_id":12345678901234567890123}',
+        b'{"user_id":"a","picture":{"b": [1,2, {"c":"\\u00e9"}]}}',
+        b'{"user_id":"a","logins_count":1e3}',
+        b'{"user_id":"a","picture":' + b"[" * 3000 + b"]" * 3000 + b"}",
+        b'{"user_id":"a"}\r',
+        b'  {"user_id":"a"}\t',
+        b"",
+        b" \t\r",
+        b"\x0b",
+        b"null",
+        b"7",
+        b'"text"',
+        b"[]",
+        b"[1,{}]",
+        b"{}",
+        b"{",
+        b"nonsense",
+        b"\xef\xbb\xbf{}",
+        b"\x00",
+    ]
+)
+lines = st.one_of(
+    st.builds(
+        lambda record, ascii_, tight: json.dumps(
+            record, ensure_ascii=ascii_, separators=(",", ":") if tight else None
+        ).encode("utf-8", "surrogatepass"),
+        records,
+        st.booleans(),
+        st.booleans(),
+    ),
+    st.just(b'{"user_id":"auth0|1","picture":"https://cdn.auth0.com/avatars/ab.png"}'),
+    odd_lines,
+)
+
+
+@given(st.lists(lines, min_size=1, max_size=8))
+@example([b"{}", b'{"created_at":[]}'])
+@example([b'{"identities":{"connection":"000000\\u001f\\u0007\xc2\x80"},"user_id":null}'])
+@example([b'{"created_at":""}', b'{"created_at":"' + b"-" * 48 + b'"}'])
+@example([b'{"user_id":"a"}', b'{"user_id":"a","created_at":"2024-02-30T00:00:00.000Z"}'])
+def test_lines_are_read_together_as_each_would_be_alone(some):
+    content = b"".join(line + b"\n" for line in some)
+    rows, unreadable = piece(content)
+    expected, lost = line_by_line(content)
+    assert unreadable == lost
+    assert repr(rows) == repr(expected)
+
+
+@pytest.mark.parametrize("odd", [b"", b"\n", b'{"user_id":"x","user_id":"y"}\n', b"garbage\n"])
+def test_the_embedded_tenant_is_read_as_each_of_its_lines_would_be(odd):
+    content = gzip.decompress(SAMPLE.read_bytes())
+    people = [json.loads(line) for line in content.splitlines()]
+    cut = content.index(b"\n", len(content) // 2) + 1
+    rows, unreadable = piece(content[:cut] + odd + content[cut:])
+    expected = tabulated(user(one) for one in people).to_pylist()
+    rows = [row for row in rows if row["user_id"] not in ("x", "y")]
+    assert rows == expected
+    assert len(unreadable) == (odd == b"garbage\n")
+
+
+def test_a_line_longer_than_the_reader_can_hold_is_read_or_told():
+    picture = "data:image/png;base64," + "A" * 20_000_000
+    long, longer = ({"user_id": "a", "picture": picture * turns} for turns in (1, 2))
+    content = b"".join(json.dumps(one).encode() + b"\n" for one in (long, longer, {"user_id": "b"}))
+    rows, unreadable = piece(content)
+    assert [(row["user_id"], row["picture"]) for row in rows] == [("a", picture), ("b", None)]
+    assert unreadable == [1]
+
+
+@pytest.mark.parametrize("often", [1, 5000])
+def test_commas_before_brackets_are_found_among_few_others_and_among_many(often):
+    numbers = b",1" * often
+    line = b'{"user_id":"a","app_metadata":[0%s]}\n' % numbers
+    odd = b'{"user_id":"b","app_metadata":[0%s,]}\n' % numbers
+    rows, unreadable = piece(line + odd + line.replace(b"a", b"c"))
+    assert [row["user_id"] for row in rows] == ["a", "c"]
+    assert unreadable == [1]
+
+
+@pytest.mark.parametrize("often", [2, 40, 400])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'{"user_id":"a|1","user_id":"a|2"}',
+        b'{"user_id":"a|1","user_metadata":"\xc3\xa4"}',
+        b'{"user_id":"a|1","name":"\\ud800"}',
+        b'{"user_id":"a|1","email":"x"',
+        b'{"user_id":"a|1","identities":[{"provider":"p"},  \t ]}',
+        b'{"user_id":"a|1","email":",%s]"}' % (b" " * 99),
+        b"",
+        b"7",
+    ],
+)
+def test_an_odd_line_changes_nothing_about_the_others(odd, often):
+    lines = [
+        b'{"user_id":"auth0|%d","picture":"https://a.example/%d"}' % (n, n) for n in range(800)
+    ]
+    lines[::often] = [odd] * len(lines[::often])
+    content = b"".join(line + b"\n" for line in lines)
+    assert piece(content) == line_by_line(content)
+
+
+@pytest.mark.parametrize("size", [1, 90, 5000, 100_000])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n{", b"\n7"])
+def test_lines_of_many_blocks_are_read_or_told_as_one_at_a_time(size, end, tmp_path, monkeypatch):
+    lines = [b'{"user_id":"a|%d"}' % number for number in range(200)]
+    for place in (9, 90, 91, 180):
+        lines[place:place] = [b"garbage", b"", b'{"user_id":"a","user_id":"b|%d"}' % place]
+    path, out = tmp_path / "t.json", tmp_path / "out.parquet"
+    path.write_bytes(b"\n \n" + b"\n".join(lines) + end)
+    with exported(path) as export:
+        users = [user(record) for _, record in export]
+        troubles = export.troubles
+    assert troubles
+    monkeypatch.setattr(ingest_files, "_BLOCK", size)
+    with pytest.raises(IncompleteError) as error:
+        ingest_files.ingest([path], out)
+    assert all(one in str(error.value) for one in troubles)
+    names = tabulated(users).column_names
+    assert pq.read_table(out).select(names).to_pylist() == tabulated(users).to_pylist()
+
+
+# CSV
+
+TITLES = [
+    *("user_id", "email", "name", "created_at", "last_login", "logins_count", "picture"),
+    *("identities[0].connection", "connection", "identities[0].provider", "strategy"),
+    *("user_metadata.picture", "nobody keeps this"),
+]
+TEXTS = [
+    *("", "'", "''", "'x", "a|b", "|", "x", "é", "7", "'007", "-1", "1" * 18, "1" * 19, "1.5"),
+    *("2024-02-03T04:05:06.789Z", "2024-02-30T00:00:00.000Z", "2024-02-03", "null", " ", "\x0b"),
+    *('a"b', "a,b", "a\nb", "a\r\nb", "\ufeff", "https://x.example/a.png"),
+]
+
+csv_texts = st.sampled_from(TEXTS) | st.text(max_size=4)
+rows = st.lists(st.lists(csv_texts, min_size=len(TITLES), max_size=len(TITLES)), max_size=5)
+raw = st.lists(
+    st.sampled_from(["a", "'", '"', '""', ",", "\n", "\r", "\r\n", "é", "\0", " ", "\ufeff", "7"])
+    | st.binary(max_size=1)
+)
+
+
+def written(rows):
+    """Write rows as programs write CSV, quoted where it must be."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue().encode("utf-8", "replace")
+
+
+def exactly(data, titles):
+    """Read rows one by one; and say whether every one could be read."""
+    with exported(io.BytesIO(",".join(titles).encode() + b"\n" + data)) as export:
+        table = tabulated(user(record) for _, record in export)
+        return table, not export.troubles
+
+
+@given(rows)
+def test_rows_mean_what_they_mean_one_by_one(rows):
+    data = written(rows)
+    table = read_rows(data, TITLES)
+    expected, whole = exactly(data, TITLES)
+    if table is None:  # a single carriage return, which csv leaves unquoted, or a NUL, or a mark
+        assert not data or any(one in data for one in (b"\r", b"\0", b"\xef\xbb\xbf"))
+    else:
+        assert whole
+        assert table.equals(expected)
+
+
+@given(raw, st.sampled_from([["user_id"], ["user_id", "name"]]))
+def test_what_is_read_at_once_is_what_is_read_one_by_one(parts, titles):
+    data = b"".join(one.encode() if isinstance(one, str) else one for one in parts) + b"\n"
+    table = read_rows(data, titles)
+    if table is not None:
+        expected, whole = exactly(data, titles)
+        assert whole
+        assert table.equals(expected)
+
+
+@given(rows, st.integers(0, 200))
+def test_rows_are_cut_between_rows(rows, size):
+    data = written(rows)[:size]
+    end = end_of_rows(data)
+    whole = data[:end].count(b'"') % 2 == 0
+    assert whole
+    assert end == 0 or data[end - 1 : end] == b"\n"
+    later = [at for at in range(end, len(data)) if data[at : at + 1] == b"\n"]
+    assert all(data[: at + 1].count(b'"') % 2 for at in later)
+
+
+def test_titles_that_stand_for_json_or_stand_twice_are_not_plain():
+    assert is_plain(TITLES)
+    assert not is_plain(["user_id", "identities"])
+    assert not is_plain(["user_id", "user_metadata"])
+    assert not is_plain(["user_id", "name", "name"])
+
+
+ODD_ROWS = [b"'odd,x,y\n", b'"odd"x,y\n', b'od"d,y\n', b"\xff,y\n", b'"odd\n', b"odd\rx,y\n"]
+
+
+@pytest.mark.parametrize(("odd", "size"), list(product(ODD_ROWS, [40, 100_000])))
+def test_an_odd_row_among_many_pieces_costs_nobody_else_anything(odd, size, tmp_path, monkeypatch):
+    lines = [f'"\'auth0|{n}","\'N\n{n}"\n'.encode() for n in range(60)]
+    content = b"".join([b"\n\nuser_id,name\n", *lines[:30], odd, *lines[30:]])
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    with exported(path) as export:
+        users = [user(record) for _, record in export]
+        troubles = export.troubles
+    monkeypatch.setattr(ingest_files, "_BLOCK", size)
+    out = tmp_path / "out.parquet"
+    if troubles:
+        with pytest.raises(IncompleteError) as error:
+            ingest_files.ingest([path], out)
+        assert troubles[0] in str(error.value)
+    else:
+        ingest_files.ingest([path], out)
+    names = tabulated(users).column_names
+    found = pq.read_table(out).select(names)
+    assert found.to_pylist() == tabulated(users).to_pylist()
+
+
+@pytest.mark.parametrize("size", [40, 4000])
+def test_a_pipe_is_waited_for_behind_an_odd_row(size, tmp_path, monkeypatch):
+    monkeypatch.setattr(ingest_files, "_BLOCK", size)
+    lines = [b"a|%d,x\n" % number for number in range(2000)]
+    pipe, out = tmp_path / "pipe", tmp_path / "out.parquet"
+    os.mkfifo(pipe)
+
+    def write():
+        with pipe.open("wb", buffering=0) as file:
+            for piece in (b'user_id,name\nb,od"d\n', *lines[:3], b"".join(lines[3:])):
+                file.write(piece)
+                time.sleep(0.4)  # several times as long as is waited at once
+            file.write(b"c,last\n")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    users = ingest_files.ingest([pipe], out).users
+    writer.join()
+    assert users["user_id"].tolist() == ["b", *(f"a|{number}" for number in range(2000)), "c"]
+
+
+def test_a_file_that_ends_without_a_line_end_is_whole(tmp_path):
+    path, out = tmp_path / "t.csv", tmp_path / "out.parquet"
+    path.write_bytes(b'user_id,logins_count\na|1,5\n"a|2",7')
+    users = ingest_files.ingest([path], out).users
+    assert users["user_id"].tolist() == ["a|1", "a|2"]
+    assert users["logins_count"].tolist() == [5, 7]
+
+
+def test_json_in_cells_is_read_as_json(tmp_path):
+    path, out = tmp_path / "t.csv", tmp_path / "out.parquet"
+    identities = json.dumps([{"provider": "google-oauth2", "connection": "google"}])
+    path.write_bytes(b"user_id,identities\n" + written([["a|1", identities]]))
+    assert ingest_files.ingest([path], out).users["connection"].tolist() == ["google"]

@@ -1,0 +1,83 @@
+"""Collections from a tenant that misbehaves: whole, or an error that says so; nobody is lost."""
+
+from random import Random
+
+import pytest
+
+from tests.conftest import settings_of
+from toolkit import collect
+from toolkit.collection import export_job
+from toolkit.collection.checkpoint import state_path
+from toolkit.errors import IncompleteError
+from toolkit.sandbox.faults.catalogue import FAULTS
+from toolkit.sandbox.made_up.tenants import loadable, people
+from toolkit.sandbox.server import Sandbox
+from toolkit.tenant import rate_limit
+from toolkit.tenant.client import connect
+
+# Those of Gravatar strike nobody who collects.
+API_FAULTS = [fault for fault in FAULTS if not fault.startswith("gravatar-")]
+HOPELESS = {"job-fails", "job-truncated-always"}
+MIXES = 50
+
+
+@pytest.fixture(autouse=True)
+def in_a_hurry(no_credentials, monkeypatch):
+    """Waits between tries are a twentieth of what they are for people."""
+    monkeypatch.setattr(rate_limit, "_FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(rate_limit, "_SECOND", 0.02)
+    monkeypatch.setattr(export_job, "_LONGEST_WAIT", 0.2)
+
+
+@pytest.fixture(scope="module")
+def records():
+    return [loadable(person) for person in people(1_600, seed=3)]
+
+
+def collected(records, faults, seed, method, out):
+    """Collect, again and again as a person would, and return what was found and what is true."""
+    with Sandbox(records, faults=faults, fault_seed=seed) as sandbox:
+        for _ in range(4):
+            try:
+                with connect(settings_of(sandbox)) as tenant:
+                    snapshot = collect(tenant, out=out, method=method)
+                    found = set(snapshot.users["user_id"])
+                    break
+            except IncompleteError:
+                found = None
+        churned = sandbox.churned if "churn" in faults else None
+    return found, churned
+
+
+def check(records, found, churned):
+    everybody = {record["user_id"] for record in records}
+    if churned is None:
+        assert found == everybody
+    else:
+        # Who was there all the time is there; who came or went meanwhile may be or not.
+        assert everybody - set(churned.deleted) <= found <= everybody | set(churned.created)
+
+
+@pytest.mark.parametrize("method", ["search", "export"])
+@pytest.mark.parametrize("fault", API_FAULTS)
+def test_each_fault_alone_loses_nobody(records, tmp_path, fault, method):
+    found, churned = collected(records, [fault], 1, method, tmp_path / "s.parquet")
+    if found is None:
+        assert fault in HOPELESS
+        assert method == "export"
+        assert not (tmp_path / "s.parquet").exists()
+    else:
+        check(records, found, churned)
+        assert not state_path(tmp_path / "s.parquet").exists()
+
+
+@pytest.mark.parametrize("seed", range(MIXES))
+def test_mixes_of_faults_lose_nobody_or_say_so(records, tmp_path, seed):
+    random = Random(seed)
+    faults = random.sample(sorted(API_FAULTS), random.randint(2, 4))
+    method = random.choice(["search", "export", "auto"])
+    found, churned = collected(records, faults, seed, method, tmp_path / "s.parquet")
+    if found is not None:
+        check(records, found, churned)
+    else:
+        assert HOPELESS & set(faults), f"{faults} by {method} should end well"

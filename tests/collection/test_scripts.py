@@ -1,0 +1,91 @@
+"""Reading what sets the picture that applications see, as far as the token may."""
+
+import pytest
+
+from toolkit.collection.collect_users import collect
+from toolkit.collection.scripts import read_wiring
+from toolkit.sandbox.made_up import tenants
+from toolkit.snapshots.snapshot import read_snapshot
+
+OVERRIDE = {
+    "name": "Own pictures",
+    "code": "exports.onExecutePostLogin = async (event, api) => {"
+    " const own = event.user.user_metadata?.picture;"
+    " if (own) api.idToken.setCustomClaim('picture', own); };",
+}
+USERS = [{"user_id": "auth0|1", "picture": "https://example.com/a.png"}]
+
+
+def test_the_sample_tenants_picture_rules_have_stopped_and_no_action_replaces_them(tenant_with):
+    tenant = tenant_with(USERS, actions=tenants.ACTIONS, rules=tenants.RULES)
+    wiring, notes = read_wiring(tenant)
+    assert notes == ()
+    assert [one.kind for one in wiring.stopped] == ["rule", "rule"]
+    assert wiring.running == ()
+    assert wiring.override is False
+    assert wiring.default is False
+
+
+def test_an_action_counts_once_it_is_deployed_and_bound(tenant_with):
+    for changes, reaches in (
+        ({}, True),
+        ({"bound": False}, False),
+        ({"deployed": False, "bound": False}, False),
+    ):
+        wiring, _ = read_wiring(tenant_with(USERS, actions=[OVERRIDE | changes]))
+        assert wiring.override is reaches
+
+
+def test_more_actions_than_fit_a_page_are_all_read(tenant_with):
+    many = [
+        {"name": f"Harmless {n}", "code": "exports.onExecutePostLogin = async () => {};"}
+        | {"bound": False}
+        for n in range(99)
+    ]
+    tenant = tenant_with(USERS, actions=[*many, OVERRIDE])
+    assert len(tenant.actions()) == 100
+    assert read_wiring(tenant)[0].override is True
+
+
+@pytest.mark.parametrize(
+    ("scopes", "read", "said"),
+    [
+        ("read:users", (None, None), ["Actions", "legacy Rules"]),
+        ("read:users read:actions", (True, False), ["legacy Rules"]),
+        ("read:users read:rules", (False, True), ["Actions"]),
+    ],
+)
+def test_what_the_token_may_not_read_is_noted_and_not_asked_for(tenant_with, scopes, read, said):
+    tenant = tenant_with(USERS, actions=[OVERRIDE], scopes=scopes)
+    wiring, notes = read_wiring(tenant)
+    assert [note.partition(" were")[0] for note in notes] == said
+    assert all("lacks read:" in note for note in notes)
+    assert ((wiring.actions, wiring.rules) if wiring else (None, None)) == read
+    assert not [key for key in tenant._sandbox.requests.counts if key[2] == 403]
+
+
+def test_a_tenant_that_gives_no_answer_about_scripts_is_collected_all_the_same(
+    tenant_with, tmp_path
+):
+    tenant = tenant_with(USERS)
+
+    def broken():
+        return tenant._api.actions.get("no such action")
+
+    tenant.bindings = broken_by(tenant, broken)
+    snapshot = collect(tenant, out=tmp_path / "s.parquet")
+    assert len(snapshot) == 1
+    assert snapshot.provenance.wiring.actions is False
+    assert any("Actions were not read" in note for note in snapshot.provenance.notes)
+
+
+def broken_by(tenant, call):
+    return lambda: tenant._with_fresh_token(call)
+
+
+def test_the_wiring_stays_with_the_snapshot(tenant_with, tmp_path):
+    tenant = tenant_with(USERS, actions=[OVERRIDE], rules=tenants.RULES)
+    snapshot = collect(tenant, out=tmp_path / "s.parquet")
+    assert read_snapshot(tmp_path / "s.parquet").provenance == snapshot.provenance
+    assert snapshot.overrides is True
+    assert snapshot.provenance.wiring.as_of.tzinfo is not None

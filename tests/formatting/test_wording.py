@@ -1,0 +1,47 @@
+"""Shares and names as people read them."""
+
+import pytest
+
+from toolkit.formatting import percent, shorten, visible
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "text"),
+    [
+        (0, 0, "0 %"),
+        (0.38, 0, "38 %"),
+        (0.3824, 1, "38.2 %"),
+        (0.0001, 0, "<1 %"),
+        (0.0001, 1, "<0.1 %"),
+        (0.99999, 1, ">99.9 %"),
+        (1, 0, "100 %"),
+    ],
+)
+def test_percentages_never_hide_somebody(share, digits, text):
+    assert percent(share, digits) == text
+
+
+def test_what_cannot_be_seen_is_written_out():
+    assert visible("a\u202eb\x00\ud800é") == "a\\u202eb\\x00\\ud800é"
+
+
+@pytest.mark.parametrize("character", ["\u200d", "\n", "\u2028", "\u2029", "\ue000", "\u0378"])
+def test_nothing_that_hides_or_breaks_a_line_is_left(character):
+    shown = visible(f"a{character}b")
+    assert character not in shown
+    assert shown.encode("ascii").decode("unicode_escape") == f"a{character}b"
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "shown"),
+    [
+        ("abcd", 4, "abcd"),
+        ("abcde", 4, "abc…"),
+        ("", 1, ""),
+        ("a\u202e", 7, "a\\u202e"),
+        ("a\u202e", 6, "a\\u20…"),
+    ],
+)
+def test_a_name_is_cut_after_it_was_made_visible(text, limit, shown):
+    assert shorten(text, limit) == shown
+    assert len(shown) <= limit

@@ -1,0 +1,1 @@
+"""What a tenant's pictures add up to: counts, estimates, findings, headlines. Pure."""

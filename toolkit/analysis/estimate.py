@@ -1,0 +1,194 @@
+"""How many Gravatars exist, judged by a sample of them: a share with its 95 % interval."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from toolkit.analysis.file_header import count, items, text
+from toolkit.classification.sources import Source
+
+# The standard normal quantile of a two-sided 95 % interval.
+_Z = 1.959963984540054
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A number of users that is not known exactly.
+
+    Attributes:
+        low: no fewer.
+        high: no more.
+        middle: the best guess.
+    """
+
+    low: float
+    high: float
+    middle: float
+
+    def __add__(self, other: float) -> "Interval":
+        """Shift by a known number of users."""
+        return Interval(self.low + other, self.high + other, self.middle + other)
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """Users of one connection whose Gravatar URL is unresolved, and what a sample of them is.
+
+    Attributes:
+        connection: the connection, or None.
+        otherwise: what those see who have no Gravatar: `initials` or `placeholder`.
+        users: how many there are.
+        asked: how many of them, drawn at random, were asked for.
+        present: how many of those have a Gravatar.
+        unclear: how many of those got no clear answer.
+    """
+
+    connection: str | None
+    otherwise: Source
+    users: int
+    asked: int
+    present: int
+    unclear: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a stratified sample says of all users whose Gravatar URL is unresolved.
+
+    The 95 % interval is Wilson's (1927), for the effective size of the stratified
+    sample, with the correction for a finite population (Cochran, "Sampling
+    Techniques", 5.4 and 3.2): a stratum that was asked for whole adds no doubt. An
+    answer that is not clear counts as absent at the lower end, as present at the upper.
+
+    It is of the sample as a whole and leans on many answers: where most of the doubt is in
+    strata of which only a handful were asked, as in the rows of small connections or of a
+    sample of some dozens, it is narrower than the truth warrants.
+    """
+
+    strata: tuple[Stratum, ...]
+
+    @property
+    def users(self) -> int:
+        """How many users the estimate is about."""
+        return sum(stratum.users for stratum in self.strata)
+
+    @property
+    def asked(self) -> int:
+        """How many of them were asked for."""
+        return sum(stratum.asked for stratum in self.strata)
+
+    @property
+    def unclear(self) -> int:
+        """How many of those got no clear answer."""
+        return sum(stratum.unclear for stratum in self.strata)
+
+    @property
+    def gravatars(self) -> Interval:
+        """How many of these users have a Gravatar."""
+        return _interval(self.strata)
+
+    def where(self, test: Callable[[Stratum], bool]) -> "Estimate":
+        """Return what the sample says of the strata that pass a test, by themselves."""
+        return Estimate(tuple(filter(test, self.strata)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"strata": [asdict(stratum) for stratum in self.strata]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `as_dict` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: a value is missing or of another type.
+        """
+        return cls(tuple(map(_read, items(values["strata"]))))
+
+    def __repr__(self) -> str:
+        found = self.gravatars
+        whole = max(self.users, 1)
+        return (
+            f"{found.middle / whole:.1%} of {self.users:,} unresolved users have a Gravatar "
+            f"(95 %: {found.low / whole:.1%} to {found.high / whole:.1%}; {self.asked:,} asked)"
+        )
+
+
+def _read(values: Mapping[str, Any]) -> Stratum:
+    """Read one stratum as it stands in a file."""
+    stratum = Stratum(
+        None if values["connection"] is None else text(values["connection"]),
+        Source(values["otherwise"]),
+        *(count(values[name]) for name in ("users", "asked", "present", "unclear")),
+    )
+    if not stratum.present + stratum.unclear <= stratum.asked <= stratum.users:
+        raise ValueError("more answers than questions, or more questions than users")
+    return stratum
+
+
+def allocated(users: Sequence[int], size: int) -> list[int]:
+    """Divide a sample among strata in proportion to their users, at least two each where it fits.
+
+    Args:
+        users: how many users each stratum has.
+        size: how many users to draw altogether.
+
+    Returns:
+        How many to draw from each stratum; their sum is `size`, or all users where
+        there are fewer.
+    """
+    size = min(size, sum(users))
+    least = [min(2, n) for n in users]
+    if sum(least) > size:
+        least = [0] * len(users)
+    rest, room = size - sum(least), [n - m for n, m in zip(users, least, strict=True)]
+    whole = max(sum(room), 1)
+    shares = [rest * n / whole for n in room]
+    extra = [math.floor(share) for share in shares]
+    # What rounding down left over goes to the largest remainders that have room.
+    order = sorted(range(len(users)), key=lambda i: shares[i] - extra[i], reverse=True)
+    for i in order[: rest - sum(extra)]:
+        extra[i] += 1
+    return [m + n for m, n in zip(least, extra, strict=True)]
+
+
+def _interval(strata: Iterable[Stratum]) -> Interval:
+    strata = tuple(strata)
+    low, _, best = _wilson(strata, 0)
+    _, high, most = _wilson(strata, 1)
+    return Interval(low, high, (best + most) / 2)
+
+
+def _wilson(strata: Sequence[Stratum], unclear: int) -> tuple[float, float, float]:
+    """Return low, high and best guess, in users; unclear answers count as present or not."""
+    drawn = [one for one in strata if one.asked]
+    blind = sum(one.users for one in strata if not one.asked)
+    whole = sum(one.users for one in drawn)
+    if not whole:
+        return 0.0, float(blind), blind / 2
+    share = smooth = variance = 0.0
+    for one in drawn:
+        weight, present = one.users / whole, one.present + unclear * one.unclear
+        # Smoothed (Agresti and Coull, 1998): a stratum without a Gravatar in the sample is
+        # not for certain without one.
+        guess = (present + 2) / (one.asked + 4)
+        missing = (one.users - one.asked) / max(one.users - 1, 1)
+        share += weight * present / one.asked
+        smooth += weight * guess
+        variance += weight**2 * missing * guess * (1 - guess) / one.asked
+    if variance <= 0:
+        low = high = share
+    else:
+        size = smooth * (1 - smooth) / variance
+        middle = (share + _Z**2 / (2 * size)) / (1 + _Z**2 / size)
+        half = _Z * math.sqrt(share * (1 - share) / size + _Z**2 / (4 * size**2))
+        half /= 1 + _Z**2 / size
+        low, high = max(0.0, middle - half), min(1.0, middle + half)
+    # Nobody is less sure than the answers themselves.
+    known = sum(one.present for one in drawn)
+    absent = sum(one.asked - one.present - one.unclear for one in drawn)
+    return (
+        max(float(known), low * whole),
+        min(float(whole - absent), high * whole) + blind,
+        share * (whole + blind),
+    )

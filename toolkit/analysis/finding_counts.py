@@ -1,0 +1,222 @@
+"""What is wrong with the pictures of a tenant's users, how many it concerns, what to do.
+
+What is looked for is a table of its own, `toolkit.analysis.checks`, whose conditions are all
+counted in one pass of DuckDB, over a frame or over a snapshot file of any size. Nothing here asks
+anybody: this is what the profiles alone give away.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from glob import escape as escaped
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from toolkit.analysis.checks import CHECKS, SEVERITIES, SHARED, Check, Severity, bound, wired
+from toolkit.analysis.duckdb_engine import damage_told, engine
+from toolkit.analysis.tenant_wiring import Wiring
+from toolkit.classification.schema import SNAPSHOT
+from toolkit.errors import UnreadableInputError
+from toolkit.formatting import mask, percent, visible
+
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is worth knowing, or mending.
+
+    Attributes:
+        id: a word that scripts can rely on.
+        severity: one of `toolkit.analysis.checks.SEVERITIES`.
+        title: what it is.
+        users: how many users it concerns.
+        share: their share of all users, 0 to 1.
+        meaning: what it means for them.
+        advice: what to do.
+        examples: up to three of their user_ids, in order.
+    """
+
+    id: str
+    severity: Severity
+    title: str
+    users: int
+    share: float
+    meaning: str
+    advice: str
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Findings:
+    """What was found, the most severe first; a value that shows itself.
+
+    Attributes:
+        found: the findings that concern anybody.
+        users: how many users were looked at.
+        notes: what could not be found out.
+    """
+
+    found: tuple[Finding, ...]
+    users: int
+    notes: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.found)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def table(self, *, masked: bool = True) -> pd.DataFrame:
+        """Return one row for each finding.
+
+        Args:
+            masked: leave the middle of user_ids out of `examples`.
+
+        Returns:
+            Columns `id`, `severity`, `title`, `users` (int64), `share` (0 to 1),
+            `meaning`, `advice` and `examples` (user_ids, separated by blanks).
+        """
+        rows = [
+            (
+                one.id,
+                one.severity,
+                one.title,
+                one.users,
+                one.share,
+                one.meaning,
+                one.advice,
+                " ".join(map(mask, one.examples) if masked else one.examples),
+            )
+            for one in self.found
+        ]
+        names = ["id", "severity", "title", "users", "share", "meaning", "advice", "examples"]
+        types = dict.fromkeys(names, "str") | {"users": "int64", "share": "float64"}
+        return pd.DataFrame(rows, columns=names).astype(types)
+
+    def as_dict(self, *, masked: bool = True) -> dict[str, Any]:
+        """Return plain values for JSON: `users`, `notes` and `findings`, one object each."""
+        rows = self.table(masked=masked).drop(columns="examples").to_dict("records")
+        for row, one in zip(rows, self.found, strict=True):
+            row["examples"] = [mask(name) if masked else name for name in one.examples]
+        return {"users": self.users, "notes": list(self.notes), "findings": rows}
+
+    def __repr__(self) -> str:
+        """Draw the findings as text, one line each."""
+        lines = [f"What is worth knowing about the pictures of {self.users:,} users"]
+        lines += [
+            f"{one.severity:<6}  {one.users:>9,}  {percent(one.share, 1):>7}  {one.title}"
+            for one in self.found
+        ]
+        lines += [] if self.found else ["nothing"]
+        return "\n".join(map(visible, [*lines, *self.notes]))
+
+    def _repr_html_(self) -> str:
+        """Draw the findings as HTML for a notebook; what people typed stays text."""
+        head = "".join(
+            f'<th scope="col">{name}</th>'
+            for name in ("finding", "severity", "users", "share", "what it means", "what to do")
+        )
+        body = "".join(
+            f'<tr><th scope="row" style="text-align:left">{escape(one.title)}</th>'
+            f"<td>{one.severity}</td><td>{one.users:,}</td><td>{percent(one.share, 1)}</td>"
+            f'<td style="text-align:left">{escape(visible(one.meaning))}</td>'
+            f'<td style="text-align:left">{escape(one.advice)}</td></tr>'
+            for one in self.found
+        )
+        notes = "".join(f"<p>{escape(visible(note))}</p>" for note in self.notes)
+        return (
+            f"<table><caption>What is worth knowing about the pictures of {self.users:,} users"
+            f"</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+        )
+
+
+def findings(
+    users: pd.DataFrame | Path | str,
+    *,
+    as_of: datetime,
+    wiring: Wiring | None = None,
+) -> Findings:
+    """Find out what is wrong with pictures, for how many users, and what to do about it.
+
+    Args:
+        users: one row per user with the columns of a snapshot, or a snapshot file.
+        as_of: the moment at which signed URLs have expired or not (UTC).
+        wiring: what sets the picture that applications see; None where nobody has read it.
+
+    Returns:
+        The findings that concern anybody, the most severe first, then the most users.
+        Users are counted under each finding that concerns them.
+
+    Raises:
+        UnreadableInputError: a column is missing, or the file is damaged.
+    """
+    overrides = wiring.override if wiring else None
+    checks = [*CHECKS, *wired(wiring)]
+    values = bound(as_of, overrides)
+    with engine() as opened:
+        if isinstance(users, Path | str):
+            with damage_told(users):
+                opened.from_parquet(escaped(str(users))).create_view("users")
+                total, *counted = _counted(opened, checks, values)
+        else:
+            _ensure_columns(users)
+            opened.register("users", users)
+            total, *counted = _counted(opened, checks, values)
+    found = []
+    for check, number, examples in zip(checks, counted[::2], counted[1::2], strict=True):
+        if number:
+            found.append(
+                Finding(
+                    check.id,
+                    check.severity,
+                    check.title,
+                    number,
+                    number / total,
+                    check.meaning,
+                    check.advice,
+                    tuple(examples or ()),
+                )
+            )
+    found.sort(key=lambda one: (SEVERITIES.index(one.severity), -one.users))
+    return Findings(tuple(found), total, tuple(_unknown(wiring)))
+
+
+def _ensure_columns(users: pd.DataFrame) -> None:
+    missing = [name for name in SNAPSHOT.names if name not in users.columns]
+    if missing:
+        raise UnreadableInputError(
+            f"The frame lacks columns that toolkit.audit makes: {', '.join(missing)}."
+        )
+
+
+def _counted(
+    opened: duckdb.DuckDBPyConnection, checks: list[Check], values: dict[str, Any]
+) -> tuple[Any, ...]:
+    columns = ", ".join(
+        f"count(*) FILTER ({check.condition}), min(user_id, {_EXAMPLES}) FILTER ({check.condition})"
+        for check in checks
+    )
+    row: tuple[Any, ...]
+    (row,) = opened.execute(
+        f"WITH {SHARED} SELECT count(*), {columns} FROM users",  # noqa: S608 - the table's own conditions; values are bound
+        values,
+    ).fetchall()
+    return row
+
+
+def _unknown(wiring: Wiring | None) -> Iterator[str]:
+    if wiring is None:
+        yield (
+            "Nobody has read the tenant's Actions: whether user_metadata.picture reaches anybody "
+            "is unknown. Collect with read:actions and read:rules."
+        )
+    elif wiring.override is None:
+        yield (
+            "Whether user_metadata.picture reaches anybody is not clear from the tenant's Actions "
+            "and Rules, as far as they were read."
+        )

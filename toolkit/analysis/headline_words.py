@@ -1,0 +1,131 @@
+"""The answer in words: how many see a picture of their own, how sure that is, what is worst."""
+
+import math
+from dataclasses import dataclass
+
+from toolkit.analysis.coverage_count import Coverage
+from toolkit.analysis.estimate import Interval
+from toolkit.analysis.groups import Seen
+from toolkit.classification.sources import Source
+from toolkit.formatting import percent
+
+_HALF = 0.4  # above which "1 in 2" would say too little
+_TEN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """How many users see a picture of their own.
+
+    Attributes:
+        share: the share as people read it: "54 %", or "at least 38 %".
+        doubt: "± 1.4" (points, of a 95 % interval), "up to 73 %", or nothing.
+        people: the same in people, and what the doubt comes from.
+    """
+
+    share: str
+    doubt: str
+    people: str
+
+    def __str__(self) -> str:
+        between = ", " if self.doubt.startswith("up") else " "
+        return f"{self.share}{between if self.doubt else ''}{self.doubt}"
+
+
+def headline(coverage: Coverage, digits: int = 0) -> Headline:
+    """Say how many users see a picture of their own, and how sure that is.
+
+    Args:
+        coverage: of anybody; what it is by does not matter.
+        digits: digits after the point of the shares.
+    """
+    total, own = coverage.users, coverage.own
+    if not total:
+        return Headline(percent(0, digits), "", "nobody was counted")
+    low, high = math.floor(own.low), math.ceil(own.high)
+    if low == high:
+        return Headline(percent(low / total, digits), "", f"{low:,} of {total:,} people")
+    if sampled(coverage):
+        words = f"{low:,} to {high:,} of {total:,} people: the 95\u00a0% interval from "
+        words += sampled(coverage)
+        others = coverage.seen.get(Seen.UNKNOWN, 0) - coverage.sources.get(Source.UNRESOLVED, 0)
+        if others:
+            words += f", and {others:,} people of whom nobody knows"
+        share = percent(own.middle / total, digits)
+        return Headline(share, f"± {100 * deviation(own) / total:.1f}", words)
+    return Headline(
+        f"at least {percent(low / total, digits)}",
+        f"up to {percent(high / total, digits)}",
+        f"{low:,} of {total:,} people; {high:,} if all who are unknown have one",
+    )
+
+
+def sampled(coverage: Coverage) -> str:
+    """Say what an estimate rests on: "a sample of 2,000 probed Gravatars"; or nothing."""
+    if coverage.estimate is None or not coverage.estimate.asked or not coverage.estimated:
+        return ""
+    return f"a sample of {coverage.estimate.asked:,} probed Gravatars"
+
+
+def deviation(interval: Interval) -> float:
+    """Return the larger of the distances from the best guess to the ends."""
+    return max(interval.high - interval.middle, interval.middle - interval.low)
+
+
+def between(low: float, high: float, digits: int = 0) -> str:
+    """Write the share (0 to 1) that is at least this and at most that: "38 to 73 %"."""
+    first, last = percent(low, digits), percent(high, digits)
+    return first if first == last else f"{first.removesuffix(' %')} to {last}"
+
+
+def people_see(coverage: Coverage) -> dict[Seen, Interval]:
+    """Say what people see, in users, with the unresolved shared out as a sample divides them.
+
+    Returns:
+        What occurs, in the order of `Seen`; without a sample the numbers are exact, and
+        the unresolved are unknown.
+    """
+    counts = coverage.seen
+    shown = {name: Interval(n, n, n) for name, n in counts.items()}
+    before = coverage.sources
+    for source, part in coverage.estimated.items():
+        name = Seen.OWN if source is Source.GRAVATAR else Seen(str(source))
+        shown[name] = part + (counts.get(name, 0) - before.get(source, 0))
+    if coverage.estimated:
+        left = counts.get(Seen.UNKNOWN, 0) - before.get(Source.UNRESOLVED, 0)
+        shown[Seen.UNKNOWN] = Interval(left, left, left)
+    return {name: shown[name] for name in Seen if name in shown and shown[name].high > 0}
+
+
+def problem(coverage: Coverage, *, overrides: bool | None) -> str:
+    """Say in one sentence what is wrong for most people; nothing where all is well.
+
+    Args:
+        coverage: of anybody.
+        overrides: whether `user_metadata.picture` reaches people; None where nobody knows.
+    """
+    total, sources, broken = coverage.users, coverage.sources, coverage.broken
+    missing = coverage.seen.get(Seen.NONE, 0)
+    part, has, _ = _part(missing, total)
+    said = [(missing, f"{part} people {has} no picture at all.")]
+    for source, users in broken.items():
+        if source is Source.INVALID:
+            part, has, _ = _part(users, total)
+            said.append((users, f"{part} people {has} a picture that no browser shows."))
+        elif source is not Source.METADATA:
+            part, has, shows = _part(users, sources[source])
+            words = f"{part} {source} pictures {has} expired and {shows} as a broken image."
+            said.append((users, words))
+    if overrides is False:
+        unused = sources.get(Source.METADATA, 0)
+        said.append((unused, f"{unused:,} pictures in user_metadata are shown by nothing."))
+    worst, words = max(said)
+    return words if worst else ""
+
+
+def _part(users: int, total: int) -> tuple[str, str, str]:
+    """Write a part as people say it, "1 in 9" or "6 in 10", with the verbs that follow it."""
+    share = users / max(total, 1)
+    if share > _HALF:
+        return f"{math.floor(_TEN * share)} in {_TEN}", "have", "show"
+    return (f"1 in {round(total / users):,}" if users else f"0 in {_TEN}"), "has", "shows"

@@ -1,0 +1,332 @@
+"""Who would get which picture, who would not, and why.
+
+Pure: a `Decider` turns users into rows of a plan, a `Tally` counts them and adds up.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple, Self
+
+import pandas as pd
+import pyarrow as pa
+
+from toolkit.analysis.file_header import items, text
+from toolkit.change.policy import Policy, Replacement, replaced, replaced_metadata, replaced_root
+from toolkit.change.ways import Way
+from toolkit.classification.columnwise import alike
+from toolkit.classification.sources import RULES, Source
+from toolkit.tenant.models import KEEPING, Connection, takes_picture
+
+ROWS: Final = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("connection", pa.string()),
+        ("strategy", pa.string()),
+        ("source", pa.string()),
+        ("picture", pa.string()),
+        ("metadata_picture", pa.string()),
+        ("after", pa.string()),
+        ("outcome", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+"""The columns of a plan's rows, one for each user of the snapshot.
+
+`picture` and `metadata_picture` are what the snapshot holds, `after` is what `picture`, the
+claim `picture` (ways `action` and `rule`) or `metadata_picture` becomes, null where it does
+not change. `outcome` is `change`, `stay`, or `cannot` where it would change and must not.
+"""
+
+NEEDED: Final = (
+    "user_id",
+    "connection",
+    "strategy",
+    "source",
+    "picture",
+    "metadata_picture",
+)
+"""The columns of a snapshot that a plan is made from."""
+
+_PICTURE: Final = NEEDED.index("picture")
+
+CHANGE, STAY, CANNOT = "change", "stay", "cannot"
+
+MOST_COUNTED = 10**12  # beyond it nothing is a number of users, or of requests a second
+_ODD = "has a picture that is no absolute web address: Auth0 would not take it back"
+_ABSENT = "has no picture now, and Auth0 would not remove one again: it could not be undone"
+_UNKNOWN = "nobody knows their connection, so not whether Auth0 takes it"
+_ROW = tuple[str | None, str, str]  # after, outcome, reason
+_EPOCH, _UNIT = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+_GRAVATARS = frozenset(place for place, one in enumerate(RULES) if one.source is Source.UNRESOLVED)
+_REMEMBERED = 65_536
+
+
+class _Decision(NamedTuple):
+    """What was decided about a user, and so about all who are alike.
+
+    Attributes:
+        row: of the first of them.
+        counted: the first of them, counted.
+        after: what follows the first `?` of `after`, where what precedes it is everybody's own.
+    """
+
+    row: _ROW
+    counted: "Tally"
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many users of each kind; adds up, so that users can be counted piece by piece.
+
+    Attributes:
+        reasons: users by (outcome, reason).
+        connections: users by (connection, outcome).
+        sources: users by (source, outcome).
+        ways: users whom each way would change.
+    """
+
+    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+    connections: Counter[tuple[str, str]] = field(default_factory=Counter)
+    sources: Counter[tuple[str, str]] = field(default_factory=Counter)
+    ways: Counter[str] = field(default_factory=Counter)
+
+    def __add__(self, other: Self) -> "Tally":
+        return Tally(
+            self.reasons + other.reasons,
+            self.connections + other.connections,
+            self.sources + other.sources,
+            self.ways + other.ways,
+        )
+
+    def add(self, other: Self, times: int) -> None:
+        """Add another, so many times, to this one."""
+        for mine, further in (
+            (self.reasons, other.reasons),
+            (self.connections, other.connections),
+            (self.sources, other.sources),
+            (self.ways, other.ways),
+        ):
+            for key, users in further.items():
+                mine[key] += users * times  # type: ignore[index] # of the same kind
+
+    def of(self, outcome: str) -> int:
+        """Return how many users have this outcome."""
+        return sum(users for (one, _), users in self.reasons.items() if one == outcome)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "reasons": [
+                {"outcome": outcome, "reason": reason, "users": users}
+                for (outcome, reason), users in self.reasons.most_common()
+            ],
+            "connections": nested(self.connections),
+            "sources": nested(self.sources),
+            "ways": dict(self.ways),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `as_dict` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: a value is missing or of another type.
+        """
+        reasons = Counter(
+            {
+                (text(one["outcome"]), text(one["reason"])): user_count(one["users"])
+                for one in items(values["reasons"])
+            }
+        )
+        connections, sources = (_flat(values[name]) for name in ("connections", "sources"))
+        ways = Counter({name: user_count(users) for name, users in values["ways"].items()})
+        return cls(reasons, connections, sources, ways)
+
+
+def user_count(value: object) -> int:
+    """Read a number of users.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if type(value) is not int or not 0 <= value < MOST_COUNTED:
+        raise ValueError("not a number of users")
+    return value
+
+
+def nested(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
+    """Return users by (name, outcome) as users by outcome, by name."""
+    found: dict[str, dict[str, int]] = {}
+    for (name, outcome), users in sorted(counts.items()):
+        found.setdefault(name, {})[outcome] = users
+    return found
+
+
+def _flat(nested: Mapping[str, Mapping[str, int]]) -> Counter[tuple[str, str]]:
+    return Counter(
+        {
+            (name, outcome): user_count(users)
+            for name, one in nested.items()
+            for outcome, users in one.items()
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """Decides about users, one frame at a time.
+
+    Attributes:
+        way: how the picture is brought to people.
+        policy: what was decided.
+        now: the time of the decision: signed pictures expire.
+        connections: the tenant's connections by name, or None where they were not read.
+        irreversible: whether users are changed who could not be changed back.
+    """
+
+    way: Way
+    policy: Policy
+    now: datetime
+    connections: Mapping[str, Connection] | None = None
+    irreversible: bool = False
+    # What was decided already; it is forgotten when it grows.
+    _known: dict[Hashable, _Decision] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def decided(self, users: pd.DataFrame) -> tuple[pa.Table, Tally]:
+        """Decide about users.
+
+        Args:
+            users: rows with the columns `NEEDED`.
+
+        Returns:
+            As many rows with the columns `ROWS`, in the same order, and their counts.
+        """
+        columns = [_texts(users[name]) for name in NEEDED]
+        arrays = [pa.array(values, pa.string()) for values in columns]
+        kinds = self._kinds(columns, arrays[_PICTURE])
+        tally = Tally()
+        found: Counter[Hashable] = Counter()
+        decided: dict[Hashable, _Decision] = {}
+        rows: list[_ROW] = []
+        for kind, values in zip(kinds, zip(*columns, strict=True), strict=True):
+            if kind is None:
+                rows.append(self._row(tally, *values))
+                continue
+            decision = decided.get(kind)
+            if decision is None:
+                decision = decided[kind] = self._decision(kind, values)
+            found[kind] += 1
+            row, after = decision.row, decision.after
+            if after is not None:
+                row = (f"{str(values[_PICTURE]).partition('?')[0]}?{after}", *row[1:])
+            rows.append(row)
+        for kind, users_alike in found.items():
+            tally.add(decided[kind].counted, users_alike)
+        decisions = list(zip(*rows, strict=True)) or [(), (), ()]
+        arrays += [pa.array(values, pa.string()) for values in decisions]
+        return pa.table(arrays, schema=ROWS), tally
+
+    def _kinds(
+        self, columns: Sequence[Sequence[str | None]], pictures: pa.StringArray
+    ) -> Iterator[Hashable]:
+        """Yield for each user what decides about them, or None where that is not known."""
+        rules, expiry = alike(pictures)
+        late = (expiry > 0) & (expiry <= (self.now - _EPOCH) // _UNIT)
+        meant = {self.policy.picture, *self.policy.former}
+        told = zip(rules.tolist(), late.tolist(), *columns, strict=True)
+        for rule, expired, user_id, connection, strategy, source, picture, metadata_picture in told:
+            who = (connection, strategy, source, bool(user_id))
+            if metadata_picture is not None or picture in meant:
+                yield None
+            elif picture is None:
+                yield who
+            elif not takes_picture(picture) or rule < 0:
+                yield None
+            elif rule in _GRAVATARS:
+                before, mark, query = picture.partition("?")
+                yield *who, rule, before.startswith("https:"), mark, query
+            else:
+                yield *who, rule, expired
+
+    def _decision(self, kind: Hashable, values: Sequence[str | None]) -> _Decision:
+        known = self._known.get(kind)
+        if known is None:
+            counted = Tally()
+            row = self._row(counted, *values)
+            rest = (row[0] or "").partition("?")[2]
+            own = row[0] != self.policy.picture and row[0] is not None
+            known = _Decision(row, counted, rest if own else None)
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[kind] = known
+        return known
+
+    def _row(
+        self,
+        tally: Tally,
+        user_id: str | None,
+        connection: str | None,
+        strategy: str | None,
+        source: str | None,
+        picture: str | None,
+        metadata_picture: str | None,
+    ) -> _ROW:
+        policy, now = self.policy, self.now
+        root = replaced_root(picture, connection=connection, policy=policy, now=now)
+        claim = metadata = root
+        given = {"metadata_picture": metadata_picture, "connection": connection}
+        # Each costs as much again, so none is asked that cannot decide otherwise.
+        if policy.override and metadata_picture is not None:
+            claim = replaced(picture, **given, policy=policy, now=now)
+        if metadata_picture is not None or root.after is not None:
+            metadata = replaced_metadata(picture, **given, policy=policy, now=now)
+        where = self._connection(connection, strategy)
+        rows = {
+            Way.ACTION: _as_row(claim),
+            Way.RULE: _as_row(claim),
+            Way.ROOT: _as_row(root, lambda: self._against(where, picture)),
+            Way.METADATA: _as_row(metadata),
+        }
+        if not user_id:
+            rows = dict.fromkeys(rows, (None, STAY, "without a user_id nobody can be written"))
+        for way, (_, outcome, _) in rows.items():
+            tally.ways[way] += outcome == CHANGE
+        after, outcome, reason = rows[self.way]
+        tally.reasons[outcome, reason] += 1
+        tally.connections[connection or "", outcome] += 1
+        tally.sources[source or "", outcome] += 1
+        return after, outcome, reason
+
+    def _connection(self, name: str | None, strategy: str | None) -> Connection | None:
+        if name and self.connections and name in self.connections:
+            return self.connections[name]
+        return Connection(name or "", strategy) if strategy else None
+
+    def _against(self, connection: Connection | None, picture: str | None) -> str | None:
+        """Say why the root picture of a user must not be written; None where it may be."""
+        if connection is None:
+            return _UNKNOWN
+        if connection.refusal or self.irreversible:
+            return connection.refusal
+        if picture is None:
+            return _ABSENT if connection.strategy in KEEPING else None
+        return None if takes_picture(picture) else _ODD
+
+
+def _texts(column: pd.Series) -> list[str | None]:
+    texts: list[str | None] = column.astype(object).where(column.notna(), None).tolist()
+    return texts
+
+
+def _as_row(replacement: Replacement, against: Callable[[], str | None] = lambda: None) -> _ROW:
+    if replacement.after is None:
+        return None, STAY, replacement.reason
+    reason = against()
+    if reason is not None:
+        return None, CANNOT, reason
+    return replacement.after, CHANGE, replacement.reason

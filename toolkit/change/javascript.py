@@ -1,0 +1,177 @@
+"""The JavaScript that hands out the default picture: a post-login Action, and two Rules.
+
+The decision itself is `policy.js`, the twin of `toolkit.change.policy`. The policy and
+the rule table go into it as one JSON literal of ASCII without `<`: whatever a URL or a
+connection's name holds stays text. The same policy gives the same bytes.
+
+Facts: Auth0, "Actions Triggers: post-login" (`event.user`, `event.connection`,
+`api.idToken.setCustomClaim`); "Create Custom Claims" (`picture` may be set as it is, and
+`/userinfo` carries it too); "Actions Limitations" (code of at most 100 kB, no personal
+data in it); "Deprecations and Migrations" (Rules end on 2026-11-18).
+"""
+
+import json
+import re
+from dataclasses import asdict
+from functools import cache
+from importlib.resources import files
+from textwrap import indent
+from typing import Any, Final
+
+from toolkit.change.policy import Policy
+from toolkit.classification.sources import RULES, Rule, Source
+from toolkit.errors import SettingsError
+
+LARGEST: Final = 100_000
+_VERSION = 1
+_MARKER = "// Default picture, made by picture-audit (auth0-picture-audit), version "
+_CONFIG = "const CONFIG = "
+_PLACE = re.compile(rf"^{_CONFIG}null;.*$", re.MULTILINE)
+
+_ACTION = """\
+{marker}{version}
+//
+// What it does: after a login it sets the claim `picture` of the ID token (and of /userinfo)
+// where the user's picture is Auth0's initials, another placeholder, missing or unusable.
+// Gravatars that exist and pictures of people's own stay. The profile itself is not changed.
+// How to change it: run `picture-audit plan` and `picture-audit apply` again.
+// How to remove it: run `picture-audit undo` with the journal of the apply, or take it out of
+// Actions > Triggers > post-login in Auth0's dashboard, deploy, and delete it.
+// It needs no dependency and no secret, asks nothing of any network and logs nothing.
+"use strict";
+
+{decision}
+exports.onExecutePostLogin = async (event, api) => {{
+  try {{
+    const after = pictureAfter(event?.user, event?.connection?.name, Date.now());
+    if (after !== null) api.idToken.setCustomClaim("picture", after);
+  }} catch {{
+    // Nobody's login fails because of a picture.
+  }}
+}};
+"""
+
+_RULES_ENDED = """\
+// Auth0 stopped running Rules on 2026-11-18, and new tenants never had them. What replaced
+// them are post-login Actions: `picture-audit plan` with `--through action` makes one that
+// does the same. This is for tenants that can still run Rules; nothing deploys it.
+"""
+
+_OVERRIDE_RULE = """\
+// Rule: `user_metadata.picture` comes before the profile's picture.
+// Corrected: users without metadata do not fail to log in, and only an https URL is taken.
+{ended}function (user, context, callback) {{
+  const picture = user?.user_metadata?.picture;
+  if (typeof picture === "string" && /^https:\\/\\/[^/?#\\\\\\s]/i.test(picture)) {{
+    user.picture = picture;
+  }}
+  callback(null, user, context);
+}}
+"""
+
+_DEFAULT_RULE = """\
+// Rule: the default picture.
+// Corrected: users without a picture do not fail to log in, and initials images that are no
+// Gravatar URL are replaced too.
+{ended}function (user, context, callback) {{
+{decision}
+  try {{
+    const after = pictureAfter(user, context?.connection, Date.now());
+    if (after !== null) user.picture = after;
+  }} catch {{
+    // Nobody's login fails because of a picture.
+  }}
+  callback(null, user, context);
+}}
+"""
+
+
+@cache
+def _twin() -> str:
+    return files("toolkit.change").joinpath("policy.js").read_text("utf-8")
+
+
+def _json(value: object) -> str:
+    # `<` only ever stands inside a string, and there `\u003c` means the same.
+    return json.dumps(value, ensure_ascii=True).replace("<", "\\u003c")
+
+
+def _row(rule: Rule) -> dict[str, Any]:
+    row = {"source": rule.source, "host": rule.host, "path": rule.path}
+    return row | ({"expires": rule.expires} if rule.expires else {})
+
+
+def _decision(policy: Policy) -> str:
+    """Return the twin with this policy and the rule table in it."""
+    rows = ",\n".join(f"    {_json(_row(rule))}" for rule in RULES)
+    config = f'{{\n  "policy": {_json(asdict(policy))},\n  "rules": [\n{rows}\n  ]\n}}'
+    # A function, because a replacement text would have its backslashes read.
+    return _PLACE.sub(lambda _: f"{_CONFIG}{config};", _twin())
+
+
+def _within_limit(code: str) -> str:
+    if len(code) > LARGEST:  # all of it is ASCII
+        raise SettingsError(
+            f"The code would be {len(code):,} characters long; Auth0 takes {LARGEST:,}. "
+            "Name fewer connections or former pictures."
+        )
+    return code
+
+
+def action_code(policy: Policy) -> str:
+    """Return the code of the post-login Action that carries a policy out.
+
+    Args:
+        policy: what was decided.
+
+    Returns:
+        CommonJS for Auth0's runtime `node22`, ASCII; it never throws, whatever the
+        event holds.
+
+    Raises:
+        SettingsError: If the policy is too large for an Action.
+    """
+    decision = _decision(policy)
+    return _within_limit(_ACTION.format(marker=_MARKER, version=_VERSION, decision=decision))
+
+
+def default_rule(policy: Policy) -> str:
+    """Return the Rule that does what the Action does, for tenants that still run Rules.
+
+    Args:
+        policy: what was decided.
+
+    Raises:
+        SettingsError: If the policy is too large for a Rule.
+    """
+    decision = indent(_decision(policy), "  ").rstrip()
+    return _within_limit(_DEFAULT_RULE.format(ended=_RULES_ENDED, decision=decision))
+
+
+def override_rule() -> str:
+    """Return the Rule that lets `user_metadata.picture` come first, where it is an https URL."""
+    return _OVERRIDE_RULE.format(ended=_RULES_ENDED)
+
+
+def recognised(code: object) -> Policy | None:
+    """Return the policy in an Action's code if this tool made it, or None. Never raises.
+
+    Whether somebody edited the code since shows in comparing it with `action_code` of
+    the policy; an older version of this tool differs from it, too.
+
+    Args:
+        code: the code of any Action, as the tenant returns it.
+    """
+    if not isinstance(code, str) or not code.startswith(_MARKER):
+        return None
+    start = code.find(f"\n{_CONFIG}")
+    try:
+        found, _ = json.JSONDecoder().raw_decode(code, start + len(f"\n{_CONFIG}"))
+        fields = dict(found["policy"])
+        for name in ("former", "connections", "sources"):
+            if fields[name] is not None:
+                kind = Source if name == "sources" else str
+                fields[name] = tuple(kind(value) for value in fields[name])
+        return Policy(**fields)
+    except (ValueError, TypeError, LookupError, RecursionError, SettingsError):
+        return None

@@ -1,0 +1,279 @@
+"""A plan: what is known of all its rows together, bound to a tenant, a snapshot and a time.
+
+Pure: `toolkit.change.plan_file` reads and writes the rows.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from html import escape
+from pathlib import Path
+from typing import Any, Final, Self
+
+import pandas as pd
+
+from toolkit.analysis.file_header import flag, items, moment, text, texts
+from toolkit.change.decide import CANNOT, CHANGE, MOST_COUNTED, STAY, Tally, nested, user_count
+from toolkit.change.policy import Policy
+from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, requests, seconds
+from toolkit.classification.sources import Source
+from toolkit.formatting import harmless, visible
+
+ASKS_AGAIN_ABOVE: Final = 2 / 3
+"""The share of a tenant's users above which a change of users must be agreed to once more.
+
+A default picture concerns everybody without a picture of their own, which is often half of a
+tenant; where more than two thirds would change, a scope is more likely to be wrong.
+"""
+_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan:
+    """What would be done to a tenant, bound to it, to a snapshot of it, and to a time.
+
+    Attributes:
+        id: 16 hex, by which a journal knows its plan.
+        tenant: the tenant's domain.
+        sandbox: whether that is a sandbox.
+        way: how the picture is brought to people.
+        policy: what was decided.
+        made_at: when the plan was made (UTC).
+        taken_at: when its snapshot was begun (UTC).
+        digest: SHA-256 of what the snapshot holds of its users, 64 hex.
+        users: users of the snapshot.
+        tally: how many users of each kind.
+        connections_read: whether the tenant's connections were asked, and not guessed.
+        irreversible: whether users are changed who could not be changed back.
+        verdicts: what was found about the picture: name, `ok`, `warn` or `fail`, and why.
+        code: the Action's JavaScript (way `action`), or None.
+        rules: the two Rules' JavaScript (way `rule`), or nothing.
+        rate: requests a second that were measured at the tenant, or None.
+        notes: what else is worth knowing.
+        toolkit_version: the version that made it.
+        path: the file that holds it and its rows, or None where it was only counted.
+    """
+
+    id: str
+    tenant: str
+    sandbox: bool
+    way: Way
+    policy: Policy
+    made_at: datetime
+    taken_at: datetime
+    digest: str
+    users: int
+    tally: Tally
+    connections_read: bool
+    irreversible: bool
+    verdicts: tuple[tuple[str, str, str], ...]
+    code: str | None
+    rules: tuple[str, ...]
+    rate: float | None
+    notes: tuple[str, ...]
+    toolkit_version: str
+    path: Path | None = None
+
+    @property
+    def changes(self) -> int:
+        """How many users change."""
+        return self.tally.of(CHANGE)
+
+    @property
+    def share(self) -> float:
+        """What share of the tenant that is, 0 to 1."""
+        return self.changes / self.users if self.users else 0.0
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether so many users are written that it must be agreed to once more."""
+        return self.way.writes_users and self.share > ASKS_AGAIN_ABOVE
+
+    def effort(self) -> dict[str, dict[str, Any]]:
+        """Return, for each way, users, requests, and seconds at each of Auth0's plans.
+
+        Where a rate was measured, `seconds` has `measured`, too.
+        """
+        plans: dict[str, str | float] = {name: name for name in CEILINGS}
+        if self.rate:
+            plans["measured"] = self.rate
+        return {
+            way.value: {
+                "users": self.tally.ways[way],
+                "requests": requests(way, self.tally.ways[way]),
+                "seconds": {
+                    name: round(seconds(way, self.tally.ways[way], plan), 1)
+                    for name, plan in plans.items()
+                },
+            }
+            for way in Way
+        }
+
+    def table(self, by: str = "reason") -> pd.DataFrame:
+        """Return how many users change, stay, or cannot be changed.
+
+        Args:
+            by: `reason`, `connection`, `source` or `way`.
+
+        Raises:
+            ValueError: there is no such table.
+        """
+        if by == "reason":
+            return pd.DataFrame(
+                self.tally.as_dict()["reasons"], columns=["outcome", "reason", "users"]
+            )
+        if by == "way":
+            rows = [
+                {"way": way, "users": one["users"], "requests": one["requests"], **one["seconds"]}
+                for way, one in self.effort().items()
+            ]
+            return pd.DataFrame(rows)
+        if by not in {"connection", "source"}:
+            raise ValueError(f"no table by {by!r}: choose reason, connection, source or way")
+        counts = self.tally.connections if by == "connection" else self.tally.sources
+        rows = [
+            {by: name, CHANGE: 0, CANNOT: 0, STAY: 0, **one} for name, one in nested(counts).items()
+        ]
+        frame = pd.DataFrame(rows, columns=[by, CHANGE, CANNOT, STAY])
+        return frame.sort_values([CHANGE, by], ascending=[False, True], ignore_index=True)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; times as ISO 8601."""
+        return {
+            "id": self.id,
+            "tenant": self.tenant,
+            "sandbox": self.sandbox,
+            "way": self.way.value,
+            "policy": asdict(self.policy),
+            "made_at": self.made_at.isoformat(),
+            "snapshot": {
+                "taken_at": self.taken_at.isoformat(),
+                "users": self.users,
+                "digest": self.digest,
+            },
+            "changes": self.changes,
+            "share": self.share,
+            "cannot": self.tally.of(CANNOT),
+            "asks_again": self.asks_again,
+            "tally": self.tally.as_dict(),
+            "connections_read": self.connections_read,
+            "irreversible": self.irreversible,
+            "verdicts": [list(one) for one in self.verdicts],
+            "effort": self.effort(),
+            "explanation": asdict(EXPLANATIONS[self.way]),
+            "code": self.code,
+            "rules": list(self.rules),
+            "rate": self.rate,
+            "notes": list(self.notes),
+            "toolkit_version": self.toolkit_version,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], path: Path | None = None) -> Self:
+        """Read what `as_dict` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError, SettingsError: a value is missing or of another
+                type, or the policy could not be carried out.
+        """
+        policy, snapshot = dict(values["policy"]), values["snapshot"]
+        for name, kind in (("former", str), ("connections", str), ("sources", Source)):
+            if policy[name] is not None:
+                policy[name] = tuple(map(kind, texts(policy[name])))
+        text(policy["picture"])
+        flag(policy["override"])
+        flag(policy["expired"])
+        return cls(
+            id=_id(values["id"]),
+            tenant=text(values["tenant"]),
+            sandbox=flag(values["sandbox"]),
+            way=Way(values["way"]),
+            policy=Policy(**policy),
+            made_at=moment(values["made_at"]),
+            taken_at=moment(snapshot["taken_at"]),
+            digest=text(snapshot["digest"]),
+            users=user_count(snapshot["users"]),
+            tally=Tally.from_dict(values["tally"]),
+            connections_read=flag(values["connections_read"]),
+            irreversible=flag(values["irreversible"]),
+            verdicts=tuple((text(a), text(b), text(c)) for a, b, c in items(values["verdicts"])),
+            code=None if values["code"] is None else text(values["code"]),
+            rules=texts(values["rules"]),
+            rate=None if values["rate"] is None else _rate(values["rate"]),
+            notes=texts(values["notes"]),
+            toolkit_version=text(values["toolkit_version"]),
+            path=path,
+        )
+
+    def _facts(self) -> list[str]:
+        """Return the plan in lines: the answer first, then why, cost and undo."""
+        cannot = self.tally.of(CANNOT)
+        lines = [
+            f"{self.changes:,} of {self.users:,} users change ({self.share:.0%}), by {self.way}",
+            f"{self.tally.of(STAY):,} stay as they are, {cannot:,} cannot be changed",
+        ]
+        lines += [
+            f"cannot: {users:,} users: {reason}"
+            for (outcome, reason), users in self.tally.reasons.most_common()
+            if outcome == CANNOT
+        ]
+        lines += [f"{name}: {text}" for name, text in asdict(EXPLANATIONS[self.way]).items()]
+        return lines + [f"note: {note}" for note in self.notes]
+
+    def _times(self) -> list[str]:
+        return [
+            f"{way}: {one['users']:,} users, {one['requests']:,} requests, "
+            + ", ".join(f"{_lasting(time)} at {name}" for name, time in one["seconds"].items())
+            for way, one in self.effort().items()
+            if way != Way.RULE
+        ]
+
+    def __repr__(self) -> str:
+        head = (
+            f"Plan {self.id} for {self.tenant}, of its users of {self.taken_at:%Y-%m-%d %H:%M} UTC"
+        )
+        rest = [*self._facts(), *self._times(), f"picture: {self.policy.picture}", *self.rules]
+        return harmless("\n  ".join([visible(head), *"\n".join(rest).split("\n")]))
+
+    def _repr_html_(self) -> str:
+        """Say the same as `repr`, with the table of reasons."""
+        answer, *facts = self._facts()
+        tenant, picture = escape(visible(self.tenant)), escape(visible(self.policy.picture))
+        rows = "".join(
+            f"<tr><td>{escape(visible(outcome))}</td><td>{escape(visible(reason))}</td>"
+            f'<td style="text-align:right">{users:,}</td></tr>'
+            for (outcome, reason), users in self.tally.reasons.most_common()
+        )
+        code = "".join(f"<pre>{escape(harmless(text))}</pre>" for text in self.rules)
+        return (
+            f"<div><p><b>{escape(visible(answer))}</b><br>{tenant}, snapshot of "
+            f"{self.taken_at:%Y-%m-%d %H:%M} UTC; <code>{picture}</code></p>"
+            f"<ul>{_items(facts)}</ul><table><thead><tr><th>outcome</th><th>why</th><th>users</th>"
+            f"</tr></thead><tbody>{rows}</tbody></table><ul>{_items(self._times())}</ul>{code}</div>"
+        )
+
+
+def _id(value: object) -> str:
+    """Read a plan's id, which stands in names and in headers of requests."""
+    if not _ID.fullmatch(text(value)):
+        raise ValueError("not a plan's id")
+    return text(value)
+
+
+def _rate(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 < value < MOST_COUNTED:
+        raise ValueError("not a rate")
+    return float(value)
+
+
+def _items(lines: Iterable[str]) -> str:
+    return "".join(f"<li>{escape(visible(line))}</li>" for line in lines)
+
+
+def _lasting(span: float) -> str:
+    """Return a span of time as people say it."""
+    minutes = timedelta(seconds=span) / timedelta(minutes=1)
+    if minutes < 1:
+        return f"{span:.0f} s"
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"  # noqa: PLR2004 - up to there minutes read better

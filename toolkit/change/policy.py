@@ -1,0 +1,298 @@
+"""What becomes of one user's picture under a new default, and why.
+
+`replaced` is what a login hands out (the ways `action` and `rule`), `replaced_root` what
+is written to the profile (`root`), `replaced_metadata` what is written to
+`user_metadata.picture` (`metadata`). `policy.js` beside this module is the same
+decision in JavaScript, for `toolkit.change.javascript`; tests hold the two equal.
+
+What is replaced, and how:
+
+- a Gravatar URL keeps showing a Gravatar that exists: only what it shows without one
+  (its parameter `d`, or `default`) is exchanged. A forced fallback (`f=y`) stays forced,
+  because dropping it would bring a picture to light that somebody turned off;
+- a fallback that somebody chose, an image of no rule's host, stays, unless the policy
+  lists it as a former default;
+- Auth0's initials images, providers' stock images, former defaults, missing pictures and
+  what no browser could show give way to the default picture;
+- so does a signed provider URL past its time, if the policy says so: it shows nothing, to
+  nobody, ever again, and the next login brings a fresh one where the provider has one;
+- every other picture stays.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from typing import Final
+from urllib.parse import parse_qsl, quote, unquote
+
+from toolkit.classification.sources import (
+    Fallback,
+    Source,
+    Verdict,
+    classify,
+    usable_override,
+    without_gravatar,
+)
+from toolkit.errors import SettingsError
+
+# `social` is among them for signed URLs that have expired, and for nothing else.
+REPLACEABLE: Final = (
+    Source.UNRESOLVED,
+    Source.INITIALS,
+    Source.PLACEHOLDER,
+    Source.MISSING,
+    Source.INVALID,
+    Source.SOCIAL,
+)
+_NO_PICTURE = frozenset({Source.INITIALS, Source.PLACEHOLDER, Source.MISSING, Source.INVALID})
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What an admin decided about the default picture.
+
+    Equal decisions are equal values: the order of names does not matter.
+
+    Attributes:
+        picture: the default picture, an https URL that no rule takes for a placeholder
+            or a Gravatar.
+        override: whether a usable `user_metadata.picture` comes before the profile's.
+        expired: whether a signed provider URL past its time is replaced.
+        former: earlier default pictures, which are replaced too.
+        connections: names of the connections it holds for, or None for all.
+        sources: what is replaced, out of `REPLACEABLE`, or None for all. A Gravatar URL
+            is meant by `unresolved` and by what it shows without a Gravatar
+            (`initials` or `placeholder`). Does not narrow `override`.
+
+    Raises:
+        SettingsError: If it could not be carried out as it stands.
+    """
+
+    picture: str
+    override: bool = False
+    expired: bool = True
+    former: tuple[str, ...] = ()
+    connections: tuple[str, ...] | None = None
+    sources: tuple[Source, ...] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "former", tuple(sorted({*self.former} - {self.picture})))
+        for name in ("connections", "sources"):
+            values = getattr(self, name)
+            if values is not None:
+                object.__setattr__(self, name, tuple(sorted(set(values))))
+        texts = (self.picture, *self.former, *(self.connections or ()))
+        if not all(_encodable(text) for text in texts):
+            raise SettingsError(
+                "A picture or a connection's name is not valid text. Type it in again."
+            )
+        if not usable_override(self.picture):
+            raise SettingsError(
+                "The default picture must be an https URL that browsers can show. "
+                "Publish the image and give its full address."
+            )
+        if classify(self.picture).source in {Source.UNRESOLVED, *_NO_PICTURE}:
+            raise SettingsError(
+                "The default picture is itself a Gravatar or somebody's placeholder. "
+                "Publish an image of your own and give its address."
+            )
+        if self.connections == () or self.sources == ():
+            raise SettingsError(
+                "An empty list of connections or sources would change nobody. "
+                "Name at least one, or leave the list out to mean all."
+            )
+        kept = [source for source in self.sources or () if source not in REPLACEABLE]
+        if kept:
+            raise SettingsError(
+                f"Pictures of source {kept[0]} are never replaced. "
+                f"Choose among {', '.join(REPLACEABLE)}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """What becomes of one picture.
+
+    Attributes:
+        after: the new picture, or None where nothing changes.
+        reason: why, in words; never repeats a URL.
+    """
+
+    after: str | None
+    reason: str
+
+
+def _encodable(text: str) -> bool:
+    """Whether a text has a UTF-8 form: a lone surrogate cannot stand in a URL."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+_LINE_BREAKS = str.maketrans("", "", "\t\n\r")
+_BLANKS = "".join(map(chr, range(0x21)))
+
+
+def _cleaned(url: str) -> str:
+    """Return a URL without what browsers drop from it (WHATWG URL, as `classify` reads it)."""
+    return url.strip(_BLANKS).translate(_LINE_BREAKS)
+
+
+def _divided(url: str) -> tuple[str, str, str]:
+    """Return what stands before the query, the query without its `?`, and `#…`."""
+    rest, mark, fragment = _cleaned(url).partition("#")
+    before, _, query = rest.partition("?")
+    return before, query, mark + fragment
+
+
+def _fallback_url(gravatar: str) -> str:
+    parameters = dict(parse_qsl(_divided(gravatar)[1], keep_blank_values=True))
+    return parameters.get("d", parameters.get("default", "")).strip()
+
+
+def _names_fallback(piece: str) -> bool:
+    return unquote(piece.partition("=")[0]) in {"d", "default"}
+
+
+def _with_fallback(gravatar: str, default: str) -> str:
+    """Exchange what a Gravatar URL shows without a Gravatar; leave all else as it is."""
+    before, query, fragment = _divided(gravatar)
+    pieces = query.split("&") if query else []
+    if not any(map(_names_fallback, pieces)):
+        pieces.append("d")
+    last = max(index for index, piece in enumerate(pieces) if _names_fallback(piece))
+    others = [[] if _names_fallback(piece) else [piece] for piece in pieces]
+    # What is safe here, JavaScript's encodeURIComponent leaves alone, too.
+    others[last] = ["d=" + quote(default, safe="!'()*")]
+    return f"{before}?{'&'.join(chain.from_iterable(others))}{fragment}"
+
+
+def _expired(verdict: Verdict, policy: Policy, now: datetime) -> bool:
+    return policy.expired and verdict.expires_at is not None and verdict.expires_at <= now
+
+
+def _instead_of(picture: object, policy: Policy, now: datetime) -> Replacement:
+    """Decide about one picture, whoever's it is and wherever it is kept."""
+    if picture == policy.picture:
+        return Replacement(None, "is the default picture already")
+    verdict = classify(picture)
+    meant, after, what = {verdict.source}, policy.picture, verdict.reason
+    if isinstance(picture, str) and verdict.fallback is not None:
+        what = f"a Gravatar URL without its fallback ({verdict.fallback})"
+        if verdict.fallback is Fallback.CUSTOM:
+            if _fallback_url(picture) not in policy.former:
+                return Replacement(None, "a Gravatar URL whose fallback somebody chose: kept")
+            what = "a Gravatar URL without its fallback (a former default picture)"
+        meant.add(without_gravatar(verdict.fallback))
+        after = _with_fallback(picture, policy.picture)
+    elif picture in policy.former:
+        meant, what = {Source.PLACEHOLDER}, "a former default picture"
+    elif verdict.source not in _NO_PICTURE:
+        if not _expired(verdict, policy, now):
+            return Replacement(None, f"{verdict.reason}: kept")
+        what = f"{verdict.reason}: past its time"
+    if policy.sources is not None and meant.isdisjoint(policy.sources):
+        return Replacement(None, f"{verdict.source} is not among the chosen sources")
+    return Replacement(after, what)
+
+
+def _own(metadata_picture: object, policy: Policy, now: datetime) -> str | None:
+    """Return a `user_metadata.picture` that its user could mean, or None.
+
+    Copies of Auth0's initials image (apps store them after Gravatar's redirect), stock
+    images, default pictures and signed addresses past their time are nobody's own.
+    """
+    if not isinstance(metadata_picture, str) or not usable_override(metadata_picture):
+        return None
+    verdict = classify(metadata_picture)
+    is_default = metadata_picture in {policy.picture, *policy.former}
+    if is_default or verdict.source in _NO_PICTURE or _expired(verdict, policy, now):
+        return None
+    return metadata_picture
+
+
+def _outside(connection: str | None, policy: Policy) -> Replacement | None:
+    if policy.connections is None or connection in policy.connections:
+        return None
+    return Replacement(None, "signs in through a connection outside the scope")
+
+
+def replaced(
+    picture: object,
+    *,
+    metadata_picture: object = None,
+    connection: str | None = None,
+    policy: Policy,
+    now: datetime,
+) -> Replacement:
+    """Say what a login hands out instead of the profile's picture: ways `action` and `rule`.
+
+    Args:
+        picture: the root `picture` of the user object, whatever it holds.
+        metadata_picture: `user_metadata.picture`, whatever it holds, or None.
+        connection: name of the connection that the user signs in through. A snapshot
+            knows the primary identity's; who has linked accounts may sign in through
+            another one.
+        policy: what was decided.
+        now: the time of the login, with a timezone.
+
+    Returns:
+        The `picture` claim, or None where the claim stays as Auth0 makes it.
+    """
+    outside = _outside(connection, policy)
+    if outside:
+        return outside
+    own = _own(metadata_picture, policy, now) if policy.override else None
+    if own is None:
+        return _instead_of(picture, policy, now)
+    instead = _instead_of(own, policy, now)
+    after = instead.after or own
+    return Replacement(
+        None if after == picture else after,
+        f"user_metadata.picture comes first ({instead.reason})",
+    )
+
+
+def replaced_root(
+    picture: object, *, connection: str | None = None, policy: Policy, now: datetime
+) -> Replacement:
+    """Say what is written to the profile's `picture`: way `root`.
+
+    The policy's `override` says nothing about the profile itself and is not looked at.
+    Arguments as for `replaced`.
+
+    Returns:
+        The new root `picture`, or None where it stays.
+    """
+    return _outside(connection, policy) or _instead_of(picture, policy, now)
+
+
+def replaced_metadata(
+    picture: object,
+    *,
+    metadata_picture: object = None,
+    connection: str | None = None,
+    policy: Policy,
+    now: datetime,
+) -> Replacement:
+    """Say what is written to `user_metadata.picture`: way `metadata`.
+
+    Written for users who would otherwise see no picture of their own and have none in
+    `user_metadata` either; a former default in there is renewed. Where the profile
+    holds a Gravatar URL, that URL with the default as its fallback is written, and not
+    the default itself, which would hide the Gravatars that exist. Arguments as for
+    `replaced`; the policy's `override` is not looked at.
+
+    Returns:
+        The new `user_metadata.picture`, or None where it stays.
+    """
+    outside = _outside(connection, policy)
+    if outside:
+        return outside
+    if _own(metadata_picture, policy, now) is not None:
+        return Replacement(None, "user_metadata holds a picture: kept")
+    former = metadata_picture in policy.former
+    instead = _instead_of(metadata_picture if former else picture, policy, now)
+    if instead.after is not None and instead.after == metadata_picture:
+        return Replacement(None, "user_metadata holds it already")
+    if instead.after is not None and not usable_override(instead.after):
+        return Replacement(None, "an http address cannot stand in user_metadata: kept")
+    return instead

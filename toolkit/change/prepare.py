@@ -1,0 +1,303 @@
+"""Making a plan: what can be found out before, and the users decided about, piece by piece."""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+
+from toolkit.change.decide import NEEDED, Decider, Tally
+from toolkit.change.plan_file import scripts_of, writing_rows
+from toolkit.change.plan_summary import Plan
+from toolkit.change.policy import Policy
+from toolkit.change.ways import Way
+from toolkit.classification.sources import Source
+from toolkit.errors import OutputError, ScopeError, SettingsError
+from toolkit.images.candidate_checks import Candidate, Level, candidate, checked
+from toolkit.progress import Progress, run
+from toolkit.sandbox.picture_hosts import hosts_of
+from toolkit.snapshots.snapshot import Provenance, Snapshot
+from toolkit.snapshots.storage import discard_drafts, ensure_writable
+from toolkit.tenant.client import connect
+from toolkit.tenant.credentials import read_settings
+from toolkit.tenant.models import Connection
+
+_OLD = timedelta(days=1)
+_PIECE = 16_384  # users between two steps
+
+
+def policy_of(
+    picture: str,
+    *,
+    connections: Iterable[str] | None = None,
+    sources: Iterable[str] | None = None,
+    former: Iterable[str] = (),
+    override: bool = False,
+    expired: bool = True,
+    exception: str | None = None,
+) -> Policy:
+    """Return the policy for a picture, its address in the one spelling to write.
+
+    Arguments as `toolkit.change.policy.Policy`, and `exception` as
+    `toolkit.images.candidate_checks.checked`; no connections or sources means all of them.
+
+    Raises:
+        SettingsError: the address will not do, or the policy could not be carried out.
+    """
+    # Looked at as it was typed: the one spelling has lost fragment and credentials.
+    typed = checked(picture, exception=exception)
+    _require_usable(typed)
+    chosen = tuple(sources or ())
+    unknown = [name for name in chosen if name not in set(Source)]
+    if unknown:
+        raise SettingsError(f"There is no source {unknown[0]!r}: choose among {', '.join(Source)}.")
+    return Policy(
+        picture=typed.url or picture,
+        override=override,
+        expired=expired,
+        former=tuple(former),
+        connections=tuple(connections or ()) or None,
+        sources=tuple(map(Source, chosen)) or None,
+    )
+
+
+def plan(  # noqa: PLR0913 - one for each decision
+    snapshot: Snapshot,
+    picture: str | Policy,
+    *,
+    through: Way | str,
+    out: Path | str | None = None,
+    connections: Iterable[str] | None = None,
+    sources: Iterable[str] | None = None,
+    known: Iterable[Connection] | None = None,
+    irreversible: bool = False,
+    looked: Candidate | None = None,
+    rate: float | None = None,
+    show: Callable[[Progress], None] | None = None,
+) -> Plan:
+    """Compute from a snapshot who would get which picture; touches nothing.
+
+    Args:
+        snapshot: the tenant's users.
+        picture: the default picture's URL, or a whole policy.
+        through: how it is brought to people, one of `Way`.
+        out: where to keep the plan, which only then can be applied.
+        connections: names of the connections whose users are meant; all without any.
+        sources: what is replaced; everything replaceable without any.
+        known: the tenant's connections, from `Tenant.connections`; without them it is
+            guessed by their strategies who can be written.
+        irreversible: whether users are changed who could not be changed back.
+        looked: what `toolkit.images.candidate_checks.candidate` found about the picture. Without
+            it only its address is looked at, and nobody is asked.
+        rate: requests a second that were measured at the tenant.
+        show: called with each `Progress`.
+
+    Returns:
+        The plan.
+
+    Raises:
+        SettingsError: the picture will not do, or the policy cannot be carried out.
+        OutputError: the file cannot be written.
+        UnreadableInputError: the snapshot is damaged.
+    """
+    if isinstance(picture, Policy):
+        if connections or sources:
+            raise SettingsError(
+                "A policy says its connections and sources itself: change it there."
+            )
+        policy = picture
+    else:
+        policy = policy_of(
+            picture,
+            connections=connections,
+            sources=sources,
+            exception=_exception(snapshot),
+        )
+    steps = planning(
+        snapshot,
+        policy,
+        through=through,
+        out=None if out is None else Path(out),
+        known=known,
+        irreversible=irreversible,
+        looked=looked,
+        rate=rate,
+    )
+    return run(steps, show)
+
+
+def planning(
+    snapshot: Snapshot,
+    policy: Policy,
+    *,
+    through: Way | str,
+    out: Path | None = None,
+    known: Iterable[Connection] | None = None,
+    irreversible: bool = False,
+    looked: Candidate | None = None,
+    rate: float | None = None,
+) -> Generator[Progress, None, Plan]:
+    """Do what `plan` does, step by step.
+
+    Yields:
+        Progress in users. Closing the generator leaves what stood in `out` before.
+
+    Returns:
+        The plan.
+
+    Raises:
+        As `plan`.
+    """
+    way = _way(through)
+    origin = snapshot.provenance
+    origin.require_people()
+    found = looked or checked(policy.picture, exception=_exception(snapshot))
+    _require_usable(found)
+    if found.url != policy.picture:
+        raise SettingsError(
+            f"The picture's address must be written in one spelling: use {found.url}"
+        )
+    _require_room(out, snapshot)
+    now = datetime.now(UTC)
+    named = None if known is None else {one.name: one for one in known}
+    decider = Decider(way, policy, now, named, irreversible)
+    tally, digest, done = Tally(), hashlib.sha256(), 0
+    if out:
+        discard_drafts(out)
+    with writing_rows(out) if out else nullcontext() as writer:
+        for chunk in snapshot.chunks(list(NEEDED)):
+            for start in range(0, len(chunk), _PIECE):
+                users = chunk.iloc[start : start + _PIECE]
+                # Row by row, so that it does not matter how the users are divided.
+                digest.update(pd.util.hash_pandas_object(users, index=False).to_numpy().tobytes())
+                rows, counted = decider.decided(users)
+                tally += counted
+                done += len(users)
+                if writer:
+                    writer.add(rows)
+                yield Progress(done, len(snapshot), note="deciding")
+        code, rules = scripts_of(way, policy)
+        made = Plan(
+            id=secrets.token_hex(8),
+            tenant=origin.tenant,
+            sandbox=origin.sandbox,
+            way=way,
+            policy=policy,
+            made_at=now,
+            taken_at=origin.taken_at,
+            digest=digest.hexdigest(),
+            users=done,
+            tally=tally,
+            connections_read=known is not None,
+            irreversible=irreversible,
+            verdicts=tuple((one.name, one.level.value, one.reason) for one in found),
+            code=code,
+            rules=rules,
+            rate=rate,
+            notes=tuple(_notes(snapshot, found, policy, decider)),
+            toolkit_version=version("auth0-picture-audit"),
+        )
+        if writer:
+            writer.finish(made)
+    return replace(made, path=out)
+
+
+def _way(through: Way | str) -> Way:
+    try:
+        return Way(through)
+    except ValueError:
+        raise SettingsError(
+            f"There is no way {through!r}: choose among {', '.join(Way)}."
+        ) from None
+
+
+def _exception(snapshot: Snapshot) -> str | None:
+    """Return the base URL of a sandbox, whose own pictures are no public host's."""
+    origin = snapshot.provenance
+    return f"https://{origin.tenant}" if origin.sandbox else None
+
+
+def _require_usable(found: Candidate) -> None:
+    failed = [one for one in found if one.level is Level.FAIL]
+    if failed:
+        reasons = "; ".join(one.reason for one in failed)
+        raise SettingsError(f"The picture will not do as a default: {reasons}.")
+
+
+def _require_room(out: Path | None, snapshot: Snapshot) -> None:
+    if out is None:
+        return
+    if snapshot.path is not None and out.resolve() == snapshot.path.resolve():
+        raise OutputError(f"{out} is the snapshot itself: name another file for the plan.")
+    ensure_writable(out)
+    journal = out.with_name(f"{out.name}.journal")
+    if journal.exists():
+        raise OutputError(
+            f"{journal} says what was done by the plan that stands there: name another file."
+        )
+
+
+def _notes(snapshot: Snapshot, found: Candidate, policy: Policy, decider: Decider) -> Iterable[str]:
+    origin = snapshot.provenance
+    if not origin.complete:
+        yield "the snapshot is not complete: users whom it lacks are in no plan"
+    if datetime.now(UTC) - origin.taken_at > _OLD:
+        yield "the snapshot is older than a day: users who changed since are skipped by apply"
+    if found.image is None:
+        yield "the picture itself was not looked at, only its address"
+    yield from found.notes
+    if decider.way is Way.ROOT and decider.connections is None:
+        yield "who can be written is guessed by strategy: the tenant's connections were not read"
+    wired = origin.wiring
+    if decider.way is Way.METADATA and not (wired and wired.override):
+        yield "nothing is known to put user_metadata.picture into tokens: nobody may see it"
+    if decider.way is Way.ACTION and wired:
+        yield from (
+            f"{one.kind} {one.name!r} sets the picture, too" for one in wired.setters if one.runs
+        )
+    if policy.override and decider.way in {Way.ROOT, Way.METADATA}:
+        yield f"that user_metadata.picture comes first says nothing for {decider.way}"
+
+
+def looked_at(picture: str, provenance: Provenance) -> Candidate | None:
+    """Load a proposed default picture and judge it.
+
+    Returns:
+        The candidate; None where the users are made up and their sandbox has stopped, so
+        that nobody can be asked.
+    """
+    try:
+        with hosts_of(provenance) as hosts:
+            return candidate(
+                picture,
+                exception=hosts.sandbox,
+                at=None if hosts.sandbox is None else hosts.address,
+            )
+    except SettingsError:
+        return None
+
+
+def known_connections(domain: str) -> Sequence[Connection] | None:
+    """Read the connections of a tenant, if the environment names it and the token may.
+
+    Returns:
+        The connections, their options where `read:connections_options` is granted, or None.
+
+    Raises:
+        TenantError: the tenant did not go along.
+    """
+    settings = read_settings()
+    if not settings.domain or not settings.base_url.endswith(f"//{domain}"):
+        return None
+    with connect(settings, scopes=()) as tenant:
+        if tenant.granted("read:connections") is False:
+            return None
+        try:
+            return tenant.connections()
+        except ScopeError:
+            return None

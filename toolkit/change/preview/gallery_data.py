@@ -1,0 +1,294 @@
+"""Before and after: each kind of user of a tenant, counted, with real examples, and why.
+
+The facts are a plan's own rows beside the snapshot that it was made from, read by one query:
+what is shown is what would be applied. What people see before and after follows from them;
+that nobody loses a picture of their own is counted and not promised.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from glob import escape as unglobbed
+from html import escape
+from itertools import zip_longest
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import duckdb
+
+from toolkit.analysis.duckdb_engine import engine
+from toolkit.analysis.groups import seen
+from toolkit.change.decide import CANNOT, CHANGE
+from toolkit.change.plan_summary import Plan
+from toolkit.change.preview.before_after import Example, Kind, bars, table
+from toolkit.change.preview.portrait import Sight, View, drawn
+from toolkit.change.ways import Way
+from toolkit.classification.sources import Source, classify
+from toolkit.errors import UnreadableInputError
+from toolkit.formatting import mask, percent
+from toolkit.snapshots.snapshot import Snapshot
+
+_EXAMPLES: Final = 3
+
+_QUERY = """
+SELECT a.source, a.underlying, a.fallback,
+    coalesce(a.expires_at < $as_of, false) AS late, p.outcome, p.reason,
+    count(*) AS users,
+    arg_min(
+        struct_pack(
+            who := a.user_id, picture := a.picture, metadata := a.metadata_picture,
+            after := p."after"
+        ), a.file_row_number, $examples
+    ) AS examples
+FROM snapshot AS a JOIN plan AS p USING (file_row_number)
+GROUP BY ALL ORDER BY users DESC, p.outcome, p.reason, a.source
+"""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Gallery:
+    """What a plan does to each kind of user. Made by `gallery`.
+
+    Attributes:
+        plan: the plan.
+        kinds: of users, the most common first.
+        before: users by what people see now.
+        after: users by what they would see.
+        lost: users who see a picture of their own now and would not.
+        doubtful: users of whom nobody knows whether they would lose one.
+        image: the proposed default picture; None before it was fetched.
+    """
+
+    plan: Plan
+    kinds: tuple[Kind, ...]
+    before: Mapping[Sight, int]
+    after: Mapping[Sight, int]
+    lost: int
+    doubtful: int
+    image: bytes | None = field(default=None)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """Everything of which there is a picture to show."""
+        every = (one for kind in self.kinds for one in kind.examples)
+        return tuple(dict.fromkeys(view for one in every for view in (one.before, one.after)))
+
+    @property
+    def promise(self) -> str:
+        """Whether anybody loses a picture of their own, as far as it is known."""
+        if self.lost:
+            return f"{_people(self.lost)} would lose a picture of their own"
+        if self.doubtful:
+            return f"{_people(self.doubtful)} may lose a picture of their own: nobody knows"
+        return "nobody loses a picture of their own"
+
+    @property
+    def headline(self) -> str:
+        """The answer in one line."""
+        plan = self.plan
+        where = ", where user_metadata.picture is read" if plan.way is Way.METADATA else ""
+        return f"{plan.changes:,} of {plan.users:,} people change{where} · {self.promise}"
+
+    def __repr__(self) -> str:
+        lines = [self.headline]
+        for name, sights in (("before", self.before), ("after", self.after)):
+            total = max(sum(sights.values()), 1)
+            parts = (f"{one.words} {percent(n / total)}" for one, n in sights.items())
+            lines.append(f"{name}: {', '.join(parts)}")
+        lines += [f"{kind.users:>9,}  {kind.name}: {_reasons(kind)}" for kind in self.kinds]
+        return "\n  ".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Say the same as `repr`, with pictures that are drawn: nobody is asked for any."""
+        portraits = {view: drawn(view, self.image) for view in self.views}
+        shown = bars(self.before, self.after) + table(self.kinds, portraits)
+        return f"<div><p><b>{escape(self.headline)}</b></p>{shown}</div>"
+
+
+def gallery(snapshot: Snapshot, plan: Plan, image: bytes | None = None) -> Gallery:
+    """Count and show what a plan does to each kind of user.
+
+    Args:
+        snapshot: the one that the plan was made from.
+        plan: with its file.
+        image: the proposed default picture, as `toolkit.candidate` fetched it.
+
+    Returns:
+        The gallery, a value that shows itself.
+
+    Raises:
+        UnreadableInputError: the plan is of another snapshot, or a file is damaged.
+    """
+    if plan.path is None:
+        raise UnreadableInputError("The plan was only counted: make it again with a file.")
+    if (plan.tenant, plan.users) != (snapshot.provenance.tenant, len(snapshot)):
+        raise UnreadableInputError("The plan was made from another snapshot: make a new one.")
+    wanted = {"as_of": plan.made_at, "examples": _EXAMPLES}
+    overrides = True if plan.way is Way.METADATA else snapshot.overrides
+    parts = [_Part.of(row, plan, overrides) for row in _rows(snapshot, plan.path, wanted)]
+    before, after = Counter[Sight](), Counter[Sight]()
+    lost = doubtful = 0
+    kinds: dict[str, list[_Part]] = {}
+    for part in parts:
+        before[part.before] += part.users
+        after[part.after] += part.users
+        lost += part.users * (part.before is Sight.OWN and part.after is not Sight.OWN)
+        doubtful += part.users * (
+            part.before is Sight.UNKNOWN
+            and part.after not in {Sight.UNKNOWN, Sight.EITHER, Sight.OWN}
+        )
+        kinds.setdefault(part.kind, []).append(part)
+    named = [_kind(name, some) for name, some in kinds.items()]
+    return Gallery(
+        plan,
+        tuple(sorted(named, key=lambda kind: -kind.users)),
+        {one: before[one] for one in Sight if before[one]},
+        {one: after[one] for one in Sight if after[one]},
+        lost,
+        doubtful,
+        image,
+    )
+
+
+def _rows(snapshot: Snapshot, plan: Path, wanted: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    with TemporaryDirectory(prefix="picture-audit-") as folder:
+        path = snapshot.path
+        if path is None:
+            path = Path(folder) / "snapshot.parquet"
+            snapshot.write(path)
+        try:
+            with engine("1GB") as opened:
+                opened.execute("SET TimeZone = 'UTC'")
+                for name, file in (("snapshot", path), ("plan", plan)):
+                    rows = opened.from_parquet(unglobbed(str(file)), file_row_number=True)
+                    rows.create_view(name)
+                found: list[tuple[Any, ...]] = opened.execute(_QUERY, wanted).fetchall()
+                return found
+        except (
+            duckdb.Error,
+            UnicodeDecodeError,
+        ) as error:  # as of `toolkit.analysis.duckdb_engine`
+            raise UnreadableInputError(
+                f"{plan} and {path} cannot be read together: make a new plan."
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Users who are alike in everything that is looked at."""
+
+    kind: str
+    before: Sight
+    after: Sight
+    users: int
+    changes: bool
+    why: str
+    examples: tuple[Example, ...]
+
+    @classmethod
+    def of(cls, row: tuple[Any, ...], plan: Plan, overrides: bool | None) -> "_Part":
+        source, underlying, fallback, late, outcome, reason, users, found = row
+        origin, root = Source(source), Source(underlying) if underlying else None
+        before = Sight(seen(origin, root, expired=late, overrides=overrides).value)
+        shown = origin if origin is not Source.METADATA or overrides else root or origin
+        hidden = plan.way is Way.ROOT and origin is Source.METADATA and overrides is not False
+        changes = outcome == CHANGE
+        after = before
+        if changes and not (hidden and before in {Sight.OWN, Sight.UNKNOWN}):
+            after = _after(found[0]["after"], plan.policy.picture, root)
+        examples = []
+        for one in found:
+            own = origin is Source.METADATA and bool(overrides)
+            now = View(one["metadata"] if own else one["picture"], before, shown)
+            then = now if after is before else View(one["after"], after, shown)
+            examples.append(Example(mask(one["who"] or ""), now, then))
+        kind = _kind_name(origin, fallback, late=late, overrides=overrides)
+        why = _why(outcome, reason, after, shown, late=late)
+        return cls(kind, before, after, users, changes, why, tuple(examples))
+
+
+def _after(address: str, picture: str, root: Source | None) -> Sight:
+    """Say what people see at an address that a plan writes or an Action hands out."""
+    if address == picture:
+        return Sight.DEFAULT
+    if classify(address).gravatar_hash is None or root is Source.GRAVATAR:
+        return Sight.OWN
+    # A probe may have found already that there is no Gravatar.
+    known = root in {Source.INITIALS, Source.PLACEHOLDER}
+    return Sight.DEFAULT if known else Sight.EITHER
+
+
+_KINDS = {
+    Source.INITIALS: "initials, no Gravatar",
+    Source.GRAVATAR: "a real Gravatar",
+    Source.SOCIAL: "Google, Facebook, GitHub, …",
+    Source.ENTERPRISE: "a picture of their company's",
+    Source.CUSTOM: "an address of their own",
+    Source.PLACEHOLDER: "a stock image",
+    Source.MISSING: "no picture at all",
+    Source.INVALID: "no usable address",
+}
+_READ = {
+    True: "own upload in metadata",
+    False: "own upload in metadata, shown nowhere",
+    None: "own upload in metadata, shown perhaps",
+}
+
+
+def _kind_name(source: Source, fallback: str | None, *, late: bool, overrides: bool | None) -> str:
+    if source is Source.METADATA:
+        return _READ[overrides]
+    if late:
+        return "expired: a broken image"
+    if source is Source.UNRESOLVED:
+        without = {"initials": "initials", "custom": "a fallback somebody chose"}
+        return f"Gravatar or {without.get(fallback or '', 'a stock image')}"
+    return _KINDS[source]
+
+
+_INSTEAD = {
+    Source.INITIALS: "replaced: Auth0's initials",
+    Source.PLACEHOLDER: "replaced: a stock image",
+    Source.MISSING: "set: there was none",
+    Source.INVALID: "replaced: no browser can show it",
+}
+
+
+def _why(outcome: str, reason: str, after: Sight, shown: Source, *, late: bool) -> str:
+    if outcome == CANNOT:
+        return f"cannot be changed: {reason}"
+    if outcome != CHANGE:
+        own = after is Sight.OWN
+        return "unchanged: a picture of their own" if own else f"unchanged: {reason}"
+    if after is Sight.EITHER:
+        return "only the fallback d= is swapped; a Gravatar, now or later, still wins"
+    if after is Sight.OWN:
+        return reason
+    return "replaced: it shows nothing any more" if late else _INSTEAD.get(shown, f"set: {reason}")
+
+
+def _kind(name: str, parts: Sequence[_Part]) -> Kind:
+    why = Counter[str]()
+    for part in parts:
+        why[part.why] += part.users
+    # One of each sort first, so that examples are unlike each other.
+    rounds = zip_longest(*(part.examples for part in parts))
+    examples = [one for some in rounds for one in some if one is not None]
+    return Kind(
+        name,
+        sum(part.users for part in parts),
+        sum(part.users for part in parts if part.changes),
+        tuple(why.most_common()),
+        tuple(examples[:_EXAMPLES]),
+    )
+
+
+def _people(number: int) -> str:
+    return "1 person" if number == 1 else f"{number:,} people"
+
+
+def _reasons(kind: Kind) -> str:
+    if len(kind.why) == 1:
+        return kind.why[0][0]
+    return "; ".join(f"{users:,} {why}" for why, users in kind.why)

@@ -1,0 +1,271 @@
+"""Verifying: reading a tenant back by id, and saying what holds.
+
+A user that is read by id is consistent at once (Auth0, "User Search"), unlike a search. That
+costs a request a user; for a large plan a sample, spread evenly over it, can be asked for.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from toolkit.change.action import standing
+from toolkit.change.edit import Edit
+from toolkit.change.journal import Header, Journal, State, journal_path, open_journal
+from toolkit.change.plan_file import checking, edits, read_plan
+from toolkit.change.plan_summary import Plan
+from toolkit.change.run import WORKERS
+from toolkit.change.scopes import scopes_of
+from toolkit.change.ways import Way
+from toolkit.errors import SettingsError
+from toolkit.formatting import visible
+from toolkit.progress import Progress, run
+from toolkit.tenant.client import Tenant
+
+_AHEAD = 4
+_EMPTIED = (
+    "keep an empty user_metadata where its last key was removed: as good as none, and counted as "
+    "put back"
+)
+
+
+class Found(StrEnum):
+    """What one user, or the Action, turned out to have."""
+
+    HOLDS = "holds"
+    EMPTY = "holds, and leaves an empty user_metadata"
+    DIFFERS = "differs"
+    GONE = "gone"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Verification:
+    """What holds at the tenant. Numbers are users, or checks of an Action.
+
+    Attributes:
+        way: the plan's way.
+        tenant: the tenant's domain.
+        planned: how many were to be changed.
+        checked: how many were read back.
+        holds: have what the plan says.
+        differs: have something else: somebody changed them since.
+        gone: are not there any more.
+        open: were not changed: skipped, refused, failed, or not tried yet.
+        lines: what was found, in words.
+    """
+
+    way: str
+    tenant: str
+    planned: int
+    checked: int
+    holds: int
+    differs: int = 0
+    gone: int = 0
+    open: int = 0
+    lines: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was read back holds."""
+        return self.holds == self.checked
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self) | {"complete": self.complete}
+
+    def _lines(self) -> list[str]:
+        lines = [f"{self.holds:,} of {self.checked:,} checked hold"]
+        named = (
+            (self.differs, "have something else: changed since"),
+            (self.gone, "are gone"),
+            (self.open, "were not changed: skipped, refused, or not tried yet"),
+            (self.planned - self.checked, "were not checked: this is a sample"),
+        )
+        return [*lines, *(f"{count:,} {text}" for count, text in named if count), *self.lines]
+
+    def __repr__(self) -> str:
+        return "\n  ".join(map(visible, [f"{self.way} at {self.tenant}", *self._lines()]))
+
+    def _repr_html_(self) -> str:
+        answer, *rest = self._lines()
+        items = "".join(f"<li>{escape(visible(line))}</li>" for line in rest)
+        return f"<div><p><b>{escape(answer)}</b></p><ul>{items}</ul></div>"
+
+
+def verify(
+    tenant: Tenant,
+    plan: Plan | Path | str,
+    *,
+    sample: int | None = None,
+    show: Callable[[Progress], None] | None = None,
+) -> Verification:
+    """Read the tenant back and say what of a plan holds.
+
+    Args:
+        tenant: what `toolkit.connect` returned.
+        plan: a plan, or its file. Where it was applied, its journal is beside it.
+        sample: how many users to read, spread evenly over the plan; None for all.
+        show: called with each `Progress`.
+
+    Returns:
+        What holds; where something does not, that raises nothing.
+
+    Raises:
+        SettingsError: the plan is for another tenant, or was undone.
+        UnreadableInputError: plan or journal cannot be read.
+        TenantError: the tenant did not go along.
+    """
+    return run(verifying(tenant, plan, sample=sample), show)
+
+
+def verifying(
+    tenant: Tenant, plan: Plan | Path | str, *, sample: int | None = None
+) -> Generator[Progress, None, Verification]:
+    """Do what `verify` does, step by step.
+
+    Yields:
+        Progress in users.
+
+    Raises:
+        As `verify`.
+    """
+    made = plan if isinstance(plan, Plan) else read_plan(plan)
+    if made.tenant != tenant.domain:
+        raise SettingsError(f"The plan is for {made.tenant}, and this is {tenant.domain}.")
+    if made.way is Way.RULE:
+        raise SettingsError("Rules are printed, never deployed: there is nothing to verify.")
+    tenant.require(*scopes_of("verify", made.way).reads)
+    yield from checking(made)
+    if made.way is Way.ACTION:
+        yield Progress(0, 3, note="reading Actions")
+        return action_verified(tenant, made)
+    path = journal_path(made.path) if made.path else None
+    if path is None:
+        return (yield from reading_back(tenant, made.way.value, edits(made), made.changes, sample))
+    if journal_path(path).exists():
+        raise SettingsError(f"This plan was undone ({journal_path(path).name}): make a new plan.")
+    header = Header(made.tenant, made.id, made.way.value)
+    with open_journal(path, header, write=False) as journal:
+        opened = _unfinished(journal) if path.exists() else None
+        found = yield from reading_back(
+            tenant, made.way.value, edits(made), made.changes, sample, opened=opened
+        )
+        return replace(found, lines=(*found.lines, *_left_alone(journal)))
+
+
+def _left_alone(journal: Journal) -> Iterator[str]:
+    """Say, from the journal, who was not written and why."""
+    for (state, reason), count in journal.reasons.most_common():
+        if state in {State.DRIFTED, State.REFUSED} and count:
+            yield f"{state}: {count:,} {reason}"
+
+
+def _unfinished(journal: Journal) -> Callable[[Edit], bool]:
+    """Return a test for changes that the journal does not say were made."""
+    return lambda edit: journal.state(edit.number) not in {State.DONE, State.HELD}
+
+
+def action_verified(tenant: Tenant, plan: Plan) -> Verification:
+    """Check code, deployment and binding of the Action that a plan puts in place.
+
+    Raises:
+        TenantError: the tenant did not go along.
+    """
+    now = standing(tenant)
+    code = now.action is not None and now.action.code == plan.code
+    deployed = now.action is not None and now.action.deployed == plan.code and now.action.settled
+    checks = {"its code": code, "its deployment": deployed, "its binding": now.bound}
+    holds = sum(checks.values())
+    lines = tuple(
+        f"{name}: {'holds' if good else 'does not hold'}" for name, good in checks.items()
+    )
+    differs = len(checks) - holds
+    return Verification(
+        plan.way.value, tenant.domain, len(checks), len(checks), holds, differs, lines=lines
+    )
+
+
+def reading_back(
+    tenant: Tenant,
+    way: str,
+    expected: Iterable[Edit],
+    planned: int,
+    sample: int | None,
+    *,
+    opened: Callable[[Edit], bool] | None = None,
+) -> Generator[Progress, None, Verification]:
+    """Read users back by id, and compare each with what was to be written.
+
+    Args:
+        tenant: where.
+        way: the plan's way.
+        expected: the changes.
+        planned: how many there are.
+        sample: how many to read, or None for all.
+        opened: a test for changes that are not expected to be there.
+
+    Yields:
+        Progress in users.
+
+    Raises:
+        TenantError: the tenant did not go along.
+    """
+    counts = dict.fromkeys(Found, 0)
+    pending: set[Future[Found]] = set()
+
+    def found(edit: Edit) -> Found:
+        record = tenant.find_user(edit.user_id)
+        if record is None:
+            return Found.GONE
+        if edit.held(record):
+            return Found.EMPTY if edit.leaves_empty(record) else Found.HOLDS
+        return (
+            Found.OPEN
+            if (opened is None and edit.stands(record)) or (opened is not None and opened(edit))
+            else Found.DIFFERS
+        )
+
+    def taken() -> Progress:
+        done, _ = wait(pending, return_when=FIRST_COMPLETED)
+        pending.difference_update(done)
+        for one in done:
+            counts[one.result()] += 1
+        size = planned if sample is None else min(sample, planned)
+        return Progress(sum(counts.values()), size, note="reading back")
+
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="verify") as pool:
+        try:
+            for edit in _spread(expected, planned, sample):
+                pending.add(pool.submit(found, edit))
+                if len(pending) >= WORKERS * _AHEAD:
+                    yield taken()
+            while pending:
+                yield taken()
+        finally:
+            for one in pending:
+                one.cancel()
+    return Verification(
+        way,
+        tenant.domain,
+        planned,
+        sum(counts.values()),
+        counts[Found.HOLDS] + counts[Found.EMPTY],
+        counts[Found.DIFFERS],
+        counts[Found.GONE],
+        counts[Found.OPEN],
+        (f"{counts[Found.EMPTY]:,} {_EMPTIED}",) if counts[Found.EMPTY] else (),
+    )
+
+
+def _spread(expected: Iterable[Edit], planned: int, sample: int | None) -> Iterator[Edit]:
+    """Yield all, or so many of them, evenly spread."""
+    if sample is None or sample >= planned:
+        yield from expected
+        return
+    for place, edit in enumerate(expected):
+        if place * sample // planned != (place + 1) * sample // planned:
+            yield edit

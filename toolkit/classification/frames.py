@@ -1,0 +1,146 @@
+"""Frames of users in, frames of classified users out; and why a picture is what it is."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from toolkit.classification.columnwise import classified, tabulated_verdicts
+from toolkit.classification.schema import CLASSIFICATION
+from toolkit.classification.sources import classify
+from toolkit.classification.user_profile import User, tabulated, user
+
+_DECIDING = ("picture", "metadata_picture", "strategy", "connection")
+# Rows that are classified at a time.
+_ROWS = 131_072
+
+
+def profiles(users: Iterable[User]) -> pd.DataFrame:
+    """Put users into a frame.
+
+    Args:
+        users: any number of users.
+
+    Returns:
+        One row per user, in the order given, with the profile columns of a
+        snapshot: strings, UTC timestamps to the millisecond, a nullable count.
+    """
+    return _frame(tabulated(users))
+
+
+def audit(frame: pd.DataFrame) -> pd.DataFrame:
+    """Classify every user of a frame as `toolkit.classification.sources.classify` would one by one.
+
+    Args:
+        frame: any number of rows with `picture`, `metadata_picture`, `strategy`
+            and `connection` (a missing column counts as all null); further
+            columns are kept.
+
+    Returns:
+        A new frame with the same rows in the same order and the classification
+        columns added, or replaced where the frame already had them.
+    """
+    begins = range(0, len(frame), _ROWS)
+    verdicts = [_classified(frame.iloc[begin : begin + _ROWS]) for begin in begins]
+    table = pa.concat_tables([CLASSIFICATION.empty_table(), *verdicts])
+    kept = frame.drop(columns=CLASSIFICATION.names, errors="ignore")
+    joined: pd.DataFrame = kept.join(_frame(table).set_index(frame.index))
+    return joined
+
+
+def _classified(frame: pd.DataFrame) -> pa.Table:
+    columns = {name: _texts(frame, name) for name in _DECIDING}
+    odd = np.any([which for _, which in columns.values()], axis=0)
+    table = classified(*(texts for texts, _ in columns.values()))
+    if not odd.any():
+        return table
+    rows = np.flatnonzero(odd)
+    values = [_objects(frame.iloc[rows], name) for name in _DECIDING]
+    exact = tabulated_verdicts(
+        classify(
+            picture,
+            metadata_picture=metadata_picture,
+            strategy=strategy if isinstance(strategy, str) else None,
+            connection=connection if isinstance(connection, str) else None,
+        )
+        for picture, metadata_picture, strategy, connection in zip(*values, strict=True)
+    )
+    place = np.arange(len(frame))
+    place[rows] = len(frame) + np.arange(len(rows))
+    return pa.concat_tables([table, exact]).take(pa.array(place))
+
+
+def _texts(frame: pd.DataFrame, name: str) -> tuple[pa.StringArray, npt.NDArray[np.bool_]]:
+    """Return a column as text, and which rows no text can stand for; those are null in it."""
+    odd = np.zeros(len(frame), np.bool_)
+    if name not in frame.columns:
+        return pa.nulls(len(frame), pa.string()), odd
+    column = frame[name]
+    if pd.api.types.infer_dtype(column, skipna=True) in {"string", "empty"}:
+        try:
+            return _string(pa.array(column, from_pandas=True)), odd
+        except UnicodeEncodeError:  # a lone surrogate: found below
+            pass
+    values = _objects(frame, name)
+    for row, value in enumerate(values):
+        if value is not None and not _is_text(value):
+            odd[row], values[row] = True, None
+    return pa.array(values, pa.string()), odd
+
+
+def _string(column: pa.Array | pa.ChunkedArray) -> pa.StringArray:
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    return column.cast(pa.string())
+
+
+def _is_text(value: object) -> bool:
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def _objects(frame: pd.DataFrame, name: str) -> list[object]:
+    """Return a column as plain objects, with None for every kind of null."""
+    if name not in frame.columns:
+        return [None] * len(frame)
+    column = frame[name]
+    values: list[object] = column.astype(object).where(column.notna(), None).tolist()
+    return values
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    # A nullable count stays a count instead of turning into a float.
+    types = {pa.int64(): pd.Int64Dtype()}
+    frame: pd.DataFrame = table.to_pandas(types_mapper=types.get)
+    return frame
+
+
+def explain(subject: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Classify one picture URL, or the picture of one Auth0 user object, and say why.
+
+    Args:
+        subject: a URL, or a user object as the Management API returns it.
+
+    Returns:
+        The classification columns of a snapshot and `reason`, as plain JSON values
+        (times as ISO 8601); for a user object `user_id` too.
+    """
+    if isinstance(subject, str):
+        verdict, named = classify(subject), {}
+    else:
+        one = user(subject)
+        named = {"user_id": one.user_id}
+        verdict = classify(
+            one.picture,
+            metadata_picture=one.metadata_picture,
+            strategy=one.strategy,
+            connection=one.connection,
+        )
+    expires_at = verdict.expires_at.isoformat() if verdict.expires_at else None
+    return named | asdict(verdict) | {"expires_at": expires_at}

@@ -1,0 +1,160 @@
+"""What a snapshot keeps of one Auth0 user object."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from toolkit.classification.arrow import array, texts
+from toolkit.classification.schema import PROFILE
+
+_EPOCH, _UNIT = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+
+# What is asked of the tenant, by search and by export. `identities` may hold
+# identity-provider tokens for a client with `read:user_idp_tokens`: of each
+# identity only the connection and the provider are kept, and nothing else of
+# it ever reaches the disk.
+FIELDS = (
+    "user_id",
+    "email",
+    "name",
+    "identities",
+    "created_at",
+    "updated_at",
+    "last_login",
+    "logins_count",
+    "picture",
+    "user_metadata",
+)
+
+
+class User(NamedTuple):
+    """One user, cut down to the first columns of a snapshot.
+
+    Times are UTC, to the millisecond, as Auth0 keeps them. What a profile holds
+    in the wrong type is kept as its JSON text, so that nothing is lost.
+    """
+
+    user_id: str
+    email: str | None
+    name: str | None
+    connection: str | None
+    strategy: str | None
+    created_at: datetime | None
+    updated_at: datetime | None
+    last_login: datetime | None
+    logins_count: int | None
+    picture: str | None
+    metadata_picture: str | None
+
+    @property
+    def key(self) -> str:
+        """What tells this user from others: the id, or without one the whole profile."""
+        return self.user_id or repr(self)
+
+
+_MAX_COUNT = 2**63
+
+
+def _text(value: object) -> str | None:
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, default=repr)
+    # A lone surrogate has no UTF-8 form, so no file and no table can hold it.
+    return text.encode("utf-8", "replace").decode("utf-8") if _has_surrogate(text) else text
+
+
+def _has_surrogate(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def moment(value: object) -> datetime | None:
+    """Return the time that a value stands for, UTC to the millisecond, or None."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        return None
+    try:
+        value = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:  # within a day of year 1 or 9999: no such user, no such time
+        return None
+    return value.replace(microsecond=value.microsecond // 1000 * 1000)
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 <= value < _MAX_COUNT else None
+
+
+def _primary(record: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the identity that the root attributes belong to.
+
+    Fact: Auth0, "User Account Linking": the primary identity's profile is the
+    root profile; it is listed first.
+    """
+    identities = record.get("identities")
+    if not isinstance(identities, list):
+        return {}
+    return next((entry for entry in identities if isinstance(entry, Mapping)), {})
+
+
+def user(record: object) -> User:
+    """Cut an Auth0 user object down to what a snapshot keeps. Never raises.
+
+    Args:
+        record: one user object of the Management API or of an export file.
+
+    Returns:
+        The user; `user_id` is empty where the object has none. What is no object at
+        all is kept as a user whose picture is its JSON text, and so is invalid.
+    """
+    if not isinstance(record, Mapping):
+        record = {"picture": {"not a user object": record}}
+    primary = _primary(record)
+    user_id = _text(record.get("user_id")) or ""
+    metadata = record.get("user_metadata")
+    override = metadata.get("picture") if isinstance(metadata, Mapping) else None
+    # Without identities the id's first part still names the strategy
+    # (`google-oauth2|123`); the connection cannot be told from it.
+    strategy = _text(primary.get("provider")) or (
+        user_id.partition("|")[0] if "|" in user_id else None
+    )
+    return User(
+        user_id,
+        _text(record.get("email")),
+        _text(record.get("name")),
+        _text(primary.get("connection")),
+        strategy,
+        moment(record.get("created_at")),
+        moment(record.get("updated_at")),
+        moment(record.get("last_login")),
+        _count(record.get("logins_count")),
+        _text(record.get("picture")),
+        _text(override),
+    )
+
+
+def tabulated(users: Iterable[User]) -> pa.Table:
+    """Put users into a table: one row each, in the order given, the columns of `PROFILE`."""
+    columns: Sequence[Sequence[Any]] = list(zip(*users, strict=True)) or [()] * len(PROFILE)
+    arrays = [_array(column, field.type) for column, field in zip(columns, PROFILE, strict=True)]
+    return pa.table(arrays, schema=PROFILE)
+
+
+def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Return what `pyarrow.array` would, which loads pandas."""
+    if kind == pa.string():
+        return texts(values)
+    if kind == pa.int64():
+        numbers = [value or 0 for value in values]
+    else:
+        numbers = [0 if value is None else (value - _EPOCH) // _UNIT for value in values]
+    absent = np.fromiter((value is None for value in values), np.bool_, len(values))
+    return array(np.array(numbers, np.int64), absent).cast(kind)

@@ -1,0 +1,245 @@
+"""What an unfinished collection has read so far: a file beside its result.
+
+Append-only, one JSON document a line. The first line says whose collection it is;
+each further line is a closed window, or a note, and is on disk before the
+collection goes on. Whatever kills the process, at most the last line is torn, and
+it is then ignored.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, Any
+
+from toolkit.classification.user_profile import User
+from toolkit.collection.window import Span, Window, milliseconds
+from toolkit.errors import OutputError, SettingsError
+from toolkit.snapshots.storage import ensure_own, private_opener
+
+_FORMAT = "auth0-picture-audit collection"
+_VERSION = 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_METHODS = frozenset({"search", "export"})
+
+
+def state_path(out: Path) -> Path:
+    """Return where the state of a collection into `out` is kept."""
+    return out.with_name(f"{out.name}.part")
+
+
+@dataclass(slots=True)
+class State:
+    """The state of one collection. Made by `open_state`.
+
+    Attributes:
+        method: how it reads: `search` or `export`.
+        taken_at: when it began, by the tenant's clock (UTC).
+        windows: the windows that are closed.
+        job: the id of the export job that was started, or None.
+        resumed: whether it goes on where an earlier run ended.
+    """
+
+    path: Path
+    method: str
+    taken_at: datetime
+    windows: list[Window] = field(default_factory=list)
+    job: str | None = None
+    resumed: bool = False
+    _file: IO[bytes] | None = None
+
+    def close_window(self, window: Window) -> None:
+        """Keep a window; it is on disk when this returns."""
+        span = None if window.span is None else [window.span.start, window.span.end]
+        users = [[_plain(value) for value in user] for user in window.users]
+        self._append({"window": {"query": window.query, "span": span, "users": users}})
+
+    def note_job(self, job: str | None) -> None:
+        """Keep the id of the export job, or forget it."""
+        self.job = job
+        self._append({"job": job})
+
+    def discard(self) -> None:
+        """Remove the file: the collection is finished."""
+        self.path.unlink()
+
+    def _append(self, document: dict[str, Any]) -> None:
+        if self._file is None:
+            raise ValueError("the state is not open")
+        try:
+            self._file.write(json.dumps(document, separators=(",", ":")).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise OutputError(f"Cannot write {self.path}: {error.strerror or error}.") from error
+
+
+@contextmanager
+def open_state(
+    out: Path,
+    *,
+    tenant: str,
+    method: str,
+    choose: Callable[[], str],
+    now: Callable[[], datetime],
+    finished: datetime | None = None,
+) -> Iterator[State]:
+    """Open the state of the collection into `out`: an earlier run's, or a new one.
+
+    Args:
+        out: the file that the collection will write.
+        tenant: whose users.
+        method: `search`, `export`, or `auto` for whatever the earlier run used.
+        choose: called for the method of a new collection.
+        now: the time at the tenant (UTC): when a new collection begins.
+        finished: when the collection began that stands in `out`: where that is this very
+            one, the process was killed after its last step, and a new one begins.
+
+    Raises:
+        SettingsError: the file belongs to another tenant, version or method, is
+            damaged, or another process is at it.
+        OutputError: it cannot be written, or is not of this tool.
+    """
+    path = state_path(out)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(path, "a+b", opener=private_opener) as file:
+            _lock(file, path)
+            ensure_own(file, path)
+            os.fchmod(file.fileno(), 0o600)
+            state = _read(file, path, tenant, method, choose, now)
+            if state.resumed and state.taken_at == finished:
+                file.truncate(0)
+                state = _read(file, path, tenant, method, choose, now)
+            state._file = file  # noqa: SLF001 - the one place that opens it
+            yield state
+    except OSError as error:
+        raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SettingsError(f"Another collection is writing {path} at this moment.") from None
+
+
+def _read(
+    file: IO[bytes],
+    path: Path,
+    tenant: str,
+    method: str,
+    choose: Callable[[], str],
+    now: Callable[[], datetime],
+) -> State:
+    file.seek(0)
+    whole = 0
+    documents = []
+    for number, line in enumerate(file, 1):
+        if not line.endswith(b"\n"):
+            break  # torn: the process was killed while it wrote this
+        whole += len(line)
+        try:
+            documents.append(json.loads(line))
+        except (ValueError, RecursionError):
+            raise SettingsError(
+                f"{path}, line {number}, is damaged: delete the file to begin anew."
+            ) from None
+    file.truncate(whole)
+    if not documents:
+        taken_at = now()
+        state = State(path, choose(), taken_at)
+        header = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "tenant": tenant,
+            "method": state.method,
+            "taken_at": state.taken_at.isoformat(),
+        }
+        state._file = file  # noqa: SLF001 - as above
+        state._append(header)  # noqa: SLF001 - as above
+        return state
+    return _resumed(path, documents, tenant, method)
+
+
+def _resumed(path: Path, documents: list[Any], tenant: str, method: str) -> State:
+    begin_anew = "finish that one, or delete the file to begin anew."
+    header = documents[0] if isinstance(documents[0], dict) else {}
+    if header.get("format") != _FORMAT or header.get("version") != _VERSION:
+        raise SettingsError(f"{path} is not of this version of picture-audit: {begin_anew}")
+    if header.get("tenant") != tenant:
+        raise SettingsError(f"{path} is an unfinished collection of another tenant: {begin_anew}")
+    if method not in ("auto", header.get("method")):
+        raise SettingsError(
+            f"{path} is an unfinished collection by {header.get('method')}: {begin_anew}"
+        )
+    try:
+        taken_at = datetime.fromisoformat(header["taken_at"])
+        state = State(path, _kept(header["method"], str), taken_at, resumed=True)
+        if taken_at.tzinfo is None or state.method not in _METHODS:
+            raise ValueError("no time, or no method")  # noqa: TRY301 - damaged, as below
+        for document in documents[1:]:
+            if "window" in document:
+                state.windows.append(_window(document["window"]))
+            else:
+                state.job = _kept(document["job"], str | None)
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
+        raise SettingsError(f"{path} is damaged: delete the file to begin anew.") from None
+    return state
+
+
+def _plain(value: object) -> object:
+    return milliseconds(value) if isinstance(value, datetime) else value
+
+
+def _window(values: dict[str, Any]) -> Window:
+    start, end = (None, None) if values["span"] is None else values["span"]
+    for one in (start, end):
+        _moment(one)
+    span = None if values["span"] is None else Span(start=start, end=end)
+    return Window(_kept(values["query"], str), tuple(map(_user, values["users"])), span)
+
+
+def _user(values: list[Any]) -> User:
+    named = zip(User._fields, values, strict=True)
+    read: Any = {name: _READ.get(name, _text)(value) for name, value in named}
+    _kept(read["user_id"], str)
+    return User(**read)
+
+
+def _kept(value: Any, kind: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """Return a value, if it is of the kind that was written."""
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise TypeError("a value of another kind than was written")
+    return value
+
+
+def _text(value: object) -> str | None:
+    text: str | None = _kept(value, str | None)
+    if text is not None:
+        text.encode()  # half a character would reach no table
+    return text
+
+
+def _moment(value: object) -> datetime | None:
+    return None if value is None else _EPOCH + timedelta(milliseconds=_kept(value, int))
+
+
+def _count(value: object) -> int | None:
+    count: int | None = _kept(value, int | None)
+    if count is not None and not -_MOST <= count < _MOST:
+        raise ValueError("no count")
+    return count
+
+
+_MOST = 2**63
+_READ: Mapping[str, Callable[[object], object]] = {
+    "created_at": _moment,
+    "updated_at": _moment,
+    "last_login": _moment,
+    "logins_count": _count,
+}

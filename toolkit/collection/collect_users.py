@@ -1,0 +1,445 @@
+"""A collection: every user of a tenant, reconciled and classified, in a file."""
+
+import math
+import time
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Generator, Iterable
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from toolkit.classification.frames import audit, profiles
+from toolkit.classification.user_profile import User
+from toolkit.collection.checkpoint import State, open_state, state_path
+from toolkit.collection.export_job import DEADLINE, exported_users, exporting
+from toolkit.collection.place import placed
+from toolkit.collection.reconcile import counted, differing
+from toolkit.collection.refresh import refreshing
+from toolkit.collection.scripts import read_wiring
+from toolkit.collection.search import CAP, MARGIN, Walk
+from toolkit.collection.window import Span, Window, milliseconds, remaining
+from toolkit.errors import (
+    IncompleteError,
+    QueryError,
+    ScopeError,
+    SettingsError,
+    SlowQueryError,
+    TenantError,
+    UnreachableError,
+    UnreadableInputError,
+)
+from toolkit.progress import Progress, run
+from toolkit.snapshots.snapshot import (
+    Provenance,
+    Snapshot,
+    Writer,
+    ensure_replaceable,
+    read_snapshot,
+    writing,
+)
+from toolkit.snapshots.storage import discard_drafts, drafted, ensure_writable
+from toolkit.tenant.client import Tenant
+
+METHODS = ("auto", "export", "search")
+"""How users can be read; `auto` takes the export, unless the tenant is small or has none."""
+
+# How long the windows of an interrupted collection need not be counted again.
+_TRUSTED = timedelta(hours=1)
+_ROWS = 50_000  # users classified at a time
+
+
+def collect(  # noqa: PLR0913 - one for each documented option
+    tenant: Tenant,
+    *,
+    out: Path | str | None = None,
+    folder: Path | str | None = None,
+    method: str = "auto",
+    since: Snapshot | None = None,
+    deadline: float = DEADLINE,
+    force: bool = False,
+    show: Callable[[Progress], None] | None = None,
+    workers: int = 8,
+) -> Snapshot:
+    """Read and classify every user of a tenant.
+
+    Args:
+        tenant: what `toolkit.connect` returned.
+        out: where to write the snapshot. Whatever interrupts the collection, the same call
+            goes on where it ended. With neither `out` nor `folder` the snapshot is kept in
+            memory only.
+        folder: where to write it instead, without naming a file: to
+            FOLDER/TENANT/YYYY-MM-DDTHHMM.parquet, which is a new file unless a collection of this
+            tenant is unfinished there. `toolkit.latest_snapshot` reads the newest.
+        method: one of `METHODS`.
+        since: a complete snapshot of the same tenant, to be brought up to date at a cost in
+            proportion to what changed, by search. How many users came, changed and left is in
+            the new snapshot's notes.
+        deadline: seconds to wait for an export job.
+        force: whether `out` may be another tenant's snapshot, which is then replaced.
+        show: called with each `Progress`.
+        workers: how many spans of time to search at once; the pace is the tenant's anyhow.
+
+    Returns:
+        The snapshot: every user once, reconciled with the tenant's own counts.
+
+    Raises:
+        OutputError: `out` cannot be written, or is another tenant's snapshot; found out before
+            anything is read.
+        SettingsError: `method` is unknown, or an export although only what changed since a
+            snapshot is read; `out` and `folder` are both given; or an unfinished collection
+            stands in the way.
+        IncompleteError: the tenant counts more users than it gives, or stopped answering.
+        TenantError: the tenant did not go along from the start.
+    """
+    if folder is not None:
+        if out is not None:
+            raise SettingsError("Name a file or a folder for the snapshot, not both.")
+        with placed(tenant.domain, folder, resume=since is None) as path:
+            return collect(
+                tenant,
+                out=path,
+                method=method,
+                since=since,
+                deadline=deadline,
+                show=show,
+                workers=workers,
+            )
+    if since is not None:
+        if method == "export":
+            raise SettingsError(
+                "What changed since a snapshot is searched for; an export holds everybody: leave "
+                "out --since, or --method export."
+            )
+        return _refreshed(tenant, since, out, show, workers, force=force)
+    if out is None:
+        with TemporaryDirectory(prefix="picture-audit-") as private:
+            snapshot = collect(
+                tenant,
+                out=Path(private) / "snapshot",
+                method=method,
+                deadline=deadline,
+                show=show,
+                workers=workers,
+            )
+            return Snapshot(snapshot.provenance, snapshot.users)
+    steps = collecting(
+        tenant, Path(out), method=method, deadline=deadline, force=force, workers=workers
+    )
+    return run(steps, show)
+
+
+def _refreshed(
+    tenant: Tenant,
+    since: Snapshot,
+    out: Path | str | None,
+    show: Callable[[Progress], None] | None,
+    workers: int,
+    *,
+    force: bool,
+) -> Snapshot:
+    if out is not None:
+        ensure_writable(Path(out))
+        ensure_replaceable(Path(out), tenant.domain, seed=tenant.seed, force=force)
+        if unfinished(Path(out)):
+            raise SettingsError(
+                f"{state_path(Path(out))} is an unfinished collection: finish it without --since, "
+                "or delete the file."
+            )
+    try:
+        snapshot, _ = run(refreshing(tenant, since, workers=workers), show)
+    except UnreachableError as error:
+        raise IncompleteError(
+            f"{error} Nothing was written; run the same command again."
+        ) from error
+    if out is not None:
+        snapshot.write(out, force=force)
+        snapshot.path = Path(out)
+    return snapshot
+
+
+def collecting(
+    tenant: Tenant,
+    out: Path,
+    *,
+    method: str = "auto",
+    deadline: float = DEADLINE,
+    force: bool = False,
+    workers: int = 8,
+) -> Generator[Progress, None, Snapshot]:
+    """Do what `collect` does, step by step.
+
+    Yields:
+        Progress: in users, but while an export runs in percent, then in bytes. Closing the
+        generator stops the collection; another one with the same `out` goes on.
+
+    Returns:
+        The snapshot, read from `out` as its users are asked for.
+
+    Raises:
+        As `collect`.
+    """
+    if method not in METHODS:
+        raise SettingsError(f"Cannot collect by {method!r}: choose one of {', '.join(METHODS)}.")
+    ensure_writable(out)
+    ensure_replaceable(out, tenant.domain, seed=tenant.seed, force=force)
+    started, before, why = time.monotonic(), tenant.requests, ""
+
+    def choose() -> str:
+        nonlocal why
+        chosen, why = _choice(tenant) if method == "auto" else (method, "")
+        return chosen
+
+    with open_state(
+        out,
+        tenant=tenant.domain,
+        method=method,
+        choose=choose,
+        now=tenant.now,
+        finished=_finish_time(out),
+    ) as state:
+        discard_drafts(out)
+        yield Progress(0, note=f"by {state.method}: {why}" if why else f"by {state.method}")
+        try:
+            with writing(out, force=force) as writer:
+                users, windows = yield from (
+                    _by_search(tenant, state, writer, workers=workers)
+                    if state.method == "search"
+                    else _by_export(tenant, state, writer, deadline=deadline, workers=workers)
+                )
+                notes = [f"by {state.method}: {why}"] if why else []
+                notes += ["went on with an interrupted collection"] if state.resumed else []
+                notes += _strays(state.windows)
+                wired, unread = read_wiring(tenant)
+                writer.finish(
+                    Provenance(
+                        tenant=tenant.domain,
+                        taken_at=state.taken_at,
+                        method=state.method,
+                        complete=True,
+                        users=users,
+                        windows=windows,
+                        requests=tenant.requests - before,
+                        seconds=round(
+                            max(0.0, (tenant.now() - state.taken_at).total_seconds())
+                            if state.resumed
+                            else time.monotonic() - started,
+                            3,
+                        ),
+                        sandbox=tenant.sandbox,
+                        toolkit_version=version("auth0-picture-audit"),
+                        notes=(*notes, *unread, *tenant.notes),
+                        wiring=wired,
+                        seed=tenant.seed,
+                    )
+                )
+        except (TenantError, IncompleteError) as error:
+            kept = sum(len(window.users) for window in state.windows)
+            if not kept and state.job is None:
+                state.discard()
+                raise
+            raise IncompleteError(
+                f"{error} Not every user was read: {kept:,} are kept in {state.path.name}; run "
+                "the same command again to go on."
+            ) from error
+        state.discard()
+    return read_snapshot(out)
+
+
+def _strays(windows: Iterable[Window]) -> list[str]:
+    """Say how many users the tenant finds at another time of creation than they show."""
+    strays = sum(window.strays for window in windows)
+    return [f"{strays:,} users show another created_at than they are found by"] if strays else []
+
+
+def _choice(tenant: Tenant) -> tuple[str, str]:
+    """Choose how to read a tenant, and say why."""
+    try:
+        if tenant.search(Span().query, per_page=1).total < CAP:
+            return "search", f"the tenant has fewer than {CAP:,} users"
+    except SlowQueryError:
+        pass  # that is a large tenant
+    try:
+        tenant.check_export()
+    except (ScopeError, QueryError):
+        return "search", "the tenant does not allow exports"
+    return "export", "as Auth0 recommends"
+
+
+# By search
+
+
+def _by_search(
+    tenant: Tenant, state: State, writer: Writer, *, workers: int
+) -> Generator[Progress, None, tuple[int, int]]:
+    """Read windows until every user is in one; returns users and windows."""
+    if state.resumed:
+        state.windows = list(_standing(tenant, state))
+    spans = remaining(window.span for window in state.windows) if state.windows else None
+    kept = sum(len(window.users) for window in state.windows)
+    walk = Walk(tenant, workers=workers, spans=spans)
+    started, read = time.monotonic(), 0
+    for event in walk:
+        if isinstance(event, Window):
+            state.windows.append(event)
+            state.close_window(event)
+        else:
+            read += len(event.users)
+        expected = walk.expected
+        yield _progress(
+            kept + read,
+            None if expected is None else kept + expected,
+            read / max(time.monotonic() - started, 1e-6),
+            f"{len(state.windows)} windows reconciled",
+        )
+    users = {one.key: one for window in state.windows for one in window.users}
+    # Windows are disjoint, so their counts add up to the tenant's users.
+    counts = sum(len(window.users) for window in state.windows)
+    _require_everybody(state, counts, len(users))
+    _write(writer, sorted(users.values(), key=lambda one: one.user_id))
+    return len(users), len(state.windows)
+
+
+def _require_everybody(state: State, counts: int, users: int) -> None:
+    """Make sure that every user the tenant counts was told from all others.
+
+    Two users whose ids come to the same text (a JSON NaN and "NaN") are not; neither is one
+    who was deleted in one window and came back in another.
+
+    Raises:
+        IncompleteError: they were not; nothing that was read is gone on with.
+    """
+    if counts == users:
+        return
+    state.windows.clear()
+    state.note_job(None)
+    raise IncompleteError(
+        f"The tenant counts {counts:,} users, and {users:,} can be told from each other. Nothing "
+        "was written; try again later."
+    )
+
+
+def _standing(tenant: Tenant, state: State) -> Iterable[Window]:
+    """Yield the windows of an interrupted run that are still what the tenant has."""
+    # Before it began, by the clock: then one of the two times is wrong.
+    old = not timedelta(0) <= tenant.now() - state.taken_at <= _TRUSTED
+    limit = milliseconds(state.taken_at) - MARGIN
+    for window in state.windows:
+        past = window.span is not None and window.span.end is not None and window.span.end <= limit
+        if past and (not old or counted(tenant, window.span, len(window.users))):
+            yield window
+
+
+def _finish_time(out: Path) -> datetime | None:
+    """Return when the collection that stands in `out` began, or None where none does."""
+    try:
+        return read_snapshot(out).provenance.taken_at
+    except UnreadableInputError:
+        return None
+
+
+def _progress(done: int, expected: int | None, rate: float, note: str) -> Progress:
+    total = None if expected is None else max(done, expected)
+    eta = (total - done) / rate if total is not None and rate else None
+    return Progress(done, total, rate or None, eta, note, estimated=True)
+
+
+# By an export job
+
+
+def _by_export(
+    tenant: Tenant, state: State, writer: Writer, *, deadline: float, workers: int
+) -> Generator[Progress, None, tuple[int, int]]:
+    """Read an export, then again what the tenant counts differently; users and windows."""
+    download = ExitStack()
+    file = download.enter_context(drafted(state.path.with_suffix("")))
+    try:
+        yield from exporting(tenant, state, file, deadline=deadline)
+        times, undated = array("q"), 0
+        # Line by line: whoever stands there twice makes their window differ.
+        for number, one in enumerate(exported_users(file)):
+            if one.created_at is None:
+                undated += 1
+            else:
+                times.append(milliseconds(one.created_at))
+            if number % _ROWS == 0:
+                yield Progress(number, note="reading the export")
+        again: list[Span | None] = []
+        windows = 0
+        began = milliseconds(state.taken_at) - MARGIN
+        for span, differs in differing(tenant, times, undated, since=began):
+            windows += 1
+            again += [span] if differs else []
+            yield Progress(len(times) + undated, note=f"{windows} windows counted")
+        fresh: list[User] = []
+        if again:
+            for event in Walk(tenant, workers=workers, spans=again):
+                fresh += event.users if isinstance(event, Window) else ()
+                yield Progress(len(fresh), note="reading again what changed meanwhile")
+        outside, counts = _outside(again), len(fresh)
+
+        def standing() -> Iterable[User]:
+            nonlocal counts
+            for one in filter(outside, exported_users(file)):
+                counts += 1
+                yield one
+
+        users = _write(writer, _distinct(standing(), fresh))
+        _require_everybody(state, counts, users)
+    finally:
+        download.close()
+    return users, windows
+
+
+def _outside(spans: Iterable[Span | None]) -> Callable[[User], bool]:
+    """Return a test for users whom none of these windows covers."""
+    spans = list(spans)
+    undated = None in spans
+    ends = sorted(
+        (
+            -math.inf if span.start is None else span.start,
+            math.inf if span.end is None else span.end,
+        )
+        for span in spans
+        if span is not None
+    )
+    starts = [start for start, _ in ends]
+
+    def outside(one: User) -> bool:
+        if one.created_at is None:
+            return not undated
+        moment = milliseconds(one.created_at)
+        place = bisect_right(starts, moment) - 1
+        return place < 0 or moment >= ends[place][1]
+
+    return outside
+
+
+def _distinct(*groups: Iterable[User]) -> Iterable[User]:
+    seen: set[str] = set()
+    for group in groups:
+        for one in group:
+            if one.key not in seen:
+                seen.add(one.key)
+                yield one
+
+
+def _write(writer: Writer, users: Iterable[User]) -> int:
+    """Classify and write users, some at a time; returns how many."""
+    rest, written = iter(users), 0
+    while some := list(islice(rest, _ROWS)):
+        writer.add(audit(profiles(some)))
+        written += len(some)
+    return written
+
+
+def unfinished(out: Path) -> bool:
+    """Whether an interrupted collection into `out` can be gone on with."""
+    try:
+        path = state_path(out)
+        return path.is_file() and path.stat().st_size > 0
+    except OSError:  # no file of that name can be, or be looked at
+        return False

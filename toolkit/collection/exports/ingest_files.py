@@ -1,0 +1,432 @@
+"""An ingestion: export files that somebody already has, as a snapshot.
+
+One thread inflates, classifies and writes, and another reads the blocks of lines in between. Memory
+holds a few blocks, and eight bytes a user: whether anybody is there twice is found out at the end,
+and who that is only then.
+"""
+
+import stat
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, Self, TypeVar
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from toolkit.classification.arrow import array
+from toolkit.classification.columnwise import with_verdicts
+from toolkit.classification.user_profile import tabulated, user
+from toolkit.collection.exports.blocks import LineReader, Piece, end_of_rows, is_plain, read_rows
+from toolkit.collection.exports.duplicates import Repeats, repeated_keys, repeats, without
+from toolkit.collection.exports.reader import Export, exported
+from toolkit.errors import IncompleteError, OutputError, UnreadableInputError
+from toolkit.progress import Progress
+from toolkit.snapshots.snapshot import Provenance, Snapshot, ensure_replaceable, writing
+from toolkit.snapshots.storage import discard_drafts, draft_of, ensure_writable, held, is_same
+
+# Bytes of lines that are read at a time, and rows where they are read one by one.
+_BLOCK = 16 * 1024 * 1024
+_ROWS = 25_000
+# So many blocks are read before the one that is written.
+_AHEAD = 2
+_SUFFIXES = frozenset({".gz", ".json", ".jsonl", ".ndjson", ".csv"})
+_TOLD = 3
+_TIMES = ("created_at", "updated_at", "last_login")
+_CLOSE = timedelta(days=1)
+# What DuckDB takes when many users are repeated; a block needs a tenth of it.
+_MEMORY = "256MB"
+
+_T = TypeVar("_T")
+
+
+def ingest(
+    exports: Sequence[Path | str],
+    out: Path | str,
+    *,
+    tenant: str | None = None,
+    taken_at: datetime | None = None,
+    force: bool = False,
+    show: Callable[[Progress], None] | None = None,
+) -> Snapshot:
+    """Make a snapshot of Auth0 export files, whatever their size.
+
+    Args:
+        exports: the files, NDJSON or CSV, gzip or plain. Where a user is in more than one
+            of them, the first counts.
+        out: where to write the snapshot.
+        tenant: the tenant's domain; by default what the files' names begin with, if they
+            agree, since Auth0 names an export after its tenant.
+        taken_at: when the users were exported; by default when the newest file was last changed
+            (see `Assumed`). An export does not say it.
+        force: whether the snapshot may take the place of another tenant's.
+        show: called with each `Progress`, in bytes of the files.
+
+    Returns:
+        The snapshot; it is complete, or an error is raised.
+
+    Raises:
+        UnreadableInputError: a file cannot be opened, is no export, or holds no user; nothing
+            was written.
+        OutputError: `out` cannot be written, or is another tenant's snapshot; found out before
+            anything else is read.
+        IncompleteError: a file is damaged, or users are repeated with other values; the
+            snapshot was written with all that could be read, and says that it is not complete.
+    """
+    paths, out = [Path(one) for one in exports], Path(out)
+    ensure_possible(paths, out, tenant, force=force)
+    started = time.monotonic()
+    sizes = sum(path.stat().st_size for path in paths)
+
+    def provenance(found: Repeats) -> Provenance:
+        return provenance_of(
+            paths,
+            tenant=tenant,
+            when=Assumed.of(paths, taken_at, reading.latest),
+            users=reading.users - len(found.rows),
+            lost=reading.lost,
+            found=found,
+            seconds=time.monotonic() - started,
+        )
+
+    def tell(users: int) -> None:
+        if show is not None:
+            show(progress_of(reading.position, sizes, time.monotonic() - started, users))
+
+    def tables() -> Generator[pa.Table]:
+        with closing(reading.tables()) as read:
+            for table in read:
+                yield table
+                tell(reading.users)
+
+    with open_database() as database:
+        reading = Reading(paths, database)
+        told = write_once(out, tables(), reading.keys, provenance, database, force=force)
+        tell(told.users)
+    if not told.complete:
+        raise IncompleteError(incomplete(told.notes, told.users, out))
+    return Snapshot(told, path=out)
+
+
+def write_once(
+    out: Path,
+    tables: Generator[pa.Table],
+    keys: Callable[[], npt.NDArray[np.uint64]],
+    provenance: Callable[[Repeats], Provenance],
+    database: duckdb.DuckDBPyConnection,
+    *,
+    force: bool,
+) -> Provenance:
+    """Write a snapshot in which each user stands once, in the first of their rows.
+
+    Args:
+        out: where to write it.
+        tables: the classified users.
+        keys: returns the hashes of all ids; asked when all tables were taken.
+        provenance: says where the users come from, given which rows were repeats.
+        database: where to look for repeats.
+        force: whether the snapshot may take the place of another tenant's.
+    """
+    with _drafted(out) as draft:
+        with writing(draft) as writer, closing(tables):
+            for table in tables:
+                writer.add(table)
+            repeated = repeated_keys(keys())
+            if not len(repeated):
+                told = provenance(Repeats.none())
+                writer.finish(told)
+        if not len(repeated):
+            ensure_replaceable(out, told.tenant, force=force)
+            draft.replace(out)
+            return told
+        # The pool: see `Reading.tables`.
+        with held(draft), writing(out, force=force) as writer, ThreadPoolExecutor(1) as pool:
+            found = pool.submit(repeats, draft, repeated, database).result()
+            for table in without(draft, found.rows):
+                writer.add(table)
+            told = provenance(found)
+            writer.finish(told)
+    return told
+
+
+class Reading:
+    """The classified users of some export files.
+
+    Args:
+        paths: the files.
+        database: where to compute.
+
+    Attributes:
+        users: how many were handed on.
+        lost: what is missing of the files that were read, in words.
+        latest: the latest time of anything in them, in milliseconds; 0 where there is none.
+    """
+
+    def __init__(self, paths: Sequence[Path], database: duckdb.DuckDBPyConnection) -> None:
+        self._paths = paths
+        self._database = database
+        self._keys: list[npt.NDArray[np.uint64]] = []
+        self._before = self.users = self.latest = 0
+        self._now = round(time.time() * 1000)
+        self._export: Export | None = None
+        self.lost: list[str] = []
+
+    def tables(self) -> Generator[pa.Table]:
+        """Read the files and yield the users in the order of the lines, some at a time."""
+        # DuckDB computes in the pool's thread: interrupted in this one, it raises RuntimeError.
+        with LineReader(self._database) as reader, ThreadPoolExecutor(1) as pool:
+            for path in self._paths:
+                with exported(path) as export:
+                    self._export = export
+                    for piece in _ahead(pool, self._blocks(export, reader)):
+                        export.account(piece.lines, len(piece.profiles), piece.unreadable)
+                        yield self._classified(piece)
+                    for piece in _ahead(pool, self._rest(export, reader)):
+                        yield self._classified(piece)
+                    _ensure_users(export)
+                    self._before += export.position
+                    self._export = None
+                    self.lost += export.troubles
+
+    def _blocks(self, export: Export, reader: LineReader) -> Iterator[Callable[[], Piece]]:
+        """Yield the work on each block; what has to be read line by line is left in the export."""
+        if export.is_ndjson():
+            for data in export.blocks(_BLOCK):
+                yield partial(reader.read, data)
+            return
+        titles = export.titles()
+        if not titles or not is_plain(titles):
+            return
+        for data in export.blocks(_BLOCK):
+            end = end_of_rows(data)
+            profiles = read_rows(data[:end], titles) if end else None
+            if profiles is None:
+                export.put_back(data)
+                return
+            export.put_back(data[end:])
+            yield partial(reader.keyed, profiles, data.count(b"\n", 0, end))
+
+    @staticmethod
+    def _rest(export: Export, reader: LineReader) -> Iterator[Callable[[], Piece]]:
+        users = (user(record) for _, record in export)
+        while some := list(islice(users, _ROWS)):
+            yield partial(reader.keyed, tabulated(some))
+
+    @property
+    def position(self) -> int:
+        """How many bytes of all files were read, as they lie on the disk."""
+        return self._before + (self._export.position if self._export else 0)
+
+    def keys(self) -> npt.NDArray[np.uint64]:
+        """Return the hashes of the ids of all users."""
+        return np.concatenate([np.zeros(0, np.uint64), *self._keys])
+
+    def _classified(self, piece: Piece) -> pa.Table:
+        self.users += len(piece.profiles)
+        self._keys.append(piece.keys)
+        self.latest = max(self.latest, _latest(piece.profiles, self._now))
+        return with_verdicts(piece.profiles)
+
+
+def _ahead(pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], _T]]) -> Iterator[_T]:
+    """Yield what comes of tasks, in their order, while some that follow are worked on."""
+    waiting: deque[Future[_T]] = deque()
+    try:
+        for task in tasks:
+            waiting.append(pool.submit(task))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _latest(users: pa.Table, now: int) -> int:
+    """Return the latest time in some users that is not after `now`; both in milliseconds."""
+    times = [users[name].cast(pa.int64()) for name in _TIMES]
+    known = [pc.max(time) for time in times]
+    if any((one.as_py() or 0) > now for one in known):
+        limit = array(np.array([now]))[0]
+        known = [pc.max(time.filter(pc.less_equal(time, limit))) for time in times]
+    return max(0, *(one.as_py() or 0 for one in known))
+
+
+@contextmanager
+def open_database() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a DuckDB that computes in the thread that asks, and fetches nothing."""
+    with tempfile.TemporaryDirectory() as folder:  # what repeated users do not fit in memory
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "threads": 1,
+            "memory_limit": _MEMORY,
+            "temp_directory": folder,
+            "enable_external_file_cache": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        with duckdb.connect(config=settings) as database:
+            yield database
+
+
+@contextmanager
+def _drafted(out: Path) -> Iterator[Path]:
+    """Name a file beside `out` for what is not known to be the snapshot yet."""
+    draft = draft_of(out)
+    try:
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+class Assumed(NamedTuple):
+    """When export files were made, and how that is known.
+
+    No export says it. A file is changed last when it arrives, unless its time was kept; whatever
+    it holds happened before it was made.
+
+    Attributes:
+        taken_at: UTC.
+        note: what was assumed, a sentence; "" where nothing was, or hardly anything.
+    """
+
+    taken_at: datetime
+    note: str
+
+    @classmethod
+    def of(cls, paths: Sequence[Path], told: datetime | None, latest: int) -> Self:
+        """Take what was told, or else the time of the newest file, or of what is in it if later.
+
+        Args:
+            paths: the files.
+            told: what somebody says.
+            latest: the latest time in the files, in milliseconds; 0 where there is none.
+        """
+        if told is not None:
+            return cls(told.astimezone(UTC), "")
+        changed = datetime.fromtimestamp(max(path.stat().st_mtime for path in paths), UTC)
+        inside = datetime.fromtimestamp(latest / 1000, UTC)
+        if not latest or timedelta(0) <= changed - inside <= _CLOSE:
+            return cls(changed, "")
+        held = f"the latest time in the files is {inside:%Y-%m-%d %H:%M} UTC"
+        if changed < inside:
+            return cls(inside, f"When they were exported is not known: {held}, taken for that.")
+        return cls(
+            changed,
+            f"When they were exported is not known: {changed:%Y-%m-%d %H:%M} UTC, when the newest "
+            f"file was changed, is taken for that; {held}. --taken-at says it.",
+        )
+
+
+def provenance_of(
+    paths: Sequence[Path],
+    *,
+    tenant: str | None,
+    when: Assumed,
+    users: int,
+    lost: Sequence[str],
+    found: Repeats,
+    seconds: float,
+) -> Provenance:
+    """Say where a snapshot of export files comes from.
+
+    Args:
+        paths: the files.
+        tenant: the tenant's domain, or None for what the files are called after.
+        when: when they were made.
+        users: how many users the snapshot holds.
+        lost: what is missing of the files, in words.
+        found: who was in them more than once.
+        seconds: how long it took.
+    """
+    notes = (*(f"{one}." for one in lost), *found.notes, when.note)
+    return Provenance(
+        tenant=tenant or tenant_named(paths),
+        taken_at=when.taken_at,
+        method="ingest",
+        complete=not (lost or found.conflicting),
+        users=users,
+        windows=len(paths),
+        requests=0,
+        seconds=round(seconds, 3),
+        sandbox=False,
+        toolkit_version=version("auth0-picture-audit"),
+        notes=tuple(filter(None, notes)),
+    )
+
+
+def ensure_possible(paths: Sequence[Path], out: Path, tenant: str | None, *, force: bool) -> None:
+    """Find out before long work whether it can be done, and remove what a killed run left."""
+    _ensure_readable(paths)
+    if any(is_same(out, path) for path in paths):
+        raise OutputError(f"Cannot write {out}: it is one of the exports. Choose another --out.")
+    ensure_writable(out)
+    ensure_replaceable(out, tenant or tenant_named(paths), force=force)
+    discard_drafts(out)
+
+
+def _ensure_readable(paths: Sequence[Path]) -> None:
+    """Find out whether every file can be opened and holds a user."""
+    if not paths:
+        raise UnreadableInputError("No export file was named.")
+    for path in paths:
+        # What is read here of a pipe would be missing later.
+        if _is_pipe(path):
+            continue
+        with exported(path) as export:
+            next(iter(export), None)
+            _ensure_users(export)
+
+
+def _is_pipe(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # whoever opens it says why
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _ensure_users(export: Export) -> None:
+    if not export.rows:
+        why = "".join(f" {one}." for one in export.troubles)
+        raise UnreadableInputError(f"{export.name} holds no user that can be read.{why}")
+
+
+def progress_of(done: int, total: int, seconds: float, users: int) -> Progress:
+    """Return how far the reading of so many bytes has come, after so many seconds."""
+    rate = done / seconds if seconds > 0 else None
+    total = max(done, total)
+    return Progress(done, total, rate, (total - done) / rate if rate else None, f"{users:,} users")
+
+
+def tenant_named(paths: Sequence[Path]) -> str:
+    """Return what export files are called after: the tenant, or `unknown` where they differ."""
+    stems = {_stem(Path(path.name)) for path in paths}
+    return stems.pop() if len(stems) == 1 else "unknown"
+
+
+def _stem(name: Path) -> str:
+    while name.suffix.lower() in _SUFFIXES:
+        name = name.with_suffix("")
+    return name.name
+
+
+def incomplete(notes: Sequence[str], users: int, out: Path) -> str:
+    """Say what is missing, in a few lines, and what was saved where."""
+    further = len(notes) - _TOLD
+    more = f" And {further:,} more notes in the snapshot." if further > 0 else ""
+    return (
+        f"{' '.join(notes[:_TOLD])}{more}\n{users:,} users were saved in {out}, as not complete: "
+        "export the rest again."
+    )

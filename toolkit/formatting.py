@@ -1,0 +1,196 @@
+"""How values are shown: shares, names, hidden identifiers, addresses, tables as HTML and CSV.
+
+What people typed stays text: nothing in it hides or moves other text, and a spreadsheet does
+not run it. Hosts and ports are read in one way, as people, URLs and files write them.
+"""
+
+import re
+import unicodedata
+from html import escape
+from ipaddress import IPv6Address, ip_address
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pandas import DataFrame
+
+
+_PERCENT = 100
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """Write a share (0 to 1) as people read it: never 0 % of somebody, nor 100 % of not all.
+
+    Args:
+        share: 0 to 1.
+        digits: digits after the point.
+    """
+    least = 10.0**-digits
+    value = share * _PERCENT
+    text = f"{value:.{digits}f}"
+    if share > 0 and float(text) == 0:
+        text = f"<{least:.{digits}f}"
+    elif share < 1 and float(text) == _PERCENT:
+        text = f">{_PERCENT - least:.{digits}f}"
+    return f"{text} %"
+
+
+def visible(text: str) -> str:
+    r"""Write what would not be seen, or would move other text, as an escape such as `\u202e`.
+
+    That is: control and format characters (bidi overrides, joiners, line breaks), lone
+    surrogates, private and unassigned characters. It is not escaped for HTML.
+    """
+    return "".join(_seen(character) for character in text)
+
+
+def shorten(text: str, limit: int) -> str:
+    """Make a name visible and cut it to `limit` characters, ending in an ellipsis."""
+    seen = visible(text[: limit + 1])
+    return seen if len(seen) <= limit else seen[: limit - 1] + "…"
+
+
+def harmless(text: str) -> str:
+    """Return lines in which nothing moves the cursor, or is not seen."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def _seen(character: str) -> str:
+    kind = unicodedata.category(character)
+    if kind[0] == "C" or kind in {"Zl", "Zp"}:
+        return character.encode("unicode_escape").decode("ascii")
+    return character
+
+
+_ENDS = 2
+_LONGEST = 40
+
+
+def mask(user_id: str) -> str:
+    """Return a user_id with the middle of what stands behind its connection left out.
+
+    `auth0|5f7c8ec7c33c6c004bbafe82` becomes `auth0|5f…82`. What stands before the first
+    `|` names a strategy and stays. What is an e-mail address may stand anywhere behind it,
+    and hold a `|` itself: of all of that only the first and last two characters stay.
+    """
+    strategy, bar, rest = user_id.partition("|")
+    if not bar or "@" in strategy:
+        strategy, bar, rest = "", "", user_id
+    short = len(rest) < 4 * _ENDS
+    masked = f"{strategy[:_LONGEST]}{bar}{'…' if short else f'{rest[:_ENDS]}…{rest[-_ENDS:]}'}"
+    return visible(masked)
+
+
+def mask_email(email: str) -> str:
+    """Return an e-mail address with its name and its domain left out: `c•••@e•••.org`."""
+    name, at, domain = email.rpartition("@")
+    if not at:
+        return "•••"
+    host, dot, top = domain.rpartition(".")
+    return visible(f"{name[:1]}•••@{host[:1]}•••{dot}{top if dot else ''}")
+
+
+def html_table(words: "pd.DataFrame", caption: str) -> str:
+    """Draw a table whose first column names its rows.
+
+    Args:
+        words: every value as the text that people read.
+        caption: what stands above it.
+    """
+    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in words.columns)
+    body = "".join(
+        f'<tr><th scope="row">{escape(str(first))}</th>'
+        + "".join(f"<td>{escape(str(value))}</td>" for value in rest)
+        + "</tr>"
+        for first, *rest in words.itertuples(index=False, name=None)
+    )
+    return (
+        f"<table><caption>{escape(caption)}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+# Fact: OWASP, "CSV Injection" and ASVS 5.0, 1.2.10: a cell that begins like this is taken for a
+# formula; where Japanese or Chinese is written, in full width, too.
+_FORMULA = "=+\\-@\uff1d\uff0b\uff0d\uff20"
+# A spreadsheet whose list separator is a semicolon (most of Europe) or a tab divides the same line
+# at other places, and there quotes that stand for ours mean nothing: what follows such a place
+# begins a cell, and what follows a line break begins a row. Readers drop quotes and blanks there.
+_BEGINS = re.compile(rf"""^(?=[\t\r\n\0])|(^|[;\t\r\n\0])(?=[" ]*[{_FORMULA}])""")
+
+
+def csv(frame: "DataFrame") -> str:
+    """Write a frame as CSV (header, comma, UTF-8 text, no index).
+
+    Text that a spreadsheet would take for a formula gets a leading `'`, as in Auth0's own CSV
+    exports; so does what would begin a cell where a semicolon or a tab divides cells, which is
+    then within the text.
+    """
+    from pandas.api.types import is_numeric_dtype  # noqa: PLC0415 - heavy, and few print a table
+
+    safe = frame.copy()
+    for name in safe.columns[[not is_numeric_dtype(kind) for kind in safe.dtypes]]:
+        safe[name] = safe[name].map(_cell, na_action="ignore")
+    safe.columns = safe.columns.map(_cell)
+    # Nothing else that a line could end with may stand outside of quotes.
+    return safe.to_csv(index=False, lineterminator="\r\n")
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, int | float):
+        return value
+    text = str(value)
+    safe = _BEGINS.sub(r"\1'", text)
+    return value if safe == text else safe
+
+
+_DIGITS = frozenset("0123456789")
+_LAST_PORT = 65535
+
+
+def port_of(text: str) -> int | None:
+    """Read a port: 0 to 65535, or None where it is none.
+
+    Leading zeros count for nothing, as in browsers. Signs, blanks, underscores and digits of
+    other scripts, all of which `int` takes, are not read.
+    """
+    if not text or not _DIGITS.issuperset(text):
+        return None
+    digits = text.lstrip("0") or "0"
+    # int() would take long for a million digits.
+    port = int(digits) if len(digits) <= len(str(_LAST_PORT)) else _LAST_PORT + 1
+    return port if port <= _LAST_PORT else None
+
+
+def split(authority: str) -> tuple[str, int | None] | None:
+    """Divide `host` or `host:port` into host and port; None where it is neither.
+
+    The host comes without the brackets of an IPv6 address, and is not looked at otherwise; the
+    port is None where none is written.
+    """
+    if authority.startswith("["):
+        host, bracket, rest = authority[1:].partition("]")
+        if not bracket or not _is_ipv6(host) or (rest and not rest.startswith(":")):
+            return None
+        colon, digits = rest[:1], rest[1:]
+    else:
+        host, colon, digits = authority.partition(":")
+    port = port_of(digits) if colon else None
+    return None if not host or (colon and port is None) else (host, port)
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host name or address, with brackets or without, is this machine itself."""
+    if host is None or "%" in host:  # a zone is no part of an address
+        return False
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return "%" not in text and IPv6Address(text) is not None
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""Pictures over the network: which addresses may be asked, fetched, decoded, judged."""

@@ -1,0 +1,415 @@
+"""Which addresses may be asked for a picture, when the address was typed by a user.
+
+Whoever may edit a profile may make this machine send a request, so an address is
+asked only where it leads to the public internet. Its parts are read once, as browsers
+read them (WHATWG URL: backslashes are slashes, hosts may be percent-encoded, in another
+script, or IPv4 numbers in decimal, octal or hex), and every check and the request itself
+use those same parts: there is no second reader to disagree with.
+
+One address may be excepted: the embedded tenant's own, on loopback.
+"""
+
+import queue
+import re
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from urllib.parse import quote, unquote
+
+import idna
+
+from toolkit.formatting import port_of
+
+IP = IPv4Address | IPv6Address
+Resolver = Callable[[str, int], Sequence[str]]
+"""A host name and a port to every IP address of that name, as text. `OSError`: none."""
+
+
+class Outcome(StrEnum):
+    """What became of asking for one picture."""
+
+    SHOWS = "shows"
+    NOT_IMAGE = "not an image"
+    GONE = "gone"
+    FORBIDDEN = "forbidden"
+    ERROR = "host error"
+    TOO_LARGE = "too large"
+    TOO_SLOW = "too slow"
+    UNREACHABLE = "unreachable"
+    INSECURE = "insecure"
+    REFUSED = "refused address"
+    NOT_URL = "not a URL"
+    NOT_ASKED = "not asked"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an address is not asked.
+
+    Attributes:
+        outcome: the reason's kind.
+        reason: the reason in words; never repeats the address.
+    """
+
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The parts of an http(s) URL, in ASCII and percent-encoded, as they would be sent.
+
+    What may name a person is left out of `repr`.
+
+    Attributes:
+        scheme: `http` or `https`.
+        host: lower case, without a final dot; an IP address in its usual form, without
+            brackets; another script as `xn--…`.
+        port: the port, given or the scheme's own.
+        path: begins with a slash; `.` and `..` are resolved.
+        query: what follows `?`, or None where there is no `?`.
+        fragment: what follows `#`, or None where there is no `#`.
+        credentials: whether something stands before an `@`.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    path: str = field(repr=False)
+    query: str | None = field(repr=False)
+    fragment: str | None = field(repr=False)
+    credentials: bool
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """Scheme, host and port."""
+        return self.scheme, self.host, self.port
+
+    @property
+    def default_port(self) -> bool:
+        """Whether the port is the scheme's own."""
+        return self.port == _PORTS[self.scheme]
+
+    @property
+    def authority(self) -> str:
+        """Host and port as a Host header names them."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.default_port else f"{host}:{self.port}"
+
+    @property
+    def target(self) -> str:
+        """Path and query: what the host is asked for."""
+        return self.path if self.query is None else f"{self.path}?{self.query}"
+
+    @property
+    def url(self) -> str:
+        """The URL in its one canonical spelling, without credentials and fragment."""
+        return f"{self.scheme}://{self.authority}{self.target}"
+
+
+_PORTS = {"http": 80, "https": 443}
+_BLANKS = "".join(map(chr, range(0x21)))
+_LINE_BREAKS = str.maketrans("", "", "\t\n\r")
+_URL = re.compile(
+    r"(https?):[/\\]{2}([^/?#\\]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?",
+    re.ASCII | re.IGNORECASE | re.DOTALL,  # or the long s would be one of "https"
+)
+_PLACE = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]*))?", re.DOTALL)
+# Browsers would take quotes and braces in a host too; no host on the internet has any.
+_NAME = re.compile(r"[a-z0-9._-]+")
+_LONGEST_HOST = 253
+_LONGEST_LABEL = 63
+# A host whose last label looks like a number is an IPv4 address or nothing (WHATWG URL).
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+# Quotes, backticks, braces and angle brackets are always encoded, so that what is
+# written somewhere else cannot end a string or begin a tag there.
+_KEPT = "/%:@!$&()*+,;=~"
+
+# Names that no public DNS server answers for, or that lead back into the local network
+# (RFC 6761, RFC 6762, RFC 8375, RFC 9476 and habit).
+_LOCAL_NAMES = (
+    "localhost local localdomain internal intranet private lan home corp home.arpa "
+    "test invalid onion alt"
+).split()
+
+_WRAPS = "wraps an IPv4 address in an IPv6 one"
+# IANA's special-purpose registries (RFC 6890 and its updates). `ipaddress.is_global` alone
+# differs between Python releases and calls some wrapped private addresses global.
+_REFUSED = tuple(
+    (ip_network(network), why)
+    for network, why in (
+        ("0.0.0.0/8", "is the unspecified address"),
+        ("10.0.0.0/8", "is private"),
+        ("100.64.0.0/10", "is private to a provider's network"),
+        ("127.0.0.0/8", "is this machine itself (loopback)"),
+        ("168.63.129.16/32", "is a cloud's metadata service"),
+        ("169.254.0.0/16", "is link-local, where clouds serve their credentials"),
+        ("172.16.0.0/12", "is private"),
+        ("192.0.0.0/24", "is reserved"),
+        ("192.0.2.0/24", "is for documentation"),
+        ("192.88.99.0/24", "is reserved"),
+        ("192.168.0.0/16", "is private"),
+        ("198.18.0.0/15", "is for benchmarks"),
+        ("198.51.100.0/24", "is for documentation"),
+        ("203.0.113.0/24", "is for documentation"),
+        ("224.0.0.0/4", "is multicast"),
+        ("255.255.255.255/32", "is broadcast"),
+        ("240.0.0.0/4", "is reserved"),
+        ("::/128", "is the unspecified address"),
+        ("::1/128", "is this machine itself (loopback)"),
+        ("::ffff:0:0/96", _WRAPS),
+        ("::/96", _WRAPS),
+        ("64:ff9b:1::/48", _WRAPS),
+        ("2001::/32", _WRAPS),
+        ("2001::/23", "is reserved"),
+        ("2001:db8::/32", "is for documentation"),
+        ("2002::/16", _WRAPS),
+        ("3fff::/20", "is for documentation"),
+        ("fc00::/7", "is private"),
+        ("fe80::/10", "is link-local"),
+        ("fec0::/10", "is private"),
+        ("ff00::/8", "is multicast"),
+    )
+)
+# Networks without IPv4 reach it through this prefix (RFC 6052): DNS64 answers with it.
+_NAT64 = ip_network("64:ff9b::/96")
+_UNICAST = ip_network("2000::/3")
+
+
+def parsed(url: str) -> Address | Refusal:
+    """Take a URL apart as a browser would. Never raises."""
+    match = _URL.fullmatch(url.strip(_BLANKS).translate(_LINE_BREAKS))
+    if match is None:
+        return Refusal(Outcome.NOT_URL, "it is not an absolute http or https URL")
+    scheme, authority, path, query, fragment = match.groups()
+    scheme = scheme.lower()
+    _, at, place = authority.rpartition("@")
+    parts = _PLACE.fullmatch(place)
+    host = _host(parts[1]) if parts else None
+    if parts is None or host is None:
+        return Refusal(Outcome.NOT_URL, "its host is none that a browser could find")
+    port = port_of(parts[2]) if parts[2] else _PORTS[scheme]
+    if not port:
+        return Refusal(Outcome.NOT_URL, "its port is not a number from 1 to 65535")
+    return Address(
+        scheme=scheme,
+        host=host,
+        port=port,
+        path=_resolved(_encoded(path.replace("\\", "/"))),
+        query=None if query is None else _encoded(query, "?"),
+        fragment=fragment,
+        credentials=bool(at),
+    )
+
+
+def host_refusal(host: str) -> str | None:
+    """Say why a host is refused, as far as its name or number tells; None if it is not."""
+    try:
+        ip = ip_address(host)
+    except ValueError:
+        pass
+    else:
+        return ip_refusal(ip)
+    if any(host == name or host.endswith(f".{name}") for name in _LOCAL_NAMES):
+        return "its host is a name of the local network"
+    return None if "." in host else "its host has no domain: only a local network knows it"
+
+
+def ip_refusal(ip: IP) -> str | None:
+    """Say why an IP address is refused; None if it is one host on the public internet."""
+    if isinstance(ip, IPv6Address) and ip in _NAT64:
+        return ip_refusal(IPv4Address(int(ip) & 0xFFFF_FFFF))
+    for network, why in _REFUSED:
+        if ip in network:
+            return f"its IP address {why}"
+    public = ip.is_global and not ip.is_multicast and not ip.is_reserved
+    if not public or (isinstance(ip, IPv6Address) and ip not in _UNICAST):
+        return "its IP address is not on the public internet"
+    return None
+
+
+def excepted(address: Address, exception: str | None) -> bool:
+    """Whether an address has exactly the scheme, host and port of the exception."""
+    allowed = parsed(exception) if exception else None
+    return isinstance(allowed, Address) and address.origin == allowed.origin
+
+
+def askable(
+    url: str, *, exception: str | None = None, insecure: bool = False, any_port: bool = False
+) -> Address | Refusal:
+    """Say whether a URL may be asked, as far as its text tells. Sends nothing.
+
+    Args:
+        url: what the user typed.
+        exception: the one base URL to which the rules of scheme, port and host do not
+            apply: the embedded tenant's.
+        insecure: whether http may be asked too.
+        any_port: whether ports other than the scheme's own may be asked too.
+
+    Returns:
+        The parts of the URL, or why it may not be asked.
+    """
+    address = parsed(url)
+    if isinstance(address, Refusal):
+        return address
+    return _text_refusal(address, exception, insecure, any_port) or address
+
+
+def by_dns(host: str, port: int) -> Sequence[str]:
+    """Resolve a name as this machine does.
+
+    Raises:
+        OSError: There is no such name, or no answer.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(place[0]) for *_, place in found))
+
+
+def located(
+    address: Address, *, exception: str | None = None, resolve: Resolver = by_dns, seconds: float
+) -> tuple[IP, ...] | Refusal:
+    """Resolve the host of an askable address, once, and check every IP address it has.
+
+    One address out of line refuses them all: a name with a public and a private address
+    is a trap. Connect to what is returned and to nothing else; resolving the name again
+    may give another answer.
+
+    Args:
+        address: what `askable` returned.
+        exception: as for `askable`; its IP addresses must be loopback.
+        resolve: what resolves names.
+        seconds: when to stop waiting for it.
+
+    Returns:
+        The IP addresses, at least one, in the resolver's order; or why not.
+    """
+    try:
+        ips: tuple[IP, ...] = (ip_address(address.host),)
+    except ValueError:
+        answer = _within(seconds, resolve, address)
+        if isinstance(answer, Refusal):
+            return answer
+        ips = answer
+    if excepted(address, exception) and all(ip.is_loopback for ip in ips):
+        return ips
+    for ip in ips:
+        why = ip_refusal(ip)
+        if why is not None:
+            return Refusal(Outcome.REFUSED, why)
+    return ips
+
+
+def _text_refusal(
+    address: Address, exception: str | None, insecure: bool, any_port: bool
+) -> Refusal | None:
+    if address.credentials:
+        return Refusal(Outcome.REFUSED, "it carries credentials (something before an @)")
+    if excepted(address, exception):
+        return None
+    why = host_refusal(address.host)
+    if why is None and not (any_port or address.default_port):
+        why = "its port is not the standard one"
+    if why is not None:
+        return Refusal(Outcome.REFUSED, why)
+    if address.scheme == "http" and not insecure:
+        return Refusal(Outcome.INSECURE, "it is http, which anybody on the way can read and change")
+    return None
+
+
+def _within(seconds: float, resolve: Resolver, address: Address) -> tuple[IP, ...] | Refusal:
+    """Resolve in a thread of its own: the system's resolver knows no time limit.
+
+    A resolver that hangs keeps that thread until the system gives up; it is a daemon, so
+    that it never keeps the program from ending.
+    """
+    answers: queue.SimpleQueue[tuple[IP, ...] | Refusal] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            ips = tuple(ip_address(text) for text in resolve(address.host, address.port))
+        except (OSError, ValueError):  # ValueError: labels that DNS cannot carry
+            ips = ()
+        answers.put(ips or Refusal(Outcome.UNREACHABLE, "DNS knows no such host"))
+
+    threading.Thread(target=ask, name="resolve", daemon=True).start()
+    try:
+        return answers.get(timeout=max(seconds, 0.0))
+    except queue.Empty:
+        return Refusal(Outcome.TOO_SLOW, "DNS did not answer in time")
+
+
+def _host(text: str) -> str | None:
+    """Return a host in its canonical spelling, or None if browsers would not take it."""
+    return _ipv6(text) if text.startswith("[") else _name(unquote(text))
+
+
+def _ipv6(text: str) -> str | None:
+    try:
+        return None if "%" in text else IPv6Address(text[1:-1]).compressed
+    except ValueError:
+        return None
+
+
+def _name(name: str) -> str | None:
+    if len(name) > _LONGEST_HOST:
+        return None
+    if not name.isascii():
+        try:
+            name = idna.encode(name, uts46=True).decode("ascii")
+        except UnicodeError:
+            return None
+    name = name.lower().removesuffix(".")
+    if not _NAME.fullmatch(name):
+        return None
+    if not all(0 < len(label) <= _LONGEST_LABEL for label in name.split(".")):
+        return None
+    return _ipv4(name) if _NUMBER.fullmatch(name.rpartition(".")[2]) else name
+
+
+def _ipv4(name: str) -> str | None:
+    """Read one to four numbers, each decimal, octal or hex; the last fills what is left."""
+    numbers = [_number(part) for part in name.split(".")]
+    known = [number for number in numbers if number is not None]
+    if len(known) < len(numbers) or len(known) > len("abcd"):
+        return None
+    *first, last = known
+    if any(number >= _BYTE for number in first) or last >= _BYTE ** (4 - len(first)):
+        return None
+    return str(IPv4Address(sum(n << 8 * (3 - place) for place, n in enumerate(first)) + last))
+
+
+def _number(text: str) -> int | None:
+    digits, base = text, 10
+    if text.startswith("0x"):
+        digits, base = text[2:] or "0", 16
+    elif text.startswith("0") and len(text) > 1:
+        base = 8
+    # int() alone would take signs, blanks and underscores too.
+    return int(digits, base) if digits and not digits.strip(_DIGITS[base]) else None
+
+
+_BYTE = 256
+_DIGITS = {8: "01234567", 10: "0123456789", 16: "0123456789abcdef"}
+
+
+def _encoded(text: str, also: str = "") -> str:
+    return quote(text, safe=_KEPT + also, errors="replace")
+
+
+def _resolved(path: str) -> str:
+    """Resolve `.` and `..`, percent-encoded or not, as browsers do before they ask."""
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for number, segment in enumerate(segments):
+        plain = segment.lower().replace("%2e", ".")
+        if plain == "..":
+            del kept[-1:]
+        elif plain != ".":
+            kept.append(segment)
+            continue
+        if number == len(segments) - 1:
+            kept.append("")
+    return "/" + "/".join(kept)

@@ -1,0 +1,1 @@
+"""What is started on this machine: the demo, JupyterLab, the dashboard."""

@@ -1,0 +1,195 @@
+"""Where the notebooks are, and the panels as a page that Voilà serves on this machine only."""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
+
+from toolkit.errors import OutputError, SettingsError
+from toolkit.formatting import is_loopback
+from toolkit.snapshots.storage import private_opener
+
+PORT = 8866
+"""Where the dashboard is served unless told."""
+
+_TEMPLATE = "picture-audit"
+# A socket's path has at most 103 bytes on macOS, 107 on Linux; a kernel's is
+# FOLDER/voila_12345678/kernel-UUID-ipc-5.
+_LONGEST_FOLDER = 38
+# Voilà's own template, without the icons that it loads from the internet.
+_PAGE = """
+{%- extends 'voila/templates/lab/index.html.j2' -%}
+{% import "spinner.macro.html.j2" as spinner %}
+{%- block notebook_css -%}
+{{ resources.include_js("static/voila-style.js") }}
+{{ spinner.css() }}
+{{ super.super() }}
+{%- endblock notebook_css -%}
+"""
+
+_CELL = """
+import os
+from toolkit.panels.dashboard_frame import Dashboard
+os.chdir({folder})
+Dashboard()
+"""
+
+
+def dashboard(
+    address: str = "127.0.0.1",
+    port: int = PORT,
+    *,
+    open_browser: bool = True,
+    expose: bool = False,
+    token: bool = True,
+) -> int:
+    """Serve the panels with Voilà until it is interrupted; print the address on stdout.
+
+    Args:
+        address: where to listen: `127.0.0.1`, or another address of loopback.
+        port: the port to listen on; 0 takes a free one.
+        open_browser: whether to show the page at once.
+        expose: whether an address outside of loopback is taken.
+        token: whether visitors must know a token, which is made anew each time and is in the
+            address. Without it every user of this machine can run code as you.
+
+    Returns:
+        Voilà's exit status; 0 after an interrupt.
+
+    Raises:
+        SettingsError: Voilà is not installed, or others could reach the address.
+    """
+    ensure_private(address, expose=expose)
+    if not token:
+        print(  # noqa: T201 - on stderr, whoever calls this
+            "Warning: without a token every user of this machine can open the dashboard and run "
+            "code as you, with your credentials.",
+            file=sys.stderr,
+        )
+    # Whoever ends this process means the server, too.
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with TemporaryDirectory(prefix="picture-audit-") as folder:
+        command, environment = served(Path(folder), Path.cwd(), address, port, token=token)
+        command += [] if open_browser else ["--no-browser"]
+        with subprocess.Popen(command, env=os.environ | environment) as server:  # noqa: S603 - our own command
+            try:
+                return server.wait()
+            except KeyboardInterrupt:
+                server.terminate()
+                return 0
+            finally:
+                signal.signal(signal.SIGTERM, former)
+
+
+def served(
+    folder: Path, here: Path, address: str, port: int, *, token: bool = True
+) -> tuple[list[str], dict[str, str]]:
+    """Write down what Voilà serves, and return the command and the environment that serve it.
+
+    Args:
+        folder: an empty folder for the page, which only its owner may enter.
+        here: where the panels read `.env` and write files.
+        address: where to listen.
+        port: the port to listen on.
+        token: whether visitors must know a token.
+    """
+    page = folder / "page" / "dashboard.ipynb"
+    page.parent.mkdir()
+    page.write_text(_notebook(here), "utf-8")
+    template = folder / "voila" / "templates" / _TEMPLATE
+    template.mkdir(parents=True)
+    (template / "index.html.j2").write_text(_PAGE.strip(), "utf-8")
+    (template / "conf.json").write_text(json.dumps({"base_template": "lab"}), "utf-8")
+    if token:
+        # Not by the command line, which every user of this machine can read.
+        secret = {"token": secrets.token_hex(24), "path": secrets.token_hex(24)}
+        with open(folder / "access.json", "x", opener=private_opener, encoding="ascii") as file:
+            json.dump(secret, file)
+    command = [
+        *(sys.executable, "-m", "toolkit.launch.page_server", str(folder), str(page)),
+        *(f"--template={_TEMPLATE}", f"--Voila.ip={address}", f"--port={port}"),
+        *("--show_tracebacks=False", "--strip_sources=True", "--Voila.log_level=WARN"),
+        # Anybody could connect to a TCP port of the kernel and read all that it shows: what is
+        # sent there is signed, but not encrypted. Sockets in a private folder are the owner's.
+        *("--KernelManager.transport=ipc", f"--Voila.connection_dir_root={_folder_of_sockets()}"),
+    ]
+    paths = [str(folder), *filter(None, [os.environ.get("JUPYTER_PATH")])]
+    return command, {"JUPYTER_PATH": os.pathsep.join(paths)}
+
+
+def _folder_of_sockets() -> str:
+    """Return the usual temporary folder, unless its path is too long for sockets in it.
+
+    Voilà makes a folder there that only its owner may enter.
+    """
+    usual = gettempdir()
+    return usual if len(os.fsencode(usual)) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108 - as above
+
+
+def ensure_private(address: str, *, expose: bool = False) -> None:
+    """Make sure that the dashboard can be served, and by whom it can be reached.
+
+    Raises:
+        SettingsError: Voilà is not installed, or others could reach the address.
+    """
+    if find_spec("voila") is None:
+        raise SettingsError(
+            "The dashboard needs Voilà, which is not installed: "
+            "uv sync --extra dashboard, or pip install 'auth0-picture-audit[dashboard]'."
+        )
+    if not is_loopback(address) and not expose:
+        raise SettingsError(
+            "The dashboard shows personal data, works for every visitor with your credentials and "
+            f"is not encrypted, so it is served on 127.0.0.1 only, not on {address}. "
+            "Use an SSH tunnel, or --expose behind a proxy that encrypts."
+        )
+
+
+def _notebook(folder: Path) -> str:
+    cell: dict[str, object] = {
+        "cell_type": "code",
+        "id": "0",
+        "metadata": {},
+        "execution_count": None,
+        "outputs": [],
+        "source": _CELL.format(folder=repr(str(folder))).strip(),
+    }
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    metadata = {"kernelspec": kernel, "title": "Picture audit"}
+    return json.dumps({"cells": [cell], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
+
+
+# In a checkout these are links to the notebooks, of which a wheel has copies.
+_SAMPLES = Path(__file__).with_name("samples")
+
+
+def notebook_folder() -> Path:
+    """Return the folder with the notebooks: of this folder, or of the checkout.
+
+    Where there is neither, as with an installed wheel, copies of the notebooks are written to
+    `notebooks` in this folder.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    own = Path.cwd() / "notebooks"
+    for folder in (own, Path(__file__).parents[2] / "notebooks"):
+        if (folder / "1_avatar_coverage.ipynb").is_file():
+            return folder
+    try:
+        own.mkdir(exist_ok=True)
+        for sample in _SAMPLES.glob("*.ipynb"):
+            if not (own / sample.name).exists():
+                shutil.copyfile(sample, own / sample.name)
+    except OSError as error:
+        raise OutputError(
+            f"The notebooks cannot be written to {own}: {error.strerror}. "
+            "Run this in a folder that you can write to."
+        ) from error
+    return own

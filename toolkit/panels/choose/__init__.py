@@ -1,0 +1,1 @@
+"""The admin's panel: choose a default picture, in four steps."""

@@ -1,0 +1,1 @@
+"""The analyst's panel: filters, bars, and the users behind them."""

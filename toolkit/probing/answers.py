@@ -1,0 +1,274 @@
+"""What Gravatar is asked about a picture, and what it answered, kept on disk.
+
+An SQLite database in the user's cache folder. It holds hashes of e-mail addresses, which
+are personal data: only its owner may read it. Each batch of answers is one transaction, so
+a process killed at any moment loses no earlier batch, and two processes may use it at once.
+"""
+
+import fcntl
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple, Self, TypeVar
+
+import platformdirs
+
+from toolkit.errors import OutputError
+
+RATINGS = ("g", "pg", "r", "x")
+"""Ratings of pictures, mildest first (Gravatar docs, "Images")."""
+
+
+class Question(NamedTuple):
+    """Whether Gravatar has a picture for this hash that may be shown at this rating.
+
+    Attributes:
+        hash: 32 (MD5) or 64 (SHA-256) lower-case hex digits.
+        rating: the rating in the user's own URL, one of `RATINGS`. A picture rated higher
+            is not shown there, so it counts as none.
+    """
+
+    hash: str
+    rating: str = "g"
+
+
+class Answer(StrEnum):
+    """What a question led to."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNCLEAR = "unclear"
+
+
+LIFETIME = timedelta(days=30)
+"""How long an answer is good for: people seldom add or remove a Gravatar."""
+
+_NAME = "gravatar.sqlite3"
+_BUSY = 30.0  # seconds to wait for another process's batch
+# Other forms of the table are told by another number; answers are easily asked for again.
+_FORM = 1
+# What SQLite's own files begin with, and where this tool marks its own (SQLite, "Database File
+# Format", 1.2 and 1.3.18).
+_HEAD, _MARK_AT, _MARK = b"SQLite format 3\0", 68, b"PAuG"
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_TABLE = """
+CREATE TABLE IF NOT EXISTS answers (
+    host TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    rating TEXT NOT NULL,
+    present INTEGER NOT NULL CHECK (present IN (0, 1)),
+    asked_at REAL NOT NULL,
+    PRIMARY KEY (host, hash, rating)
+) WITHOUT ROWID
+"""
+
+_Result = TypeVar("_Result")
+
+
+class Cache:
+    """Answers by host and question; a context manager. Safe to use from several threads.
+
+    Expired answers are removed when it opens. A damaged file is replaced by an empty one;
+    `note` says so. What is no cache of this tool is left as it is: a file that is no database
+    gets another name, and a database of another program is an error.
+
+    Args:
+        path: The file; `gravatar.sqlite3` in the user's cache folder by default.
+        lifetime: How long an answer is good for.
+        clock: UNIX seconds.
+
+    Attributes:
+        path: The file.
+        note: One line about a file that had to be replaced, or empty.
+
+    Raises:
+        OutputError: The file cannot be opened or written; from every method.
+    """
+
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        lifetime: timedelta = LIFETIME,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.path = path or platformdirs.user_cache_path("picture-audit") / _NAME
+        self.note = ""
+        self._lifetime = lifetime.total_seconds()
+        self._clock = clock
+        self._lock = threading.Lock()
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._database = self._opened()
+        except OSError as error:
+            raise self._unusable(error.strerror or str(error)) from error
+        except sqlite3.Error as error:
+            raise self._unusable(str(error)) from error
+
+    def known(self, host: str, questions: Iterable[Question]) -> dict[Question, Answer]:
+        """Return the answers of a host that are still good, to those of the questions.
+
+        Args:
+            host: Host, with a port where the address names one.
+            questions: What would be asked.
+        """
+        sql = "SELECT hash, rating, present FROM answers WHERE host = ? AND asked_at > ?"
+        wanted = set(questions)
+
+        def read(database: sqlite3.Connection) -> dict[Question, Answer]:
+            rows = database.execute(sql, (host, self._clock() - self._lifetime))
+            return {
+                question: Answer.PRESENT if present else Answer.ABSENT
+                for digest, rating, present in rows
+                if (question := Question(digest, rating)) in wanted
+            }
+
+        return self._do(read)
+
+    def keep(self, host: str, answers: Mapping[Question, Answer]) -> None:
+        """Keep answers, from now on and for the lifetime; all of them or none.
+
+        Raises:
+            ValueError: If one of them is unclear: that is no answer.
+        """
+        if Answer.UNCLEAR in answers.values():
+            raise ValueError("an unclear answer is never kept")
+        now = self._clock()
+        rows = [
+            (host, question.hash, question.rating, answer is Answer.PRESENT, now)
+            for question, answer in answers.items()
+        ]
+
+        def write(database: sqlite3.Connection) -> None:
+            with database:
+                sql = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)"
+                database.executemany(sql, rows)
+
+        self._do(write)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _do(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
+        with self._lock:
+            try:
+                try:
+                    return work(self._database)
+                except sqlite3.DatabaseError as error:
+                    if not _is_damage(error):
+                        raise
+                    self._database.close()
+                    self._database = self._opened()
+                    return work(self._database)
+            except sqlite3.Error as error:
+                raise self._unusable(str(error)) from error
+
+    def _opened(self) -> sqlite3.Connection:
+        """Open the file; where it is damaged, put an empty one in its place."""
+        with self._alone():
+            try:
+                return self._connected()
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+            self._make_room()
+            return self._connected()
+
+    def _make_room(self) -> None:
+        """Remove a damaged cache; what does not show that it is one only gets another name."""
+        with self.path.open("rb") as file:
+            ours = file.read(len(_HEAD)) == _HEAD and file.seek(_MARK_AT) and file.read(4) == _MARK
+        if ours:
+            for suffix in ("-wal", "-shm", ""):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            self.note = f"{self.path} was damaged and starts empty again"
+        else:
+            kept = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}")
+            self.path.rename(kept)
+            self.note = f"{self.path} was damaged and starts empty again; it is kept as {kept.name}"
+
+    def _connected(self) -> sqlite3.Connection:
+        mark = int.from_bytes(_MARK)
+        # SQLite gives the files that it puts beside this one the same mode.
+        # Closed before SQLite opens it: closing it later would take SQLite's locks away.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+        database = sqlite3.connect(self.path, timeout=_BUSY, check_same_thread=False)
+        try:
+            _check(database)
+            _ensure_own(database)
+            self.path.chmod(0o600)
+            database.execute("PRAGMA journal_mode = WAL")
+            # Whole after a crash of the process; after one of the machine, too, without
+            # the last answers.
+            database.execute("PRAGMA synchronous = NORMAL")
+            with database:
+                if database.execute("PRAGMA application_id").fetchone() != (mark,):
+                    database.execute(f"PRAGMA application_id = {mark}")
+                if database.execute("PRAGMA user_version").fetchone() != (_FORM,):
+                    database.execute("DROP TABLE IF EXISTS answers")
+                    database.execute(f"PRAGMA user_version = {_FORM}")
+                database.execute(_TABLE)
+                expired = self._clock() - self._lifetime
+                database.execute("DELETE FROM answers WHERE asked_at <= ?", (expired,))
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let no other process open or replace the file meanwhile."""
+        descriptor = os.open(self.path.with_name(f"{self.path.name}.lock"), os.O_CREAT, 0o600)
+        with closing(os.fdopen(descriptor, "rb")) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _unusable(self, reason: str) -> OutputError:
+        return OutputError(
+            f"Cannot use {self.path}, where Gravatar's answers are kept: {reason}.\n"
+            "Free it, or name another cache folder in XDG_CACHE_HOME."
+        )
+
+
+def _ensure_own(database: sqlite3.Connection) -> None:
+    """Make sure that a database is a cache, marked or of a former version.
+
+    Raises:
+        OSError: it is another program's.
+    """
+    (mark,) = database.execute("PRAGMA application_id").fetchone()
+    names = {name for (name,) in database.execute("SELECT name FROM sqlite_schema")}
+    if mark != int.from_bytes(_MARK) and (mark or names - {"answers"}):
+        raise OSError("it is a database of another program")
+
+
+class _Damage(sqlite3.DatabaseError):
+    """What SQLite's own check found."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
+def _check(database: sqlite3.Connection) -> None:
+    (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise _Damage(found)
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    # The lowest byte says what it is, the others where it was found.
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGED

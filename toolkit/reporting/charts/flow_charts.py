@@ -1,0 +1,375 @@
+"""Comparisons as pictures: who moved from which source to which, and coverage over time."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import accumulate
+
+from matplotlib.colors import to_rgba
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path as Outline
+
+from toolkit.analysis.headline_words import between
+from toolkit.classification.sources import Source
+from toolkit.reporting.charts.chart import (
+    INK,
+    LINE,
+    MUTED,
+    PAD,
+    PAPER,
+    SMALL,
+    WIDTH,
+    Card,
+    Chart,
+    extent,
+    look,
+    sentences,
+)
+from toolkit.reporting.charts.source_charts import SAYS
+from toolkit.reporting.palette import COLOURS
+from toolkit.snapshots.comparison import Comparison, Move
+from toolkit.snapshots.history import Moment, Series
+
+FOLDED = 0.02
+"""Moves of a smaller share of all who moved, came or went are drawn as stubs, and summed up."""
+
+_HEIGHT = 330.0  # points for the people of both sides, when nothing is narrowed
+_ROW, _GAP = 30.0, 8.0  # points; the least room for the words of a row, and between rows
+_NODE = 11.0  # points; how wide the bar of a source is
+_STUB = 26.0  # points; how far a move that is not drawn reaches
+_NARROWED = (1, 2, 5, 10, 20)  # times
+_PART = 0.3  # of the height; what those who moved, came or went have at least
+_STAYED, _MOVED = 0.24, 0.8  # opacity
+_LEAST = 2.0  # points; a thinner band would be hard to follow
+_SEEABLE = 0.03  # points of share; less than that a reader would not see
+
+_HEAD = 24.0  # points; room for the dates of the two sides
+_PILL = 13.0  # points; how high a number on a band is
+_PLACES = (0.3, 0.7, 0.4, 0.6, 0.5, 0.2, 0.8)  # of the way; where a number may stand
+
+_End = Source | None
+# The top and the height of each bar of one side, downwards.
+_Bars = Mapping[_End, tuple[float, float]]
+_Box = tuple[float, float, float, float]
+
+
+class _Stream(Card):
+    """A card on which people flow from left to right."""
+
+    left, right = PAD + 92.0, WIDTH - PAD - 116.0
+
+    def ribbon(self, start: float, end: float, thick: float, source: _End, opacity: float) -> None:
+        """Draw a move from a y on the left to a y on the right; None is of no source."""
+        middle = (self.left + _NODE + self.right - _NODE) / 2
+        x0, x1 = self.left + _NODE, self.right - _NODE
+        upper = [(x0, start), (middle, start), (middle, end), (x1, end)]
+        lower = [(x, y + thick) for x, y in reversed(upper)]
+        curve = [Outline.CURVE4] * 3
+        codes = [Outline.MOVETO, *curve, Outline.LINETO, *curve, Outline.CLOSEPOLY]
+        patch = PathPatch(Outline([*upper, *lower, upper[0]], codes))
+        colour = MUTED if source is None else COLOURS[source]
+        patch.set(facecolor=to_rgba(colour, opacity), edgecolor=PAPER, linewidth=0.5)
+        if source and (hatch := look(source).hatch):
+            patch.set(hatch=hatch[0], hatchcolor=to_rgba(hatch[1], min(2 * opacity, 1)))
+            patch.set_hatch_linewidth(1.4)
+        self._axes.add_patch(patch)
+
+    def stub(self, y: float, thick: float, *, leaving: bool) -> None:
+        """Draw the beginning or the end of moves that are too few to be followed."""
+        x, reach = (self.left + _NODE, _STUB) if leaving else (self.right - _NODE, -_STUB)
+        tip = (x + reach, y + thick / 2)
+        patch = PathPatch(Outline([(x, y), tip, (x, y + thick), (x, y)], closed=True))
+        patch.set(facecolor=to_rgba(MUTED, _MOVED), linewidth=0)
+        self._axes.add_patch(patch)
+
+    def node(self, x: float, y: float, thick: float, source: _End, *, width: float = _NODE) -> None:
+        """Draw the bar of a source, or of those who came or went."""
+        box = (x, y, width, max(thick, 1.0))
+        if source is None:
+            self.plain([box], MUTED)
+        else:
+            self.bar(box, look(source))
+
+    def number(self, start: float, end: float, text: str, source: _End, taken: list[_Box]) -> None:
+        """Write how many moved onto their ribbon, beside its colour, where nothing is written."""
+        width, wide = extent(text, SMALL, "bold") + 16, self.right - self.left - 2 * _NODE
+        for t in _PLACES:
+            x = self.left + _NODE + wide * (1.5 * t * (1 - t) + t**3)
+            y = start + (end - start) * (3 - 2 * t) * t**2
+            box = (x - width / 2, y - _PILL / 2, width, _PILL)
+            if not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                self.plain([box], PAPER)
+                self.node(box[0] + 3, y - 4, 8.0, source, width=5.0)
+                self.write(box[0] + 12, y, text, size=SMALL, weight="bold")
+                return
+
+
+def flows(comparison: Comparison) -> Chart:
+    """Draw who moved from which source to which, who came and who went.
+
+    Each source is a bar on either side, as high as it has users; the bands between
+    them are people. Those who stayed are faint, and where they would leave hardly any
+    room to the others they are drawn narrower, which the subtitle says. Moves of fewer
+    than `FOLDED` of all who moved, came or went are grey stubs, summed up below.
+
+    Args:
+        comparison: of two snapshots of a tenant.
+
+    Returns:
+        The chart, a value that shows itself.
+    """
+    changes, total = comparison.changes, sum(one.users for one in comparison.changes)
+    kept = comparison.matched - comparison.moved
+    enough = (n for n in _NARROWED if total >= _PART * (total + kept / n))
+    narrow = next(enough, _NARROWED[-1]) if total else 1
+    title, subtitle = _title(comparison), _subtitle(comparison, narrow)
+    drawn = {
+        one: one.users / (narrow if one.before is one.after else 1) for one in comparison.moves
+    }
+    ends: list[_End] = [s for s in Source if any(s in {one.before, one.after} for one in drawn)]
+    if any(None in {one.before, one.after} for one in drawn):
+        ends.append(None)
+    before, after = (_sums(drawn, side) for side in ("before", "after"))
+    most = [max(before[end], after[end]) for end in ends]
+    scale = _HEIGHT / max(sum(most), 1)
+    rows = [max(_ROW, n * scale) + _GAP for n in most]
+    folded = {one for one in changes if one.users < FOLDED * total}
+    tall = _HEAD + sum(rows) if drawn else 0
+    card = _Stream(title, subtitle, tall + (20 if folded else 0))
+    if drawn:
+        heights = accumulate(rows[:-1], initial=card.top + _HEAD)
+        middles = [top + (row - _GAP) / 2 for top, row in zip(heights, rows, strict=True)]
+        bars = [
+            {
+                end: (middle - users[end] * scale / 2, users[end] * scale)
+                for end, middle in zip(ends, middles, strict=True)
+            }
+            for users in (before, after)
+        ]
+        _draw(card, {one: n * scale for one, n in drawn.items()}, bars, folded)
+        _label(card, comparison, bars)
+    if folded:
+        card.write(PAD, card.top + tall + 8, _folded(folded), size=SMALL, colour=MUTED)
+    return Chart(card.figure, title, sentences(title, subtitle, *_told(comparison)))
+
+
+def over_time(series: Series) -> Chart:
+    """Draw the share that sees a picture of their own, from snapshot to snapshot.
+
+    The line, with a dot for each snapshot, is of those who are known to; the striped
+    band above it is of those of whom nobody knows.
+
+    Args:
+        series: of any number of snapshots.
+
+    Returns:
+        The chart, a value that shows itself.
+    """
+    moments = series.moments
+    doubt = any(moment.own_high > moment.own_low for moment in moments)
+    partial = sum(not moment.complete for moment in moments)
+    subtitle = "Share of people who see a picture of their own"
+    subtitle += "; striped: nobody knows" if doubt else ""
+    if partial:
+        subtitle += f". {partial:,} of {len(moments):,} snapshots are not complete"
+    title = _time_title(moments)
+    card = Card(title, subtitle, 232 if moments else 0)
+    if moments:
+        _draw_time(card, moments)
+    words = "; ".join(
+        f"{moment.taken_at:%Y-%m-%d}, {moment.users:,} users: "
+        f"{between(moment.own_low, moment.own_high, 1)}"
+        for moment in moments
+    )
+    return Chart(card.figure, title, sentences(title, subtitle, words))
+
+
+def _draw(
+    card: _Stream, thick: Mapping[Move, float], bars: Sequence[_Bars], folded: set[Move]
+) -> None:
+    """Draw the bands, given how thick they are and the bars of both sides."""
+    order = {end: place for place, end in enumerate(bars[0])}
+    # Bands leave and arrive in the order of where they go and come from: they cross less.
+    leaving = sorted(thick, key=lambda one: order[one.after])
+    arriving = sorted(thick, key=lambda one: order[one.before])
+    starts = _stacked(leaving, "before", thick, bars[0])
+    stops = _stacked(arriving, "after", thick, bars[1])
+    still = [one for one in thick if one.before is one.after]
+    moving = [one for one in thick if one.before is not one.after]
+    for one in still:
+        card.ribbon(starts[one], stops[one], thick[one], one.before, _STAYED)
+    for one in moving:
+        if one in folded:
+            card.stub(starts[one], thick[one], leaving=True)
+            card.stub(stops[one], thick[one], leaving=False)
+        else:
+            card.ribbon(starts[one], stops[one], max(thick[one], _LEAST), one.before, _MOVED)
+    taken: list[_Box] = []
+    for one in moving:
+        if one not in folded:
+            half = thick[one] / 2
+            card.number(starts[one] + half, stops[one] + half, f"{one.users:,}", one.before, taken)
+
+
+def _label(card: _Stream, comparison: Comparison, bars: Sequence[_Bars]) -> None:
+    """Draw the bars of both sides with their names and users."""
+    old, new = comparison.old, comparison.new
+    there, here = card.left - 9, card.right + 9
+    card.write(there, card.top + 7, f"{old.taken_at:%Y-%m-%d}", align="right", colour=MUTED)
+    card.write(here, card.top + 7, f"{new.taken_at:%Y-%m-%d}", colour=MUTED)
+    users = _users(comparison)
+    for end, (top, tall) in bars[0].items():
+        if tall:
+            middle = top + tall / 2
+            card.node(card.left, top, tall, end)
+            card.write(there, middle - 7, end or "came", weight="bold", align="right", colour=INK)
+            card.write(there, middle + 7, f"{users[end][0]:,}", align="right", colour=MUTED)
+    for end, (top, tall) in bars[1].items():
+        if tall:
+            middle, (was, became) = top + tall / 2, users[end]
+            change = f" ({became - was:+,})" if end and became != was else ""
+            card.node(card.right - _NODE, top, tall, end)
+            card.write(here, middle - 7, end or "went", weight="bold", colour=INK)
+            card.write(here, middle + 7, f"{became:,}{change}", colour=MUTED)
+
+
+def _sums(users: Mapping[Move, float], side: str) -> dict[_End, float]:
+    sums: dict[_End, float] = dict.fromkeys([*Source, None], 0.0)
+    for one, n in users.items():
+        sums[getattr(one, side)] += n
+    return sums
+
+
+def _stacked(
+    ordered: Iterable[Move], side: str, thick: Mapping[Move, float], bars: _Bars
+) -> dict[Move, float]:
+    """Stack the bands of each bar on each other: the y of each."""
+    free, places = {end: top for end, (top, _) in bars.items()}, {}
+    for one in ordered:
+        end: _End = getattr(one, side)
+        places[one] = free[end]
+        free[end] += thick[one]
+    return places
+
+
+def _overlap(one: _Box, other: _Box) -> bool:
+    return all(
+        one[i] < other[i] + other[i + 2] + 2 and other[i] < one[i] + one[i + 2] + 2 for i in (0, 1)
+    )
+
+
+def _users(comparison: Comparison) -> dict[_End, tuple[int, int]]:
+    """Return users before and after by source; under None those who came and who went."""
+    old, new = comparison.old, comparison.new
+    users: dict[_End, tuple[int, int]] = {
+        source: (old.sources.get(source, 0), new.sources.get(source, 0)) for source in Source
+    }
+    users[None] = new.users - comparison.matched, old.users - comparison.matched
+    return users
+
+
+def _title(comparison: Comparison) -> str:
+    """State the largest change."""
+    if not comparison.moves:
+        return "There are no users"
+    if not comparison.changes:
+        return "Nobody moved to another source, came or went"
+    one = comparison.changes[0]
+    people = f"{one.users:,} {'person' if one.users == 1 else 'people'}"
+    if one.before and one.after:
+        return f"{people} moved from {one.before} to {one.after}"
+    source = one.before or one.after
+    verb = "came" if one.after else "went"
+    return f"{people} {verb} whose pictures {SAYS[source]}" if source else people
+
+
+def _subtitle(comparison: Comparison, narrow: int) -> str:
+    old, new = comparison.old, comparison.new
+    said = f"The sources of {comparison.matched:,} people, before and after; faint: no change"
+    if narrow > 1:
+        said += f", drawn {narrow:,} times narrower"
+    partial = [name for name, one in (("old", old), ("new", new)) if not one.complete]
+    if partial:
+        plural = "s are" if len(partial) > 1 else " is"
+        said += f". The {' and the '.join(partial)} snapshot{plural} not complete"
+    return said
+
+
+def _folded(moves: Collection[Move]) -> str:
+    users = sum(one.users for one in moves)
+    people = f"{users:,} {'person' if users == 1 else 'people'}"
+    if len(moves) == 1:
+        return f"Grey stubs: 1 more move, of {people}."
+    return f"Grey stubs: {len(moves):,} more moves, of {people} together."
+
+
+def _told(comparison: Comparison) -> list[str]:
+    """Say all moves in words."""
+    moved = [
+        f"{one.before} to {one.after} {one.users:,}"
+        for one in comparison.changes
+        if one.before and one.after
+    ]
+    came = [f"{one.after} {one.users:,}" for one in comparison.changes if one.before is None]
+    went = [f"{one.before} {one.users:,}" for one in comparison.changes if one.after is None]
+    stayed = [f"{one.before} {one.users:,}" for one in comparison.moves if one.before is one.after]
+    parts = {"Moved": moved, "Came": came, "Went": went, "Stayed": stayed}
+    return [f"{name}: {'; '.join(words)}" for name, words in parts.items() if words]
+
+
+def _time_title(moments: Sequence[Moment]) -> str:
+    """State how the share changed, as far as that is known."""
+    if not moments:
+        return "There are no snapshots"
+    first, last = moments[0], moments[-1]
+    was, became = (between(one.own_low, one.own_high) for one in (first, last))
+    if len(moments) == 1:
+        return f"{became} of people see a picture of their own"
+    since = f"{first.taken_at:%Y-%m-%d}"
+    rise, fall = last.own_low - first.own_high, first.own_low - last.own_high
+    if max(rise, fall) >= _SEEABLE:
+        verb = "risen" if rise > 0 else "fallen"
+        return f"Coverage has {verb} since {since}: from {was} to {became}"
+    if max(one.own_high - one.own_low for one in (first, last)) < _SEEABLE:
+        return f"Coverage has hardly changed since {since}: {was}, and now {became}"
+    return f"Whether coverage has changed since {since} is not known: {was}, and now {became}"
+
+
+def _draw_time(card: Card, moments: Sequence[Moment]) -> None:
+    left, wide, tall = PAD + 38, WIDTH - 2 * PAD - 38 - 92, 180.0
+    top = card.top + 14
+    base = top + tall
+    for tick in (0, 50, 100):
+        y = base - tall * tick / 100
+        card.plain([(left, y, wide, 0.8)], LINE)
+        card.write(left - 6, y, f"{tick} %", size=SMALL, align="right", colour=MUTED)
+    begin = moments[0].taken_at
+    span = (moments[-1].taken_at - begin).total_seconds() or 1.0
+    xs = [left + wide * (one.taken_at - begin).total_seconds() / span for one in moments]
+    low = [base - tall * one.own_low for one in moments]
+    high = [base - tall * one.own_high for one in moments]
+    points = list(zip(xs, low, strict=True))
+    if len(points) > 1:
+        card.band(list(zip(xs, high, strict=True)), low)
+        card.line(points, Source.SOCIAL)
+    elif low[0] > high[0]:
+        card.bar((left - 5, high[0], 10, low[0] - high[0]), look(Source.UNRESOLVED))
+    for point in points:
+        card.line([point], Source.SOCIAL)
+    ends = [between(moments[i].own_low, moments[i].own_high) for i in (0, -1)]
+    card.write(left, high[0] - 12, ends[0], weight="bold")
+    if len(points) > 1:
+        card.write(left + wide + 9, (low[-1] + high[-1]) / 2, ends[1], weight="bold")
+    _dates(card, xs, base, moments)
+
+
+def _dates(card: Card, xs: Sequence[float], base: float, moments: Sequence[Moment]) -> None:
+    """Name the first and the last day below a base line, and between them what has room."""
+    texts = [f"{one.taken_at:%Y-%m-%d}" for one in moments]
+    half = extent(texts[0], SMALL) / 2
+    taken: list[float] = []
+    for i in dict.fromkeys([0, len(moments) - 1, *range(len(moments))]):
+        x = max(xs[i], PAD + half)
+        card.plain([(xs[i] - 0.5, base + 1, 1, 4)], LINE)
+        if all(abs(x - other) > 2 * half + 10 for other in taken):
+            taken.append(x)
+            card.write(x, base + 14, texts[i], size=SMALL, align="center", colour=MUTED)

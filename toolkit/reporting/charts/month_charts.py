@@ -1,0 +1,282 @@
+"""What changes with the month in which people joined."""
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from toolkit.analysis.coverage_count import Coverage
+from toolkit.analysis.groups import UNKNOWN, Seen
+from toolkit.analysis.headline_words import between
+from toolkit.classification.sources import Source
+from toolkit.errors import SettingsError
+from toolkit.formatting import percent
+from toolkit.reporting.charts.chart import (
+    LINE,
+    MUTED,
+    PAD,
+    SMALL,
+    WIDTH,
+    Card,
+    Chart,
+    extent,
+    look,
+    sentences,
+)
+
+_NAMED = 18  # months that all have room for their name
+_DRAWN = 180  # months; more are drawn as years
+_YEAR = 12
+_SEEABLE = 0.03  # of share; less than that a reader would not see
+_CHANGED = 0.05  # of share; less than that is no change worth a title
+_LABEL = 40.0  # points that a label is wide
+
+
+def cohorts(coverage: Coverage) -> Chart:
+    """Draw the share of each source among those who joined in the same month.
+
+    More than fifteen years of months are drawn as years. Users whose date is not
+    known are left out, and the subtitle says how many they are.
+
+    Args:
+        coverage: by cohort.
+
+    Returns:
+        The chart, a value that shows itself.
+
+    Raises:
+        SettingsError: the coverage is not by cohort.
+    """
+    months = _dated(coverage)
+    title = _sources_title(months)
+    step, periods = _periods(months, "source", [source.value for source in months.sources])
+    subtitle = f"Share of each source by {step} of joining; below, how many joined"
+    subtitle += _left_out(coverage, months)
+    sources = list(months.sources)
+    legend = [look(source) for source in sources]
+    card = Card(title, subtitle, 264 if len(periods) else 0, legend=legend)
+    if len(periods):
+        _draw_sources(card, periods, sources, step)
+    years = periods.groupby([name[:4] for name in periods.index]).sum()
+    lines = [
+        f"{year}, {sum(row.values()):,} users: {_told(row)}"
+        for year, row in zip(years.index, _records(years), strict=True)
+        if any(row.values())
+    ]
+    return Chart(card.figure, title, sentences(title, subtitle, *lines))
+
+
+def own_by_month(coverage: Coverage) -> Chart:
+    """Draw the share that sees a picture of their own, by month of joining.
+
+    Each point is of all who joined in the twelve months up to it (of half the months where
+    there are fewer than two years), so that few people in a month do not look like a
+    change. The line is of those who are known to; the striped band above it is of those
+    of whom nobody knows.
+
+    Args:
+        coverage: by cohort.
+
+    Returns:
+        The chart, a value that shows itself.
+
+    Raises:
+        SettingsError: the coverage is not by cohort.
+    """
+    months = _dated(coverage)
+    step, periods = _periods(months, "seen", [name.value for name in Seen])
+    span = min(_YEAR if step == "month" else 1, max(1, len(periods) // 2))
+    summed = periods.rolling(span).sum().dropna()
+    users = summed.sum(axis="columns")
+    low = (summed[Seen.OWN.value] / users.where(users > 0)).dropna()
+    high = low + (summed[Seen.UNKNOWN.value] / users).reindex(low.index)
+    title = _own_title(low, high, list(periods.index))
+    over = f"over the {span} months up to each" if span > 1 else f"by {step} of joining"
+    subtitle = f"Share of people who see a picture of their own, {over}"
+    doubt = (high > low).any()
+    subtitle += "; striped: nobody knows" if doubt else ""
+    subtitle += _left_out(coverage, months)
+    card = Card(title, subtitle, 232 if len(low) else 0)
+    if len(low):
+        _draw_own(card, low, high, list(summed.index), step)
+    ends = [n for n in low.index if n[5:] in {"12", ""}]
+    lines = [
+        f"{name}: {between(low[name], high[name])}"
+        for name in dict.fromkeys([*low.index[:1], *ends, *low.index[-1:]])
+    ]
+    return Chart(card.figure, title, sentences(title, subtitle, "; ".join(lines)))
+
+
+def _draw_own(card: Card, low: pd.Series, high: pd.Series, names: Sequence[str], step: str) -> None:
+    left, wide, tall = PAD + 38, WIDTH - 2 * PAD - 38 - 64, 180.0
+    top = card.top + 14
+    base, each = top + tall, wide / max(len(names) - 1, 1)
+    place = {name: left + each * i for i, name in enumerate(names)}
+    for tick in (0, 50, 100):
+        y = base - tall * tick / 100
+        card.plain([(left, y, wide, 0.8)], LINE)
+        card.write(left - 6, y, f"{tick} %", size=SMALL, align="right", colour=MUTED)
+    for run in _runs(low.index, names):
+        points = [(place[name], base - tall * float(low[name])) for name in run]
+        if any(high[name] > low[name] for name in run):
+            upper = [(place[name], base - tall * float(high[name])) for name in run]
+            card.band(upper, [y for _, y in points])
+        card.line(points, Source.SOCIAL)
+    first, last = low.index[0], low.index[-1]
+    # Above whatever the line does below the label.
+    near = high[[name for name in high.index if place[name] < place[first] + _LABEL]].max()
+    text = between(low[first], high[first])
+    card.write(place[first], base - tall * float(near) - 12, text, weight="bold")
+    if first != last:
+        y = base - tall * float(low[last] + high[last]) / 2
+        card.write(place[last] + 7, y, between(low[last], high[last]), weight="bold")
+    _axis(card, left - each / 2, each, base, names, step)
+
+
+def _runs(known: Iterable[str], names: Sequence[str]) -> list[list[str]]:
+    """Divide what is known into runs without a gap."""
+    there = set(known)
+    runs: list[list[str]] = [[]]
+    for name in names:
+        if name in there:
+            runs[-1].append(name)
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run]
+
+
+def _own_title(low: pd.Series, high: pd.Series, names: Sequence[str]) -> str:
+    """State how the share changed, as far as that is known."""
+    if not len(low):
+        return "No user has a date of joining"
+    first, last = (between(low.iloc[i], high.iloc[i]) for i in (0, -1))
+    if len(low) == 1:
+        return f"{first} of those who joined in {names[-1]} see a picture of their own"
+    since = names[0][:4] if names[0][:4] != names[-1][:4] else names[0]
+    rise, fall = low.iloc[-1] - high.iloc[0], low.iloc[0] - high.iloc[-1]
+    if max(rise, fall) >= _CHANGED:
+        verb = "risen" if rise > 0 else "fallen"
+        return f"Coverage has {verb} since {since}: from {first} to {last} of those who join"
+    doubt = max(high.iloc[0] - low.iloc[0], high.iloc[-1] - low.iloc[-1])
+    if doubt < _CHANGED:
+        return f"Coverage has hardly changed since {since}: {first}, and now {last}"
+    return f"Whether coverage has changed since {since} is not known: {first}, and now {last}"
+
+
+def _dated(coverage: Coverage) -> Coverage:
+    if coverage.by != "cohort":
+        raise SettingsError(f"coverage by {coverage.by} has no months; count by cohort")
+    return Coverage("cohort", coverage.counts[coverage.counts["group"] != UNKNOWN])
+
+
+def _left_out(coverage: Coverage, months: Coverage) -> str:
+    unknown = coverage.users - months.users
+    return f". {unknown:,} without a date are left out" if unknown else ""
+
+
+def _periods(months: Coverage, what: str, columns: list[str]) -> tuple[str, pd.DataFrame]:
+    """Return "month" or "year", and users by period (gaps filled with 0) and column."""
+    table = months.counts.pivot_table(
+        index="group", columns=what, values="users", aggfunc="sum", fill_value=0
+    )
+    table = table.reindex(columns=columns, fill_value=0).astype("int64").sort_index()
+    if table.empty:
+        return "month", table
+    first, last = (_number(name) for name in (table.index[0], table.index[-1]))
+    if last - first < _DRAWN:
+        names = [f"{n // 12:04d}-{n % 12 + 1:02d}" for n in range(first, last + 1)]
+        return "month", table.reindex(names, fill_value=0)
+    table = table.groupby([name[:4] for name in table.index]).sum()
+    names = [f"{year:04d}" for year in range(first // 12, last // 12 + 1)]
+    return "year", table.reindex(names, fill_value=0)
+
+
+def _number(month: str) -> int:
+    return int(month[:4]) * 12 + int(month[5:]) - 1
+
+
+def _draw_sources(card: Card, periods: pd.DataFrame, sources: Sequence[Source], step: str) -> None:
+    left, wide, high, low = PAD + 38, WIDTH - 2 * PAD - 38, 190.0, 36.0
+    top, joined = card.top + 4, periods.sum(axis="columns")
+    bottom, each, most = top + high, wide / len(periods), int(joined.max())
+    gap = 1.0 if each > 6 else 0.0  # noqa: PLR2004 - points; narrower bars would be half gap
+    done = joined * 0.0
+    for source in sources:
+        share = (periods[source] / joined.where(joined > 0)).fillna(0.0)
+        card.area(
+            [
+                (left + each * i, bottom - high * (below + part), each - gap, high * part)
+                for i, (below, part) in enumerate(zip(done, share, strict=True))
+                if part
+            ],
+            look(source),
+        )
+        done += share
+    for tick in (0, 50, 100):
+        y = bottom - high * tick / 100
+        card.write(left - 6, y, f"{tick} %", size=SMALL, align="right", colour=MUTED)
+    base = bottom + 14 + low
+    heights = [low * n / most for n in joined]
+    card.plain(
+        [(left + each * i, base - h, each - gap, h) for i, h in enumerate(heights) if h], MUTED
+    )
+    card.plain([(left, base, wide, 1)], LINE)
+    card.write(left - 6, base - low, f"{most:,}", size=SMALL, align="right", colour=MUTED)
+    _axis(card, left, each, base, list(periods.index), step)
+
+
+def _axis(
+    card: Card, left: float, each: float, base: float, names: Sequence[str], step: str
+) -> None:
+    """Name the periods below a base line, as many as have room."""
+    free = 0.0
+    for i, name in enumerate(names):
+        # Januaries carry their year; where that leaves too few, every month that fits.
+        if step == "month" and len(names) > _NAMED and not name.endswith("-01"):
+            continue
+        text = name[:4] if len(names) > _NAMED else name
+        x = left + each * (i + 0.5)
+        half = extent(text, SMALL) / 2
+        if x - half > free and x + half < WIDTH - 4:
+            card.plain([(x - 0.5, base + 1, 1, 4)], LINE)
+            card.write(x, base + 14, text, size=SMALL, align="center", colour=MUTED)
+            free = x + half + 10
+
+
+def _sources_title(months: Coverage) -> str:
+    """State which source changed most between the first year and the last."""
+    counts = months.counts
+    if counts.empty:
+        return "No user has a date of joining"
+    numbers = counts["group"].map(_number)
+    first, last = int(numbers.min()), int(numbers.max())
+    span = min(_YEAR, (last - first + 1) // 2)
+    if span == 0:
+        return f"All users joined in {counts['group'].iloc[0]}"
+    early, late = counts[numbers < first + span], counts[numbers > last - span]
+    old_shares, new_shares = (
+        part.groupby("source")["users"].sum() / int(part["users"].sum()) for part in (early, late)
+    )
+    changes = [
+        (float(old_shares.get(source, 0.0)), float(new_shares.get(source, 0.0)), source)
+        for source in months.sources
+    ]
+    old, new, source = max(changes, key=lambda change: abs(change[1] - change[0]))
+    if abs(new - old) < _SEEABLE:
+        begin, end = early["group"].iloc[0], late["group"].iloc[-1]
+        return f"The sources have hardly changed between {begin} and {end}"
+    verb = "rose" if new > old else "fell"
+    size = "12 months" if span == _YEAR else f"{span} months" if span > 1 else "month"
+    share = f"{percent(old)} in the first {size} to {percent(new)} in the last"
+    return f"{source.capitalize()} pictures {verb} from {share}"
+
+
+def _told(counts: dict[str, int]) -> str:
+    """Say the sources of one period in words, the largest first."""
+    total = sum(counts.values())
+    found = sorted((pair for pair in counts.items() if pair[1]), key=lambda pair: -pair[1])
+    return ", ".join(f"{name} {percent(n / total)}" for name, n in found)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, int]]:
+    rows = table.to_dict("records")
+    return [{str(name): int(n) for name, n in row.items()} for row in rows]

@@ -1,0 +1,1 @@
+"""The Management API of the sandbox: users, Actions, Rules, jobs, tokens, limits."""

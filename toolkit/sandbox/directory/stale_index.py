@@ -1,0 +1,142 @@
+"""A store whose search has the troubles of a real search index.
+
+Facts: Auth0 docs, "User Search" (eventually consistent; a query of more than two seconds
+answers 503; reading a user by id or by e-mail is immediately consistent).
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+from toolkit.sandbox.directory.sql_condition import Condition
+from toolkit.sandbox.directory.store import Order, Store
+from toolkit.sandbox.problem import too_slow
+
+_ALL_OF_THEM = 2**62
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong with the index; by default nothing.
+
+    Attributes:
+        lag: Seconds until a write can be seen in searches.
+        slow_over: A search that more users match times out, unless they were all created in
+            the same millisecond, because such a block cannot be split; None for never.
+        uncapped: Whether totals count on past 1,000.
+        shuffle: Where the order of equals comes from, another one for each page; None for
+            an order that stays.
+    """
+
+    lag: float = 0
+    slow_over: int | None = None
+    uncapped: bool = False
+    shuffle: Random | None = None
+
+
+class Index(Store):
+    """A store that is searched through a troubled index.
+
+    Args:
+        users: Auth0 user objects.
+        trouble: What is wrong.
+        monotonic: Seconds that never run backwards, for the lag.
+    """
+
+    def __init__(
+        self,
+        users: Iterable[Mapping[str, Any]],
+        trouble: Trouble,
+        monotonic: Callable[[], float],
+    ) -> None:
+        super().__init__(users)
+        self._trouble = trouble
+        self._monotonic = monotonic
+        self._late: deque[tuple[float, str, Mapping[str, Any] | None]] = deque()
+        # The newest state of users with late writes, and how many of their writes are late.
+        self._fresh: dict[str, tuple[int, str | None]] = {}
+
+    def count(self) -> int:
+        """Return how many users there are, those included that no search finds yet."""
+        with self._lock:
+            known = [self._find(user_id) is not None for user_id in self._fresh]
+            alive = [body is not None for _, body in self._fresh.values()]
+        return super().count() - sum(known) + sum(alive)
+
+    def total(self, condition: Condition, most: int) -> int:
+        """Return how many users meet the condition, as the index counts."""
+        return super().total(condition, _ALL_OF_THEM if self._trouble.uncapped else most)
+
+    def page(self, condition: Condition, order: Order, limit: int, offset: int) -> list[str]:
+        """Return users as the index has them.
+
+        Raises:
+            Problem: If the query takes too long.
+        """
+        self._settle()
+        if self._is_slow(condition):
+            raise too_slow()
+        if self._trouble.shuffle:
+            order = replace(order, salt=self._trouble.shuffle.randrange(2**20, 2**30))
+        return super().page(condition, order, limit, offset)
+
+    def by_email(self, email: str) -> list[str]:
+        """Return the users with this e-mail address as they are now."""
+        with self._lock:
+            fresh = {user_id: body for user_id, (_, body) in self._fresh.items()}
+        settled = [body for body in super().by_email(email) if _id(body) not in fresh]
+        return settled + [body for body in fresh.values() if body and _has_email(body, email)]
+
+    def records(self) -> Iterator[str]:
+        """Yield every user as it is now; those that changed lately come last."""
+        with self._lock:
+            fresh = {user_id: body for user_id, (_, body) in self._fresh.items()}
+        yield from (body for body in super().records() if not fresh or _id(body) not in fresh)
+        yield from (body for body in fresh.values() if body)
+
+    def _is_slow(self, condition: Condition) -> bool:
+        most = self._trouble.slow_over
+        if most is None or super().total(condition, most + 1) <= most:
+            return False
+        sql = f"""
+            SELECT count(*), count(created_at), min(created_at), max(created_at)
+            FROM users WHERE {condition.sql}
+        """  # noqa: S608 - built from a fixed table of columns, values are bound
+        users, dated, first, last = self._found(sql, condition.parameters)[0]
+        is_one_block = first == last and dated in {0, users}
+        return not is_one_block
+
+    def _read(self, user_id: str) -> str | None:
+        if user_id in self._fresh:
+            return self._fresh[user_id][1]
+        return super()._read(user_id)
+
+    def _write(self, user_id: str, user: Mapping[str, Any] | None) -> None:
+        if not self._trouble.lag:
+            super()._write(user_id, user)
+            return
+        self._settle()  # whoever only writes leaves no more behind than the lag's worth
+        late, _ = self._fresh.get(user_id, (0, None))
+        self._fresh[user_id] = late + 1, None if user is None else json.dumps(user)
+        self._late.append((self._monotonic() + self._trouble.lag, user_id, user))
+
+    def _settle(self) -> None:
+        """Let the writes that are old enough reach the index."""
+        with self._lock:
+            while self._late and self._late[0][0] <= self._monotonic():
+                _, user_id, user = self._late.popleft()
+                super()._write(user_id, user)
+                late, body = self._fresh.pop(user_id)
+                if late > 1:
+                    self._fresh[user_id] = late - 1, body
+
+
+def _id(body: str) -> object:
+    return json.loads(body).get("user_id")
+
+
+def _has_email(body: str, email: str) -> bool:
+    return str(json.loads(body).get("email")).lower() == email.lower()

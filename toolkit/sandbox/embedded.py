@@ -1,0 +1,66 @@
+"""The tenant to work with: the one that the environment names, or the embedded one."""
+
+from pydantic import SecretStr
+
+from toolkit.sandbox.made_up import tenants
+from toolkit.sandbox.made_up.tenants import SEED, USERS, loadable, people
+from toolkit.sandbox.server import Sandbox
+from toolkit.tenant.client import Tenant, connect
+from toolkit.tenant.credentials import Settings, read_settings
+
+
+def embedded_tenant(users: int = USERS, *, seed: int = SEED) -> Tenant:
+    """Start the embedded tenant with made-up users and connect to it.
+
+    Args:
+        users: how many people to make up.
+        seed: the same seed makes the same people.
+
+    Returns:
+        A tenant that stops when it is closed.
+    """
+    sandbox = embedded_sandbox(users, seed=seed)
+    sandbox.start()
+    try:
+        tenant = connect(settings_of(sandbox))
+    except BaseException:
+        sandbox.stop()
+        raise
+    tenant.on_close(sandbox.stop)
+    tenant.seed = seed
+    return tenant
+
+
+def embedded_sandbox(users: int = USERS, *, seed: int = SEED) -> Sandbox:
+    """Return the sandbox behind the embedded tenant, which is still to be started.
+
+    Args:
+        users: how many people to make up.
+        seed: the same seed makes the same people.
+    """
+    made_up = (loadable(person) for person in people(users, seed=seed))
+    return Sandbox(made_up, actions=tenants.ACTIONS, rules=tenants.RULES)
+
+
+def settings_of(sandbox: Sandbox) -> Settings:
+    """Return the settings that reach a sandbox, whatever the environment says."""
+    return Settings.model_construct(
+        domain=sandbox.base_url,
+        client_id=sandbox.client_id,
+        client_secret=SecretStr(sandbox.client_secret),
+    )
+
+
+def open_tenant() -> Tenant:
+    """Connect to the tenant that the environment or `.env` names, or else to the embedded one.
+
+    Which one it is shows in the tenant's `sandbox` and in its text.
+
+    Returns:
+        The tenant, a context manager; the embedded one stops when it is closed.
+
+    Raises:
+        SettingsError, TenantError: a tenant is named, but it cannot be reached.
+    """
+    settings = read_settings()
+    return connect(settings) if settings.domain else embedded_tenant()

@@ -1,0 +1,1 @@
+"""What can go wrong at a tenant, on request: one catalogue, and what does it."""

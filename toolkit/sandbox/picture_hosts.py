@@ -1,0 +1,116 @@
+"""Who answers for the hosts of pictures: they themselves, or, for made-up people, a sandbox."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httpx
+
+from toolkit.errors import SettingsError
+from toolkit.formatting import is_loopback, shorten
+from toolkit.images.address import Refusal, askable
+from toolkit.sandbox.embedded import embedded_sandbox
+from toolkit.sandbox.server import sandbox_at
+from toolkit.sandbox.web.other_hosts import ROOT, SIGN, played
+from toolkit.snapshots.snapshot import Provenance
+from toolkit.tenant.credentials import read_settings
+from toolkit.tenant.http_transport import transport
+
+GRAVATAR = "https://gravatar.com"
+"""Where Gravatar answers."""
+
+
+_PATIENCE = 2.0  # seconds
+_LONGEST_NAME = 80
+_MOST_USERS = 1_000_000
+"""How many people are made up again at most: a file may claim any number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """Where pictures are asked for.
+
+    Attributes:
+        sandbox: the base URL of the sandbox that plays all hosts, or None for the real ones.
+    """
+
+    sandbox: str | None = None
+
+    @property
+    def gravatar(self) -> str:
+        """The base URL at which Gravatar answers."""
+        return self.sandbox or GRAVATAR
+
+    def address(self, picture: str, *, insecure: bool = False) -> str:
+        """Return where to ask for a picture.
+
+        Args:
+            picture: its address.
+            insecure: whether an `http:` address is asked, too.
+        """
+        if self.sandbox is None or picture.startswith(f"{self.sandbox}/"):
+            return picture
+        # What would be refused anywhere is refused here, too.
+        refused = isinstance(askable(picture, insecure=insecure), Refusal)
+        return picture if refused else played(self.sandbox, picture)
+
+
+@contextmanager
+def hosts_of(provenance: Provenance) -> Iterator[Hosts]:
+    """Open whoever answers for the pictures of a snapshot.
+
+    The people of a sandbox are made up, and nobody else may be asked about them: that
+    sandbox answers, and where it has stopped, one with the same people is started.
+
+    What a snapshot says of its tenant is not believed: anybody could have written the file,
+    and any service of this machine could be at the port that it names. Nothing is sent there
+    unless it is a sandbox of this process, or AUTH0_DOMAIN names the same address and a sandbox
+    answers at it.
+
+    Raises:
+        SettingsError: the sandbox is neither of these, and nobody knows who its people were; or
+            the snapshot is redacted, so that its pictures are nobody's.
+    """
+    provenance.require_people()
+    if not provenance.sandbox:
+        yield Hosts()
+        return
+    running = _running(provenance.tenant)
+    if running is not None:
+        yield Hosts(running)
+    elif provenance.seed is not None and provenance.users <= _MOST_USERS:
+        with embedded_sandbox(provenance.users, seed=provenance.seed) as sandbox:
+            yield Hosts(sandbox.base_url)
+    else:
+        raise SettingsError(
+            f"The snapshot is of a sandbox at {shorten(provenance.tenant, _LONGEST_NAME)} that "
+            "does not run any more, or that AUTH0_DOMAIN does not name: start it again on that "
+            "port with the same users, and set AUTH0_DOMAIN to its address."
+        )
+
+
+def _running(domain: str) -> str | None:
+    """Return the base URL of the sandbox at a host and port, if it is known to be one."""
+    here = sandbox_at(domain)
+    if here is not None:
+        return here.base_url
+    settings = read_settings()
+    named = urlsplit(settings.base_url) if settings.domain else None
+    if named is None or named.netloc != domain or not is_loopback(named.hostname):
+        return None
+    return settings.base_url if _is_sandbox(settings.base_url) else None
+
+
+def _is_sandbox(base_url: str) -> bool:
+    """Whether a sandbox answers, and not another service that took its port."""
+    host = urlsplit(base_url).hostname or ""
+    try:
+        with (
+            httpx.Client(transport=transport(host), timeout=_PATIENCE, trust_env=False) as client,
+            client.stream("GET", f"{base_url}{ROOT}") as answer,
+        ):
+            # The first bytes are enough: an answer may be endless.
+            return next(answer.iter_raw(), b"") == SIGN.encode()
+    except httpx.TransportError:
+        return False

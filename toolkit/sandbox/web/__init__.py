@@ -1,0 +1,1 @@
+"""The hosts of pictures, without the internet."""

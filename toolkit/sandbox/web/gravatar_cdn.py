@@ -1,0 +1,136 @@
+"""Gravatar, Auth0's initials and the WordPress image proxy, without the internet.
+
+Facts: Gravatar docs, "Images" (size, default, forcedefault, rating; which URLs can be a
+default: http or https on the standard port, a known extension, no query string). A URL
+default is answered with a redirect to i0.wp.com; here that is `/photon/…` of the sandbox
+itself, so that nothing leaves the machine.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import SplitResult, quote, urlsplit
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from toolkit.images import drawing
+from toolkit.sandbox.api.request_values import REST
+from toolkit.sandbox.directory.store import RATINGS
+
+_AVATAR = re.compile(r"([0-9a-f]{64}|[0-9a-f]{32})(?:\.(png|jpg|jpeg))?", re.IGNORECASE)
+_INITIALS = re.compile(r"([A-Za-z0-9]{1,3})\.png")
+_HOST = re.compile(r"[a-z0-9.-]{1,253}", re.IGNORECASE)
+_EXTENSIONS = (".jpg", ".jpeg", ".gif", ".png", ".heic")
+_GENERATED = frozenset({"identicon", "monsterid", "wavatar", "retro", "robohash"})
+_SILHOUETTES = frozenset({"mp", "mm", "mystery", "mysteryperson"})
+_DEFAULT_SIZE = 80
+_LARGEST = 2048
+_DENIED = """<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>
+"""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The picture hosts; `gravatar` tells the rating of a hash's picture, None without one."""
+
+    gravatar: Callable[[str], str | None]
+
+    def routes(self) -> list[BaseRoute]:
+        """Return the routes; Starlette answers HEAD where it answers GET."""
+        return [
+            Route("/avatar/{name}", self.avatar),
+            Route("/avatars/{name}", self.initials),
+            Route("/photon/cdn.auth0.com/avatars/{name}", self.initials),
+            Route(f"/photon/{{address:{REST}}}", self.photon),
+        ]
+
+    def avatar(self, request: Request) -> Response:
+        """Answer as Gravatar does."""
+        match = _AVATAR.fullmatch(request.path_params["name"])
+        if match is None:
+            return PlainTextResponse("404 Not Found", 404)
+        asked = request.query_params
+        digest = match[1].lower()
+        kind = "jpeg" if (match[2] or "png").lower() in {"jpg", "jpeg"} else "png"
+        size = _size(asked)
+        forced = _either(asked, "f", "forcedefault").lower() in {"y", "yes"}
+        rating = None if forced else self.gravatar(digest)
+        if rating and _shows(rating, _either(asked, "r", "rating").lower()):
+            return _image(drawing.pattern(digest, size, kind), kind)
+        return _fallback(_either(asked, "d", "default"), digest, size, kind)
+
+    def initials(self, request: Request) -> Response:
+        """Answer as Auth0's CDN does: initials, or S3's words where there is no such file."""
+        match = _INITIALS.fullmatch(request.path_params["name"])
+        if match is None:
+            return Response(_DENIED, 403, media_type="application/xml")
+        return _image(drawing.letters(match[1].upper()), "png")
+
+    def photon(self, request: Request) -> Response:
+        """Answer as the proxy does for any other picture."""
+        return _image(drawing.pattern(request.path_params["address"], _DEFAULT_SIZE), "png")
+
+
+def _shows(rating: str, highest: str) -> bool:
+    """Tell whether a picture is shown; without a rating asked for, only to everybody."""
+    return RATINGS.index(rating) <= (RATINGS.index(highest) if highest in RATINGS else 0)
+
+
+def _fallback(default: str, digest: str, size: int, kind: str) -> Response:
+    """What shows where there is no Gravatar."""
+    if default == "404":
+        return PlainTextResponse("404 Not Found", 404)
+    if default in _GENERATED:
+        return _image(drawing.pattern(f"{default} {digest}", size, kind), kind)
+    if default in _SILHOUETTES:
+        return _image(drawing.silhouette(size, kind), kind)
+    if default == "blank":
+        return _image(drawing.blank(size), "png")
+    target = _photon(default)
+    if target:
+        return RedirectResponse(target, 302)
+    return _image(drawing.pattern("gravatar", size, kind), kind)
+
+
+def _photon(default: str) -> str | None:
+    """Return the sandbox's own proxy path for a default URL that Gravatar would take."""
+    try:
+        url = urlsplit(default)
+        usable = _usable(url)
+    except ValueError:  # not a URL: a bad port, an unclosed bracket
+        return None
+    if not usable:
+        return None
+    secure = "?ssl=1" if url.scheme == "https" else ""
+    return f"/photon/{url.hostname}{quote(url.path, safe='/%')}{secure}"
+
+
+def _usable(url: SplitResult) -> bool:
+    port = {"http": 80, "https": 443}.get(url.scheme)
+    return (
+        port is not None
+        and url.port in {None, port}
+        and _HOST.fullmatch(url.hostname or "") is not None
+        and url.path.lower().endswith(_EXTENSIONS)
+        and not url.query
+    )
+
+
+def _size(asked: QueryParams) -> int:
+    text = _either(asked, "s", "size")
+    if not re.fullmatch(r"-?[0-9]{1,9}", text):
+        return _DEFAULT_SIZE
+    return min(max(int(text), 1), _LARGEST)
+
+
+def _either(asked: QueryParams, short: str, long: str) -> str:
+    """A parameter under either of its two names."""
+    return asked.get(short) or asked.get(long) or ""
+
+
+def _image(content: bytes, kind: str) -> Response:
+    return Response(content, media_type=f"image/{kind}")

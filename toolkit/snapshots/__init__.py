@@ -1,0 +1,1 @@
+"""The file of users: written, read, queried, compared, shared."""

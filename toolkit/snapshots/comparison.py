@@ -1,0 +1,361 @@
+"""What changed between two snapshots of a tenant: a value that shows itself.
+
+Users are matched by their user_id, in one pass of DuckDB over frames or files, which
+puts on disk what memory does not hold.
+"""
+
+import glob
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from toolkit.analysis.duckdb_engine import engine
+from toolkit.analysis.headline_words import between
+from toolkit.classification.sources import Source
+from toolkit.errors import SettingsError, UnreadableInputError
+from toolkit.formatting import html_table, mask, percent, visible
+from toolkit.snapshots.history import UNNAMED, Moment, differ, ensure_same_tenant, moment_of
+from toolkit.snapshots.snapshot import Provenance, Snapshot
+
+_EXAMPLES = 3
+
+# Users are told apart by 128 bits of hash instead of their user_id, which is longer: among
+# ten million users, two share them once in some 10^24 tries. A source has one byte. Which of
+# the two pictures counts is what `source` says.
+_SOURCE = f"ENUM {tuple(source.value for source in Source)}"
+_USERS = f"""
+    CREATE VIEW {{}} AS SELECT user_id::VARCHAR AS user_id, source::{_SOURCE} AS source,
+        CASE WHEN user_id <> '' THEN hash(user_id::VARCHAR)::UHUGEINT * 18446744073709551616
+            + hash(user_id || '#')::UHUGEINT END AS key,
+        hash(CASE source WHEN 'metadata' THEN metadata_picture::VARCHAR
+            ELSE picture::VARCHAR END) AS digest
+    FROM {{}}
+"""  # noqa: S608 - names of this module
+_MATCHED = f"""
+    CREATE TABLE matched AS SELECT old.source AS before, new.source AS after, count(*) AS users,
+        count(*) FILTER (old.digest <> new.digest) AS changed,
+        count(*) FILTER (coalesce(old.key, new.key) IS NULL) AS nameless,
+        min(coalesce(old.key, new.key), {_EXAMPLES}) AS keys
+    FROM old FULL OUTER JOIN new ON old.key = new.key
+    GROUP BY ALL
+"""  # noqa: S608 - a number of this module
+_NAMED = """
+    WITH named AS (
+        SELECT DISTINCT key, user_id FROM (
+            SELECT key, user_id FROM old UNION ALL SELECT key, user_id FROM new
+        ) SEMI JOIN (SELECT unnest(keys) AS key FROM matched) USING (key)
+    )
+    SELECT before, after, users, changed, nameless,
+        list_sort(list(user_id) FILTER (user_id IS NOT NULL))
+    FROM matched LEFT JOIN named ON list_contains(keys, key)
+    GROUP BY ALL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Users whose picture was of one source and is of another, or still of the same.
+
+    Attributes:
+        before: the source in the old snapshot; None for those who came.
+        after: the source in the new snapshot; None for those who went.
+        users: how many they are.
+        changed: how many of them have another picture address than before. The signed
+            addresses of some providers change with each login, whatever they show.
+        examples: up to three of their user_ids, in order, the middle of each left out.
+    """
+
+    before: Source | None
+    after: Source | None
+    users: int
+    changed: int
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison:
+    """Two snapshots of the same tenant, user by user; a value that shows itself.
+
+    Attributes:
+        old: what the old snapshot says of everybody.
+        new: what the new one says.
+        moves: the users of each pair of sources that occurs, the most users first; those
+            who stayed with their source, came and went are among them.
+        notes: what to bear in mind with these numbers.
+    """
+
+    old: Moment
+    new: Moment
+    moves: tuple[Move, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def flow(self) -> pd.DataFrame:
+        """Users who are in both snapshots, from source to source, the most first.
+
+        Columns `from`, `to`, `users` (int64) and `examples` (masked user_ids, separated
+        by blanks). Rows where both sources are the same are those who stayed.
+        """
+        rows = [
+            (one.before, one.after, one.users, " ".join(one.examples))
+            for one in self.moves
+            if one.before and one.after
+        ]
+        return _frame(rows, ["from", "to", "users", "examples"])
+
+    @property
+    def came(self) -> pd.DataFrame:
+        """Users who are only in the new snapshot: columns `source`, `users`, `examples`."""
+        rows = [
+            (one.after, one.users, " ".join(one.examples))
+            for one in self.moves
+            if one.before is None
+        ]
+        return _frame(rows, ["source", "users", "examples"])
+
+    @property
+    def went(self) -> pd.DataFrame:
+        """Users who are only in the old snapshot: columns `source`, `users`, `examples`."""
+        rows = [
+            (one.before, one.users, " ".join(one.examples))
+            for one in self.moves
+            if one.after is None
+        ]
+        return _frame(rows, ["source", "users", "examples"])
+
+    @property
+    def moved(self) -> int:
+        """How many users are in both snapshots, with different sources."""
+        return sum(one.users for one in self.moves if one.before and one.after and _another(one))
+
+    @property
+    def matched(self) -> int:
+        """How many users are in both snapshots."""
+        return sum(one.users for one in self.moves if one.before and one.after)
+
+    @property
+    def changes(self) -> tuple[Move, ...]:
+        """Those who moved, came or went, by source, the most users first."""
+        return tuple(filter(_another, self.moves))
+
+    def table(self) -> pd.DataFrame:
+        """Return what happened to each source.
+
+        Returns:
+            One row for each source that occurs, in the order of `Source`: `source`, and
+            in users (int64) `before`, `after`, `change`, `came`, `went`, `moved_in`,
+            `moved_out`, `stayed` and `changed` (those of `stayed` who have another
+            picture of the same source).
+        """
+        rows = []
+        for source in Source:
+            before, after = self.old.sources.get(source, 0), self.new.sources.get(source, 0)
+            if not before and not after:
+                continue
+            ins = [one for one in self.changes if one.after is source]
+            outs = [one for one in self.changes if one.before is source]
+            kept = [one for one in self.moves if one.before is source is one.after]
+            rows.append(
+                (
+                    source,
+                    before,
+                    after,
+                    after - before,
+                    sum(one.users for one in ins if one.before is None),
+                    sum(one.users for one in outs if one.after is None),
+                    sum(one.users for one in ins if one.before),
+                    sum(one.users for one in outs if one.after),
+                    sum(one.users for one in kept),
+                    sum(one.changed for one in kept),
+                )
+            )
+        names = "before after change came went moved_in moved_out stayed changed".split()
+        return _frame(rows, ["source", *names])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON.
+
+        Returns:
+            `old` and `new` (`Moment.as_dict`), `matched`, `moved`, `came`, `went` (users),
+            `sources` (`table` as `{SOURCE: {"before", …}}`), `flow`, `came_by_source`,
+            `went_by_source` (those frames, one object a row) and `notes`.
+        """
+        table = self.table().set_index("source")
+        return {
+            "old": self.old.as_dict(),
+            "new": self.new.as_dict(),
+            "matched": self.matched,
+            "moved": self.moved,
+            "came": self.new.users - self.matched,
+            "went": self.old.users - self.matched,
+            "sources": {str(name): row for name, row in table.to_dict("index").items()},
+            "flow": self.flow.to_dict("records"),
+            "came_by_source": self.came.to_dict("records"),
+            "went_by_source": self.went.to_dict("records"),
+            "notes": list(self.notes),
+        }
+
+    def __repr__(self) -> str:
+        """Draw the comparison as text: the numbers, who moved, each source, the notes."""
+        moves = _moves_in_words(self).to_string(index=False) if self.changes else ""
+        table = _words(self.table()).to_string(index=False)
+        notes = map(visible, self.notes)
+        return "\n".join([_caption(self), *_sums(self), *filter(None, (moves, table)), *notes])
+
+    def _repr_html_(self) -> str:
+        """Draw the comparison as HTML for a notebook, as two tables."""
+        sums = "".join(f"<p>{escape(line)}</p>" for line in _sums(self))
+        moves = (
+            html_table(_moves_in_words(self), "Who moved, came and went") if self.changes else ""
+        )
+        notes = "".join(f"<p>{escape(visible(note))}</p>" for note in self.notes)
+        return f"{html_table(_words(self.table()), _caption(self))}{sums}{moves}{notes}"
+
+
+def compare(old: Snapshot, new: Snapshot, *, anyway: bool = False) -> Comparison:
+    """Find out who moved from which source to which, who came and who went.
+
+    Args:
+        old: the earlier snapshot.
+        new: the later snapshot.
+        anyway: compare snapshots of different tenants too, as after a move of all users.
+
+    Returns:
+        The comparison. Users without a user_id cannot be matched: they went, or came.
+
+    Raises:
+        SettingsError: they are of different tenants, and `anyway` is not set.
+        UnreadableInputError: a file is damaged, or holds a user twice.
+    """
+    notes = list(_doubts(old.provenance, new.provenance, anyway=anyway))
+    before, after = moment_of(old), moment_of(new)
+    rows = _matched(old, new)
+    # A user_id that occurs twice is matched twice.
+    for place, (name, moment) in enumerate((("old", before), ("new", after))):
+        if sum(row[2] for row in rows if row[place]) != moment.users:
+            raise UnreadableInputError(
+                f"A user_id occurs more than once in the {name} snapshot, or in both: "
+                "collect again."
+            )
+    nameless = sum(row[4] for row in rows)
+    if nameless:
+        notes.append(
+            f"{nameless:,} users without a user_id cannot be matched: they count as come or gone."
+        )
+    moves = [
+        Move(
+            before and Source(before),
+            after and Source(after),
+            users,
+            changed,
+            tuple(map(mask, examples or ())),
+        )
+        for before, after, users, changed, _, examples in rows
+    ]
+    moves.sort(key=lambda one: (-one.users, one.before or "", one.after or ""))
+    return Comparison(before, after, tuple(moves), tuple(notes))
+
+
+def _matched(old: Snapshot, new: Snapshot) -> list[tuple[Any, ...]]:
+    """Return source before and after, users, pictures changed, users without an id, examples."""
+    with engine(ordered=False) as opened:
+        try:
+            for name, snapshot in (("old", old), ("new", new)):
+                if snapshot.path is None:
+                    opened.register(f"{name}_users", snapshot.users)
+                else:
+                    path = glob.escape(str(snapshot.path))
+                    opened.from_parquet(path).create_view(f"{name}_users")
+                opened.execute(_USERS.format(name, f"{name}_users"))
+            opened.execute(_MATCHED)
+            return opened.execute(_NAMED).fetchall()
+        except (
+            duckdb.Error,
+            UnicodeDecodeError,
+        ) as error:  # as of `toolkit.analysis.duckdb_engine`
+            raise UnreadableInputError(
+                "The snapshots cannot be compared: one of them is damaged, or the folder for "
+                "temporary files is full. Collect again, or set TMPDIR to a larger place."
+            ) from error
+
+
+def _doubts(old: Provenance, new: Provenance, *, anyway: bool) -> Iterator[str]:
+    if old.redacted != new.redacted:
+        raise SettingsError(
+            "These snapshots are not redacted with the same key, so nobody is in both: redact both "
+            "with one key."
+        )
+    if not anyway:
+        ensure_same_tenant(old, new)
+    elif differ(old, new):
+        yield "These are snapshots of different tenants: users are matched by user_id all the same."
+    if UNNAMED in {old.tenant, new.tenant}:
+        yield "Which tenant the snapshots are of is not known: the names of the files do not tell."
+    if old.taken_at > new.taken_at:
+        yield (
+            f"The first snapshot ({old.taken_at:%Y-%m-%d %H:%M}) is later than the second "
+            f"({new.taken_at:%Y-%m-%d %H:%M}): swap them to read forward in time."
+        )
+    if not old.complete:
+        yield "The old snapshot is not complete: who seems to have come may only have been missed."
+    if not new.complete:
+        yield "The new snapshot is not complete: who seems to have gone may only have been missed."
+    if old.probed_at != new.probed_at:
+        yield (
+            "Gravatar was asked between the two: moves from or to unresolved are what is known, "
+            "not what people see."
+        )
+    if old.toolkit_version != new.toolkit_version:
+        yield (
+            f"Different versions classified them ({old.toolkit_version}, {new.toolkit_version}): "
+            "moves without a new picture may be a new rule."
+        )
+
+
+def _another(one: Move) -> bool:
+    return one.before is not one.after
+
+
+def _frame(rows: list[tuple[Any, ...]], names: list[str]) -> pd.DataFrame:
+    words = {"from", "to", "source", "examples"}
+    types = {name: "str" if name in words else "int64" for name in names}
+    return pd.DataFrame(rows, columns=names).astype(types)
+
+
+def _caption(one: Comparison) -> str:
+    days = [f"{moment.taken_at:%Y-%m-%d}" for moment in (one.old, one.new)]
+    return visible(f"What changed in {one.new.tenant} from {days[0]} to {days[1]}")
+
+
+def _sums(one: Comparison) -> list[str]:
+    """Say users, moves and coverage in lines."""
+    came, went = one.new.users - one.matched, one.old.users - one.matched
+    changed = sum(move.changed for move in one.moves if not _another(move))
+    part = percent(one.moved / max(one.matched, 1), 1)
+    own = [between(moment.own_low, moment.own_high, 1) for moment in (one.old, one.new)]
+    return [
+        f"{one.old.users:,} users became {one.new.users:,}: {came:,} came, {went:,} went.",
+        f"{one.moved:,} of the {one.matched:,} in both ({part}) moved to another source.",
+        f"{changed:,} have another picture of the same source.",
+        f"A picture of their own: before {own[0]}, after {own[1]} of people.",
+    ]
+
+
+def _moves_in_words(one: Comparison) -> pd.DataFrame:
+    rows = [
+        (move.before or "(came)", move.after or "(went)", f"{move.users:,}") for move in one.changes
+    ]
+    return pd.DataFrame(rows, columns=["from", "to", "users"], dtype="str")
+
+
+def _words(table: pd.DataFrame) -> pd.DataFrame:
+    """Return counts as the text that people read."""
+    rows = table.astype("object")
+    for name in rows.columns[1:]:
+        sign = "+" if name == "change" else ""
+        rows[name] = [f"{n:{sign if n else ''},d}" for n in table[name]]
+    return rows.rename(columns=lambda name: name.replace("_", " "))

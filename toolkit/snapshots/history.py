@@ -1,0 +1,199 @@
+"""What many snapshots of a tenant say of everybody, by time."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from toolkit.analysis.estimate import Interval
+from toolkit.classification.sources import Source
+from toolkit.errors import SettingsError
+from toolkit.formatting import html_table, percent, visible
+from toolkit.snapshots.snapshot import Provenance, Snapshot
+
+UNNAMED = "unknown"
+"""The tenant of exports whose files' names do not tell it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a snapshot says of everybody together.
+
+    Attributes:
+        tenant: the tenant's domain.
+        taken_at: when the collection began (UTC).
+        complete: whether the snapshot is known to be whole.
+        users: how many users there were.
+        own: how many of them see a picture of their own
+            (`toolkit.analysis.coverage_count.Coverage.own`).
+        sources: users of each source that occurs, in the order of `Source`.
+    """
+
+    tenant: str
+    taken_at: datetime
+    complete: bool
+    users: int
+    own: Interval
+    sources: Mapping[Source, int]
+
+    @property
+    def own_low(self) -> float:
+        """The share (0 to 1) known to see a picture of their own; 0 where there is nobody."""
+        return self.own.low / max(self.users, 1)
+
+    @property
+    def own_high(self) -> float:
+        """The share (0 to 1) of whom nobody knows that they do not; 0 where there is nobody."""
+        return self.own.high / max(self.users, 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON: shares are 0 to 1, the time is ISO 8601."""
+        return {
+            "tenant": self.tenant,
+            "taken_at": self.taken_at.isoformat(),
+            "complete": self.complete,
+            "users": self.users,
+            "own": {"low": self.own_low, "high": self.own_high},
+            "sources": {source.value: users for source, users in self.sources.items()},
+        }
+
+
+def moment_of(snapshot: Snapshot) -> Moment:
+    """Count a snapshot.
+
+    Raises:
+        UnreadableInputError: its file is damaged.
+    """
+    told, counted = snapshot.provenance, snapshot.coverage()
+    return Moment(
+        told.tenant, told.taken_at, told.complete, counted.users, counted.own, counted.sources
+    )
+
+
+def ensure_same_tenant(old: Provenance, new: Provenance) -> None:
+    """Make sure that two snapshots are of one tenant, as far as that is known.
+
+    Raises:
+        SettingsError: they are not.
+    """
+    if differ(old, new):
+        both = [f"{one.tenant}, seed {one.seed}" if one.seed else one.tenant for one in (old, new)]
+        raise SettingsError(
+            f"These are snapshots of different tenants ({visible(both[0])}; {visible(both[1])}): "
+            "choose two of one tenant, or insist with anyway=True (--anyway)."
+        )
+
+
+def differ(old: Provenance, new: Provenance) -> bool:
+    """Whether two snapshots are known to be of different tenants."""
+    if old.sandbox and new.sandbox:
+        # The embedded tenant has another port each time: its seed tells its people.
+        return None not in {old.seed, new.seed} and old.seed != new.seed
+    names = {old.tenant.casefold(), new.tenant.casefold()}
+    return UNNAMED not in names and len(names) > 1
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Series:
+    """What many snapshots of a tenant say of everybody, by time; a value that shows itself.
+
+    Attributes:
+        moments: one for each snapshot, the earliest first.
+    """
+
+    moments: tuple[Moment, ...]
+
+    def __iter__(self) -> Iterator[Moment]:
+        return iter(self.moments)
+
+    def __len__(self) -> int:
+        return len(self.moments)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The sources that occur, in the order of `Source`."""
+        return tuple(s for s in Source if any(s in moment.sources for moment in self.moments))
+
+    def table(self) -> pd.DataFrame:
+        """Return one row for each snapshot, the earliest first.
+
+        Returns:
+            Columns `taken_at` (UTC), `complete`, `users` (int64), `own_low` and `own_high`
+            (the share, 0 to 1, that sees a picture of their own: from those known to, up to
+            those of whom nobody knows; or the 95 % interval of a sample), and the share of
+            each source that occurs in any of them.
+        """
+        rows = [
+            (
+                moment.taken_at,
+                moment.complete,
+                moment.users,
+                moment.own_low,
+                moment.own_high,
+                *(moment.sources.get(source, 0) / max(moment.users, 1) for source in self.sources),
+            )
+            for moment in self.moments
+        ]
+        shares = ["own_low", "own_high", *(source.value for source in self.sources)]
+        types = {"complete": "bool", "users": "int64"} | dict.fromkeys(shares, "float64")
+        frame = pd.DataFrame(rows, columns=["taken_at", "complete", "users", *shares])
+        frame["taken_at"] = pd.to_datetime(frame["taken_at"], utc=True)
+        return frame.astype(types)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON: `moments`, one object each (`Moment.as_dict`)."""
+        return {"moments": [moment.as_dict() for moment in self.moments]}
+
+    def __repr__(self) -> str:
+        """Draw the table as text."""
+        return f"{_span(self)}\n{_over_time(self).to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        """Draw the table as HTML for a notebook."""
+        return html_table(_over_time(self), _span(self))
+
+
+def series(snapshots: Iterable[Snapshot], *, anyway: bool = False) -> Series:
+    """Put snapshots of a tenant in the order of time; one at a time is looked at.
+
+    Args:
+        snapshots: any number, in any order.
+        anyway: take snapshots of different tenants too.
+
+    Returns:
+        The series, a value that shows itself.
+
+    Raises:
+        SettingsError: they are of different tenants, and `anyway` is not set.
+        UnreadableInputError: a file is damaged.
+    """
+    moments, first = [], None
+    for snapshot in snapshots:
+        first = first or snapshot.provenance
+        if not anyway:
+            ensure_same_tenant(first, snapshot.provenance)
+        moments.append(moment_of(snapshot))
+    return Series(tuple(sorted(moments, key=lambda moment: moment.taken_at)))
+
+
+def _span(one: Series) -> str:
+    if not one.moments:
+        return "No snapshots"
+    days = [f"{one.moments[i].taken_at:%Y-%m-%d}" for i in (0, -1)]
+    return visible(
+        f"The pictures of {one.moments[-1].tenant} in {len(one)} "
+        f"snapshot{'s' if len(one) > 1 else ''} from {days[0]} to {days[1]}"
+    )
+
+
+def _over_time(one: Series) -> pd.DataFrame:
+    table = one.table()
+    rows = table.astype("object")
+    rows["taken_at"] = [f"{moment.taken_at:%Y-%m-%d %H:%M}" for moment in one]
+    rows["complete"] = ["yes" if moment.complete else "no" for moment in one]
+    rows["users"] = [f"{moment.users:,}" for moment in one]
+    for name in rows.columns[3:]:
+        rows[name] = [percent(share, 1) for share in table[name]]
+    return rows.rename(columns=lambda name: name.replace("_", " "))

@@ -1,0 +1,115 @@
+"""Where a snapshot comes from, and whether it is whole."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from toolkit.analysis.estimate import Estimate
+from toolkit.analysis.file_header import amount, count, flag, moment, text, texts
+from toolkit.analysis.tenant_wiring import Wiring
+from toolkit.errors import SettingsError
+from toolkit.formatting import is_loopback, split
+
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "tenant": text,
+    "taken_at": moment,
+    "method": text,
+    "complete": flag,
+    "users": count,
+    "windows": count,
+    "requests": count,
+    "seconds": amount,
+    "sandbox": flag,
+    "toolkit_version": text,
+    "notes": texts,
+    "wiring": Wiring.from_dict,
+    "probed_at": moment,
+    "estimate": Estimate.from_dict,
+    "seed": count,
+    "redacted": text,
+}
+_NULLABLE = frozenset({"wiring", "probed_at", "estimate", "seed", "redacted"})
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a snapshot comes from, and whether it is whole.
+
+    Attributes:
+        tenant: the tenant's domain.
+        taken_at: when the collection began (UTC), by the tenant's clock where that is known.
+        method: how the users were read (`search`, …).
+        complete: true only where what was read was reconciled with what the tenant counts,
+            or, of export files, where they were whole.
+        users: how many users the snapshot holds.
+        windows: into how many windows the reading was divided.
+        requests: how many requests that took, retries included, the token's not.
+        seconds: how long it took.
+        sandbox: whether the tenant is the embedded one.
+        toolkit_version: the version that wrote it.
+        notes: what else is worth knowing: what is missing, what changed since when.
+        wiring: what sets the picture that applications see; None where nobody has read it.
+        probed_at: when Gravatar was last asked about these users (UTC), or None.
+        estimate: what a sample of the unresolved says of them, or None.
+        seed: what the embedded tenant's people were made from, or None for real ones.
+        redacted: which key the users' identifiers were replaced with
+            (`toolkit.snapshots.redaction.Key.name`), or None where they are the tenant's own.
+    """
+
+    tenant: str
+    taken_at: datetime
+    method: str
+    complete: bool
+    users: int
+    windows: int
+    requests: int
+    seconds: float
+    sandbox: bool
+    toolkit_version: str
+    notes: tuple[str, ...] = ()
+    wiring: Wiring | None = None
+    probed_at: datetime | None = None
+    estimate: Estimate | None = None
+    seed: int | None = None
+    redacted: str | None = None
+
+    def require_people(self) -> None:
+        """Make sure that its users can be found at the tenant, and their pictures loaded.
+
+        Raises:
+            SettingsError: the snapshot is redacted.
+        """
+        if self.redacted is not None:
+            raise SettingsError(
+                "The snapshot is redacted: nobody in it can be found again. Take the one that it "
+                "was made from."
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; times as ISO 8601."""
+        return asdict(self) | {
+            "taken_at": self.taken_at.isoformat(),
+            "wiring": self.wiring.as_dict() if self.wiring else None,
+            "probed_at": self.probed_at.isoformat() if self.probed_at else None,
+            "estimate": self.estimate.as_dict() if self.estimate else None,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Read what `as_dict` wrote; keys of later versions are ignored.
+
+        Raises:
+            KeyError, TypeError, ValueError: a value is missing or of another type.
+        """
+        given: dict[str, Any] = {
+            name: None if values[name] is None and name in _NULLABLE else read(values[name])
+            for name, read in _READ.items()
+            if name in values
+        }
+        provenance = cls(**given)
+        # A tenant is called a sandbox where it is on this machine, and nowhere else.
+        place = split(provenance.tenant)
+        if provenance.sandbox and not (place and is_loopback(place[0])):
+            raise ValueError("a sandbox that is not on this machine")
+        return provenance

@@ -1,0 +1,354 @@
+"""The users of a snapshot, ready to be asked about: counted, listed, searched, written out.
+
+What takes time is done once. Whoever is alike in everything that is counted is one row of
+a small table in memory, from which every filter is answered; names are searched in memory
+once somebody has searched; pages and files are read from the snapshot's Parquet.
+"""
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from glob import escape
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from typing import Any, Self
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from toolkit.analysis.coverage_count import Coverage
+from toolkit.analysis.duckdb_engine import damage_told
+from toolkit.analysis.groups import ensure_choice, named
+from toolkit.analysis.selection import Selection, derived, sights
+from toolkit.classification.schema import SNAPSHOT
+from toolkit.errors import UnreadableInputError
+from toolkit.formatting import csv
+from toolkit.snapshots.snapshot import Snapshot, writing
+from toolkit.snapshots.storage import replacing
+
+ORDERS: Mapping[str, str] = MappingProxyType(
+    {
+        "as stored": "",
+        "newest first": "ORDER BY created_at DESC NULLS LAST, row_number",
+        "oldest first": "ORDER BY created_at ASC NULLS LAST, row_number",
+        "last seen first": "ORDER BY last_login DESC NULLS LAST, row_number",
+        "longest away first": "ORDER BY last_login ASC NULLS FIRST, row_number",
+        "expired first": "ORDER BY expires_at ASC NULLS LAST, row_number",
+    }
+)
+"""How a page can be sorted."""
+
+_MEMORY = "1GB"
+_ROWS = 50_000  # users written at a time
+# The column that holds the groups of each kind, and the field of a selection that filters it.
+_GROUPS = {
+    "connection": ("connection_group", "connections"),
+    "source": ("source", "sources"),
+    "provider": ("provider_group", "providers"),
+    "cohort": ("cohort", ""),
+    "activity": ("activity_group", "activity"),
+    "seen": ("sight", "seen"),
+}
+_COUNTED = ", ".join(column for column, _ in _GROUPS.values())
+# One number instead of six columns for everybody; some thousand of them in 64 bits.
+_KIND = f"hash({_COUNTED}) AS kind"
+
+
+class Roster:
+    """The users of one snapshot. Threads may share it.
+
+    Searching for text keeps about 120 bytes a user in memory from the first search on.
+
+    Args:
+        snapshot: of anybody; one that is in memory only is put into a private file first.
+
+    Raises:
+        UnreadableInputError: the file cannot be read, or has changed since; every method that
+            reads it raises it, too.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.provenance = snapshot.provenance
+        self.overrides = snapshot.overrides
+        self._lock = threading.RLock()
+        # Where the engine puts what does not fit into memory is personal data as well.
+        self._folder = TemporaryDirectory(prefix="picture-audit-")
+        self._path = snapshot.path or Path(self._folder.name) / "snapshot.parquet"
+        if snapshot.path is None:
+            snapshot.write(self._path)
+        self._stood = self._state()
+        self._engine = duckdb.connect(
+            config={"memory_limit": _MEMORY, "temp_directory": self._folder.name}
+        )
+        # These are taken before the one above, or without it.
+        self._naming, self._streaming = threading.Lock(), threading.Lock()
+        self._has_names = False
+        # DuckDB complains where a process ends while a connection is open.
+        weakref.finalize(self, self._engine.close)
+        self._found = ""
+        try:
+            with damage_told(self._path):
+                self._open()
+        except UnreadableInputError:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        self._engine.execute("SET TimeZone = 'UTC'")
+        file = self._engine.from_parquet(escape(str(self._path)), file_row_number=True)
+        file.create_view("file")
+        self._engine.execute(
+            f"CREATE VIEW users AS SELECT * EXCLUDE file_row_number, "  # noqa: S608 - moments and names of this package
+            f"file_row_number AS row_number, {derived(self.provenance.taken_at)} FROM file"
+        )
+        self._engine.execute(
+            f"CREATE TABLE everybody AS SELECT {_COUNTED}, {_KIND}, count(*) AS users "  # noqa: S608 - names of this module
+            "FROM users GROUP BY ALL"
+        )
+
+    def close(self) -> None:
+        """Let go of memory and files, once what is being written is written."""
+        with self._naming, self._streaming, self._lock:
+            self._engine.close()
+            self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def users(self, selection: Selection | None = None) -> int:
+        """Count the users of a selection."""
+        chosen = selection or Selection()
+        rows = self._sums("", chosen)
+        return int(rows[0][0] or 0)
+
+    def coverage(self, by: str = "source", selection: Selection | None = None) -> Coverage:
+        """Count the users of a selection by source, connection, provider, cohort or activity.
+
+        Returns:
+            The same as `toolkit.analysis.coverage_count.coverage` of those users alone.
+
+        Raises:
+            SettingsError: `by` is none of these.
+        """
+        ensure_choice(by)
+        chosen = selection or Selection()
+        column, _ = _GROUPS[by]
+        known = sights(self.overrides)
+        rows = [
+            (named(by, group), *_told(known, sight), users)
+            for group, sight, users in self._sums(f"{column} AS grouped, sight", chosen)
+        ]
+        counts = pd.DataFrame(rows, columns=["group", "source", "seen", "users"])
+        estimate = self.provenance.estimate if chosen == Selection() else None
+        return Coverage(by, counts, estimate)
+
+    def choices(self, selection: Selection | None = None) -> dict[str, dict[str, int]]:
+        """Count what each filter could be set to while the others stay.
+
+        Returns:
+            For connection, source, provider, cohort, activity and seen: the users of each
+            value that occurs in the snapshot; nobody may be left of it.
+        """
+        chosen = selection or Selection()
+        found = {}
+        for by, (column, field) in _GROUPS.items():
+            lifted = {field: ()} if field else {"joined_from": None, "joined_to": None}
+            counts = self._choices(by, column, Selection())
+            some = self._choices(by, column, replace(chosen, **lifted))
+            found[by] = {name: some.get(name, 0) for name in counts}
+        return found
+
+    def _choices(self, by: str, column: str, selection: Selection) -> dict[str, int]:
+        known = sights(self.overrides)
+        counts: dict[str, int] = {}
+        for key, users in self._sums(column, selection, "ORDER BY ALL"):
+            name = _told(known, key)[1] if by == "seen" else named(by, key)
+            counts[name] = counts.get(name, 0) + int(users)
+        return counts
+
+    def page(
+        self,
+        selection: Selection | None = None,
+        *,
+        order: str = "as stored",
+        limit: int = 25,
+        offset: int = 0,
+    ) -> pd.DataFrame:
+        """Read some users of a selection.
+
+        Args:
+            selection: whose.
+            order: one of `ORDERS`.
+            limit: how many at most.
+            offset: how many to pass over first.
+
+        Returns:
+            One row per user with the columns of `toolkit.classification.schema.SNAPSHOT`.
+        """
+        chosen = selection or Selection()
+        if chosen.text:
+            self.prepare_search()
+        with self._lock, damage_told(self._path):
+            _, users, condition, values = self._where(chosen)
+            rows = self._engine.sql(
+                f"SELECT {', '.join(SNAPSHOT.names)} FROM {users} WHERE {condition} "  # noqa: S608 - names of this package; values are bound
+                f"{ORDERS[order]} LIMIT $limit OFFSET $offset",
+                params=values | {"limit": limit, "offset": offset},
+            )
+            return _frame(rows.to_arrow_table())
+
+    def write_csv(self, path: Path, selection: Selection | None = None) -> int:
+        """Write the users of a selection as CSV for spreadsheets; returns how many.
+
+        Text that a spreadsheet would take for a formula is disarmed. Only the owner may
+        read the file, and it takes its place once it is whole.
+
+        Raises:
+            OutputError: it cannot be written there.
+        """
+        written = 0
+        with replacing(path) as file:
+            for frame in self._frames(selection or Selection()):
+                text = csv(frame)
+                file.write((text if not written else text.partition("\n")[2]).encode())
+                written += len(frame)
+            if not written:
+                file.write(csv(_frame(SNAPSHOT.empty_table())).encode())
+        return written
+
+    def write_parquet(self, path: Path, selection: Selection | None = None) -> int:
+        """Write the users of a selection as a snapshot that says it is not whole.
+
+        Only the owner may read the file, and it takes its place once it is whole.
+
+        Returns:
+            How many users it holds.
+
+        Raises:
+            OutputError: it cannot be written there.
+        """
+        chosen, written = selection or Selection(), 0
+        with writing(path) as writer:
+            for frame in self._frames(chosen):
+                writer.add(frame)
+                written += len(frame)
+            note = f"a selection: {written:,} of {self.provenance.users:,} users"
+            whole = chosen == Selection()
+            part = {"complete": False, "estimate": None, "notes": (*self.provenance.notes, note)}
+            writer.finish(replace(self.provenance, users=written, **({} if whole else part)))  # type: ignore[arg-type] # fields as they are declared
+        return written
+
+    def _frames(self, selection: Selection) -> Iterator[pd.DataFrame]:
+        """Read a selection piece by piece, while others ask."""
+        condition, values = selection.condition(overrides=self.overrides)
+        with self._streaming, self._cursor() as engine, damage_told(self._path):
+            rows = engine.sql(
+                f"SELECT {', '.join(SNAPSHOT.names)} FROM users WHERE {condition}",  # noqa: S608 - names of this package; values are bound
+                params=values,
+            )
+            for batch in rows.to_arrow_reader(_ROWS):
+                yield _frame(pa.Table.from_batches([batch]))
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection of one's own to the same tables."""
+        with self._lock:
+            self._ensure_unchanged()
+            engine = self._engine.cursor()
+        return engine.execute("SET TimeZone = 'UTC'")
+
+    def _sums(self, columns: str, selection: Selection, order: str = "") -> list[tuple[Any, ...]]:
+        """Add up users by some columns."""
+        if selection.text:
+            self.prepare_search()
+        with self._lock, damage_told(self._path):
+            counted, _, condition, values = self._where(selection)
+            listed = f"{columns}, " if columns else ""
+            rows: list[tuple[Any, ...]] = self._engine.execute(
+                f"SELECT {listed}sum(users) AS users FROM {counted} WHERE {condition} "  # noqa: S608 - names of this module; values are bound
+                f"{'GROUP BY ALL' if columns else ''} {order}",
+                values,
+            ).fetchall()
+            return rows
+
+    def _where(self, selection: Selection) -> tuple[str, str, str, dict[str, Any]]:
+        """Return what to count, what to read, and the condition and its values for both."""
+        self._ensure_unchanged()
+        rest = replace(selection, text="")
+        condition, values = rest.condition(overrides=self.overrides)
+        if rest == selection:
+            return "everybody", "users", condition, values
+        self._search(selection.text)
+        return "counted", "matching", condition, values
+
+    def prepare_search(self) -> None:
+        """Take names into memory, which the first search does otherwise. Others may ask meanwhile.
+
+        Raises:
+            UnreadableInputError: the file has changed.
+        """
+        with self._naming:
+            if self._has_names:
+                return
+            with self._cursor() as engine, damage_told(self._path):
+                engine.execute(
+                    f"CREATE TABLE names AS SELECT row_number, searched, {_KIND} FROM users"  # noqa: S608 - names of this module
+                )
+            self._has_names = True
+
+    def _search(self, text: str) -> None:
+        """Find out who is meant by a text, unless that is known from the last time."""
+        if text == self._found:
+            return
+        condition, values = Selection(text=text).condition(overrides=None)
+        self._engine.execute(
+            "CREATE OR REPLACE TEMP TABLE found AS "  # noqa: S608 - a selection's condition; values are bound
+            f"SELECT row_number, kind FROM names WHERE {condition}",
+            values,
+        )
+        self._engine.execute(
+            "CREATE OR REPLACE TEMP VIEW matching AS "
+            "SELECT * FROM users WHERE row_number IN (SELECT row_number FROM found)"
+        )
+        self._engine.execute(
+            "CREATE OR REPLACE TEMP TABLE counted AS "
+            "SELECT everybody.* REPLACE (met.users AS users) FROM everybody "
+            "JOIN (SELECT kind, count(*) AS users FROM found GROUP BY kind) AS met USING (kind)"
+        )
+        self._found = text
+
+    def _state(self) -> tuple[int, int, int]:
+        try:
+            now = self._path.stat()
+        except OSError as error:
+            raise UnreadableInputError(
+                f"{self._path} is not there any more: collect again."
+            ) from error
+        return now.st_ino, now.st_size, now.st_mtime_ns
+
+    def _ensure_unchanged(self) -> None:
+        if self._state() != self._stood:
+            raise UnreadableInputError(
+                f"{self._path} has changed since it was opened: read it and show it again."
+            )
+
+
+_TYPES: Callable[[pa.DataType], pd.Int64Dtype | None] = {pa.int64(): pd.Int64Dtype()}.get
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.cast(SNAPSHOT).to_pandas(types_mapper=_TYPES)
+    return frame
+
+
+def _told(known: Mapping[str, tuple[Any, Any]], sight: str) -> tuple[str, str]:
+    if sight in known:
+        source, shown = known[sight]
+        return str(source), str(shown)
+    # Coverage says what is wrong with a source that nobody knows.
+    return sight.partition("/")[0], "unknown"
