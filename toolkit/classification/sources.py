@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from urllib.parse import parse_qsl, unquote
 
-from toolkit.formatting import port_of
-
 
 class Source(StrEnum):
     """What a person's picture is, in the order in which charts and tables list it."""
@@ -314,7 +312,9 @@ _LINE_BREAKS = str.maketrans("", "", "\t\n\r")
 _URL = re.compile(
     r"(https?):[/\\]{2}([^/?#\\]*)([^?#]*)(?:\?([^#]*))?", re.ASCII | re.IGNORECASE | re.DOTALL
 )
-_HOST = re.compile(r"(?:(\[[0-9a-f:.]+\])|([^:]*))(?::([0-9]*))?", re.ASCII | re.IGNORECASE)
+# 0 to 65535, with leading zeros, as browsers take it.
+_PORT = r"0*(?:[1-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])?"
+_HOST = re.compile(rf"(?:(\[[0-9a-f:.]+\])|([^:]*))(?::{_PORT})?", re.ASCII | re.IGNORECASE)
 _FORBIDDEN_IN_HOST = re.compile(r"[\x00-\x20#/:<>?@\\\[\]^|%\x7f]")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20}):", re.IGNORECASE)
 _HASH = re.compile(r"/avatar/([0-9a-fA-F]{64}|[0-9a-fA-F]{32})")
@@ -346,11 +346,9 @@ def _parse(url: str) -> _Address | None:
     parts = _HOST.fullmatch(authority.rpartition("@")[2])
     if parts is None:
         return None
-    number, name, port = parts.groups()
+    number, name = parts.groups()
     host = (number or unquote(name).removesuffix(".")).lower()
     if not number and (not host or _FORBIDDEN_IN_HOST.search(host)):
-        return None
-    if port and port_of(port) is None:
         return None
     return _Address(scheme.lower(), host, path.replace("\\", "/") or "/", query or "")
 

@@ -19,7 +19,7 @@ import httpx
 from toolkit.classification.user_profile import User, user
 from toolkit.collection.checkpoint import State
 from toolkit.errors import IncompleteError, MissingError, TenantError
-from toolkit.formatting import is_loopback
+from toolkit.images.address import is_loopback
 from toolkit.progress import Progress
 from toolkit.snapshots.storage import private_opener
 from toolkit.tenant.client import Tenant

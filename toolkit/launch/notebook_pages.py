@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
 from toolkit.errors import OutputError, SettingsError
-from toolkit.formatting import is_loopback
+from toolkit.images.address import is_loopback
 from toolkit.snapshots.storage import private_opener
 
 PORT = 8866

@@ -29,7 +29,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import RequestHandler
 from voila.app import Voila
 
-from toolkit.formatting import is_loopback
+from toolkit.images.address import is_loopback
 from toolkit.snapshots.storage import private_opener
 
 _REFUSED = (

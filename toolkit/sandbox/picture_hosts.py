@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from toolkit.errors import SettingsError
-from toolkit.formatting import is_loopback, shorten
-from toolkit.images.address import Refusal, askable
+from toolkit.formatting import shorten
+from toolkit.images.address import Refusal, askable, is_loopback
 from toolkit.sandbox.embedded import embedded_sandbox
 from toolkit.sandbox.server import sandbox_at
 from toolkit.sandbox.web.other_hosts import ROOT, SIGN, played

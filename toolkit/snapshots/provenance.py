@@ -9,7 +9,7 @@ from toolkit.analysis.estimate import Estimate
 from toolkit.analysis.file_header import amount, count, flag, moment, text, texts
 from toolkit.analysis.tenant_wiring import Wiring
 from toolkit.errors import SettingsError
-from toolkit.formatting import is_loopback, split
+from toolkit.images.address import is_loopback, split
 
 _READ: Mapping[str, Callable[[Any], Any]] = {
     "tenant": text,

@@ -36,7 +36,7 @@ from toolkit.errors import (
     TenantError,
     UnreachableError,
 )
-from toolkit.formatting import is_loopback
+from toolkit.images.address import is_loopback
 from toolkit.tenant.clock import TenantClock
 from toolkit.tenant.credentials import Access, Settings, ensure_credentials, read_settings
 from toolkit.tenant.http_transport import (

@@ -21,7 +21,7 @@ import httpcore
 import httpx
 
 from toolkit.errors import SlowQueryError, StaleError
-from toolkit.formatting import is_loopback
+from toolkit.images.address import is_loopback
 
 # httpx logs every address at INFO. Some of ours open a whole tenant (the link to an
 # export), and some hold parts of e-mail addresses (searches).

@@ -4,8 +4,16 @@ import pytest
 
 from toolkit.classification.sources import Source, classify
 from toolkit.errors import SettingsError
-from toolkit.formatting import is_loopback, port_of, split
-from toolkit.images.address import Address, Outcome, Refusal, askable, parsed
+from toolkit.images.address import (
+    Address,
+    Outcome,
+    Refusal,
+    askable,
+    is_loopback,
+    parsed,
+    port_of,
+    split,
+)
 from toolkit.tenant.credentials import Settings
 
 PORTS = {
