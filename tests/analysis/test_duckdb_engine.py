@@ -1,3 +1,5 @@
+import signal
+import threading
 from pathlib import Path
 
 import duckdb
@@ -27,3 +29,17 @@ def test_what_does_not_fit_goes_into_a_private_folder_that_goes_with_it(tmp_path
 def test_rows_keep_their_order_where_that_is_asked_for(ordered):
     with engine(ordered=ordered) as opened:
         assert told(opened, "preserve_insertion_order") is ordered
+
+
+def test_a_query_that_the_user_interrupts_ends_as_an_interrupt():
+    endless = "SELECT sum(a.range * b.range % 7) FROM range(100000) a, range(100000) b"
+    timer = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt), engine() as database:
+        database.sql(endless).fetchall()
+    timer.join()
+
+
+def test_other_errors_within_are_left_as_they_are():
+    with pytest.raises(RuntimeError, match="another"), engine():
+        raise RuntimeError("another")

@@ -41,11 +41,11 @@ from tempfile import TemporaryDirectory
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
-import duckdb
 import platformdirs
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from toolkit.analysis.duckdb_engine import engine
 from toolkit.classification.schema import SNAPSHOT
 from toolkit.classification.sources import (
     ENTERPRISE_STRATEGIES,
@@ -258,14 +258,9 @@ class _Hashes:
 
 def _in_order(draft: Path) -> Iterator[pa.Table]:
     """Yield the users of a file in the order of all that they hold, what does not fit on disk."""
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "temp_directory": str(draft.parent / "sorted"),
-        "memory_limit": _MEMORY,
-        "threads": 2,
-    }
-    with duckdb.connect(config=settings) as engine:
-        engine.execute("SET TimeZone = 'UTC'")
-        users = engine.sql(
+    with engine(_MEMORY) as database:
+        database.execute("SET TimeZone = 'UTC'; SET threads = 2")
+        users = database.sql(
             "FROM read_parquet($draft) ORDER BY user_id, picture, email",
             params={"draft": str(draft)},
         )
@@ -294,13 +289,13 @@ def _redacted(snapshot: Snapshot, hashes: _Hashes) -> Iterator[pa.Table]:
         "metadata_picture": pictures.stand_in,
         "gravatar_hash": hashes.gravatar,
     }
-    with duckdb.connect(config={"threads": 1}) as engine:
+    with engine(_MEMORY) as database:
         for chunk in snapshot.chunks():
             users = pa.Table.from_pandas(chunk[SNAPSHOT.names], SNAPSHOT, preserve_index=False)
-            engine.register("users", users)
+            database.register("users", users)
             columns = {name: users[name] for name in SNAPSHOT.names}
             columns |= {name: _mapped(columns[name], to) for name, to in changes.items()}
-            digests = engine.sql(_DIGESTS).to_arrow_table()["digest"]
+            digests = database.sql(_DIGESTS).to_arrow_table()["digest"]
             columns["email"] = _mapped(digests, hashes.address)
             for name, since in (("created_at", 0), ("updated_at", 0), ("last_login", taken_at)):
                 columns[name] = _whole_days(columns[name], since)
@@ -308,7 +303,7 @@ def _redacted(snapshot: Snapshot, hashes: _Hashes) -> Iterator[pa.Table]:
             for name in ("name", "logins_count"):
                 columns[name] = pa.nulls(len(users), SNAPSHOT.field(name).type)
             yield pa.table([columns[name] for name in SNAPSHOT.names], schema=SNAPSHOT)
-            engine.unregister("users")
+            database.unregister("users")
 
 
 def _mapped(column: pa.ChunkedArray, to: Callable[[str], str]) -> pa.ChunkedArray:
