@@ -27,8 +27,6 @@ class Crew:
         environment = {**os.environ, "PYTHONPATH": str(root)}
         for name in ("DOMAIN", "CLIENT_ID", "CLIENT_SECRET", "TOKEN"):
             environment.pop(f"AUTH0_{name}", None)
-        # No Node: checking an Action's code by it takes longer than all the rest.
-        environment["PATH"] = str(folder)
         self._process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM],
             stdin=subprocess.PIPE,

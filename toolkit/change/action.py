@@ -9,19 +9,11 @@ Facts: Auth0 Management API, "Create an action" to "Update trigger bindings": a 
 deployed once it is `built`; a PATCH of the bindings replaces the whole list and gives new ids;
 what is bound runs its new version at once; a former version is deployed again without the draft
 ("Roll back to a previous action version").
-
-Node.js, which checks that an Action's code is JavaScript before it is sent.
-
-Auth0 builds and deploys code that does not parse, and every login then fails (recorded: a
-draft with a SyntaxError reached `built` and was bound).
 """
 
-import subprocess
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeVar
 
 from toolkit.change.javascript import action_code, recognised
@@ -38,7 +30,6 @@ from toolkit.errors import (
     UnreadableInputError,
 )
 from toolkit.progress import Progress
-from toolkit.sandbox.node import node_path
 from toolkit.tenant.client import Tenant
 from toolkit.tenant.models import Action, Binding
 
@@ -786,30 +777,3 @@ def _deleted(tenant: Tenant, made: Made, action_id: str) -> None:
         done,
         lambda _: tenant.delete_action(action_id),
     )
-
-
-_SECONDS = 30
-
-
-def check(code: str) -> bool:
-    """Check that code parses.
-
-    Returns:
-        Whether it was checked: false where there is no Node on this machine.
-
-    Raises:
-        SettingsError: it does not parse.
-    """
-    node = node_path()
-    if node is None:
-        return False
-    with TemporaryDirectory(prefix="picture-audit-") as folder:
-        # As CommonJS, which is what Auth0 runs.
-        file = Path(folder) / "action.cjs"
-        file.write_text(code, encoding="utf-8")
-        done = subprocess.run(  # noqa: S603 - Node only parses the file
-            [node, "--check", str(file)], capture_output=True, timeout=_SECONDS, check=False
-        )
-    if done.returncode:
-        raise SettingsError("The Action's code is not valid JavaScript: nothing was sent.")
-    return True

@@ -7,7 +7,6 @@ from pathlib import Path
 from toolkit.change.action import (
     ChangedByOthersError,
     by_hand,
-    check,
     former_of,
     made_of,
     moved,
@@ -155,12 +154,11 @@ def _applying_action(
     errand: Errand, plan: Plan, journal: Journal
 ) -> Generator[Progress, None, Outcome]:
     code = action_code(plan.policy)
+    # Auth0 deploys code that does not parse, too, and every login then fails.
     if plan.code != code:
         raise SettingsError(
             "The plan's code is not what this version makes of its policy: make a new plan."
         )
-    if not check(code):
-        errand.notes.append("the code was not checked: there is no Node.js on this machine")
     made = made_of(journal.steps)
     now = standing(errand.tenant, made.id if made else None)
     change = preview(now, code)
