@@ -7,6 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from tests.sandbox.login import LoginSandbox
 from tests.test_browser import (
     CHROMIUM,
     REQUIRED,
@@ -23,7 +24,7 @@ from tests.test_browser import (
     token_in,
 )
 from toolkit.launch.notebook_pages import served
-from toolkit.sandbox.embedded import embedded_sandbox
+from toolkit.sandbox.made_up.tenants import ACTIONS, RULES, loadable, people
 
 __all__ = ["browser", "lab"]  # fixtures
 
@@ -48,7 +49,8 @@ choose_default_picture(toolkit.collect(tenant, method="search"), tenant, folder=
 
 @pytest.fixture(scope="module")
 def sandbox():
-    with embedded_sandbox(1200) as sandbox:
+    users = map(loadable, people(1200))
+    with LoginSandbox(users, actions=ACTIONS, rules=RULES) as sandbox:
         yield sandbox
 
 

@@ -191,10 +191,10 @@ def site_of(no_credentials, tmp_path) -> Iterator[Callable[..., Site]]:
     """Start a sandbox, with made-up people or with these users, and take a snapshot of it."""
     with ExitStack() as stack:
 
-        def start(users: Any = 200, **settings: Any) -> Site:
+        def start(users: Any = 200, kind: type[Sandbox] = Sandbox, **settings: Any) -> Site:
             if isinstance(users, int):
                 users = map(loadable, people(users, seed=3))
-            sandbox = stack.enter_context(Sandbox(users, **settings))
+            sandbox = stack.enter_context(kind(users, **settings))
             tenant = stack.enter_context(connect(settings_of(sandbox)))
             folder = tmp_path / sandbox.domain.replace(":", "-")
             folder.mkdir()

@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import httpx
 import pytest
 
 from tests.change.conftest import NEW, journal_of
 from tests.conftest import settings_of
+from tests.sandbox.login import LoginSandbox
 from toolkit.change.action import NAME
 from toolkit.change.apply_plan import apply
 from toolkit.change.javascript import action_code, recognised
@@ -54,6 +56,12 @@ def library(site):
 def back(site, made, **options):
     given = {"execute": True, "confirm": site.tenant.domain, **options}
     return undo(site.tenant, journal_of(made), **given)
+
+
+@pytest.fixture
+def site_of(site_of):
+    """Start a sandbox at which people can log in."""
+    return partial(site_of, kind=LoginSandbox)
 
 
 @pytest.fixture

@@ -117,8 +117,8 @@ def _serving() -> Iterator[Callable[..., Client]]:
     """Start a sandbox with these users and settings; return a client of it."""
     with ExitStack() as stack:
 
-        def start(users: Any, **settings: Any) -> Client:
-            sandbox = stack.enter_context(Sandbox(users, **settings))
+        def start(users: Any, kind: type[Sandbox] = Sandbox, **settings: Any) -> Client:
+            sandbox = stack.enter_context(kind(users, **settings))
             client = stack.enter_context(Client(sandbox))
             client.sign_in()
             return client

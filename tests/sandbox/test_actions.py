@@ -250,7 +250,6 @@ def test_there_are_a_hundred_actions_at_most(client):
         ("PATCH", f"{PATH}/1", "update:actions"),
         ("DELETE", f"{PATH}/1", "delete:actions"),
         ("POST", f"{PATH}/1/deploy", "create:actions"),
-        ("POST", f"{PATH}/1/test", "create:actions"),
         ("POST", f"{PATH}/1/versions/1/deploy", "create:actions"),
     ],
 )
@@ -263,25 +262,6 @@ def test_each_call_needs_its_scope(without_scopes, method, path, scope):
 def test_actions_count_against_the_limit_of_all_other_endpoints(serve, hands):
     client = serve([], plan="essentials", clock=hands, monotonic=hands)
     assert client.get(PATH).headers["x-ratelimit-limit"] == "10"
-
-
-def test_a_test_runs_the_draft_and_keeps_nothing(client):
-    code = """
-    exports.onExecutePostLogin = async (event, api) => {
-      console.log('for %s', event.user.email, event.secrets.key);
-      api.idToken.setCustomClaim('picture', event.user.picture.toUpperCase());
-    };"""
-    name = built(client, code=code, secrets=[{"name": "key", "value": "hush"}])
-    user = {"email": "a@example.com", "picture": "x"}
-    actions = sdk_of(client).actions
-    good = actions.test(name, payload={"event": {"user": user}}).payload
-    assert good["id_token"] == {"picture": "X"}
-    assert good["logs"] == ["for a@example.com hush"]
-    bad = actions.test(name, payload={"event": {"user": {}}}).payload
-    assert bad["error"]["name"] == "TypeError"
-    assert bad["error"]["message"] == (
-        "Cannot read properties of undefined (reading 'toUpperCase')"
-    )
 
 
 def test_a_sandbox_can_have_actions_from_the_start(serve):

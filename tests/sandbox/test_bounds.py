@@ -154,7 +154,6 @@ def test_every_kind_of_request_ten_times_leaves_as_many_items_as_once(client):
     def everything():
         action = {"name": "one", "code": "", "supported_triggers": POST_LOGIN}
         made = client.post("/api/v2/actions/actions", json=action).json()["id"]
-        client.post("/sandbox/login", json={"user_id": "auth0|000001"})
         client.delete(f"/api/v2/actions/actions/{made}")
         client.patch(USER, json={"user_metadata": {"a": "b"}})
         for path in ("/avatars/ab.png", "/hosts/https%3A%2F%2Fa.example%2Fb.png", "/none", USER):

@@ -16,7 +16,6 @@ REQUESTS = [
     ("PATCH", "/api/v2/actions/triggers/post-login/bindings"),
     ("GET", "/api/v2/rules"),
     ("GET", "/api/v2/nothing"),
-    ("POST", "/sandbox/login"),
     ("GET", "/avatar/324ad113b0ef6dabbb2c2c4cf8a8d108"),
     ("HEAD", "/avatars/ab.png"),
     ("GET", "/photon/example.com/a.png"),

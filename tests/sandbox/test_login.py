@@ -2,13 +2,14 @@ import json
 import socketserver
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from auth0.management.client import Auth0
 
-from toolkit.sandbox.api.legacy_rules import END
+from tests.sandbox.login import RULES_END, LoginSandbox
+from tests.sandbox.node_runner import Node
 from toolkit.sandbox.made_up.tenants import ACTIONS, RULES
-from toolkit.sandbox.node import Node
 
 USER = "auth0|000001"
 GRAVATAR = "https://s.gravatar.com/avatar/324ad113b0ef6dabbb2c2c4cf8a8d108?s=480&r=pg&d="
@@ -25,6 +26,12 @@ def action(body, name="one", **changes):
 
 def claim(value, name="picture"):
     return f"api.idToken.setCustomClaim({json.dumps(name)}, {value});"
+
+
+@pytest.fixture
+def serve(serve):
+    """Start a sandbox at which people can log in."""
+    return partial(serve, kind=LoginSandbox)
 
 
 @pytest.fixture
@@ -307,7 +314,7 @@ def test_a_long_answer_arrives_whole(log_in):
 
 
 def test_those_who_wait_for_their_turn_are_not_without_number(monkeypatch):
-    monkeypatch.setattr("toolkit.sandbox.node._MOST", 1)
+    monkeypatch.setattr("tests.sandbox.node_runner._MOST", 1)
     node, program = Node(1), {"actions": [action("for (;;) {}") | {"secrets": {}}], "event": {}}
     with ThreadPoolExecutor() as threads:
         runs = [threads.submit(node.run, program) for _ in range(2)]
@@ -328,7 +335,7 @@ def test_until_their_end_rules_run_before_actions(serve, person, hands):
     people = [person(1, picture=f"{GRAVATAR}x"), person(2, picture=f"{GRAVATAR}x", **own)]
     told = "console.log(event.user.picture)"
     client = serve(people, rules=RULES, actions=[action(told)], clock=hands)
-    hands.now = END - 1
+    hands.now = RULES_END - 1
     client.sign_in()
     first, second = (login(client, user["user_id"]).json() for user in people)
     placeholder = "https%3A%2F%2Fwww.example.com%2Fplaceholder.png"
@@ -336,14 +343,14 @@ def test_until_their_end_rules_run_before_actions(serve, person, hands):
     assert second["id_token"]["picture"] == "https://example.com/me.png"
     assert first["logs"] == [f"{GRAVATAR}x"]
     assert {user["picture"] for user in client.sandbox.users()} == {f"{GRAVATAR}x"}
-    hands.now = END
+    hands.now = RULES_END
     ended = [login(client, user["user_id"]).json()["id_token"]["picture"] for user in people]
     assert ended == [f"{GRAVATAR}x"] * 2
     assert all(rule["enabled"] for rule in client.get("/api/v2/rules").json())
 
 
 def test_rules_can_fail_deny_and_add_claims(serve, person, hands):
-    hands.now = END - 1
+    hands.now = RULES_END - 1
 
     def answer(body, enabled=True, **changes):
         script = f"function (user, context, callback) {{ {body} }};\n"
@@ -377,3 +384,30 @@ def test_a_social_picture_stays_what_the_provider_gave(serve, person, identity):
     )
     assert login(client).json()["id_token"]["picture"] == picture
     assert next(client.sandbox.users())["picture"] == picture
+
+
+def test_a_test_of_an_action_runs_the_draft_and_keeps_nothing(serve, hands):
+    body = """
+      console.log('for %s', event.user.email, event.secrets.key);
+      api.idToken.setCustomClaim('picture', event.user.picture.toUpperCase());
+    """
+    secret = {"secrets": {"key": "hush"}}
+    client = serve([], actions=[action(body, deployed=False, **secret)], clock=hands)
+    before = client.sandbox.actions()
+    path = f"/api/v2/actions/actions/{before[0]['id']}/test"
+    user = {"email": "a@example.com", "picture": "x"}
+    good = client.post(path, json={"payload": {"event": {"user": user}}}).json()["payload"]
+    assert good["id_token"] == {"picture": "X"}
+    assert good["logs"] == ["for a@example.com hush"]
+    bad = client.post(path, json={"payload": {"event": {"user": {}}}}).json()["payload"]
+    assert bad["error"]["name"] == "TypeError"
+    assert bad["error"]["message"] == (
+        "Cannot read properties of undefined (reading 'toUpperCase')"
+    )
+    assert client.sandbox.actions() == before
+
+
+def test_a_test_of_an_action_needs_its_scope(serve):
+    answer = serve([], scopes="read:users").post("/api/v2/actions/actions/1/test", json={})
+    assert answer.status_code == 403
+    assert answer.json()["message"] == "Insufficient scope, expected any of: create:actions."

@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from toolkit.sandbox.api.action_drafts import POST_LOGIN
@@ -34,8 +34,6 @@ from toolkit.sandbox.directory.store import Store
 from toolkit.sandbox.directory.timestamps import iso
 from toolkit.sandbox.faults.catalogue import Faults
 from toolkit.sandbox.faults.churn import Churn, Churned
-from toolkit.sandbox.login import Login
-from toolkit.sandbox.node import Node
 from toolkit.sandbox.problem import Problem
 from toolkit.sandbox.web.gravatar_cdn import Pictures
 from toolkit.sandbox.web.other_hosts import Hosts
@@ -106,7 +104,7 @@ class Sandbox:
         self._limits = Limits(plan, clock=clock, monotonic=monotonic)
         self._faults = Faults(faults, fault_seed)
         self._library = Library(actions, clock)
-        self._rules = Rules(rules, clock)
+        self._rules = Rules(rules)
         self._clock = clock
         self._monotonic = monotonic
         self._scopes = tuple(scopes.split())
@@ -313,32 +311,23 @@ class Sandbox:
             lifetime=self._lifetime,
             clock=self._clock,
         )
-        gate = Gate(tokens, self._limits)
-        api = Api(store, gate, self._clock)
+        routes = self._routes(store, tokens, Gate(tokens, self._limits))
+        handlers = {Problem: _problem, HTTPException: _refusal, Exception: _breakdown}
+        return Starlette(routes=routes, exception_handlers=handlers)
+
+    def _routes(self, store: Store, tokens: Tokens, gate: Gate) -> list[BaseRoute]:
+        """Return every route; a subclass can add its own."""
         self._jobs = Jobs(store, gate, self.base_url, self._clock, self._faults.jobs)
-        node = Node()
-        login = Login(
-            store=store,
-            library=self._library,
-            rules=self._rules,
-            node=node,
-            issuer=tokens.issuer,
-            client_id=self.client_id,
-            clock=self._clock,
-        )
-        routes = [
+        return [
             _token_route(tokens),
             *self._jobs.routes(),
-            *Actions(self._library, gate, node).routes(),
+            *Actions(self._library, gate).routes(),
             *Bindings(self._library, gate).routes(),
             *self._rules.routes(gate),
-            *login.routes(gate),
-            *api.routes(),
+            *Api(store, gate, self._clock).routes(),
             *Pictures(store.gravatar).routes(),
             *Hosts(self._clock).routes(),
         ]
-        handlers = {Problem: _problem, HTTPException: _refusal, Exception: _breakdown}
-        return Starlette(routes=routes, exception_handlers=handlers)
 
 
 def sandbox_at(domain: str) -> Sandbox | None:

@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from toolkit.sandbox.api.action_drafts import BINDING_POLICY, POST_LOGIN, TRIGGERS, Draft, Secret
-from toolkit.sandbox.api.action_versions import Action, Version, stamp
+from toolkit.sandbox.api.action_versions import Action, stamp
 from toolkit.sandbox.api.gate import Call, Gate
 from toolkit.sandbox.api.request_values import listing
 from toolkit.sandbox.api.users import ROOT
@@ -135,12 +135,6 @@ class Library:
                 raise Problem(400, text)
         self._bindings[trigger] = [Binding(action, name, now) for action, name in wanted]
         return self.bindings(trigger)
-
-    def live(self, trigger: str) -> list[Version]:
-        """Return the versions that run at a trigger, in order."""
-        with self.lock:
-            found = [binding.action.live for binding in self.bindings(trigger)]
-        return [version for version in found if version]
 
     def _load(self, one: Mapping[str, Any]) -> None:
         unknown = sorted(one.keys() - _LOADED)

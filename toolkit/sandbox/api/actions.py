@@ -2,8 +2,7 @@
 
 Facts: Auth0 Management API, "Get actions" to "Roll back to a previous action version";
 recordings of the API, which answer a deployment with 200 where the documentation says 202.
-INFERRED: that two Actions may have one name, that versions are listed the newest first, and
-what `test` answers where the code does not throw.
+INFERRED: that two Actions may have one name, and that versions are listed the newest first.
 """
 
 import json
@@ -18,24 +17,22 @@ from toolkit.sandbox.api.action_versions import Action, Version
 from toolkit.sandbox.api.gate import Call, Gate
 from toolkit.sandbox.api.request_values import flag, listing
 from toolkit.sandbox.api.users import ROOT
-from toolkit.sandbox.node import Node
 from toolkit.sandbox.problem import Problem, invalid_body, json_response
 
 
 class Actions:
     """Answers for the Actions of one tenant."""
 
-    def __init__(self, library: Library, gate: Gate, node: Node) -> None:
+    def __init__(self, library: Library, gate: Gate) -> None:
         self._library = library
         self._gate = gate
-        self._node = node
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes."""
         route, every = self._gate.route, f"{ROOT}/actions/actions"
         one = f"{every}/{{id}}"
         version = f"{one}/versions/{{version}}"
-        # To deploy, to test and to roll back are things that are created.
+        # To deploy and to roll back are things that are created.
         return [
             route("GET", every, self.list, "read:actions"),
             route("POST", every, self.create, "create:actions"),
@@ -43,7 +40,6 @@ class Actions:
             route("PATCH", one, self.update, "update:actions"),
             route("DELETE", one, self.delete, "delete:actions"),
             route("POST", f"{one}/deploy", self.deploy, "create:actions"),
-            route("POST", f"{one}/test", self.test, "create:actions"),
             route("GET", f"{one}/versions", self.versions, "read:actions"),
             route("GET", version, self.version, "read:actions"),
             route("POST", f"{version}/deploy", self.roll_back, "create:actions"),
@@ -109,22 +105,6 @@ class Actions:
                 text = "A draft must be in the 'built' state before it can be deployed."
                 raise Problem(400, text)
             return self._deploy(action, action.draft)
-
-    def test(self, call: Call) -> Response:
-        """Run the draft with a made-up event; how it ends is the answer, nothing is kept."""
-        payload = call.document().get("payload")
-        if not isinstance(payload, dict):
-            raise invalid_body()
-        event = payload.get("event", payload)
-        with self._library.lock:
-            draft = self._action(call).draft
-        step = {"name": draft.name, "code": draft.code, "secrets": draft.values}
-        outcome = self._node.run({"actions": [step], "event": event})
-        stats = {"action_duration_ms": outcome.milliseconds}
-        if outcome.failure:
-            return _answer({"payload": {"error": outcome.failure, "stats": stats}})
-        result = {"id_token": outcome.id_token, "logs": outcome.logs, "stats": stats}
-        return _answer({"payload": result})
 
     def versions(self, call: Call) -> Response:
         """List the versions of an Action."""

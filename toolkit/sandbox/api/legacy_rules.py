@@ -1,17 +1,15 @@
-"""Legacy Rules: their routes, and which of them still run.
+"""The routes of legacy Rules.
 
 Facts: Auth0 docs, "Deprecations and Migrations" (read-only since 2024-11-18, when only
-`enabled` can be changed; they stop running on 2026-11-18), "Rules" (enabled Rules run before
-deployed Actions); recordings of `GET /rules`. INFERRED: the refusals, that they are still
-listed after their end, and the first moment at which they do not run.
+`enabled` can be changed; they stop running on 2026-11-18); recordings of `GET /rules`.
+INFERRED: the refusals, and that they are still listed after their end.
 """
 
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.responses import Response
@@ -21,9 +19,6 @@ from toolkit.sandbox.api.gate import Call, Gate
 from toolkit.sandbox.api.request_values import MOST_PER_PAGE, flag, number, projection
 from toolkit.sandbox.api.users import ROOT
 from toolkit.sandbox.problem import Problem, bad_body, json_response
-
-END = datetime(2026, 11, 18, tzinfo=UTC).timestamp()
-"""UNIX seconds from which on no Rule runs."""
 
 _DEFAULT_PER_PAGE = 50
 _ID_LENGTH = 16
@@ -46,23 +41,14 @@ class Rules:
 
     Args:
         loaded: Mappings with `name`, `script` and, where it is not, `enabled`.
-        clock: UNIX seconds.
     """
 
-    def __init__(self, loaded: Iterable[Mapping[str, Any]], clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, loaded: Iterable[Mapping[str, Any]]) -> None:
         self._lock = threading.Lock()
         self._rules: dict[str, Rule] = {}
         for order, one in enumerate(loaded, start=1):
             rule = Rule(_id(order), one.get("enabled", True), one["script"], one["name"], order)
             self._rules[rule.id] = rule
-
-    def running(self) -> list[Rule]:
-        """Return the Rules that run now, in order."""
-        if self._clock() >= END:
-            return []
-        with self._lock:
-            return [rule for rule in self._rules.values() if rule.enabled]
 
     def routes(self, gate: Gate) -> list[BaseRoute]:
         """Return the routes."""

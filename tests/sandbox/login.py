@@ -1,8 +1,9 @@
-"""`POST /sandbox/login`: somebody logs in, which real tenants have no API for.
+"""A sandbox at which people can log in: what tests of Actions need.
 
-Rules and Actions run in real Node, and the answer has the claims of the ID token. It needs a
-token of this tenant, whatever its scopes, and is not counted against any rate limit. The body
-is `{"user_id": …}`; `request` may say what `event.request` has, such as
+`POST /sandbox/login` logs somebody in, which real tenants have no API for. Rules and Actions
+run in real Node, and the answer has the claims of the ID token. It needs a token of this
+tenant, whatever its scopes, and is not counted against any rate limit. The body is
+`{"user_id": …}`; `request` may say what `event.request` has, such as
 `{"geoip": {"countryCode": "AT"}}`.
 
 What a login does to the user: `last_login` and `updated_at` move, `logins_count` grows, and
@@ -10,28 +11,37 @@ what Actions set of the metadata is merged. Connections that sync root attribute
 login write again what the identity provider gave; as nothing else could change these users'
 root attributes, they stay as they are.
 
-Facts: Auth0 docs, "Actions Triggers: post-login" (event and API objects), "Rules". INFERRED:
-a script that throws fails the login (400) and one that denies it forbids it (403), both
-without a trace in the user; Actions see the user as stored, not as Rules left it;
-`user_metadata` and `app_metadata` are empty objects in `event.user` where the user has none.
+Facts: Auth0 docs, "Actions Triggers: post-login" (event and API objects), "Rules" (enabled
+Rules run before deployed Actions), "Deprecations and Migrations" (the day on which Rules stop).
+INFERRED: a script that throws fails the login (400) and one that denies it forbids it (403),
+both without a trace in the user; Actions see the user as stored, not as Rules left it;
+`user_metadata` and `app_metadata` are empty objects in `event.user` where the user has none;
+the first moment at which no Rule runs; what the test of an Action answers where its code does
+not throw.
 """
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from toolkit.sandbox.api.action_drafts import POST_LOGIN
+from tests.sandbox.node_runner import Node, Outcome
+from toolkit.sandbox.api.action_drafts import POST_LOGIN, Draft
 from toolkit.sandbox.api.action_library import Library
 from toolkit.sandbox.api.gate import Call, Gate
-from toolkit.sandbox.api.legacy_rules import Rules
-from toolkit.sandbox.api.users import merged
+from toolkit.sandbox.api.legacy_rules import Rule, Rules
+from toolkit.sandbox.api.tokens import Tokens
+from toolkit.sandbox.api.users import ROOT, merged
 from toolkit.sandbox.directory.store import Store, connections_of
 from toolkit.sandbox.directory.timestamps import iso
-from toolkit.sandbox.node import Node, Outcome
-from toolkit.sandbox.problem import bad_body, json_response, no_such_user
+from toolkit.sandbox.problem import bad_body, invalid_body, json_response, no_such_user
+from toolkit.sandbox.server import Sandbox
+
+RULES_END = datetime(2026, 11, 18, tzinfo=UTC).timestamp()
+"""UNIX seconds from which on no Rule runs."""
 
 _LIFETIME = 36_000  # seconds of an ID token
 _USER = frozenset(
@@ -40,6 +50,47 @@ _USER = frozenset(
     "updated_at user_id user_metadata username".split()
 )
 """What `event.user` can have."""
+
+
+class LoginSandbox(Sandbox):
+    """A sandbox with two more routes: to log in, and to test an Action's draft."""
+
+    def _routes(self, store: Store, tokens: Tokens, gate: Gate) -> list[BaseRoute]:
+        node = Node()
+        login = Login(
+            store=store,
+            library=self._library,
+            rules=self._rules,
+            node=node,
+            issuer=tokens.issuer,
+            client_id=self.client_id,
+            clock=self._clock,
+        )
+
+        def test(call: Call) -> Response:
+            return _tested(self._library, node, call)
+
+        return [
+            gate.route("POST", "/sandbox/login", login.login),
+            gate.route("POST", f"{ROOT}/actions/actions/{{id}}/test", test, "create:actions"),
+            *super()._routes(store, tokens, gate),
+        ]
+
+
+def _tested(library: Library, node: Node, call: Call) -> Response:
+    """Run a draft with a made-up event; how it ends is the answer, nothing is kept."""
+    payload = call.document().get("payload")
+    if not isinstance(payload, dict):
+        raise invalid_body()
+    with library.lock:
+        draft = library.action(call.request.path_params["id"]).draft
+    step = {"name": draft.name, "code": draft.code, "secrets": draft.values}
+    outcome = node.run({"actions": [step], "event": payload.get("event", payload)})
+    stats = {"action_duration_ms": outcome.milliseconds}
+    result = {"id_token": outcome.id_token, "logs": outcome.logs, "stats": stats}
+    if outcome.failure:
+        result = {"error": outcome.failure, "stats": stats}
+    return json_response(json.dumps({"payload": result}))
 
 
 class Login:
@@ -73,10 +124,6 @@ class Login:
         self._issuer = issuer
         self._client_id = client_id
         self._clock = clock
-
-    def routes(self, gate: Gate) -> list[BaseRoute]:
-        """Return the route."""
-        return [gate.route("POST", "/sandbox/login", self.login)]
 
     def login(self, call: Call) -> Response:
         """Log somebody in."""
@@ -130,10 +177,10 @@ class Login:
                 "idToken": {},
                 "accessToken": {},
             },
-            "rules": [{"name": one.name, "script": one.script} for one in self._rules.running()],
+            "rules": [{"name": one.name, "script": one.script} for one in self._running(now)],
             "actions": [
                 {"name": draft.name, "code": draft.code, "secrets": draft.values}
-                for draft in (version.draft for version in self._library.live(POST_LOGIN))
+                for draft in self._live()
             ],
             "event": {
                 "user": {"user_metadata": {}, "app_metadata": {}, **_known(user)},
@@ -145,6 +192,18 @@ class Login:
                 "transaction": {"protocol": "oidc-basic-profile"},
             },
         }
+
+    def _running(self, now: float) -> list[Rule]:
+        """Return the Rules that run now, in order."""
+        with self._rules._lock:
+            enabled = [rule for rule in self._rules._rules.values() if rule.enabled]
+        return enabled if now < RULES_END else []
+
+    def _live(self) -> list[Draft]:
+        """Return the deployed drafts that run after a login, in order."""
+        with self._library.lock:
+            found = [binding.action.live for binding in self._library.bindings(POST_LOGIN)]
+        return [version.draft for version in found if version]
 
 
 def _known(user: Mapping[str, Any]) -> dict[str, Any]:

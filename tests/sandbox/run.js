@@ -22,7 +22,7 @@ const RESTRICTED = new Set(
 const PROFILE = `name given_name family_name nickname picture email email_verified updated_at`.split(" ");
 
 const write = process.stdout.write.bind(process.stdout);
-// From here on the process gets no new files, connections or threads: see node.py.
+// From here on the process gets no new files, connections or threads: see node_runner.py.
 write("ready\n");
 const input = JSON.parse(fs.readFileSync(0, "utf8"));
 // Node's permission model does not keep scripts from signalling or slowing down other processes.
