@@ -9,12 +9,14 @@ import re
 import tomllib
 from pathlib import Path
 
-from toolkit.change.scopes import markdown
+from toolkit.change.scopes import SCOPES
 from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, seconds
-from toolkit.classification.sources import Source, rule_table
+from toolkit.classification.sources import RULES, Source
 
 ROOT = Path(__file__).parent.parent
 GUIDES = ROOT / "notebooks" / "guides"
+
+_DASH = "\u2013"
 
 
 def pages() -> list[Path]:
@@ -75,15 +77,28 @@ def _rules() -> str:
     rows = [
         [
             str(number),
-            _code(row["host"]),
-            _code(row["path"]),
-            *map(_code, (row["source"], row["provider"])),
-            row["why"],
+            *map(_code, (rule.host, rule.path, rule.source, rule.provider or "")),
+            rule.why,
         ]
-        for number, row in enumerate(rule_table(), 1)
+        for number, rule in enumerate(RULES, 1)
     ]
     return _table(
         ["", "host, or any below it", "path begins with", "source", "provider", "why"], rows
+    )
+
+
+def scopes() -> str:
+    """Return the table of scopes; commands that need nothing share its last row."""
+    rows = []
+    for row in SCOPES:
+        if row.every:
+            name = f"{_code(row.command)}{f' ({row.case})' if row.case else ''}"
+            named = [", ".join(map(_code, some)) for some in (row.reads, row.writes, row.extras)]
+            rows.append([name, *(cell or _DASH for cell in (*named, row.without))])
+    rest = ", ".join(_code(row.command) for row in SCOPES if not row.every)
+    return _table(
+        ["command", "scopes", "with `--execute`, too", "where granted, too", "without these"],
+        [*rows, [rest, "none", *[_DASH] * 3]],
     )
 
 
@@ -114,7 +129,7 @@ def _ceilings() -> str:
 PARTS = {
     "sources": _sources,
     "rules": _rules,
-    "scopes": lambda: f"{markdown()}\n",
+    "scopes": scopes,
     "ways": _ways,
     "ceilings": _ceilings,
 }

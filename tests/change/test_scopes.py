@@ -11,8 +11,9 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from tests import pages
 from tests.sandbox.conftest import person
-from toolkit.change.scopes import SCOPES, help_of, markdown, rows_of, scopes_of
+from toolkit.change.scopes import SCOPES, help_of, rows_of, scopes_of
 from toolkit.change.ways import Way
 from toolkit.cli import app
 from toolkit.sandbox.server import DEFAULT_SCOPES, Sandbox
@@ -116,10 +117,7 @@ def test_the_help_of_a_command_says_its_scopes(command, monkeypatch):
 
 
 def test_the_documentation_holds_the_table():
-    pages = [ROOT / "README.md", *sorted((ROOT / "notebooks").rglob("*.md"))]
-    assert any(markdown() in page.read_text("utf-8") for page in pages), (
-        f"paste this where the scopes are explained:\n{markdown()}"
-    )
+    assert any(pages.scopes() in page.read_text("utf-8") for page in pages.pages())
 
 
 def test_the_sandbox_gives_all_these_scopes_and_no_other():

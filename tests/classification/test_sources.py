@@ -12,7 +12,6 @@ from toolkit.classification.sources import (
     Rule,
     Source,
     classify,
-    rule_table,
     without_gravatar,
 )
 
@@ -365,15 +364,6 @@ def test_the_rule_table_is_data_that_every_engine_can_run():
         assert not set("?<=!").intersection(rule.path.replace("(?:", "(")), (
             "RE2 knows no lookaround"
         )
-
-
-def test_the_rule_table_is_told_as_rows_of_text_in_the_order_of_the_rules():
-    rows = list(rule_table())
-    assert [(row["source"], row["host"], row["path"], row["why"]) for row in rows] == [
-        (rule.source, rule.host, rule.path, rule.why) for rule in RULES
-    ]
-    assert [row["provider"] for row in rows] == [rule.provider or "" for rule in RULES]
-    assert all(type(value) in {str, Source} for row in rows for value in row.values())
 
 
 def test_no_rule_is_shadowed_by_an_earlier_one():

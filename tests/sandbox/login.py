@@ -84,8 +84,7 @@ def _tested(library: Library, node: Node, call: Call) -> Response:
         raise invalid_body()
     with library.lock:
         draft = library.action(call.request.path_params["id"]).draft
-    step = {"name": draft.name, "code": draft.code, "secrets": draft.values}
-    outcome = node.run({"actions": [step], "event": payload.get("event", payload)})
+    outcome = node.run({"actions": [_step(draft)], "event": payload.get("event", payload)})
     stats = {"action_duration_ms": outcome.milliseconds}
     result = {"id_token": outcome.id_token, "logs": outcome.logs, "stats": stats}
     if outcome.failure:
@@ -178,10 +177,7 @@ class Login:
                 "accessToken": {},
             },
             "rules": [{"name": one.name, "script": one.script} for one in self._running(now)],
-            "actions": [
-                {"name": draft.name, "code": draft.code, "secrets": draft.values}
-                for draft in self._live()
-            ],
+            "actions": [_step(draft) for draft in self._live()],
             "event": {
                 "user": {"user_metadata": {}, "app_metadata": {}, **_known(user)},
                 "connection": {**names, "id": connection.id} if connection else {},
@@ -204,6 +200,12 @@ class Login:
         with self._library.lock:
             found = [binding.action.live for binding in self._library.bindings(POST_LOGIN)]
         return [version.draft for version in found if version]
+
+
+def _step(draft: Draft) -> dict[str, Any]:
+    """Return an Action for run.js."""
+    secrets = {secret.name: secret.value for secret in draft.secrets}
+    return {"name": draft.name, "code": draft.code, "secrets": secrets}
 
 
 def _known(user: Mapping[str, Any]) -> dict[str, Any]:

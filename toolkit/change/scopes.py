@@ -14,7 +14,6 @@ from typing import Final
 from toolkit.change.ways import Way
 
 _USERS: Final = (Way.ROOT, Way.METADATA)
-_NOTHING: Final = "\u2013"  # a dash
 _CONNECTIONS: Final = ("read:connections", "read:connections_options")
 
 
@@ -163,25 +162,5 @@ def help_of(command: str) -> str:
     return "\n\n".join(f"Scopes: {row.words()}." for row in rows)
 
 
-def markdown() -> str:
-    """Return the table for the documentation; commands that need nothing share its last row."""
-    lines = [
-        "| command | scopes | with `--execute`, too | where granted, too | without these |",
-        "|---|---|---|---|---|",
-    ]
-    for row in SCOPES:
-        if row.every:
-            name = f"`{row.command}`{f' ({row.case})' if row.case else ''}"
-            cells = (name, *map(_coded, (row.reads, row.writes, row.extras)), row.without)
-            lines.append(f"| {' | '.join(cell or _NOTHING for cell in cells)} |")
-    rest = ", ".join(f"`{row.command}`" for row in SCOPES if not row.every)
-    lines.append(f"| {rest} | none |{f' {_NOTHING} |' * 3}")
-    return "\n".join(lines)
-
-
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names)
-
-
-def _coded(names: tuple[str, ...]) -> str:
-    return ", ".join(f"`{name}`" for name in names)

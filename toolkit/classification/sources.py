@@ -8,7 +8,6 @@ for one URL, `toolkit.classification.frames.audit` for a column) take them from 
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -502,15 +501,3 @@ def classify(
         root.gravatar_hash,
         f"user_metadata.picture overrides the profile, where the picture is {root.underlying}",
     )
-
-
-def rule_table() -> Iterator[dict[str, str]]:
-    """Yield the rule table as rows of text, for documentation and tests."""
-    for rule in RULES:
-        yield {
-            "source": rule.source,
-            "provider": rule.provider or "",
-            "host": rule.host,
-            "path": rule.path,
-            "why": rule.why,
-        }

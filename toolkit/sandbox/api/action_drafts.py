@@ -121,11 +121,6 @@ class Draft:
         texts = [self.code, *(text for one in self.dependencies for text in one.values())]
         return sum(map(len, [*texts, *(secret.value for secret in self.secrets)]))
 
-    @property
-    def values(self) -> dict[str, str]:
-        """The secrets, as the code sees them at `event.secrets`."""
-        return {secret.name: secret.value for secret in self.secrets}
-
 
 def read_draft(body: Mapping[str, Any], former: Draft | None, now: float) -> Draft:
     """Return the draft that a request's body makes, of a former one or from nothing.
