@@ -24,8 +24,7 @@ from starlette.routing import BaseRoute
 
 from toolkit.sandbox.api.action_drafts import BINDING_POLICY, POST_LOGIN, TRIGGERS, Draft, Secret
 from toolkit.sandbox.api.action_versions import Action, stamp
-from toolkit.sandbox.api.gate import Call, Gate
-from toolkit.sandbox.api.request_values import listing
+from toolkit.sandbox.api.gate import Call, Gate, listing
 from toolkit.sandbox.api.users import ROOT
 from toolkit.sandbox.problem import Problem, invalid_body, json_response
 

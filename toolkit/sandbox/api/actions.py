@@ -14,8 +14,7 @@ from starlette.routing import BaseRoute
 from toolkit.sandbox.api.action_drafts import Draft, read_draft
 from toolkit.sandbox.api.action_library import Library
 from toolkit.sandbox.api.action_versions import Action, Version
-from toolkit.sandbox.api.gate import Call, Gate
-from toolkit.sandbox.api.request_values import flag, listing
+from toolkit.sandbox.api.gate import Call, Gate, flag, listing
 from toolkit.sandbox.api.users import ROOT
 from toolkit.sandbox.problem import Problem, invalid_body, json_response
 

@@ -1,27 +1,34 @@
-"""The gate before every API request: the token, then the rate limit, then the scope.
+"""What every API request passes: token, rate limit, scope; and what it asks for in its query.
 
-Rate limits of the Management API: token buckets, a set of them for each plan.
+Rate limits of the Management API are token buckets, a set of them for each plan.
 
 Facts: Auth0 docs, "Rate Limit Configurations": the buckets' sizes; headers
 `x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (UNIX seconds). No
-`Retry-After`: the API description of the 429 names only those three.
+`Retry-After`: the API description of the 429 names only those three. Recordings of the API,
+for Actions: 20 a page unless told, 100 at most (SDKs ask for 50 and 100); `page` is left out
+for the first page, and `total` where the page is empty.
 """
 
 import json
 import math
+import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import PathConvertor, register_url_convertor
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from toolkit.sandbox.api.tokens import Tokens
-from toolkit.sandbox.problem import Problem, invalid_body
+from toolkit.sandbox.problem import Problem, bad_query, invalid_body, json_response
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -222,3 +229,84 @@ async def read_body(request: Request) -> bytes:
             text = f"Payload content length greater than maximum allowed: {_LONGEST_BODY}"
             raise Problem(413, text)
     return bytes(body)
+
+
+MOST_PER_PAGE = 100
+_PER_PAGE = 20  # of what the Actions API lists
+
+_WHOLE_NUMBER = re.compile(r"-?\d{1,15}", re.ASCII)
+_ABOUT = {
+    "page": "Page index of the results to return. First page is 0.",
+    "per_page": "Number of results per page.",
+    "take": "Number of results per page. Defaults to 50.",
+}
+
+
+def number(asked: QueryParams, name: str, default: int, most: int | None) -> int:
+    """Return a whole number from 0 to `most`.
+
+    Raises:
+        Problem: If it is anything else.
+    """
+    text = asked.get(name, str(default))
+    where = f"on property {name} ({_ABOUT[name]})."
+    if not _WHOLE_NUMBER.fullmatch(text):
+        raise bad_query(f"'Expected type integer but found type string' {where}")
+    found = int(text)
+    if found < 0:
+        raise bad_query(f"'Value {found} is less than minimum 0' {where}")
+    if most is not None and found > most:
+        raise bad_query(f"'Value {found} is greater than maximum {most}' {where}")
+    return found
+
+
+def flag(asked: QueryParams, name: str, *, default: bool) -> bool:
+    """Return a boolean.
+
+    Raises:
+        Problem: If it is anything else.
+    """
+    text = asked.get(name, "true" if default else "false")
+    if text not in {"true", "false"}:
+        raise bad_query(f"'Expected type boolean but found type string' on property {name}.")
+    return text == "true"
+
+
+def projection(asked: QueryParams) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
+    """Return what leaves the asked fields of a document, or None where all are asked for."""
+    if not asked.get("fields"):
+        return None
+    names = {name.strip() for name in asked["fields"].split(",")}
+    if flag(asked, "include_fields", default=True):
+        return lambda document: {key: document[key] for key in document if key in names}
+    return lambda document: {key: document[key] for key in document if key not in names}
+
+
+def listing(
+    name: str, items: Sequence[_T], show: Callable[[_T], dict[str, Any]], asked: QueryParams
+) -> Response:
+    """Answer with one page of what the Actions API lists; only what is on it is shown."""
+    page = number(asked, "page", 0, None)
+    per_page = number(asked, "per_page", _PER_PAGE, MOST_PER_PAGE)
+    shown = [show(item) for item in items[page * per_page : (page + 1) * per_page]]
+    answer: dict[str, Any] = {name: shown}
+    if shown:
+        answer["total"] = len(items)
+    if page:
+        answer["page"] = page
+    return json_response(json.dumps({**answer, "per_page": per_page}))
+
+
+REST: Final = "rest"
+"""What a route calls the rest of a path, `{name:rest}`: whatever was sent.
+
+Starlette's own `path` parameter takes no line break, so that nobody whose id has one would be
+found.
+"""
+
+
+class _Rest(PathConvertor):
+    regex = r"[\s\S]*"
+
+
+register_url_convertor(REST, _Rest())

@@ -15,8 +15,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from toolkit.sandbox.api.gate import Call, Gate
-from toolkit.sandbox.api.request_values import MOST_PER_PAGE, flag, number, projection
+from toolkit.sandbox.api.gate import MOST_PER_PAGE, Call, Gate, flag, number, projection
 from toolkit.sandbox.api.users import ROOT
 from toolkit.sandbox.problem import Problem, bad_body, json_response
 

@@ -20,8 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from toolkit.sandbox.api.gate import Call, Gate
-from toolkit.sandbox.api.request_values import MOST_PER_PAGE, REST, flag, number, projection
+from toolkit.sandbox.api.gate import MOST_PER_PAGE, REST, Call, Gate, flag, number, projection
 from toolkit.sandbox.directory.lucene import LONGEST_QUERY, QueryError
 from toolkit.sandbox.directory.sql_condition import condition
 from toolkit.sandbox.directory.store import Connection, Order, Store, connections_of, sortable

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from toolkit.images import drawing
-from toolkit.sandbox.api.request_values import REST
+from toolkit.sandbox.api.gate import REST
 from toolkit.sandbox.directory.store import RATINGS
 
 _AVATAR = re.compile(r"([0-9a-f]{64}|[0-9a-f]{32})(?:\.(png|jpg|jpeg))?", re.IGNORECASE)

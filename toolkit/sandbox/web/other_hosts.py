@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Route
 
 from toolkit.classification.sources import Source, classify
 from toolkit.images import drawing
-from toolkit.sandbox.api.request_values import REST
+from toolkit.sandbox.api.gate import REST
 
 ROOT = "/hosts"
 SIGN = "auth0-picture-audit sandbox"
