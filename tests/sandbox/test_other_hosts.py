@@ -6,7 +6,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from toolkit.sandbox.web.other_hosts import played
+from toolkit.sandbox.played_hosts import played
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from toolkit.errors import SettingsError, UnreadableInputError
 from toolkit.panels.explorer.thumbnails import Thumbnails
 from toolkit.probing.snapshot_probe import probe, reach
 from toolkit.sandbox.picture_hosts import hosts_of
+from toolkit.sandbox.played_hosts import SIGN
 from toolkit.sandbox.server import Sandbox
-from toolkit.sandbox.web.other_hosts import SIGN
 from toolkit.snapshots.snapshot import Provenance, Snapshot, read_snapshot
 from toolkit.tenant.client import connect
 

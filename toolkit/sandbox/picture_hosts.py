@@ -11,8 +11,8 @@ from toolkit.errors import SettingsError
 from toolkit.formatting import shorten
 from toolkit.images.address import Refusal, askable, is_loopback
 from toolkit.sandbox.embedded import embedded_sandbox
+from toolkit.sandbox.played_hosts import ROOT, SIGN, played
 from toolkit.sandbox.server import sandbox_at
-from toolkit.sandbox.web.other_hosts import ROOT, SIGN, played
 from toolkit.snapshots.snapshot import Provenance
 from toolkit.tenant.credentials import read_settings
 from toolkit.tenant.http_transport import transport

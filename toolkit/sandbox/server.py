@@ -34,9 +34,8 @@ from toolkit.sandbox.directory.store import Store
 from toolkit.sandbox.directory.timestamps import iso
 from toolkit.sandbox.faults.catalogue import Faults
 from toolkit.sandbox.faults.churn import Churn, Churned
+from toolkit.sandbox.played_hosts import PlayedHosts
 from toolkit.sandbox.problem import Problem
-from toolkit.sandbox.web.gravatar_cdn import Pictures
-from toolkit.sandbox.web.other_hosts import Hosts
 
 DEFAULT_SCOPES = (
     "read:users update:users read:connections read:connections_options read:rules "
@@ -325,8 +324,7 @@ class Sandbox:
             *Bindings(self._library, gate).routes(),
             *self._rules.routes(gate),
             *Api(store, gate, self._clock).routes(),
-            *Pictures(store.gravatar).routes(),
-            *Hosts(self._clock).routes(),
+            *PlayedHosts(store.gravatar, self._clock).routes(),
         ]
 
 

@@ -1,4 +1,13 @@
-"""Gravatar, Auth0's initials and the WordPress image proxy, without the internet.
+"""The hosts of pictures, played by the sandbox: its people are made up, and so are they.
+
+Gravatar, Auth0's initials and the WordPress image proxy have routes of their own. For every
+other host, `/hosts/ADDRESS` answers for the picture at that address (percent-encoded) as its
+host would: a face for a picture of somebody's own, a silhouette for a provider's stock image,
+403 once a signed address has expired. What Gravatar, Auth0's CDN or the image proxy would
+answer is redirected to where the sandbox plays those.
+
+`/hosts` itself answers with `SIGN`: whoever sends something to a sandbox can find out before
+that it is one, and not another service that took its port.
 
 Facts: Gravatar docs, "Images" (size, default, forcedefault, rating; which URLs can be a
 default: http or https on the standard port, a known extension, no query string). A URL
@@ -9,6 +18,8 @@ itself, so that nothing leaves the machine.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from urllib.parse import SplitResult, quote, urlsplit
 
 from starlette.datastructures import QueryParams
@@ -16,10 +27,17 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from toolkit.classification.sources import Source, classify
 from toolkit.images import drawing
 from toolkit.sandbox.api.gate import REST
 from toolkit.sandbox.directory.store import RATINGS
 
+ROOT = "/hosts"
+SIGN = "auth0-picture-audit sandbox"
+"""What a sandbox answers at `ROOT`, and nothing else does."""
+
+_SIZE = 480
+_KINDS = {".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif"}
 _AVATAR = re.compile(r"([0-9a-f]{64}|[0-9a-f]{32})(?:\.(png|jpg|jpeg))?", re.IGNORECASE)
 _INITIALS = re.compile(r"([A-Za-z0-9]{1,3})\.png")
 _HOST = re.compile(r"[a-z0-9.-]{1,253}", re.IGNORECASE)
@@ -34,10 +52,16 @@ _DENIED = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """The picture hosts; `gravatar` tells the rating of a hash's picture, None without one."""
+class PlayedHosts:
+    """Answers for every host of pictures.
+
+    Attributes:
+        gravatar: tells the rating of a hash's picture, or None where it has none.
+        clock: UNIX seconds, by which addresses expire.
+    """
 
     gravatar: Callable[[str], str | None]
+    clock: Callable[[], float]
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes; Starlette answers HEAD where it answers GET."""
@@ -46,6 +70,8 @@ class Pictures:
             Route("/avatars/{name}", self.initials),
             Route("/photon/cdn.auth0.com/avatars/{name}", self.initials),
             Route(f"/photon/{{address:{REST}}}", self.photon),
+            Route(ROOT, self.sign),
+            Route(f"{ROOT}/{{address:{REST}}}", self.picture),
         ]
 
     def avatar(self, request: Request) -> Response:
@@ -73,6 +99,34 @@ class Pictures:
     def photon(self, request: Request) -> Response:
         """Answer as the proxy does for any other picture."""
         return _image(drawing.pattern(request.path_params["address"], _DEFAULT_SIZE), "png")
+
+    def sign(self, _: Request) -> Response:
+        """Say that this is a sandbox."""
+        return PlainTextResponse(SIGN)
+
+    def picture(self, request: Request) -> Response:
+        """Answer for the picture at an address."""
+        address: str = request.path_params["address"]
+        verdict = classify(address)
+        if verdict.source in (Source.INVALID, Source.MISSING):
+            return PlainTextResponse("404 Not Found", 404)
+        if verdict.gravatar_hash:
+            query = urlsplit(address).query
+            return RedirectResponse(f"/avatar/{verdict.gravatar_hash}?{query}", 302)
+        if verdict.source is Source.INITIALS:
+            return RedirectResponse(f"/avatars/{quote(urlsplit(address).path.rsplit('/')[-1])}")
+        now = datetime.fromtimestamp(self.clock(), UTC)
+        if verdict.expires_at and verdict.expires_at < now:
+            return PlainTextResponse("URL signature expired", 403)
+        kind = _KINDS.get(PurePosixPath(urlsplit(address).path).suffix.lower(), "png")
+        if verdict.source is Source.PLACEHOLDER:
+            return _image(drawing.silhouette(_SIZE, kind), kind)
+        return _image(drawing.face(address, _SIZE, kind), kind)
+
+
+def played(base_url: str, address: str) -> str:
+    """Return where a sandbox answers for the picture at an address."""
+    return f"{base_url}{ROOT}/{quote(address, safe='', errors='replace')}"
 
 
 def _shows(rating: str, highest: str) -> bool:

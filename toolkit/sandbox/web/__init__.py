@@ -1,1 +1,0 @@
-"""The hosts of pictures, without the internet."""
