@@ -1,7 +1,12 @@
-"""The report's page: HTML that needs no script and asks nobody for anything."""
+"""The report's page: HTML that needs no script and asks nobody for anything.
 
-from html import escape
+What is counted is made ready here; how it is said and laid out stands in the templates beside
+this file, `report.html.j2` first.
+"""
+
+from collections.abc import Iterator
 from importlib.resources import files
+from typing import Any
 
 from toolkit.analysis.coverage_count import Coverage
 from toolkit.analysis.groups import ACTIVITY, Seen
@@ -13,52 +18,22 @@ from toolkit.analysis.headline_words import (
     problem,
     sampled,
 )
+from toolkit.analysis.tenant_wiring import RULES_END
 from toolkit.classification.sources import Source
 from toolkit.formatting import percent, shorten
+from toolkit.html_templates import render
 from toolkit.reporting.charts.group_chart import by_group
 from toolkit.reporting.charts.month_charts import cohorts, own_by_month
 from toolkit.reporting.charts.source_charts import LOOKS
 from toolkit.reporting.html_report.report_content import Content, listed
-from toolkit.reporting.html_report.report_sections import (
-    LONGEST_NAME,
-    count,
-    figure,
-    method,
-    moment,
-    name,
-    remedy,
-    table,
-)
 from toolkit.reporting.palette import COLOURS, CROSSES, EDGES, ON_DARK, STRIPE
 
 LISTED = 100
 """How many groups of a kind have a row; the others share one."""
 
+_LONGEST_NAME = 80
 _FITS = 0.13  # of the bar; what its name and share need
 _NUMBER_FITS = 0.055
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" \
-content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{title}</title>
-<style>
-{style}
-</style>
-</head>
-<body>
-{top}
-<main>
-{body}
-</main>
-{foot}
-</body>
-</html>
-"""
 
 
 def page(content: Content, *, twin: str = "", personal: bool = False) -> str:
@@ -72,26 +47,28 @@ def page(content: Content, *, twin: str = "", personal: bool = False) -> str:
     Returns:
         A whole HTML document: no script, no address outside itself.
     """
-    groups = content.groups
-    parts = [
-        _cards(content),
-        _sources(content),
-        _connections(groups["connection"], twin),
-        _months(groups["cohort"], twin),
-        _activity(groups["activity"]),
-        remedy(content, personal=personal),
-        method(content, twin),
-    ]
-    named = "The people named as examples make this page personal data."
-    people = named if personal else "No personal data in this page."
-    version = escape(shorten(content.provenance.toolkit_version, 40))
-    title = f"Where your users' pictures come from: {_tenant(content)}"
-    return _PAGE.format(
-        title=escape(title),
+    whole, groups = content.whole, content.groups
+    return render(
+        "reporting/html_report/report.html.j2",
+        content=content,
+        facts=content.provenance,
+        whole=whole,
+        twin=twin,
+        personal=personal,
+        longest_name=_LONGEST_NAME,
+        listed=LISTED,
+        rules_end=f"{RULES_END:%Y-%m-%d}",
         style=_style(),
-        top=_top(content),
-        body="\n".join(part for part in parts if part),
-        foot=f'<footer class="note">Made by auth0-picture-audit {version}. {people}</footer>',
+        tenant=shorten(content.provenance.tenant or "not named", _LONGEST_NAME),
+        reading=_reading(content),
+        answer=headline(whole) if whole.users else None,
+        problem=problem(whole, overrides=content.overrides) if whole.users else None,
+        seen=list(_seen(whole)),
+        striped=_striped(whole),
+        sources=_sources(content) if whole.users else None,
+        connection=_groups(groups["connection"]),
+        cohort=_groups(groups["cohort"]),
+        activity=_groups(groups["activity"]),
     )
 
 
@@ -115,79 +92,36 @@ def _stripes(angle: int, ground: str, stripe: str) -> str:
     return f"repeating-linear-gradient({angle}deg, {ground} 0 5px, {stripe} 5px 7px)"
 
 
-def _top(content: Content) -> str:
-    facts, whole = content.provenance, content.whole
-    line = [
-        f"tenant {escape(_tenant(content))}",
-        f"{whole.users:,} users",
-        f"taken {moment(facts.taken_at)}",
-    ]
-    alarm = ""
-    if facts.sandbox:
-        line.append('<span class="tag">sandbox: made-up people</span>')
-    if facts.complete:
-        line.append(f'<strong class="good">complete</strong>: {_reading(content)}')
-    else:
-        alarm = (
-            '<p class="alarm" role="alert"><strong>Incomplete.</strong> Nothing proves that every '
-            "user is in these numbers. Run the same <code>picture-audit collect</code> again: "
-            "it goes on where it ended.</p>\n"
-        )
-        line.append(f"<strong>not complete</strong>: {_reading(content)}")
-    return (
-        f"<header>\n{alarm}<h1>Where your users' pictures come from</h1>\n"
-        f'<p class="facts">{" · ".join(line)}</p>\n</header>'
-    )
-
-
 def _reading(content: Content) -> str:
     """Say in words how the users were read."""
     facts = content.provenance
     words = f"{content.whole.users:,} read, by {shorten(facts.method, 40)}"
     if facts.method != "ingest":
-        words += f", reconciled over {count(facts.windows, 'window')}"
-        words += f", {count(facts.requests, 'request')}"
-    return escape(f"{words}, {facts.seconds:,.1f} s")
+        words += f", reconciled over {_count(facts.windows, 'window')}"
+        words += f", {_count(facts.requests, 'request')}"
+    return f"{words}, {facts.seconds:,.1f} s"
 
 
-def _cards(content: Content) -> str:
-    """Answer first: who sees a picture of their own, and how much of that nobody knows."""
-    whole, total = content.whole, content.whole.users
-    if not total:
-        return '<p class="card">There are no users, so there is nothing to show.</p>'
-    said, shown = headline(whole), people_see(whole)
-    least = '<span class="muted">at least</span> ' if said.share.startswith("at least") else ""
-    big = said.share.removeprefix("at least ")
-    after = "," if said.doubt.startswith("up") else ""
-    doubt = f'{after} <span class="doubt">{said.doubt}</span>' if said.doubt else ""
-    bar, keys = [], []
-    for seen, users in shown.items():
-        look, share = LOOKS[seen], users.middle / total
-        style = f"{look.source} broken" if look.broken else str(look.source)
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _seen(whole: Coverage) -> Iterator[dict[str, Any]]:
+    """Return the parts of the bar of what people see."""
+    for seen, users in people_see(whole).items() if whole.users else ():
+        look, share = LOOKS[seen], users.middle / whole.users
         text = f"{look.name} {percent(share)}" if share >= _FITS else percent(share)
-        label = f"<b>{text}</b>" if share >= _NUMBER_FITS else ""
-        bar.append(f'<span class="{style}" style="flex:{users.middle:.4f} 0 0">{label}</span>')
-        keys.append(
-            f'<li><span class="swatch {style}"></span>{look.name} '
-            f"<strong>{percent(share, 1)}</strong></li>"
-        )
-    notes = [_striped(content)]
-    if worst := problem(whole, overrides=content.overrides):
-        notes.append(f"<strong>{escape(worst)}</strong>")
-    lines = "\n".join(keys)
-    return (
-        '<div class="cards">\n<section class="card"><h2>see a picture of their own</h2>\n'
-        f'<p>{least}<span class="big">{big}</span>{doubt}</p>\n'
-        f'<p class="muted">{escape(said.people)}</p></section>\n'
-        '<section class="card wide"><h2>what people see</h2>\n'
-        f'<div class="bar" aria-hidden="true">{"".join(bar)}</div>\n'
-        f'<ul class="keys">\n{lines}\n</ul>\n'
-        f'<p class="note">{" ".join(note for note in notes if note)}</p></section>\n</div>'
-    )
+        yield {
+            "name": look.name,
+            "users": users.middle,
+            "share": share,
+            "style": f"{look.source} broken" if look.broken else str(look.source),
+            "label": text if share >= _NUMBER_FITS else "",
+        }
 
 
-def _striped(content: Content) -> str:
-    seen = people_see(content.whole)
+def _striped(whole: Coverage) -> str:
+    seen = people_see(whole) if whole.users else {}
     said = []
     if Seen.UNKNOWN in seen:
         said.append("striped grey: nobody has asked what they see")
@@ -196,119 +130,81 @@ def _striped(content: Content) -> str:
     return f"{'; '.join(said)}.".capitalize() if said else ""
 
 
-def _sources(content: Content) -> str:
+def _sources(content: Content) -> dict[str, Any]:
+    """Return the table of sources; widths are percents of the longest bar."""
     whole = content.whole
-    rows = whole.table().to_dict("records")
-    if not rows:
-        return ""
-    estimated = whole.estimated if sampled(whole) else {}
-    broken = whole.broken
-    most = max([int(rows[0]["users"]), *(part.high for part in estimated.values())])
-    body = []
-    for row in rows:
-        source, users = Source(row["source"]), int(row["users"])
-        late = broken.get(source, 0) if source is not Source.INVALID else 0
-        meaning = escape(source.meaning)
-        if late:
-            word = "broken" if source is Source.METADATA else "expired"
-            meaning += f'; <span class="bad">{late:,} {word}</span>'
-        if source is Source.METADATA and content.overrides is False:
-            meaning += '; <span class="bad">nothing shows these</span>'
-        doubt, points, whisker = "", "", ""
-        if part := estimated.get(source):
-            doubt = f' <span class="muted">± {deviation(part):,.0f}</span>'
-            points = f' <span class="muted">± {100 * deviation(part) / whole.users:.1f}</span>'
-            whisker = (
-                f'<i style="left:{100 * part.low / most:.2f}%;'
-                f'width:{100 * (part.high - part.low) / most:.2f}%"></i>'
-            )
-        bars = f'<span class="{source}" style="width:{100 * (users - late) / most:.2f}%"></span>'
-        if late:
-            bars += f'<span class="{source} broken" style="width:{100 * late / most:.2f}%"></span>'
-        body.append(
-            f'<tr><th scope="row">{source}</th><td class="muted">{meaning}</td>'
-            f'<td class="number">{users:,}{doubt}</td>'
-            f'<td class="number">{percent(users / whole.users, 1)}{points}</td>'
-            f'<td class="measure" aria-hidden="true"><div>{bars}{whisker}</div></td></tr>'
+    found = {Source(row["source"]): int(row["users"]) for row in whole.table().to_dict("records")}
+    sample = sampled(whole)
+    estimated = whole.estimated if sample else {}
+    most = max([*found.values(), *(part.high for part in estimated.values())])
+    rows = []
+    for source, users in found.items():
+        late = whole.broken.get(source, 0) if source is not Source.INVALID else 0
+        part = estimated.get(source)
+        rows.append(
+            {
+                "source": source,
+                "users": users,
+                "share": users / whole.users,
+                "width": 100 * (users - late) / most,
+                "late": late,
+                "late_width": 100 * late / most,
+                "late_word": "broken" if source is Source.METADATA else "expired",
+                "unshown": source is Source.METADATA and content.overrides is False,
+                "interval": part
+                and {
+                    "users": deviation(part),
+                    "points": 100 * deviation(part) / whole.users,
+                    "left": 100 * part.low / most,
+                    "width": 100 * (part.high - part.low) / most,
+                },
+            }
         )
     caption = "Each user counts once, under what their picture is"
-    if sample := sampled(whole):
+    if sample:
         caption += f"; ± is a 95 % interval from {sample}, which divides the unresolved"
-    there = {row["source"] for row in rows}
-    absent = [source for source in Source if source.value not in there and not estimated]
-    note = f'<p class="note">Not found: {", ".join(absent)}.</p>' if absent else ""
-    head = [("source", ""), ("what it means", ""), ("users", "number"), ("share", "number")]
-    drawn = table(caption, [*head, ("", "")], body)
-    return f"<section>\n<h2>By source</h2>\n{drawn}\n{note}</section>"
+    absent = [source for source in Source if source not in found and not estimated]
+    return {"caption": caption, "rows": rows, "absent": absent}
 
 
-def _connections(coverage: Coverage, twin: str) -> str:
+def _groups(coverage: Coverage) -> dict[str, Any] | None:
+    """Return the charts and the table of users by group; None where there are no users."""
     if not coverage.users:
-        return ""
-    caption = "Users of each connection, by source, and the share who see a picture of their own"
-    return (
-        f"<section>\n<h2>By connection</h2>\n{figure(by_group(coverage), 'connection')}\n"
-        f"<details><summary>The same as a table, with the share of own pictures"
-        f"</summary>\n{_groups(coverage, 'connection', caption, twin)}</details>\n</section>"
-    )
-
-
-def _months(coverage: Coverage, twin: str) -> str:
-    if not coverage.users:
-        return ""
-    caption = "Users who joined in each month, and the share who see a picture of their own"
-    return (
-        f"<section>\n<h2>By month of joining</h2>\n{figure(own_by_month(coverage), 'own')}\n"
-        f"{figure(cohorts(coverage), 'cohort')}\n"
-        "<details><summary>The same as a table, month by month</summary>\n"
-        f"{_groups(coverage, 'month', caption, twin)}</details>\n</section>"
-    )
-
-
-def _activity(coverage: Coverage) -> str:
-    if not coverage.users:
-        return ""
-    caption = "Users by their last login, and the share of each group with an own picture"
-    drawn = _groups(coverage, "last login", caption, "")
-    return f"<section>\n<h2>By activity</h2>\n{drawn}\n</section>"
-
-
-def _groups(coverage: Coverage, noun: str, caption: str, twin: str) -> str:
+        return None
     kept, rest = listed(coverage, LISTED)
     sources = list(coverage.sources)
-    head = [(noun, ""), *((text, "number") for text in ("users", "share", "own picture"))]
-    head += [(str(source), "number") for source in sources]
-    body = []
+    rows = {}
     for group, row in kept.as_dict().items():
         words = ACTIVITY.get(group, group) if coverage.by == "activity" else group
         mine = {source: cell["users"] for source, cell in row["sources"].items()}
         own = between(row["own"]["low"], row["own"]["high"])
-        cells = [f"{row['users']:,}", percent(row["share"], 1), own]
-        body.append(_row(name(words), [*cells, *_cells(mine, sources)]))
-    note = ""
+        rows[words] = [
+            f"{row['users']:,}",
+            percent(row["share"], 1),
+            own,
+            *_cells(mine, sources),
+        ]
+    others, last = 0, []
     if rest.users:
         others = rest.counts["group"].nunique()
         own = between(rest.own.low / rest.users, rest.own.high / rest.users)
-        cells = [f"{rest.users:,}", percent(rest.users / coverage.users, 1), own]
         mine = {str(source): users for source, users in rest.sources.items()}
-        body.append(_row(f"{others:,} others", [*cells, *_cells(mine, sources)]))
-        which = "latest" if coverage.by == "cohort" else "largest"
-        note = (
-            f'<p class="note">The {LISTED} {which} of {LISTED + others:,}. More of them: '
-            f"<code>{escape(shorten(twin, LONGEST_NAME))}</code>; all of them: "
-            f"<code>picture-audit coverage SNAPSHOT --by {coverage.by} --format csv</code>.</p>"
-        )
-    return table(caption, head, body, kind="wide-table") + note
-
-
-def _row(first: str, cells: list[str]) -> str:
-    numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
-    return f'<tr><th scope="row">{first}</th>{numbers}</tr>'
+        last = [f"{rest.users:,}", percent(rest.users / coverage.users, 1), own]
+        last += _cells(mine, sources)
+    charts = {
+        "connection": lambda: [by_group(coverage)],
+        "cohort": lambda: [own_by_month(coverage), cohorts(coverage)],
+    }.get(coverage.by, list)()
+    columns = [(str(source), "number") for source in sources]
+    return {
+        "by": coverage.by,
+        "charts": charts,
+        "columns": columns,
+        "rows": rows,
+        "others": others,
+        "rest": last,
+    }
 
 
 def _cells(users: dict[str, int], sources: list[Source]) -> list[str]:
     return [f"{users[source]:,}" if source in users else "" for source in sources]
-
-
-def _tenant(content: Content) -> str:
-    return shorten(content.provenance.tenant or "not named", LONGEST_NAME)

@@ -1,0 +1,34 @@
+"""What every template can rely on."""
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from jinja2 import UndefinedError
+
+from toolkit.html_templates import _environment, render
+
+
+@pytest.fixture
+def fill():
+    return lambda text, **values: _environment().from_string(text).render(values)
+
+
+def test_what_is_filled_in_stays_text(fill):
+    assert fill("<b title='{{ a }}'>{{ a }}</b>", a="<i>'\"&") == (
+        "<b title='&lt;i&gt;&#39;&#34;&amp;'>&lt;i&gt;&#39;&#34;&amp;</b>"
+    )
+
+
+def test_a_name_without_a_value_is_an_error(fill):
+    with pytest.raises(UndefinedError):
+        fill("{{ nobody }}")
+    with pytest.raises(UndefinedError):
+        render("reporting/html_report/report.html.j2")
+
+
+def test_values_are_written_as_elsewhere(fill):
+    late = datetime(2026, 11, 20, 1, 30, tzinfo=timezone(timedelta(hours=2)))
+    assert fill("{{ a|moment }}", a=late) == "2026-11-19 23:30 UTC"
+    assert fill("{{ a|count }} {{ b|percent(1) }}", a=1_200, b=0.9999) == "1,200 &gt;99.9 %"
+    assert fill("{{ a|visible }} {{ a|shorten(3) }}", a="a\nbcd") == r"a\nbcd a\…"
+    assert fill("{{ a|harmless }}", a="a\n\u202e") == "a\n\\u202e"
