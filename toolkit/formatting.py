@@ -1,4 +1,4 @@
-"""How values are shown: shares, names, hidden identifiers, tables as HTML and CSV.
+"""How values are shown: shares, names, hidden identifiers, tables as CSV.
 
 What people typed stays text: nothing in it hides or moves other text, and a spreadsheet does
 not run it.
@@ -6,11 +6,9 @@ not run it.
 
 import re
 import unicodedata
-from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import pandas as pd
     from pandas import DataFrame
 
 
@@ -87,26 +85,6 @@ def mask_email(email: str) -> str:
         return "•••"
     host, dot, top = domain.rpartition(".")
     return visible(f"{name[:1]}•••@{host[:1]}•••{dot}{top if dot else ''}")
-
-
-def html_table(words: "pd.DataFrame", caption: str) -> str:
-    """Draw a table whose first column names its rows.
-
-    Args:
-        words: every value as the text that people read.
-        caption: what stands above it.
-    """
-    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in words.columns)
-    body = "".join(
-        f'<tr><th scope="row">{escape(str(first))}</th>'
-        + "".join(f"<td>{escape(str(value))}</td>" for value in rest)
-        + "</tr>"
-        for first, *rest in words.itertuples(index=False, name=None)
-    )
-    return (
-        f"<table><caption>{escape(caption)}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    )
 
 
 # Fact: OWASP, "CSV Injection" and ASVS 5.0, 1.2.10: a cell that begins like this is taken for a

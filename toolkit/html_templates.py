@@ -3,6 +3,7 @@
 A template is a file `NAME.html.j2` beside the module that fills it.
 """
 
+from base64 import b64encode
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from toolkit.formatting import harmless, percent, shorten, visible
 
 if TYPE_CHECKING:
+    import pandas as pd
     from jinja2 import Environment
 
 
@@ -24,6 +26,17 @@ def render(template: str, **values: object) -> str:
         HTML in which every value is text, unless the template marks it as `safe`.
     """
     return _environment().get_template(template).render(values)
+
+
+def html_table(words: "pd.DataFrame", caption: str) -> str:
+    """Draw a table whose first column names its rows.
+
+    Args:
+        words: every value as the text that people read.
+        caption: what stands above it.
+    """
+    rows = list(words.itertuples(index=False, name=None))
+    return render("html_table.html.j2", caption=caption, columns=list(words.columns), rows=rows)
 
 
 @cache
@@ -48,6 +61,7 @@ def _environment() -> "Environment":
         "harmless": harmless,
         "moment": _moment,
         "percent": percent,
+        "png_address": _png_address,
         "shorten": shorten,
         "visible": visible,
     }
@@ -56,3 +70,8 @@ def _environment() -> "Environment":
 
 def _moment(value: datetime) -> str:
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _png_address(png: bytes) -> str:
+    """Write a picture as an address that holds it."""
+    return f"data:image/png;base64,{b64encode(png).decode('ascii')}"

@@ -2,10 +2,11 @@
 
 from datetime import datetime, timedelta, timezone
 
+import pandas as pd
 import pytest
 from jinja2 import UndefinedError
 
-from toolkit.html_templates import _environment, render
+from toolkit.html_templates import _environment, html_table, render
 
 
 @pytest.fixture
@@ -32,3 +33,20 @@ def test_values_are_written_as_elsewhere(fill):
     assert fill("{{ a|count }} {{ b|percent(1) }}", a=1_200, b=0.9999) == "1,200 &gt;99.9 %"
     assert fill("{{ a|visible }} {{ a|shorten(3) }}", a="a\nbcd") == r"a\nbcd a\…"
     assert fill("{{ a|harmless }}", a="a\n\u202e") == "a\n\\u202e"
+
+
+def test_a_table_has_a_caption_and_heads_for_columns_and_rows():
+    words = pd.DataFrame({"source": ["social", "custom"], "users": ["1,200", "3"]})
+    assert html_table(words, "Where from") == (
+        '<table><caption>Where from</caption><thead><tr><th scope="col">source</th>'
+        '<th scope="col">users</th></tr></thead><tbody>'
+        '<tr><th scope="row">social</th><td>1,200</td></tr>'
+        '<tr><th scope="row">custom</th><td>3</td></tr></tbody></table>'
+    )
+
+
+def test_what_people_typed_stays_text():
+    hostile = '<script>&"'
+    html = html_table(pd.DataFrame({hostile: [hostile], "b": [hostile]}), hostile)
+    assert html.count("&lt;script&gt;&amp;&#34;") == 4
+    assert "<script>" not in html

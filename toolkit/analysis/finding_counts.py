@@ -8,8 +8,7 @@ anybody: this is what the profiles alone give away.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from glob import escape as escaped
-from html import escape
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from toolkit.analysis.tenant_wiring import Wiring
 from toolkit.classification.schema import SNAPSHOT
 from toolkit.errors import UnreadableInputError
 from toolkit.formatting import mask, percent, visible
+from toolkit.html_templates import render
 
 _EXAMPLES = 3
 
@@ -117,21 +117,8 @@ class Findings:
 
     def _repr_html_(self) -> str:
         """Draw the findings as HTML for a notebook; what people typed stays text."""
-        head = "".join(
-            f'<th scope="col">{name}</th>'
-            for name in ("finding", "severity", "users", "share", "what it means", "what to do")
-        )
-        body = "".join(
-            f'<tr><th scope="row" style="text-align:left">{escape(one.title)}</th>'
-            f"<td>{one.severity}</td><td>{one.users:,}</td><td>{percent(one.share, 1)}</td>"
-            f'<td style="text-align:left">{escape(visible(one.meaning))}</td>'
-            f'<td style="text-align:left">{escape(one.advice)}</td></tr>'
-            for one in self.found
-        )
-        notes = "".join(f"<p>{escape(visible(note))}</p>" for note in self.notes)
-        return (
-            f"<table><caption>What is worth knowing about the pictures of {self.users:,} users"
-            f"</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+        return render(
+            "analysis/findings.html.j2", found=self.found, users=self.users, notes=self.notes
         )
 
 
@@ -161,7 +148,7 @@ def findings(
     with engine() as opened:
         if isinstance(users, Path | str):
             with damage_told(users):
-                opened.from_parquet(escaped(str(users))).create_view("users")
+                opened.from_parquet(escape(str(users))).create_view("users")
                 total, *counted = _counted(opened, checks, values)
         else:
             _ensure_columns(users)

@@ -1,10 +1,10 @@
 """How a change of a tenant ended, as a value for every face."""
 
 from dataclasses import asdict, dataclass
-from html import escape
 from typing import Any
 
 from toolkit.formatting import visible
+from toolkit.html_templates import render
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,5 +130,4 @@ class Outcome:
 
     def _repr_html_(self) -> str:
         answer, *rest = self._lines()
-        items = "".join(f"<li>{escape(visible(line))}</li>" for line in rest)
-        return f"<div><p><b>{escape(answer)}</b></p><ul>{items}</ul></div>"
+        return render("change/answer.html.j2", answer=answer, lines=rest)

@@ -4,10 +4,9 @@ Pure: `toolkit.change.plan_file` reads and writes the rows.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from html import escape
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -19,6 +18,7 @@ from toolkit.change.policy import Policy
 from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, requests, seconds
 from toolkit.classification.sources import Source
 from toolkit.formatting import harmless, visible
+from toolkit.html_templates import render
 
 ASKS_AGAIN_ABOVE: Final = 2 / 3
 """The share of a tenant's users above which a change of users must be agreed to once more.
@@ -239,18 +239,8 @@ class Plan:
     def _repr_html_(self) -> str:
         """Say the same as `repr`, with the table of reasons."""
         answer, *facts = self._facts()
-        tenant, picture = escape(visible(self.tenant)), escape(visible(self.policy.picture))
-        rows = "".join(
-            f"<tr><td>{escape(visible(outcome))}</td><td>{escape(visible(reason))}</td>"
-            f'<td style="text-align:right">{users:,}</td></tr>'
-            for (outcome, reason), users in self.tally.reasons.most_common()
-        )
-        code = "".join(f"<pre>{escape(harmless(text))}</pre>" for text in self.rules)
-        return (
-            f"<div><p><b>{escape(visible(answer))}</b><br>{tenant}, snapshot of "
-            f"{self.taken_at:%Y-%m-%d %H:%M} UTC; <code>{picture}</code></p>"
-            f"<ul>{_items(facts)}</ul><table><thead><tr><th>outcome</th><th>why</th><th>users</th>"
-            f"</tr></thead><tbody>{rows}</tbody></table><ul>{_items(self._times())}</ul>{code}</div>"
+        return render(
+            "change/plan.html.j2", plan=self, answer=answer, facts=facts, times=list(self._times())
         )
 
 
@@ -265,10 +255,6 @@ def _rate(value: object) -> float:
     if not isinstance(value, int | float) or not 0 < value < MOST_COUNTED:
         raise ValueError("not a rate")
     return float(value)
-
-
-def _items(lines: Iterable[str]) -> str:
-    return "".join(f"<li>{escape(visible(line))}</li>" for line in lines)
 
 
 def _lasting(span: float) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from toolkit.change.scopes import scopes_of
 from toolkit.change.ways import Way
 from toolkit.errors import SettingsError
 from toolkit.formatting import visible
+from toolkit.html_templates import render
 from toolkit.progress import Progress, run
 from toolkit.tenant.client import Tenant
 
@@ -92,8 +92,7 @@ class Verification:
 
     def _repr_html_(self) -> str:
         answer, *rest = self._lines()
-        items = "".join(f"<li>{escape(visible(line))}</li>" for line in rest)
-        return f"<div><p><b>{escape(answer)}</b></p><ul>{items}</ul></div>"
+        return render("change/answer.html.j2", answer=answer, lines=rest)
 
 
 def verify(

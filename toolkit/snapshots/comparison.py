@@ -7,7 +7,6 @@ puts on disk what memory does not hold.
 import glob
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import duckdb
@@ -17,7 +16,8 @@ from toolkit.analysis.duckdb_engine import engine
 from toolkit.analysis.headline_words import between
 from toolkit.classification.sources import Source
 from toolkit.errors import SettingsError, UnreadableInputError
-from toolkit.formatting import html_table, mask, percent, visible
+from toolkit.formatting import mask, percent, visible
+from toolkit.html_templates import html_table, render
 from toolkit.snapshots.history import UNNAMED, Moment, differ, ensure_same_tenant, moment_of
 from toolkit.snapshots.snapshot import Provenance, Snapshot
 
@@ -208,12 +208,16 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """Draw the comparison as HTML for a notebook, as two tables."""
-        sums = "".join(f"<p>{escape(line)}</p>" for line in _sums(self))
         moves = (
             html_table(_moves_in_words(self), "Who moved, came and went") if self.changes else ""
         )
-        notes = "".join(f"<p>{escape(visible(note))}</p>" for note in self.notes)
-        return f"{html_table(_words(self.table()), _caption(self))}{sums}{moves}{notes}"
+        return render(
+            "snapshots/comparison.html.j2",
+            sources=html_table(_words(self.table()), _caption(self)),
+            sums=_sums(self),
+            moves=moves,
+            notes=self.notes,
+        )
 
 
 def compare(old: Snapshot, new: Snapshot, *, anyway: bool = False) -> Comparison:

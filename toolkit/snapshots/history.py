@@ -10,7 +10,8 @@ import pandas as pd
 from toolkit.analysis.estimate import Interval
 from toolkit.classification.sources import Source
 from toolkit.errors import SettingsError
-from toolkit.formatting import html_table, percent, visible
+from toolkit.formatting import percent, visible
+from toolkit.html_templates import html_table
 from toolkit.snapshots.snapshot import Provenance, Snapshot
 
 UNNAMED = "unknown"
