@@ -15,7 +15,7 @@ from toolkit.collection.place import FOLDER, latest_file, placed, unfinished_fil
 from toolkit.errors import IncompleteError, UnreadableInputError
 from toolkit.panels.background import Run
 from toolkit.panels.style import stylesheet
-from toolkit.panels.widgets import Alert, Meter, button, guarded
+from toolkit.panels.widgets import Alert, Meter, button, guarded, muted
 from toolkit.progress import Progress
 from toolkit.sandbox.embedded import embedded_tenant
 from toolkit.snapshots.snapshot import Snapshot, read_snapshot
@@ -242,7 +242,7 @@ class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
             )
 
     def _say(self, words: str) -> None:
-        self.said.value = f'<div class="pa-muted" role="status">{words}</div>'
+        self.said.value = muted(words, status=True)
 
 
 def collector(out: Path | str | None = None, *, folder: Path | str = FOLDER) -> Collector:

@@ -142,6 +142,17 @@ def button(words: str, tooltip: str, width: str) -> ipywidgets.Button:
     return ipywidgets.Button(description=words, tooltip=tooltip, layout=layout)
 
 
+def muted(words: str, *, status: bool = False) -> str:
+    """Write a remark, in paler letters.
+
+    Args:
+        words: what it says; it stays text.
+        status: whether screen readers tell when it changes.
+    """
+    role = ' role="status"' if status else ""
+    return f'<div class="pa-muted"{role}>{escape(visible(words))}</div>'
+
+
 def check(words: str = "", *, value: bool = False) -> ipywidgets.Checkbox:
     """Return a box to tick, with words beside it."""
     box = ipywidgets.Checkbox(description=words, indent=False, value=value)

@@ -14,12 +14,13 @@ from toolkit.change.plan_summary import Plan
 from toolkit.change.preview.before_after import SIZES, bars, table
 from toolkit.change.preview.gallery_data import Gallery
 from toolkit.change.preview.portrait import Portrait, View, drawn, portraits
-from toolkit.formatting import harmless, visible
+from toolkit.formatting import visible
+from toolkit.html_templates import render
 from toolkit.images.candidate_checks import NEVER_REFRESHED
 from toolkit.images.legibility import DARK, LIGHT
 from toolkit.panels.background import Latest
 from toolkit.panels.choose.tenant_site import Site, warnings
-from toolkit.panels.widgets import Alert, check, guarded
+from toolkit.panels.widgets import Alert, check, guarded, muted
 from toolkit.sandbox.picture_hosts import Hosts
 
 _SANDBOX = "the sandbox answers for every host: its people are made up"
@@ -52,9 +53,7 @@ class GalleryView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self.table.add_class("pa-table")
         self.table.add_class("pa-gallery")
         self.asked = check("real pictures", value=sandbox)
-        about = ipywidgets.HTML(
-            f'<div class="pa-muted">{escape(_SANDBOX if sandbox else _REAL)}</div>'
-        )
+        about = ipywidgets.HTML(muted(_SANDBOX if sandbox else _REAL))
         self.size = ipywidgets.ToggleButtons(
             options=[(f"{size} px", size) for size in SIZES], tooltips=["size of the pictures"] * 3
         )
@@ -177,8 +176,10 @@ class ChangeView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no typ
         if plan.code is not None and site is not None and site.standing is not None:
             state = preview(site.standing, plan.code)
         self.warnings.value = _warnings(plan, site, warnings(wiring, site))
-        self.bindings.value = _bindings(state)
-        self.details.value = "".join(_details(plan, state))
+        self.bindings.value = (
+            "" if state is None else render("panels/choose/bindings.html.j2", state=state)
+        )
+        self.details.value = _details(plan, state)
 
 
 def _warnings(plan: Plan, site: Site | None, scripts: Iterable[str]) -> str:
@@ -197,62 +198,10 @@ def _warnings(plan: Plan, site: Site | None, scripts: Iterable[str]) -> str:
     return f'<div class="pa-warnings">{items}</div>' if items else ""
 
 
-def _bindings(state: ActionState | None) -> str:
-    if state is None:
-        return ""
-    rows = "".join(
-        f"<div><span class='pa-muted'>{name}</span> {_chain(names, state.name)}</div>"
-        for name, names in (("now", state.bindings_before), ("then", state.bindings_after))
-    )
-    return f'<div class="pa-bindings"><b>What runs after a login</b>{rows}</div>'
-
-
-def _chain(names: Iterable[str], ours: str) -> str:
-    chips = " → ".join(
-        f'<span class="pa-chip{" pa-ours" if name == ours else ""}">{escape(visible(name))}</span>'
-        for name in names
-    )
-    return chips or '<span class="pa-muted">nothing</span>'
-
-
-def _details(plan: Plan, state: ActionState | None) -> Iterable[str]:
-    if plan.code is not None:
-        if state is not None:
-            yield _folded("Difference from what is deployed", _difference(state))
-        yield _folded("The Action's code", f"<pre>{escape(harmless(plan.code))}</pre>")
-    for rule in plan.rules:
-        yield _folded("A Rule, to copy", f"<pre>{escape(harmless(rule))}</pre>")
-    for by in ("reason", "connection", "source"):
-        frame = plan.table(by)
-        cells = "".join(
-            f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>"
-            for row in frame.itertuples(index=False, name=None)
-        )
-        heads = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in frame.columns)
-        body = f"<table><thead><tr>{heads}</tr></thead><tbody>{cells}</tbody></table>"
-        yield _folded(f"Users by {by}", f'<div class="pa-table">{body}</div>')
-
-
-def _cell(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else escape(visible(str(value)))
-
-
-def _folded(name: str, body: str) -> str:
-    return f"<details><summary>{name}</summary>{body}</details>"
-
-
-def _difference(state: ActionState) -> str:
-    """Write what changes in the code, line by line; signs say it as well as colours."""
-    before, after = (state.before or "").splitlines(), (state.after or "").splitlines()
-    if before == after:
-        return '<div class="pa-muted">none: this code is deployed already</div>'
-    if state.before is None:
-        return (
-            f'<div class="pa-muted">nothing is deployed yet: all {len(after):,} lines are new</div>'
-        )
-    lines = unified_diff(before, after, "deployed", "planned", n=_CONTEXT, lineterm="")
-    kinds = {"+": "pa-added", "-": "pa-removed"}
-    text = "\n".join(
-        f'<span class="{kinds.get(line[:1], "")}">{escape(visible(line))}</span>' for line in lines
-    )
-    return f"<pre>{text}</pre>"
+def _details(plan: Plan, state: ActionState | None) -> str:
+    difference: list[str] = []
+    if state is not None:
+        before, after = (state.before or "").splitlines(), (state.after or "").splitlines()
+        lines = unified_diff(before, after, "deployed", "planned", n=_CONTEXT, lineterm="")
+        difference = list(lines)
+    return render("panels/choose/details.html.j2", plan=plan, state=state, difference=difference)

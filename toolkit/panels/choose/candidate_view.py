@@ -1,18 +1,16 @@
 """Step 1, the picture: an address with its verdicts, and the picture as apps show it."""
 
 import threading
-from base64 import b64encode
 from collections.abc import Callable
-from html import escape
 
 import ipywidgets
 import traitlets
 
-from toolkit.formatting import visible
+from toolkit.html_templates import render
 from toolkit.images.candidate_checks import Candidate, Level, candidate, checked
 from toolkit.images.legibility import DARK, LIGHT
 from toolkit.panels.background import Latest
-from toolkit.panels.widgets import Alert, guarded
+from toolkit.panels.widgets import Alert, guarded, muted
 from toolkit.sandbox.picture_hosts import Hosts
 
 SHOWN = ((96, LIGHT), (64, LIGHT), (32, LIGHT), (96, DARK), (64, DARK), (32, DARK))
@@ -64,9 +62,7 @@ class CandidateView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no 
             self.shown.value = ""
             if not typed.strip():
                 self.latest.ask(lambda: None)
-                self.verdicts.value = (
-                    '<div class="pa-muted">Paste the address of the picture.</div>'
-                )
+                self.verdicts.value = muted("Paste the address of the picture.")
                 return
             found = checked(typed)
             words = "asking its host …" if found.usable else "its host is not asked"
@@ -97,37 +93,18 @@ class CandidateView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no 
 
 
 def _verdicts(found: Candidate, words: str) -> str:
-    """Write the verdicts as HTML: what fails first, all that is well in one paragraph."""
-    lines = []
-    for level in _ORDER:
-        some = [one for one in found if one.level is level]
-        parts = "".join(
-            f'<span class="pa-verdict pa-{level}"><b>{level.sign}</b> '
-            f"<bdi>{escape(visible(one.reason))}</bdi></span> "
-            for one in some
-        )
-        lines.append(f"<div>{parts}</div>" if parts else "")
-    notes = " ".join((*found.notes, *([f"({words})"] if words else ())))
-    lines.append(f'<div class="pa-muted">{escape(notes)}</div>')
-    return f'<div role="status">{"".join(lines)}</div>'
+    return render(
+        "panels/choose/verdicts.html.j2",
+        levels=[[one for one in found if one.level is level] for level in _ORDER],
+        notes=" ".join((*found.notes, *([f"({words})"] if words else ()))),
+    )
 
 
 def _shown(found: Candidate) -> str:
-    """Show the picture in circles, on a light page and on a dark one."""
-    pages = {page: "" for _, page in SHOWN}
+    pages: dict[str, list[tuple[int, bytes]]] = {}
     for size, page in SHOWN:
         png = found.thumbnail(size * 2)
         if png is None:
             return ""
-        data = b64encode(png).decode("ascii")
-        pages[page] += (
-            f'<img alt="the picture in a circle of {size} pixels" width="{size}" '
-            f'height="{size}" style="margin:0 6px;vertical-align:middle" '
-            f'src="data:image/png;base64,{data}">'
-        )
-    strips = "".join(
-        f'<span style="display:inline-block;background:{page};padding:8px 6px;margin-right:8px;'
-        f'border:1px solid var(--pa-line);border-radius:8px">{pictures}</span>'
-        for page, pictures in pages.items()
-    )
-    return f'{strips}<div class="pa-muted">at 96, 64 and 32 pixels, on light and on dark</div>'
+        pages.setdefault(page, []).append((size, png))
+    return render("panels/choose/circles.html.j2", pages=pages)

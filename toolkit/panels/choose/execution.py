@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,9 @@ from toolkit.change.undo_journal import undoing, undone
 from toolkit.change.verify_plan import verifying
 from toolkit.change.ways import Way
 from toolkit.errors import IncompleteError, PictureAuditError, SettingsError, UnreadableInputError
-from toolkit.formatting import shorten, visible
+from toolkit.formatting import shorten
 from toolkit.panels.background import Run
-from toolkit.panels.widgets import Alert, Meter, button, check, guarded
+from toolkit.panels.widgets import Alert, Meter, button, check, guarded, muted
 from toolkit.progress import Progress
 from toolkit.tenant.client import Tenant
 
@@ -146,7 +145,7 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
             outcome = yield from applying(tenant, plan, Safeguards(limit=limit))
             self._rehearsed = plan.id, limit
             kept = f"The plan is kept in {plan.path}."
-            return f"{outcome._repr_html_()}{_muted(kept)}"
+            return f"{outcome._repr_html_()}{muted(kept)}"
 
         self._start("Rehearsing", steps)
 
@@ -258,7 +257,7 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         try:
             said = self._run.through(steps(self._tenant()), self.meter.show)
             if said is None:
-                said = _muted(f"Cancelled: {what.lower()} again goes on where it stopped.")
+                said = muted(f"Cancelled: {what.lower()} again goes on where it stopped.")
             else:
                 self.meter.done()
             self.alert.clear()
@@ -344,7 +343,7 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
             )
 
     def _say(self, words: str) -> None:
-        self.said.value = f'<div role="status">{_muted(words)}</div>'
+        self.said.value = f'<div role="status">{muted(words)}</div>'
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,7 +399,3 @@ def _unforeseen(error: Exception) -> PictureAuditError:
         f"Something unforeseen happened ({type(error).__name__}), which is an error of this "
         "program: please report it. The journal holds what was done: Verify says what holds."
     )
-
-
-def _muted(words: str) -> str:
-    return f'<div class="pa-muted">{escape(visible(words))}</div>'

@@ -15,7 +15,7 @@ from toolkit.change.policy import REPLACEABLE
 from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, requests, seconds
 from toolkit.classification.sources import Source
 from toolkit.formatting import shorten
-from toolkit.panels.widgets import Alert, check, guarded
+from toolkit.panels.widgets import Alert, check, guarded, muted
 
 NAMES: Mapping[Way, str] = {
     Way.ACTION: "At login, by an Action (recommended)",
@@ -108,7 +108,7 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         for field in (self.connections, self.sources, self.speed):
             field.add_class("pa-field")
         fields.add_class("pa-row")
-        note = '<div class="pa-muted">nothing marked means all; Ctrl or ⌘ marks several</div>'
+        note = muted("nothing marked means all; Ctrl or ⌘ marks several")
         whom = ipywidgets.HTML('<div class="pa-title">For whom</div>')
         self.scope = ipywidgets.VBox([whom, fields, ipywidgets.HTML(note), switches])
         title = ipywidgets.HTML('<div class="pa-title">2 · How</div>')
@@ -157,7 +157,7 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         plan = self._plan  # another thread may drop it
         for way, cost in self.costs.items():
             words = "…" if plan is None else _cost(way, plan, self.speed.value)
-            cost.value = f'<div class="pa-muted">{escape(words)}</div>'
+            cost.value = muted(words)
 
 
 def _cost(way: Way, plan: Plan, speed: str) -> str:

@@ -11,7 +11,9 @@ from toolkit.analysis.coverage_count import Coverage
 from toolkit.analysis.groups import ACTIVITY, UNKNOWN, Seen
 from toolkit.classification.sources import Source
 from toolkit.formatting import percent, shorten
+from toolkit.html_templates import render
 from toolkit.panels.style import looks
+from toolkit.panels.widgets import muted
 from toolkit.reporting.palette import COLOURS
 
 GROUPS = {"connection": "connection", "provider": "provider", "activity": "last login"}
@@ -91,8 +93,7 @@ class Stacks(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         left = list(groups.items())[_ROWS - 1 :]
         people = sum(sum(parts.values()) for _, parts in left)
         self._rest.value = (
-            f'<div class="pa-muted">… and {len(left):,} smaller ones with {people:,} users: '
-            "choose them above.</div>"
+            muted(f"… and {len(left):,} smaller ones with {people:,} users: choose them above.")
             if left
             else ""
         )
@@ -215,23 +216,19 @@ def trend(cohorts: Coverage) -> str:
     words = "; ".join(
         f"{name}: {_between(*share)}" for name, share in zip(names, shares, strict=True)
     )
-    return f"""
-<div class="pa-title">{escape(title)}</div>
-<div class="pa-muted">share with a picture of their own, by date of joining; the line is known,
-the band is what nobody knows</div>
-<div class="pa-trend"><svg viewBox="-2 0 {_WIDTH + 4} {_HEIGHT}" role="img"
- aria-label="{escape(f"{title}. {words}", quote=True)}">
-<g stroke="currentColor" opacity=".22">
-<path d="M0 {_y(1)}H{_WIDTH}M0 {_y(0.5)}H{_WIDTH}M0 {_y(0)}H{_WIDTH}"/></g>
-<polygon points="{_points(low)} {_points(high[::-1])}" fill="{COLOURS[Source.ENTERPRISE]}"
- opacity=".35"/>
-<polyline points="{_points(low)}" fill="none" stroke="{COLOURS[Source.SOCIAL]}" stroke-width="3"
- stroke-linejoin="round"/>
-<g fill="currentColor" opacity=".75" font-size="11">
-<text x="0" y="{_y(1) - 5}">100 %</text><text x="0" y="{_y(0.5) - 5}">50 %</text>
-<text x="0" y="{_HEIGHT - 12}">{escape(names[0])}</text>
-<text x="{_WIDTH}" y="{_HEIGHT - 12}" text-anchor="end">{escape(names[-1])}</text></g>
-</svg></div>"""
+    return render(
+        "panels/explorer/trend.html.j2",
+        title=title,
+        words=words,
+        first=names[0],
+        last=names[-1],
+        low=_points(low),
+        high=_points(high[::-1]),
+        width=_WIDTH,
+        height=_HEIGHT,
+        colours=COLOURS,
+        y=_y,
+    )
 
 
 def _periods(cohorts: Coverage) -> dict[str, tuple[int, int, int]]:

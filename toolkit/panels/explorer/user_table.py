@@ -1,10 +1,8 @@
 """The users of a selection, one page at a time, and buttons that write them to a file."""
 
 import threading
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +11,15 @@ import pandas as pd
 
 from toolkit.analysis.selection import Selection
 from toolkit.classification.sources import Source
-from toolkit.formatting import mask, mask_email, shorten, visible
+from toolkit.formatting import mask, mask_email
+from toolkit.html_templates import render
 from toolkit.panels.explorer.thumbnails import Thumbnails
 from toolkit.panels.style import looks
-from toolkit.panels.widgets import Alert, button, check, guarded
+from toolkit.panels.widgets import Alert, button, check, guarded, muted
 from toolkit.snapshots.query import ORDERS, Roster
 
 ROWS = 25
 """Users on a page; the page in the browser never holds more."""
-
-_LONGEST = 60
-_HEADS = ("user", "connection", "source", "evidence", "joined", "last login", "expires")
 
 
 class Table(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
@@ -98,7 +94,7 @@ class Table(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._draw()
         last = self._first + len(self._frame)
         span = f"{self._first + 1:,} to {last:,} of" if last else "0 of"
-        self.where.value = f'<div class="pa-muted">{span} {self._total:,}</div>'
+        self.where.value = muted(f"{span} {self._total:,}")
         self.back.disabled, self.on.disabled = self._first == 0, last >= self._total
         if self._thumbnails is not None:
             self._thumbnails.ask([one for one in self._shown() if one])
@@ -174,65 +170,28 @@ def page(
         pictures: PNG bytes for each user, or in words why there are none; None shows no
             column for them.
     """
-    heads = (("picture",) if pictures is not None else ()) + _HEADS
-    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    rows: list[dict[Any, Any]] = frame.to_dict("records")
-    drawn = (
-        [f"<td>{_drawn(one)}</td>" for one in pictures]
-        if pictures is not None
-        else [""] * len(rows)
-    )
-    body = "".join(
-        f"<tr>{picture}{_row(row, as_of, masked)}</tr>"
-        for picture, row in zip(drawn, rows, strict=True)
-    )
-    empty = "" if rows else f'<tr><td colspan="{len(heads)}">nobody</td></tr>'
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}{empty}</tbody></table>"
-
-
-def _row(row: Mapping[str, Any], as_of: datetime, masked: bool) -> str:
-    source = _text(row["source"])
-    swatch = (
-        f'<span class="pa-swatch {looks(Source(source))}"></span>' if source in {*Source} else ""
-    )
-    expires = row["expires_at"]
-    late = ' class="pa-late"' if not pd.isna(expires) and expires < as_of else ""
-    return (
-        f'<th scope="row">{_who(row, masked)}</th><td>{_safe(row["connection"])}</td>'
-        f"<td>{swatch}{_safe(source)}</td><td>{_safe(row['evidence'])}</td>"
-        f"<td>{_day(row['created_at'])}</td><td>{_day(row['last_login'])}</td>"
-        f"<td{late}>{_day(expires)}</td>"
+    users: list[dict[Any, Any]] = [
+        {name: None if pd.isna(value) else value for name, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
+    for place, row in enumerate(users):
+        row["who"] = _who(row, masked)
+        row["looks"] = looks(Source(row["source"])) if row["source"] in {*Source} else ""
+        row["drawn"] = pictures[place] if pictures is not None else ""
+    return render(
+        "panels/explorer/users.html.j2", users=users, as_of=as_of, pictured=pictures is not None
     )
 
 
-def _who(row: Mapping[str, Any], masked: bool) -> str:
+def _who(row: Mapping[str, Any], masked: bool) -> list[str]:
     user_id, email = _text(row["user_id"]), _text(row["email"])
     if masked:
-        parts = [mask(user_id), mask_email(email) if email else ""]
-    else:
-        parts = [user_id, email, _text(row["name"])]
-    return " · ".join(_safe(part) for part in parts if part)
-
-
-def _safe(value: object) -> str:
-    text = _text(value)
-    return f"<bdi>{escape(shorten(text, _LONGEST))}</bdi>" if text else ""
+        return [mask(user_id), mask_email(email) if email else ""]
+    return [user_id, email, _text(row["name"])]
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - whatever a column holds
     return "" if pd.isna(value) else str(value)
-
-
-def _day(moment: Any) -> str:  # noqa: ANN401 - a timestamp, or none
-    return "" if pd.isna(moment) else f"{moment:%Y-%m-%d}"
-
-
-def _drawn(picture: bytes | str) -> str:
-    if isinstance(picture, bytes):
-        data = b64encode(picture).decode("ascii")
-        return f'<img alt="picture" width="32" height="32" src="data:image/png;base64,{data}">'
-    words = escape(picture, quote=True)
-    return f'<span class="pa-none" role="img" aria-label="{words}" title="{words}">·</span>'
 
 
 def _about(roster: Roster) -> str:
@@ -243,7 +202,7 @@ def _about(roster: Roster) -> str:
             "off at first: showing is asking. The pictures of the shown page are then loaded from "
             "wherever they are; those hosts learn this machine's address, and that somebody looked."
         )
-    return f'<div class="pa-muted">{words}</div>'
+    return muted(words)
 
 
 class Writer(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
@@ -266,8 +225,10 @@ class Writer(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.csv = button("CSV", "write these users as CSV", "90px")
         self.parquet = button("Parquet", "write these users as a snapshot file", "90px")
         self.said = ipywidgets.HTML(
-            '<div class="pa-muted">A file holds the listed users with all columns, names and '
-            "e-mail addresses included, whatever is shown here; only you can read it.</div>"
+            muted(
+                "A file holds the listed users with all columns, names and e-mail addresses "
+                "included, whatever is shown here; only you can read it."
+            )
         )
         self.csv.on_click(lambda _: self.start(".csv"))
         self.parquet.on_click(lambda _: self.start(".parquet"))
@@ -304,7 +265,7 @@ class Writer(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             self.csv.disabled = self.parquet.disabled = False
 
     def _say(self, words: str) -> None:
-        self.said.value = f'<div class="pa-muted" role="status">{escape(visible(words))}</div>'
+        self.said.value = muted(words, status=True)
 
 
 def _free(folder: Path, stem: str, suffix: str) -> Path:
