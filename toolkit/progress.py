@@ -1,10 +1,14 @@
 """Progress of long work, as a value that any face can draw."""
 
+import functools
+import inspect
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar, cast, get_args
 
 _T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
+_P = ParamSpec("_P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,11 @@ class Progress:
     estimated: bool = False
 
 
-def run(steps: Generator[Progress, None, _T], show: Callable[[Progress], None] | None) -> _T:
+Show: TypeAlias = Callable[[Progress], None]
+"""Draws a `Progress`."""
+
+
+def run(steps: Generator[Progress, None, _T], show: Show | None) -> _T:
     """Do long work to its end, showing each step, and return what it comes to."""
     while True:
         try:
@@ -39,3 +47,37 @@ def run(steps: Generator[Progress, None, _T], show: Callable[[Progress], None] |
             return result
         if show is not None:
             show(progress)
+
+
+class LongJob(Protocol[_P, _T_co]):
+    """A function that does long work to its end, and the same work step by step."""
+
+    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _T_co:
+        """Do the work, calling `show` with each step."""
+
+    @property
+    def steps(self) -> Callable[_P, Generator[Progress, None, _T_co]]:
+        """The work as a generator, with the same arguments; `show` counts for nothing there.
+
+        Not asking for the next step pauses: what is under way still ends. Closing the
+        generator stops cleanly.
+        """
+
+
+def long_job(steps: Callable[_P, Generator[Progress, None, _T]]) -> LongJob[_P, _T]:
+    """Make of a generator a function that runs it to its end.
+
+    Args:
+        steps: the generator. Its argument `show` is for the function.
+    """
+
+    @functools.wraps(steps)
+    def job(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return run(steps(*args, **kwargs), cast("Show | None", kwargs.get("show")))
+
+    signature = inspect.signature(steps)
+    result = get_args(signature.return_annotation)[-1]
+    made: Any = job
+    made.__signature__ = signature.replace(return_annotation=result)
+    made.steps = steps
+    return cast("LongJob[_P, _T]", made)

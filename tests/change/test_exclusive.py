@@ -9,9 +9,8 @@ import platformdirs
 import pytest
 
 from tests.change.conftest import NEW, journal_of
-from toolkit.change.apply_plan import apply, applying
+from toolkit.change.apply_plan import apply
 from toolkit.change.exclusive import one_at_a_time
-from toolkit.change.run import Safeguards
 from toolkit.change.undo_journal import undo
 from toolkit.errors import OutputError, SettingsError
 
@@ -27,9 +26,7 @@ def site(site_of, person):
 
 def writing(site, made):
     """Begin to apply, as another process would, and stop in the middle."""
-    steps = applying(
-        site.tenant, made, Safeguards(execute=True, confirm=site.tenant.domain), agreed=True
-    )
+    steps = apply.steps(site.tenant, made, execute=True, confirm=site.tenant.domain, agreed=True)
     next(steps)
     return steps
 

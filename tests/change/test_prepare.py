@@ -10,7 +10,7 @@ from tests.change.conftest import NEW, changed_ids
 from toolkit.change.decide import ROWS
 from toolkit.change.plan_file import edits, read_plan
 from toolkit.change.policy import Policy
-from toolkit.change.prepare import plan, planning, policy_of
+from toolkit.change.prepare import plan, policy_of
 from toolkit.errors import OutputError, SettingsError, UnreadableInputError
 from toolkit.snapshots.snapshot import Snapshot, read_snapshot
 from toolkit.tenant.models import Connection
@@ -138,7 +138,7 @@ def test_what_is_no_plan_is_not_taken_for_one(site_of, tmp_path):
 def test_closed_in_the_middle_a_plan_leaves_what_stood_there(site_of, tmp_path):
     out = tmp_path / "p.plan"
     out.write_text("before")
-    steps = planning(site_of(30).snapshot, Policy(NEW), through="root", out=out)
+    steps = plan.steps(site_of(30).snapshot, Policy(NEW), through="root", out=out)
     next(steps)
     steps.close()
     assert out.read_text() == "before"

@@ -10,10 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.change.conftest import NEW, as_killed, changed_ids, irreplaceable, journal_of
-from toolkit.change.apply_plan import apply, applying
+from toolkit.change.apply_plan import apply
 from toolkit.change.journal import journal_path
 from toolkit.change.plan_file import read_plan, writing_rows
-from toolkit.change.run import Safeguards
 from toolkit.change.undo_journal import undo
 from toolkit.change.undo_journal import undone as is_undone
 from toolkit.change.verify_plan import verify
@@ -460,7 +459,7 @@ def test_closed_in_the_middle_it_stops_cleanly_and_goes_on(site_of):
     site = site_of()
     raw = site.raw()
     made = site.plan("root")
-    steps = applying(site.tenant, made, Safeguards(execute=True, confirm=site.tenant.domain))
+    steps = apply.steps(site.tenant, made, execute=True, confirm=site.tenant.domain)
     for progress in steps:
         if progress.done >= 30:
             break
@@ -480,7 +479,7 @@ def test_closed_in_the_middle_it_stops_cleanly_and_goes_on(site_of):
 def test_two_runs_of_one_plan_do_not_meet(site_of):
     site = site_of(60)
     made = site.plan("root")
-    steps = applying(site.tenant, made, Safeguards(execute=True, confirm=site.tenant.domain))
+    steps = apply.steps(site.tenant, made, execute=True, confirm=site.tenant.domain)
     next(steps)
     with pytest.raises(SettingsError, match="Another process"):
         site.apply(made)

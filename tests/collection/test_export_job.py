@@ -10,7 +10,6 @@ import pytest
 from tests.conftest import settings_of
 from toolkit import collect, read_snapshot
 from toolkit.collection import export_job
-from toolkit.collection.collect_users import collecting
 from toolkit.errors import IncompleteError
 from toolkit.sandbox.directory.store import Store
 from toolkit.sandbox.made_up.tenants import loadable, people
@@ -61,7 +60,7 @@ def test_users_who_change_between_export_and_count_are_read_again(sandbox, tmp_p
     gone, now = IDS[7], datetime.now(UTC).isoformat(timespec="milliseconds")
     fresh = {"user_id": "auth0|new", "created_at": now.replace("+00:00", "Z")}
     with connect(settings_of(sandbox)) as tenant:
-        steps = collecting(tenant, tmp_path / "s.parquet", method="export")
+        steps = collect.steps(tenant, out=tmp_path / "s.parquet", method="export")
         notes = []
         for progress in steps:
             if progress.note == "reading the export" and progress.note not in notes:

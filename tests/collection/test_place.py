@@ -12,7 +12,6 @@ import pytest
 from tests.conftest import settings_of
 from toolkit import collect, latest_snapshot
 from toolkit.collection.checkpoint import state_path
-from toolkit.collection.collect_users import collecting
 from toolkit.collection.place import folder_name, latest_file, placed, unfinished_file
 from toolkit.errors import OutputError, SettingsError, UnreadableInputError
 from toolkit.sandbox.made_up.tenants import loadable, people
@@ -117,7 +116,7 @@ def test_where_there_is_none_it_is_said(tmp_path):
 def interrupted(tenant, folder):
     """Begin a collection and stop it when something of it is kept."""
     with placed(tenant.domain, folder) as path:
-        steps = collecting(tenant, path, method="search", workers=1)
+        steps = collect.steps(tenant, out=path, method="search", workers=1)
         while b'"window"' not in (state_path(path).read_bytes() if path.parent.exists() else b""):
             next(steps)
         steps.close()
@@ -138,7 +137,7 @@ def test_an_unfinished_collection_goes_on_without_its_name(tenant, tmp_path):
 
 def test_a_collection_at_which_somebody_works_is_left_alone(tenant, tmp_path):
     with placed(tenant.domain, tmp_path) as path:
-        steps = collecting(tenant, path, method="search", workers=1)
+        steps = collect.steps(tenant, out=path, method="search", workers=1)
         next(steps)
         snapshot = collect(tenant, folder=tmp_path, method="search")
         assert snapshot.path != path

@@ -13,7 +13,6 @@ import pytest
 from tests.conftest import settings_of
 from toolkit import collect, read_snapshot
 from toolkit.collection.checkpoint import state_path
-from toolkit.collection.collect_users import collecting
 from toolkit.errors import SettingsError
 from toolkit.sandbox.made_up.tenants import loadable, people
 from toolkit.sandbox.server import Sandbox
@@ -180,7 +179,7 @@ def test_an_unfinished_collection_stands_in_the_way_of_a_refresh(
 
 def test_two_collections_into_one_file_do_not_meet(tenant, tmp_path):
     out = tmp_path / "s.parquet"
-    first = collecting(tenant, out, method="search")
+    first = collect.steps(tenant, out=out, method="search")
     next(first)
     with pytest.raises(SettingsError, match="Another collection"):
         collect(tenant, out=out, method="search")

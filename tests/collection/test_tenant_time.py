@@ -9,7 +9,7 @@ import pytest
 from tests.collection.crowd import evenly, member
 from tests.collection.liar import lying
 from toolkit.collection.checkpoint import state_path
-from toolkit.collection.collect_users import collect, collecting
+from toolkit.collection.collect_users import collect
 from toolkit.collection.refresh import refreshing
 from toolkit.collection.search import Walk
 from toolkit.collection.window import Window
@@ -87,7 +87,7 @@ def test_the_state_of_a_collection_keeps_the_tenants_time(tenant_with, tmp_path)
     ahead = timedelta(days=30)
     tenant = tenant_of_another_time(tenant_with, evenly(1_200), ahead)
     out = tmp_path / "s.parquet"
-    steps = collecting(tenant, out, method="search")
+    steps = collect.steps(tenant, out=out, method="search")
     next(steps)
     steps.close()
     header = json.loads(state_path(out).read_bytes().splitlines()[0])

@@ -1,6 +1,6 @@
 """Applying a plan: rehearsed by default, by the same path; journaled, resumable."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,15 +19,16 @@ from toolkit.change.journal import Header, Journal, State, journal_path, open_jo
 from toolkit.change.outcome import ActionState, Outcome
 from toolkit.change.plan_file import checking, edits, read_plan
 from toolkit.change.plan_summary import Plan
-from toolkit.change.run import REHEARSAL, STOP_SHARE, WORKERS, Errand, Safeguards
+from toolkit.change.run import STOP_SHARE, WORKERS, Errand, Safeguards
 from toolkit.change.scopes import scopes_of
 from toolkit.change.ways import Way
 from toolkit.change.writing import Writing, predicted
 from toolkit.errors import IncompleteError, SettingsError, TenantError, UnreadableInputError
-from toolkit.progress import Progress, run
+from toolkit.progress import Progress, Show, long_job
 from toolkit.tenant.client import Tenant
 
 
+@long_job
 def apply(  # noqa: PLR0913 - one for each safeguard
     tenant: Tenant,
     plan: Plan | Path | str,
@@ -39,8 +40,8 @@ def apply(  # noqa: PLR0913 - one for each safeguard
     canary: int | None = None,
     stop_share: float = STOP_SHARE,
     workers: int = WORKERS,
-    show: Callable[[Progress], None] | None = None,
-) -> Outcome:
+    show: Show | None = None,  # noqa: ARG001 - for `long_job`
+) -> Generator[Progress, None, Outcome]:
     """Carry a plan out, or rehearse it.
 
     Args:
@@ -54,7 +55,7 @@ def apply(  # noqa: PLR0913 - one for each safeguard
         canary: users who are written and read back first; None for a few, 0 for nobody.
         stop_share: the share of writes that may fail before it stops.
         workers: how many writes are under way at once; the pace is the tenant's anyhow.
-        show: called with each `Progress`.
+        show: called with each `Progress`, in users or in steps of an Action.
 
     Returns:
         How it ended. Drift, refusals and failures are in it; they raise nothing.
@@ -74,34 +75,6 @@ def apply(  # noqa: PLR0913 - one for each safeguard
         stop_share=stop_share,
         workers=workers,
     )
-    return run(applying(tenant, plan, safeguards, agreed=agreed), show)
-
-
-def applying(
-    tenant: Tenant,
-    plan: Plan | Path | str,
-    safeguards: Safeguards = REHEARSAL,
-    *,
-    agreed: bool = False,
-) -> Generator[Progress, None, Outcome]:
-    """Do what `apply` does, step by step.
-
-    Args:
-        tenant: as for `apply`.
-        plan: as for `apply`.
-        safeguards: its other arguments.
-        agreed: as for `apply`.
-
-    Yields:
-        Progress in users, or in steps of an Action. Not asking for the next step pauses: what
-        is under way (a few users) still ends. Closing the generator stops cleanly.
-
-    Returns:
-        How it ended.
-
-    Raises:
-        As `apply`.
-    """
     made = plan if isinstance(plan, Plan) else read_plan(plan)
     if made.path is None:
         raise UnreadableInputError("The plan was only counted: make it again with a file.")
@@ -110,15 +83,15 @@ def applying(
             "Rules are printed, never deployed: Auth0 stopped running them on 2026-11-18. Make a "
             "plan with --through action."
         )
-    asks = made.asks_again and safeguards.limit is None
-    if safeguards.execute and asks and not agreed:
+    asks = made.asks_again and limit is None
+    if execute and asks and not agreed:
         raise SettingsError(
             f"The plan changes {made.changes:,} of {made.users:,} users ({made.share:.0%}). If "
             f"that many are meant, say --limit {made.changes}."
         )
-    errand = Errand(tenant, made.tenant, made.way, execute=safeguards.execute)
+    errand = Errand(tenant, made.tenant, made.way, execute=execute)
     needs = scopes_of("apply", made.way)
-    errand.admit(safeguards.confirm, needs.reads, needs.writes)
+    errand.admit(confirm, needs.reads, needs.writes)
     path = journal_path(made.path)
     if journal_path(path).exists():
         raise SettingsError(f"This plan was undone ({journal_path(path).name}): make a new plan.")
@@ -126,7 +99,7 @@ def applying(
     header = Header(made.tenant, made.id, made.way.value)
     with (
         errand.alone(made.path),
-        open_journal(path, header, write=safeguards.execute) as journal,
+        open_journal(path, header, write=execute) as journal,
     ):
         if made.way is Way.ACTION:
             outcome = yield from _applying_action(errand, made, journal)
@@ -137,7 +110,7 @@ def applying(
             journal,
             made.changes,
             safeguards,
-            connections={} if safeguards.execute else predicted(tenant, errand.notes.append),
+            connections={} if execute else predicted(tenant, errand.notes.append),
             reversible=not made.irreversible,
             tag=f"picture-audit-{made.id}",
         )

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from toolkit.change.ways import Way
 from toolkit.classification.sources import Source
 from toolkit.errors import OutputError, ScopeError, SettingsError
 from toolkit.images.candidate_checks import Candidate, Level, candidate, checked
-from toolkit.progress import Progress, run
+from toolkit.progress import Progress, Show, long_job
 from toolkit.sandbox.picture_hosts import hosts_of
 from toolkit.snapshots.snapshot import Provenance, Snapshot
 from toolkit.snapshots.storage import discard_drafts, ensure_writable
@@ -66,6 +66,7 @@ def policy_of(
     )
 
 
+@long_job
 def plan(  # noqa: PLR0913 - one for each decision
     snapshot: Snapshot,
     picture: str | Policy,
@@ -78,15 +79,16 @@ def plan(  # noqa: PLR0913 - one for each decision
     irreversible: bool = False,
     looked: Candidate | None = None,
     rate: float | None = None,
-    show: Callable[[Progress], None] | None = None,
-) -> Plan:
+    show: Show | None = None,  # noqa: ARG001 - for `long_job`
+) -> Generator[Progress, None, Plan]:
     """Compute from a snapshot who would get which picture; touches nothing.
 
     Args:
         snapshot: the tenant's users.
         picture: the default picture's URL, or a whole policy.
         through: how it is brought to people, one of `Way`.
-        out: where to keep the plan, which only then can be applied.
+        out: where to keep the plan, which only then can be applied. What stood there before
+            stays there until the plan is made.
         connections: names of the connections whose users are meant; all without any.
         sources: what is replaced; everything replaceable without any.
         known: the tenant's connections, from `Tenant.connections`; without them it is
@@ -95,7 +97,7 @@ def plan(  # noqa: PLR0913 - one for each decision
         looked: what `toolkit.images.candidate_checks.candidate` found about the picture. Without
             it only its address is looked at, and nobody is asked.
         rate: requests a second that were measured at the tenant.
-        show: called with each `Progress`.
+        show: called with each `Progress`, in users.
 
     Returns:
         The plan.
@@ -118,42 +120,7 @@ def plan(  # noqa: PLR0913 - one for each decision
             sources=sources,
             exception=_exception(snapshot),
         )
-    steps = planning(
-        snapshot,
-        policy,
-        through=through,
-        out=None if out is None else Path(out),
-        known=known,
-        irreversible=irreversible,
-        looked=looked,
-        rate=rate,
-    )
-    return run(steps, show)
-
-
-def planning(
-    snapshot: Snapshot,
-    policy: Policy,
-    *,
-    through: Way | str,
-    out: Path | None = None,
-    known: Iterable[Connection] | None = None,
-    irreversible: bool = False,
-    looked: Candidate | None = None,
-    rate: float | None = None,
-) -> Generator[Progress, None, Plan]:
-    """Do what `plan` does, step by step.
-
-    Yields:
-        Progress in users. Closing the generator leaves what stood in `out` before.
-
-    Returns:
-        The plan.
-
-    Raises:
-        As `plan`.
-    """
-    way = _way(through)
+    way, path = _way(through), None if out is None else Path(out)
     origin = snapshot.provenance
     origin.require_people()
     found = looked or checked(policy.picture, exception=_exception(snapshot))
@@ -162,14 +129,14 @@ def planning(
         raise SettingsError(
             f"The picture's address must be written in one spelling: use {found.url}"
         )
-    _require_room(out, snapshot)
+    _require_room(path, snapshot)
     now = datetime.now(UTC)
     named = None if known is None else {one.name: one for one in known}
     decider = Decider(way, policy, now, named, irreversible)
     tally, digest, done = Tally(), hashlib.sha256(), 0
-    if out:
-        discard_drafts(out)
-    with writing_rows(out) if out else nullcontext() as writer:
+    if path:
+        discard_drafts(path)
+    with writing_rows(path) if path else nullcontext() as writer:
         for chunk in snapshot.chunks(list(NEEDED)):
             for start in range(0, len(chunk), _PIECE):
                 users = chunk.iloc[start : start + _PIECE]
@@ -204,7 +171,7 @@ def planning(
         )
         if writer:
             writer.finish(made)
-    return replace(made, path=out)
+    return replace(made, path=path)
 
 
 def _way(through: Way | str) -> Way:

@@ -160,7 +160,3 @@ class Safeguards:
     canary: int | None = None
     stop_share: float = STOP_SHARE
     workers: int = WORKERS
-
-
-REHEARSAL: Final = Safeguards()
-"""Nothing is written."""

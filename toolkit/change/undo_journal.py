@@ -4,7 +4,7 @@ It is a change like any other: rehearsed by default, each user read before the w
 (beside the journal, as `….journal.undo`), resumable; and then it verifies itself.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,19 +33,20 @@ from toolkit.change.journal import (
 )
 from toolkit.change.outcome import ActionState, Outcome
 from toolkit.change.plan_file import edits, read_plan
-from toolkit.change.run import REHEARSAL, STOP_SHARE, WORKERS, Errand, Safeguards
+from toolkit.change.run import STOP_SHARE, WORKERS, Errand, Safeguards
 from toolkit.change.scopes import scopes_of
 from toolkit.change.verify_plan import reading_back
 from toolkit.change.ways import Way
 from toolkit.change.writing import Writing, predicted
 from toolkit.errors import IncompleteError, SettingsError, TenantError, UnreadableInputError
-from toolkit.progress import Progress, run
+from toolkit.progress import Progress, Show, long_job
 from toolkit.tenant.client import Tenant
 
 # What was begun and not ended may have been written: whoever has it gets back what stood there.
 _TOUCHED = (State.DONE, State.BEGUN, State.FAILED)
 
 
+@long_job
 def undo(  # noqa: PLR0913 - one for each safeguard
     tenant: Tenant,
     journal: Path | str,
@@ -57,8 +58,8 @@ def undo(  # noqa: PLR0913 - one for each safeguard
     stop_share: float = STOP_SHARE,
     workers: int = WORKERS,
     sample: int | None = None,
-    show: Callable[[Progress], None] | None = None,
-) -> Outcome:
+    show: Show | None = None,  # noqa: ARG001 - for `long_job`
+) -> Generator[Progress, None, Outcome]:
     """Put back what a journal changed, or rehearse it.
 
     Args:
@@ -71,7 +72,7 @@ def undo(  # noqa: PLR0913 - one for each safeguard
         stop_share: the share of writes that may fail before it stops.
         workers: how many writes are under way at once.
         sample: how many users to read back at the end; None for all.
-        show: called with each `Progress`.
+        show: called with each `Progress`, in users or in steps of an Action.
 
     Returns:
         How it ended; what did not hold when it was read back is in the notes.
@@ -88,31 +89,7 @@ def undo(  # noqa: PLR0913 - one for each safeguard
         stop_share=stop_share,
         workers=workers,
     )
-    return run(undoing(tenant, journal, safeguards, sample=sample), show)
-
-
-def undoing(
-    tenant: Tenant,
-    journal: Path | str,
-    safeguards: Safeguards = REHEARSAL,
-    *,
-    sample: int | None = None,
-) -> Generator[Progress, None, Outcome]:
-    """Do what `undo` does, step by step.
-
-    Args:
-        tenant: as for `undo`.
-        journal: as for `undo`.
-        safeguards: its other arguments.
-        sample: as for `undo`.
-
-    Yields:
-        Progress in users, or in steps of an Action. Closing the generator stops cleanly.
-
-    Raises:
-        As `undo`.
-    """
-    path, execute = Path(journal), safeguards.execute
+    path = Path(journal)
     # Nobody goes on applying the plan meanwhile.
     with locked(path):
         done = read_journal(path)
@@ -121,7 +98,7 @@ def undoing(
         way = Way(done.header.way)
         errand = Errand(tenant, done.header.tenant, way, execute=execute, kind="undo")
         needs = scopes_of("undo", way, created=_created(way, done))
-        errand.admit(safeguards.confirm, needs.reads, needs.writes)
+        errand.admit(confirm, needs.reads, needs.writes)
         header = Header(done.header.tenant, done.header.plan, way.value, "undo")
         with (
             errand.alone(path),

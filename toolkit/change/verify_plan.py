@@ -22,7 +22,7 @@ from toolkit.change.ways import Way
 from toolkit.errors import SettingsError
 from toolkit.formatting import visible
 from toolkit.html_templates import render
-from toolkit.progress import Progress, run
+from toolkit.progress import Progress, Show, long_job
 from toolkit.tenant.client import Tenant
 
 _AHEAD = 4
@@ -95,20 +95,21 @@ class Verification:
         return render("change/answer.html.j2", answer=answer, lines=rest)
 
 
+@long_job
 def verify(
     tenant: Tenant,
     plan: Plan | Path | str,
     *,
     sample: int | None = None,
-    show: Callable[[Progress], None] | None = None,
-) -> Verification:
+    show: Show | None = None,  # noqa: ARG001 - for `long_job`
+) -> Generator[Progress, None, Verification]:
     """Read the tenant back and say what of a plan holds.
 
     Args:
         tenant: what `toolkit.connect` returned.
         plan: a plan, or its file. Where it was applied, its journal is beside it.
         sample: how many users to read, spread evenly over the plan; None for all.
-        show: called with each `Progress`.
+        show: called with each `Progress`, in users.
 
     Returns:
         What holds; where something does not, that raises nothing.
@@ -117,20 +118,6 @@ def verify(
         SettingsError: the plan is for another tenant, or was undone.
         UnreadableInputError: plan or journal cannot be read.
         TenantError: the tenant did not go along.
-    """
-    return run(verifying(tenant, plan, sample=sample), show)
-
-
-def verifying(
-    tenant: Tenant, plan: Plan | Path | str, *, sample: int | None = None
-) -> Generator[Progress, None, Verification]:
-    """Do what `verify` does, step by step.
-
-    Yields:
-        Progress in users.
-
-    Raises:
-        As `verify`.
     """
     made = plan if isinstance(plan, Plan) else read_plan(plan)
     if made.tenant != tenant.domain:

@@ -32,7 +32,7 @@ from toolkit.errors import (
     UnreachableError,
     UnreadableInputError,
 )
-from toolkit.progress import Progress, run
+from toolkit.progress import Progress, Show, long_job
 from toolkit.snapshots.snapshot import (
     Provenance,
     Snapshot,
@@ -52,6 +52,7 @@ _TRUSTED = timedelta(hours=1)
 _ROWS = 50_000  # users classified at a time
 
 
+@long_job
 def collect(  # noqa: PLR0913 - one for each documented option
     tenant: Tenant,
     *,
@@ -61,9 +62,9 @@ def collect(  # noqa: PLR0913 - one for each documented option
     since: Snapshot | None = None,
     deadline: float = DEADLINE,
     force: bool = False,
-    show: Callable[[Progress], None] | None = None,
+    show: Show | None = None,  # noqa: ARG001 - for `long_job`
     workers: int = 8,
-) -> Snapshot:
+) -> Generator[Progress, None, Snapshot]:
     """Read and classify every user of a tenant.
 
     Args:
@@ -80,7 +81,8 @@ def collect(  # noqa: PLR0913 - one for each documented option
             the new snapshot's notes.
         deadline: seconds to wait for an export job.
         force: whether `out` may be another tenant's snapshot, which is then replaced.
-        show: called with each `Progress`.
+        show: called with each `Progress`: in users, but while an export runs in percent, then in
+            bytes.
         workers: how many spans of time to search at once; the pace is the tenant's anyhow.
 
     Returns:
@@ -99,14 +101,15 @@ def collect(  # noqa: PLR0913 - one for each documented option
         if out is not None:
             raise SettingsError("Name a file or a folder for the snapshot, not both.")
         with placed(tenant.domain, folder, resume=since is None) as path:
-            return collect(
-                tenant,
-                out=path,
-                method=method,
-                since=since,
-                deadline=deadline,
-                show=show,
-                workers=workers,
+            return (
+                yield from collect.steps(
+                    tenant,
+                    out=path,
+                    method=method,
+                    since=since,
+                    deadline=deadline,
+                    workers=workers,
+                )
             )
     if since is not None:
         if method == "export":
@@ -114,33 +117,32 @@ def collect(  # noqa: PLR0913 - one for each documented option
                 "What changed since a snapshot is searched for; an export holds everybody: leave "
                 "out --since, or --method export."
             )
-        return _refreshed(tenant, since, out, show, workers, force=force)
+        return (yield from _refreshed(tenant, since, out, workers, force=force))
     if out is None:
         with TemporaryDirectory(prefix="picture-audit-") as private:
-            snapshot = collect(
+            snapshot = yield from collect.steps(
                 tenant,
                 out=Path(private) / "snapshot",
                 method=method,
                 deadline=deadline,
-                show=show,
                 workers=workers,
             )
             return Snapshot(snapshot.provenance, snapshot.users)
-    steps = collecting(
-        tenant, Path(out), method=method, deadline=deadline, force=force, workers=workers
+    return (
+        yield from _collected(
+            tenant, Path(out), method=method, deadline=deadline, force=force, workers=workers
+        )
     )
-    return run(steps, show)
 
 
 def _refreshed(
     tenant: Tenant,
     since: Snapshot,
     out: Path | str | None,
-    show: Callable[[Progress], None] | None,
     workers: int,
     *,
     force: bool,
-) -> Snapshot:
+) -> Generator[Progress, None, Snapshot]:
     if out is not None:
         ensure_writable(Path(out))
         ensure_replaceable(Path(out), tenant.domain, seed=tenant.seed, force=force)
@@ -150,7 +152,7 @@ def _refreshed(
                 "or delete the file."
             )
     try:
-        snapshot, _ = run(refreshing(tenant, since, workers=workers), show)
+        snapshot, _ = yield from refreshing(tenant, since, workers=workers)
     except UnreachableError as error:
         raise IncompleteError(
             f"{error} Nothing was written; run the same command again."
@@ -161,27 +163,10 @@ def _refreshed(
     return snapshot
 
 
-def collecting(
-    tenant: Tenant,
-    out: Path,
-    *,
-    method: str = "auto",
-    deadline: float = DEADLINE,
-    force: bool = False,
-    workers: int = 8,
+def _collected(
+    tenant: Tenant, out: Path, *, method: str, deadline: float, force: bool, workers: int
 ) -> Generator[Progress, None, Snapshot]:
-    """Do what `collect` does, step by step.
-
-    Yields:
-        Progress: in users, but while an export runs in percent, then in bytes. Closing the
-        generator stops the collection; another one with the same `out` goes on.
-
-    Returns:
-        The snapshot, read from `out` as its users are asked for.
-
-    Raises:
-        As `collect`.
-    """
+    """Collect into a file, going on where an earlier collection ended."""
     if method not in METHODS:
         raise SettingsError(f"Cannot collect by {method!r}: choose one of {', '.join(METHODS)}.")
     ensure_writable(out)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import ipywidgets
 import traitlets
 
-from toolkit.collection.collect_users import METHODS, collecting, unfinished
+from toolkit.collection.collect_users import METHODS, collect, unfinished
 from toolkit.collection.place import FOLDER, latest_file, placed, unfinished_file
 from toolkit.errors import IncompleteError, UnreadableInputError
 from toolkit.panels.background import Run
@@ -180,7 +180,8 @@ class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         snapshot, words = None, ""
         try:
             with self._connected(tenant) as connected, self._placed(connected, out) as path:
-                snapshot = self._run.through(collecting(connected, path, method=method), self._show)
+                steps = collect.steps(connected, out=path, method=method)
+                snapshot = self._run.through(steps, self._show)
             if snapshot is None:
                 kept = "What was read is kept: press Resume to go on."
                 words = f"Cancelled. {kept if unfinished(path) else 'Nothing was kept.'}"

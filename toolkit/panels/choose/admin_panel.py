@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import ipywidgets
 
 from toolkit.change.plan_summary import Plan
-from toolkit.change.prepare import planning, policy_of
+from toolkit.change.prepare import plan, policy_of
 from toolkit.change.preview.gallery_data import Gallery, gallery
 from toolkit.errors import SettingsError
 from toolkit.formatting import visible
@@ -143,7 +143,7 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         known = site.connections if site else None
         with self._lock:
             draft.unlink(missing_ok=True)
-        steps = planning(
+        steps = plan.steps(
             self.snapshot, policy, through=choice.way, out=draft, known=known, looked=found
         )
         try:

@@ -9,13 +9,12 @@ from typing import Any
 
 import ipywidgets
 
-from toolkit.change.apply_plan import applying
+from toolkit.change.apply_plan import apply
 from toolkit.change.journal import journal_path
 from toolkit.change.plan_file import read_plan
 from toolkit.change.plan_summary import Plan
-from toolkit.change.run import Safeguards
-from toolkit.change.undo_journal import undoing, undone
-from toolkit.change.verify_plan import verifying
+from toolkit.change.undo_journal import undo, undone
+from toolkit.change.verify_plan import verify
 from toolkit.change.ways import Way
 from toolkit.errors import IncompleteError, PictureAuditError, SettingsError, UnreadableInputError
 from toolkit.formatting import shorten
@@ -142,7 +141,7 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
 
         def steps(tenant: Tenant) -> Generator[Progress, None, str]:
             plan = self._keep()
-            outcome = yield from applying(tenant, plan, Safeguards(limit=limit))
+            outcome = yield from apply.steps(tenant, plan, limit=limit)
             self._rehearsed = plan.id, limit
             kept = f"The plan is kept in {plan.path}."
             return f"{outcome._repr_html_()}{muted(kept)}"
@@ -160,8 +159,9 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
             if (plan.id, limit) != self._rehearsed:
                 raise SettingsError("This plan was not rehearsed with this limit: rehearse it.")
             try:
-                safeguards = Safeguards(execute=True, confirm=confirmed, limit=limit)
-                outcome = yield from applying(tenant, plan, safeguards, agreed=agreed)
+                outcome = yield from apply.steps(
+                    tenant, plan, execute=True, confirm=confirmed, limit=limit, agreed=agreed
+                )
             finally:
                 self._list(plan.path)
             self._rehearsed = None
@@ -175,7 +175,7 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         path = self._chosen()
 
         def steps(tenant: Tenant) -> Generator[Progress, None, str]:
-            found = yield from verifying(tenant, path, sample=SAMPLE)
+            found = yield from verify.steps(tenant, path, sample=SAMPLE)
             return str(found._repr_html_())
 
         self._start("Verifying", steps)
@@ -186,7 +186,7 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         path = self._chosen()
 
         def steps(tenant: Tenant) -> Generator[Progress, None, str]:
-            outcome = yield from undoing(tenant, journal_path(path))
+            outcome = yield from undo.steps(tenant, journal_path(path))
             self._rehearsed_undo = _RehearsedUndo(
                 path, outcome.done - outcome.earlier, is_action=outcome.action is not None
             )
@@ -204,8 +204,9 @@ class Execution(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
 
         def steps(tenant: Tenant) -> Generator[Progress, None, str]:
             try:
-                safeguards = Safeguards(execute=True, confirm=confirmed)
-                outcome = yield from undoing(tenant, journal_path(path), safeguards, sample=SAMPLE)
+                outcome = yield from undo.steps(
+                    tenant, journal_path(path), execute=True, confirm=confirmed, sample=SAMPLE
+                )
             finally:
                 self._list(path)
             return str(outcome._repr_html_())
