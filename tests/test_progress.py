@@ -1,8 +1,11 @@
 """Long work is done to its end, watched or not."""
 
+import inspect
+from collections.abc import Generator
+
 import pytest
 
-from toolkit.progress import Progress, run
+from toolkit.progress import Progress, long_job, run
 
 
 def work():
@@ -30,3 +33,21 @@ def test_who_stops_watching_stops_the_work():
     with pytest.raises(KeyboardInterrupt):
         run(steps, stop)
     assert next(steps).done == 3
+
+
+@long_job
+def doubled(number: int, *, show=None) -> Generator[Progress, None, int]:
+    """Double it."""
+    yield Progress(0)
+    return 2 * number
+
+
+def test_a_long_job_is_a_function_and_its_steps():
+    shown = []
+    assert doubled(4, show=shown.append) == 8
+    assert shown == [Progress(0)]
+    assert doubled(4) == 8
+    steps = doubled.steps(4)
+    assert next(steps) == Progress(0)
+    assert doubled.__doc__ == "Double it."
+    assert str(inspect.signature(doubled)) == "(number: int, *, show=None) -> int"

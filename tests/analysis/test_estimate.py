@@ -113,3 +113,6 @@ def test_a_file_can_hold_no_sample_that_cannot_be(changes):
     assert Estimate.from_dict({"strata": [stratum | {"connection": None}]}).asked == 2
     with pytest.raises((TypeError, ValueError)):
         Estimate.from_dict({"strata": [stratum | changes]})
+    del stratum["unclear"]
+    with pytest.raises(KeyError):
+        Estimate.from_dict({"strata": [stratum]})

@@ -1,25 +1,29 @@
 """Values of a header that somebody else may have written."""
 
+import json
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Literal
 
 import pytest
 
 from toolkit.analysis.file_header import (
     MOST_BYTES,
     amount,
+    as_json,
     count,
     flag,
     header,
     items,
     moment,
+    read,
     text,
-    texts,
 )
 
-ALL = (text, texts, items, flag, count, amount, moment)
+ALL = (text, items, flag, count, amount, moment)
 BAD = {
     text: [None, 1, True, b"a", ["a"], "\ud800"],
-    texts: [None, "ab", {"a": 1}, [1], [None], ["\udfff"]],
     items: [None, "ab", {"a": 1}, 1, True],
     flag: [None, 0, 1, "true", []],
     count: [None, True, -1, 2**63, 10**400, 1.0, "1"],
@@ -46,12 +50,65 @@ def test_a_value_of_another_kind_is_an_error(read, value):
 
 def test_a_value_stays_as_it_is():
     assert text("a\x1b<b>") == "a\x1b<b>"
-    assert texts(["a", ""]) == ("a", "")
     assert list(items(([], 1))) == [[], 1]
     assert flag(False) is False
     assert (count(0), count(2**63 - 1)) == (0, 2**63 - 1)
     assert (amount(0), amount(1.5)) == (0, 1.5)
     assert moment("2026-01-01T00:00:00Z") == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+@dataclass(frozen=True)
+class Part:
+    names: tuple[str, ...]
+    pair: tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Whole:
+    at: datetime
+    colour: Colour | None
+    kind: Literal["a", "b"]
+    parts: tuple[Part, ...]
+    share: float = 0.0
+
+
+WHOLE = Whole(datetime(2026, 1, 1, tzinfo=UTC), Colour.RED, "a", (Part(("x", "y"), ("z", 1)),))
+
+
+def test_a_dataclass_is_read_as_it_was_written():
+    for one in (WHOLE, replace(WHOLE, colour=None, parts=())):
+        assert read(Whole, json.loads(json.dumps(as_json(one)))) == one
+    assert read(Whole, as_json(WHOLE) | {"later": 1}, share=lambda _: 0.5).share == 0.5
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"at": None},
+        {"colour": "blue"},
+        {"kind": "c"},
+        {"parts": None},
+        {"parts": [None]},
+        {"parts": [{"names": "x", "pair": ["z", 1]}]},
+        {"parts": [{"names": ["\udfff"], "pair": ["z", 1]}]},
+        {"parts": [{"names": [], "pair": ["z"]}]},
+        {"parts": [{"names": []}]},
+    ],
+)
+def test_a_dataclass_with_a_value_of_another_kind_is_an_error(changes):
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        read(Whole, as_json(WHOLE) | changes)
+
+
+def test_a_field_that_is_missing_is_an_error():
+    values = as_json(WHOLE)
+    del values["share"]
+    with pytest.raises(KeyError):
+        read(Whole, values)
 
 
 def test_a_header_is_an_object():

@@ -341,6 +341,15 @@ def test_a_rate_at_which_nothing_would_be_done_is_refused(rate):
     assert Plan.from_dict(full_plan().as_dict() | {"rate": 0.5}).rate == 0.5
 
 
+def test_a_policy_that_leaves_out_whom_it_means_is_refused():
+    written = full_plan().as_dict()
+    policy = written["policy"]
+    less = {name: value for name, value in policy.items() if name != "connections"}
+    for changed in (policy | {"later": 1}, less):
+        with pytest.raises(ValueError, match="a policy of another version"):
+            Plan.from_dict(written | {"policy": changed})
+
+
 @pytest.mark.parametrize("name", ["", "../p", "a\r\nX: 1", "a" * 65, "é"])
 def test_an_id_that_is_no_name_is_refused(name):
     with pytest.raises(ValueError, match=r"^not a plan's id$"):

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
-from toolkit.analysis.file_header import count, items, text
+from toolkit.analysis.file_header import as_json, read
 from toolkit.classification.sources import Source
 
 # The standard normal quantile of a two-sided 95 % interval.
@@ -51,6 +51,10 @@ class Stratum:
     present: int
     unclear: int = 0
 
+    def __post_init__(self) -> None:
+        if not self.present + self.unclear <= self.asked <= self.users:
+            raise ValueError("more answers than questions, or more questions than users")
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -94,7 +98,7 @@ class Estimate:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {"strata": [asdict(stratum) for stratum in self.strata]}
+        return as_json(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -103,7 +107,7 @@ class Estimate:
         Raises:
             KeyError, TypeError, ValueError: a value is missing or of another type.
         """
-        return cls(tuple(map(_read, items(values["strata"]))))
+        return read(cls, values)
 
     def __repr__(self) -> str:
         found = self.gravatars
@@ -112,18 +116,6 @@ class Estimate:
             f"{found.middle / whole:.1%} of {self.users:,} unresolved users have a Gravatar "
             f"(95 %: {found.low / whole:.1%} to {found.high / whole:.1%}; {self.asked:,} asked)"
         )
-
-
-def _read(values: Mapping[str, Any]) -> Stratum:
-    """Read one stratum as it stands in a file."""
-    stratum = Stratum(
-        None if values["connection"] is None else text(values["connection"]),
-        Source(values["otherwise"]),
-        *(count(values[name]) for name in ("users", "asked", "present", "unclear")),
-    )
-    if not stratum.present + stratum.unclear <= stratum.asked <= stratum.users:
-        raise ValueError("more answers than questions, or more questions than users")
-    return stratum
 
 
 def allocated(users: Sequence[int], size: int) -> list[int]:

@@ -1,13 +1,17 @@
 """What the header of a file says: read strictly, because anybody could have written the file.
 
-Every reader returns the value as it is, or raises TypeError or ValueError. None of them converts:
-what is of another type than this tool writes was not written by it.
+`as_json` writes a dataclass, `read` reads it again. Every reader returns the value as it is, or
+raises KeyError, TypeError or ValueError: what is of another type than this tool writes was not
+written by it.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+
+_T = TypeVar("_T")
 
 MOST_BYTES = 1 << 24
 """How large a header may be. Read as JSON it takes some thirty times as much memory."""
@@ -33,17 +37,60 @@ def header(data: bytes) -> dict[str, Any]:
     return values
 
 
+def as_json(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
+    """Return a dataclass as plain JSON values; times as ISO 8601."""
+    return asdict(value, dict_factory=_plain)
+
+
+def _plain(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value for name, value in pairs
+    }
+
+
+def read(kind: type[_T], values: Mapping[str, Any], **readers: Callable[[Any], Any]) -> _T:
+    """Read a dataclass by the types of its fields; other keys are ignored.
+
+    Args:
+        kind: the dataclass.
+        values: what `as_json` returned; every field must be there.
+        readers: for fields of which more is known than their type says.
+
+    Raises:
+        KeyError, TypeError, ValueError: a value is missing or of another type.
+    """
+    return kind(
+        **{
+            name: readers[name](values[name]) if name in readers else _value(of, values[name])
+            for name, of in get_type_hints(kind).items()
+        }
+    )
+
+
+def _value(kind: Any, value: Any) -> Any:  # noqa: ANN401 - a type, and what JSON holds
+    if type(None) in get_args(kind):
+        return None if value is None else _value(get_args(kind)[0], value)
+    if kind in _READERS:
+        return _READERS[kind](value)
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ValueError("none of the values that there are")
+        return value
+    if get_origin(kind) is tuple:
+        first, *rest = get_args(kind)
+        if rest == [...]:
+            return tuple(_value(first, one) for one in items(value))
+        pairs = zip((first, *rest), items(value), strict=True)
+        return tuple(_value(of, one) for of, one in pairs)
+    return read(kind, value) if hasattr(kind, "__dataclass_fields__") else kind(value)
+
+
 def text(value: object) -> str:
     """Read a text that can be written to a file."""
     if not isinstance(value, str):
         raise TypeError("not a text")
     value.encode()  # half a character has no UTF-8 form
     return value
-
-
-def texts(values: object) -> tuple[str, ...]:
-    """Read a list of texts."""
-    return tuple(map(text, items(values)))
 
 
 def items(values: object) -> Iterable[Any]:
@@ -82,6 +129,15 @@ def moment(value: object) -> datetime:
     if time.tzinfo is None or not _FIRST_YEAR <= time.year <= _LAST_YEAR:
         raise ValueError("not a time")
     return time
+
+
+_READERS: Mapping[Any, Callable[[Any], Any]] = {
+    str: text,
+    bool: flag,
+    int: count,
+    float: amount,
+    datetime: moment,
+}
 
 
 def _no_number(name: str) -> NoReturn:

@@ -9,16 +9,16 @@ doubt, the verdict is None.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Literal, Self, TypeAlias
 
-from toolkit.analysis.file_header import flag, items, moment, text
+from toolkit.analysis.file_header import as_json, read
 
 RULES_END = datetime(2026, 11, 18, tzinfo=UTC)
 """When Rules stop being executed (Auth0, "Deprecations and Migrations")."""
 
-_KINDS = ("action", "rule")
+Kind: TypeAlias = Literal["action", "rule"]
 
 # Comments, and text in which they could hide; text is kept.
 _COMMENTS = re.compile(
@@ -58,7 +58,7 @@ class Script:
         on: whether it is bound to post-login and deployed, or, of a Rule, enabled.
     """
 
-    kind: str
+    kind: Kind
     name: str
     code: str
     on: bool
@@ -78,7 +78,7 @@ class Setter:
         spares: whether it looks at the picture that the user has before it replaces it.
     """
 
-    kind: str
+    kind: Kind
     name: str
     on: bool
     runs: bool
@@ -144,8 +144,7 @@ class Wiring:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values: verdicts and names, no code."""
-        setters = [asdict(one) for one in self.setters]
-        return asdict(self) | {"setters": setters, "as_of": self.as_of.isoformat()}
+        return as_json(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -154,27 +153,7 @@ class Wiring:
         Raises:
             KeyError, TypeError, ValueError: a value is missing or of another type.
         """
-        return cls(
-            setters=tuple(map(_read, items(values["setters"]))),
-            actions=flag(values["actions"]),
-            rules=flag(values["rules"]),
-            as_of=moment(values["as_of"]),
-        )
-
-
-def _read(values: Mapping[str, Any]) -> Setter:
-    """Read one setter as it stands in a file."""
-    if values["kind"] not in _KINDS:
-        raise ValueError("neither an Action nor a Rule")
-    return Setter(
-        kind=values["kind"],
-        name=text(values["name"]),
-        on=flag(values["on"]),
-        runs=flag(values["runs"]),
-        override=None if values["override"] is None else flag(values["override"]),
-        default=None if values["default"] is None else flag(values["default"]),
-        spares=flag(values["spares"]),
-    )
+        return read(cls, values)
 
 
 def wiring(

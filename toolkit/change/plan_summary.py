@@ -4,19 +4,18 @@ Pure: `toolkit.change.plan_file` reads and writes the rows.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
 import pandas as pd
 
-from toolkit.analysis.file_header import flag, items, moment, text, texts
+from toolkit.analysis.file_header import read, text
 from toolkit.change.decide import CANNOT, CHANGE, MOST_COUNTED, STAY, Tally, nested, user_count
 from toolkit.change.policy import Policy
 from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, requests, seconds
-from toolkit.classification.sources import Source
 from toolkit.formatting import harmless, visible
 from toolkit.html_templates import render
 
@@ -177,34 +176,16 @@ class Plan:
             KeyError, TypeError, ValueError, SettingsError: a value is missing or of another
                 type, or the policy could not be carried out.
         """
-        policy, snapshot = dict(values["policy"]), values["snapshot"]
-        for name, kind in (("former", str), ("connections", str), ("sources", Source)):
-            if policy[name] is not None:
-                policy[name] = tuple(map(kind, texts(policy[name])))
-        text(policy["picture"])
-        flag(policy["override"])
-        flag(policy["expired"])
-        return cls(
-            id=_id(values["id"]),
-            tenant=text(values["tenant"]),
-            sandbox=flag(values["sandbox"]),
-            way=Way(values["way"]),
-            policy=Policy(**policy),
-            made_at=moment(values["made_at"]),
-            taken_at=moment(snapshot["taken_at"]),
-            digest=text(snapshot["digest"]),
-            users=user_count(snapshot["users"]),
-            tally=Tally.from_dict(values["tally"]),
-            connections_read=flag(values["connections_read"]),
-            irreversible=flag(values["irreversible"]),
-            verdicts=tuple((text(a), text(b), text(c)) for a, b, c in items(values["verdicts"])),
-            code=None if values["code"] is None else text(values["code"]),
-            rules=texts(values["rules"]),
-            rate=None if values["rate"] is None else _rate(values["rate"]),
-            notes=texts(values["notes"]),
-            toolkit_version=text(values["toolkit_version"]),
-            path=path,
+        plan = read(
+            cls,
+            {**values, **values["snapshot"], "path": None},
+            id=_id,
+            policy=_policy,
+            users=user_count,
+            tally=Tally.from_dict,
+            rate=_rate,
         )
+        return replace(plan, path=path)
 
     def _facts(self) -> list[str]:
         """Return the plan in lines: the answer first, then why, cost and undo."""
@@ -251,7 +232,16 @@ def _id(value: object) -> str:
     return text(value)
 
 
-def _rate(value: object) -> float:
+def _policy(values: Mapping[str, Any]) -> Policy:
+    """Read a policy. No key is ignored: it may say who is meant."""
+    if values.keys() != {one.name for one in fields(Policy)}:
+        raise ValueError("a policy of another version")
+    return read(Policy, values)
+
+
+def _rate(value: object) -> float | None:
+    if value is None:
+        return None
     if not isinstance(value, int | float) or not 0 < value < MOST_COUNTED:
         raise ValueError("not a rate")
     return float(value)

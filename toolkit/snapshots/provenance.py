@@ -1,35 +1,15 @@
 """Where a snapshot comes from, and whether it is whole."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
 from datetime import datetime
 from typing import Any, Self
 
 from toolkit.analysis.estimate import Estimate
-from toolkit.analysis.file_header import amount, count, flag, moment, text, texts
+from toolkit.analysis.file_header import as_json, read
 from toolkit.analysis.tenant_wiring import Wiring
 from toolkit.errors import SettingsError
 from toolkit.images.address import is_loopback, split
-
-_READ: Mapping[str, Callable[[Any], Any]] = {
-    "tenant": text,
-    "taken_at": moment,
-    "method": text,
-    "complete": flag,
-    "users": count,
-    "windows": count,
-    "requests": count,
-    "seconds": amount,
-    "sandbox": flag,
-    "toolkit_version": text,
-    "notes": texts,
-    "wiring": Wiring.from_dict,
-    "probed_at": moment,
-    "estimate": Estimate.from_dict,
-    "seed": count,
-    "redacted": text,
-}
-_NULLABLE = frozenset({"wiring", "probed_at", "estimate", "seed", "redacted"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,26 +68,17 @@ class Provenance:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values; times as ISO 8601."""
-        return asdict(self) | {
-            "taken_at": self.taken_at.isoformat(),
-            "wiring": self.wiring.as_dict() if self.wiring else None,
-            "probed_at": self.probed_at.isoformat() if self.probed_at else None,
-            "estimate": self.estimate.as_dict() if self.estimate else None,
-        }
+        return as_json(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read what `as_dict` wrote; keys of later versions are ignored.
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `as_dict` of this version or a former one wrote.
 
         Raises:
             KeyError, TypeError, ValueError: a value is missing or of another type.
         """
-        given: dict[str, Any] = {
-            name: None if values[name] is None and name in _NULLABLE else read(values[name])
-            for name, read in _READ.items()
-            if name in values
-        }
-        provenance = cls(**given)
+        absent = {one.name: one.default for one in fields(cls) if one.default is not MISSING}
+        provenance = read(cls, {**absent, **values})
         # A tenant is called a sandbox where it is on this machine, and nowhere else.
         place = split(provenance.tenant)
         if provenance.sandbox and not (place and is_loopback(place[0])):
