@@ -315,7 +315,7 @@ undo: undo action.plan.journal MEANT --format json
 @contextmanager
 def served(*options: str) -> Iterator[dict[str, Any]]:
     """Serve a sandbox as people do, and yield its first line."""
-    command = [sys.executable, "-c", "from toolkit.cli import run; run()", "sandbox", *options]
+    command = [sys.executable, "-c", "from toolkit.cli import main; main()", "sandbox", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield json.loads(process.stdout.readline())
