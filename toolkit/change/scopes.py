@@ -1,11 +1,10 @@
-"""Which scopes each command asks of a tenant's token: the one table of them.
+"""Which scopes of a tenant's token each command needs, in one table.
 
 Facts: Auth0 Management API reference (the scopes of each endpoint), "Auth0 Management API
-Endpoints: Users". A token of the client credentials grant holds everything that its
-application was granted: that request "does not take a scope parameter" (Auth0 Authentication
-API, as auth0/auth0.net#301 answers), so none is sent. Who wants a token that can only read
-grants its application nothing else: two applications, one to read and one to write, are the
-safe default.
+Endpoints: Users". A token of the client credentials grant has all scopes that its application
+was granted: the request "does not take a scope parameter" (Auth0 Authentication API, see
+auth0/auth0.net#301), so none is sent. For a token that can only read, grant its application
+nothing else: two applications, one to read and one to write, are the safe default.
 """
 
 from dataclasses import dataclass
@@ -19,17 +18,17 @@ _CONNECTIONS: Final = ("read:connections", "read:connections_options")
 
 @dataclass(frozen=True, slots=True)
 class Scopes:
-    """What one command needs, by Auth0's names.
+    """The scopes that one command needs, with Auth0's names.
 
     Attributes:
         command: its name.
-        case: when this row holds, in words; empty where it always does.
+        case: when this row applies, in words; empty if always.
         ways: the ways to change a picture that this row is about; all of them if empty.
-        reads: without one of these it ends before anything is read.
-        writes: what `--execute` needs besides; without one of these it ends before the first
-            write, and a rehearsal says so.
-        extras: what else is read where the token may.
-        without: what is missing without `extras`, in words.
+        reads: without one of these, the command ends before it reads anything.
+        writes: what `--execute` also needs; without one of these, the command ends before the
+            first write, and a rehearsal says so.
+        extras: what else is read, if the token may.
+        without: the consequence of missing `extras`, in words.
     """
 
     command: str
@@ -42,19 +41,19 @@ class Scopes:
 
     @property
     def every(self) -> tuple[str, ...]:
-        """All of them: what an application can be granted at most."""
+        """All scopes of the row: an application needs no others."""
         return (*self.reads, *self.writes, *self.extras)
 
     def words(self) -> str:
         """Say it in one sentence, for the help of a command."""
         parts = [_listed(self.reads)] if self.reads else []
-        parts += [f"with --execute {_listed(self.writes)} too"] if self.writes else []
+        parts += [f"with --execute also {_listed(self.writes)}"] if self.writes else []
         if self.extras:
-            parts.append(f"where granted {_listed(self.extras)} (without: {self.without})")
+            parts.append(f"if granted also {_listed(self.extras)} (without them: {self.without})")
         return f"{f'{self.case}: ' if self.case else ''}{'; '.join(parts) or 'none'}"
 
 
-_ANY_STEP: Final = "as collect; each step of a change as its command"
+_ANY_STEP: Final = "the same as collect; each step of a change: the same as its command"
 
 
 def _reading(command: str, case: str = "") -> Scopes:
@@ -63,7 +62,7 @@ def _reading(command: str, case: str = "") -> Scopes:
         case,
         reads=("read:users",),
         extras=("read:actions", "read:rules"),
-        without="whether overrides reach anybody stays unknown",
+        without="nobody knows whether overrides are shown",
     )
 
 
@@ -75,7 +74,7 @@ def _writing_users(command: str) -> Scopes:
         reads=("read:users",),
         writes=("update:users",),
         extras=_CONNECTIONS,
-        without="a rehearsal guesses who would be refused",
+        without="a rehearsal can only guess which users Auth0 would refuse",
     )
 
 
@@ -91,7 +90,7 @@ SCOPES: Final = (
     Scopes("report"),
     Scopes("redact"),
     Scopes("probe"),
-    Scopes("plan", extras=_CONNECTIONS, without="who can be written is guessed"),
+    Scopes("plan", extras=_CONNECTIONS, without="the plan can only guess which users can be written"),
     Scopes(
         "apply",
         "action",
@@ -104,7 +103,7 @@ SCOPES: Final = (
     Scopes("verify", "root, metadata", _USERS, reads=("read:users",)),
     Scopes(
         "undo",
-        "an Action that stood there before",
+        "an Action that existed before",
         (Way.ACTION,),
         reads=("read:actions",),
         writes=("create:actions", "update:actions"),
@@ -127,7 +126,7 @@ def rows_of(command: str) -> tuple[Scopes, ...]:
     """Return the rows of a command.
 
     Raises:
-        KeyError: it has none.
+        KeyError: there are none.
     """
     rows = tuple(row for row in SCOPES if row.command == command)
     if not rows:
@@ -141,20 +140,20 @@ def scopes_of(command: str, way: Way, *, created: bool = False) -> Scopes:
     Args:
         command: `apply`, `verify` or `undo`.
         way: the plan's way.
-        created: of `undo`, whether the Action was created by what is undone.
+        created: for `undo`, whether the change created the Action.
 
     Returns:
-        The row; one without any scope for a way that asks no tenant.
+        The row; without any scope if the way sends no request.
     """
     rows = [row for row in rows_of(command) if way in row.ways]
     return rows[-1 if created else 0] if rows else Scopes(command)
 
 
 def help_of(command: str) -> str:
-    """Return what the help of a command says of its scopes.
+    """Return what the help of a command says about its scopes.
 
     Raises:
-        KeyError: the table has no row for it.
+        KeyError: the table has no row for the command.
     """
     rows = rows_of(command)
     if not any(row.every for row in rows):

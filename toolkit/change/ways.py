@@ -1,9 +1,9 @@
 """The ways to change a default picture: what each does, and what it costs, as data.
 
 Facts: Auth0, "Change User Pictures", "Actions Triggers: post-login", "Rate Limit
-Configurations" (of Essentials and Professional the limit of the group "Write Users", 200 a
-minute, apart from that of "Read Users", 500 a minute; Free and Enterprise have one limit for
-all requests; of a private cloud the smallest), "Deprecations and Migrations" (Rules).
+Configurations" (Essentials and Professional: 200 a minute for "Write Users" and 500 a minute
+for "Read Users"; Free and Enterprise: one limit for all requests; private cloud: the smallest
+one), "Deprecations and Migrations" (Rules).
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from typing import Final
 
 
 class Way(StrEnum):
-    """How a default picture is brought to people."""
+    """How people get a default picture."""
 
     ACTION = "action"
     ROOT = "root"
@@ -22,20 +22,20 @@ class Way(StrEnum):
 
     @property
     def writes_users(self) -> bool:
-        """Whether it changes every user by a request of their own."""
+        """Whether it writes every user, one by one."""
         return self in {Way.ROOT, Way.METADATA}
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What to know of a way before choosing it, in sentences.
+    """What to know about a way before choosing it, in sentences.
 
     Attributes:
         changes: what is changed at the tenant.
         shows: where people see it.
         whom: for whom.
         when: from when on.
-        lasts: how long it holds.
+        lasts: how long it lasts.
         undo: how it is undone.
     """
 
@@ -49,53 +49,54 @@ class Explanation:
 
 EXPLANATIONS: Final[Mapping[Way, Explanation]] = {
     Way.ACTION: Explanation(
-        changes="One post-login Action is created or updated, deployed, and bound after all "
-        "others. No profile is written.",
+        changes="Auth0 runs one small script (a post-login Action) at each login, after all your "
+        "other Actions. It is created or updated, and deployed. No profile is written.",
         shows="In the claim `picture` of ID tokens and of /userinfo. The dashboard, searches and "
         "exports keep showing the old picture; SAML and WS-Fed applications do not see it.",
         whom="Everybody who logs in through the chosen connections and has no picture of their "
-        "own, people who sign up later included.",
-        when="At each person's next login; an application keeps an existing session's picture "
-        "until then.",
+        "own, including people who sign up later.",
+        when="At each person's next login; until then, applications keep showing the old "
+        "picture.",
         lasts="As long as the Action is bound.",
-        undo="At once and for everybody: the former code is restored or the Action removed. Each "
-        "next login carries the old picture again.",
+        undo="At once and for everybody: the old code is restored, or the Action is removed. From "
+        "their next login on, people see the old picture again.",
     ),
     Way.ROOT: Explanation(
-        changes="The `picture` of each of these users is read and written, by two requests each.",
+        changes="The `picture` in the profile of each of these users is read and written: two "
+        "requests for each user.",
         shows="Everywhere: dashboard, searches, exports, tokens.",
-        whom="These users only. Not those whose connection overwrites the picture at each login, "
-        "and nobody who comes later.",
-        when="As soon as each is written; in tokens from the next login on.",
+        whom="These users only. Not users whose connection overwrites the picture at each login, "
+        "and not people who sign up later.",
+        when="As soon as the profile is written; in tokens from the next login on.",
         lasts="Until somebody writes another picture.",
-        undo="User by user from the journal, where the picture still stands: as many requests "
-        "again. A picture that was missing cannot be removed again from database users, and what "
-        "is no absolute web address is not taken back: such users are left alone from the start.",
+        undo="User by user from the journal, if the picture is still the new one: as many requests "
+        "again. Auth0 does not remove a picture from database users, and accepts only absolute web "
+        "addresses: users who could not be restored are left alone from the start.",
     ),
     Way.METADATA: Explanation(
-        changes="`user_metadata.picture` of each of these users is read and written, by two "
-        "requests each; their other metadata stays.",
-        shows="Only where an Action or an application reads `user_metadata.picture`: by itself it "
-        "does nothing.",
-        whom="These users only, of any connection; nobody who comes later.",
-        when="As soon as each is written; in tokens from the next login on, where an Action puts "
-        "it there.",
-        lasts="Until somebody changes it: people can, where an application lets them.",
-        undo="User by user from the journal, where it still stands: as many requests again. Who "
-        "holds an explicit null there, or empty metadata, is left alone from the start: neither "
-        "could be put back for sure.",
+        changes="`user_metadata.picture` of each of these users is read and written: two requests "
+        "for each user. Other metadata stays as it is.",
+        shows="Only if an Action or an application reads `user_metadata.picture`: alone it does "
+        "nothing.",
+        whom="These users only, of any connection; not people who sign up later.",
+        when="As soon as the metadata is written; in tokens from the next login on, if an Action "
+        "puts it there.",
+        lasts="Until somebody changes it; users can, if an application lets them.",
+        undo="User by user from the journal, if the picture is still the new one: as many requests "
+        "again. Users with an explicit null there, or with empty metadata, are left alone from "
+        "the start, because neither could be restored with certainty.",
     ),
     Way.RULE: Explanation(
         changes="Nothing: two corrected Rules are printed, for tenants that can still run them.",
         shows="Where a Rule runs: in tokens and in `context`.",
         whom="Everybody who logs in.",
-        when="Never by this tool: Auth0 stopped running Rules on 2026-11-18. What replaced them "
-        "are post-login Actions: choose `action`.",
+        when="Not with this tool: Auth0 stopped running Rules on 2026-11-18. Post-login Actions "
+        "replaced them: choose `action`.",
         lasts="As long as Rules run.",
-        undo="Nothing is deployed, so nothing is to be undone.",
+        undo="Nothing is deployed, so there is nothing to undo.",
     ),
 }
-"""What to know of each way."""
+"""What to know about each way."""
 
 CEILINGS: Final[Mapping[str, float]] = {
     "free": 2.0,
