@@ -20,15 +20,15 @@ from toolkit.errors import CredentialsError, TenantError, UnreachableError
 from toolkit.tenant.client import Tenant
 from toolkit.tenant.credentials import Settings
 from toolkit.tenant.http_transport import (
-    Again,
+    CompleteAnswers,
     Limits,
+    Retries,
     StoppedError,
-    Whole,
     pause,
     stopping,
     transport,
 )
-from toolkit.tenant.rate_limit import Bucket, Pace
+from toolkit.tenant.rate_limit import Bucket, RateLimit
 
 CALM = Limits(head=1 << 16, body=1 << 20, listed=4 << 20, attempts=2, patience=20.0, refusals=0.5)
 QUICK = replace(CALM, seconds=0.8, silence=0.4)
@@ -127,7 +127,7 @@ def test_a_bomb_is_not_unpacked_beyond_the_limit(encoding, form):
     body = bomb(form)
     with (
         Liar(answering(whole(body, f"content-encoding: {encoding}"))) as liar,
-        httpx.Client(transport=Whole(transport("127.0.0.1"), CALM)) as client,
+        httpx.Client(transport=CompleteAnswers(transport("127.0.0.1"), CALM)) as client,
     ):
         tracemalloc.start()
         with pytest.raises(httpx.TransportError, match="larger than"):
@@ -204,7 +204,7 @@ def test_whoever_waits_for_the_tenant_is_free_as_soon_as_nobody_wants_it_any_mor
 
     with Liar(answer) as liar, tenant_of(liar, token="t") as tenant:
         box.append(liar)
-        pace = Pace(Failing(Clock(), 0, 429))
+        pace = RateLimit(Failing(Clock(), 0, 429))
         pace._by_limit[50.0] = bucket = Bucket(level=-1e6, refill=1.0, limit=50.0, known=True)
         pace._buckets["GET", "users"] = bucket
         calls = [
@@ -266,7 +266,7 @@ class Failing(httpx.BaseTransport):
 def test_by_default_no_call_takes_longer_than_five_minutes(method, seconds, outcome, most):
     clock = Clock()
     failing = Failing(clock, seconds, outcome)
-    again = Again(failing, Limits(), clock=clock, sleep=clock.sleep)
+    again = Retries(failing, Limits(), clock=clock, sleep=clock.sleep)
     with httpx.Client(transport=again) as client:
         if isinstance(outcome, Exception):
             with pytest.raises(type(outcome)):
@@ -288,7 +288,7 @@ def test_what_is_marked_is_sent_once_and_the_mark_is_not_sent(outcome):
             return super().handle_request(request)
 
     clock = Clock()
-    again = Again(Watching(clock, 0.1, outcome), Limits(), clock=clock, sleep=clock.sleep)
+    again = Retries(Watching(clock, 0.1, outcome), Limits(), clock=clock, sleep=clock.sleep)
     with httpx.Client(transport=again, headers={"x-picture-audit-once": "1"}) as client:
         try:
             client.patch("http://127.0.0.1/")
@@ -302,7 +302,7 @@ def test_who_never_answered_is_not_waited_for():
     clock = Clock()
     for error in (httpx.ConnectError(""), httpx.ConnectTimeout(""), httpx.ProxyError("")):
         failing = Failing(clock, 1.0, error)
-        again = Again(failing, Limits(), clock=clock, sleep=clock.sleep)
+        again = Retries(failing, Limits(), clock=clock, sleep=clock.sleep)
         with httpx.Client(transport=again) as client, pytest.raises(httpx.TransportError):
             client.get("http://127.0.0.1/")
         assert failing.sent == 1

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.tenant.rate_limit import LONGEST_WAIT, Pace
+from toolkit.tenant.rate_limit import LONGEST_WAIT, RateLimit
 
 
 class Clock:
@@ -55,7 +55,7 @@ class Limited(httpx.BaseTransport):
 def run(seconds, burst, rate, **options):
     clock = Clock()
     limited = Limited(clock, burst, rate, **options)
-    pace = Pace(limited, clock=clock, wall=clock, sleep=clock.sleep)
+    pace = RateLimit(limited, clock=clock, wall=clock, sleep=clock.sleep)
     with httpx.Client(transport=pace) as client:
         begin = clock()
         while clock() - begin < seconds:
@@ -84,7 +84,7 @@ def test_it_gives_way_to_others_who_use_the_same_tenant():
 def test_two_groups_of_endpoints_with_one_bucket_are_hardly_ever_refused(burst, rate):
     clock = Clock()
     limited = Limited(clock, burst, rate, latency=0.005)
-    pace = Pace(limited, clock=clock, wall=clock, sleep=clock.sleep)
+    pace = RateLimit(limited, clock=clock, wall=clock, sleep=clock.sleep)
     with httpx.Client(transport=pace) as client:
         while clock() < 1000 + 120:
             client.patch("https://tenant.example/api/v2/users/1")
@@ -96,7 +96,9 @@ def test_two_groups_of_endpoints_with_one_bucket_are_hardly_ever_refused(burst, 
 def test_without_headers_it_does_not_hold_back():
     clock = Clock()
     free = Limited(clock, 10**9, 1, latency=0.01, headers=False)
-    with httpx.Client(transport=Pace(free, clock=clock, wall=clock, sleep=clock.sleep)) as client:
+    with httpx.Client(
+        transport=RateLimit(free, clock=clock, wall=clock, sleep=clock.sleep)
+    ) as client:
         for _ in range(100):
             client.get("https://tenant.example/api/v2/users")
     assert clock() - 1000 == pytest.approx(1.0)
@@ -106,7 +108,7 @@ def test_a_ceiling_is_never_exceeded():
     clock = Clock()
     limited = Limited(clock, 50, 50, latency=0.001)
     with httpx.Client(
-        transport=Pace(limited, ceiling=4, clock=clock, wall=clock, sleep=clock.sleep)
+        transport=RateLimit(limited, ceiling=4, clock=clock, wall=clock, sleep=clock.sleep)
     ) as client:
         for _ in range(41):
             client.get("https://tenant.example/api/v2/users")
@@ -115,7 +117,7 @@ def test_a_ceiling_is_never_exceeded():
 
 def test_groups_of_endpoints_have_buckets_of_their_own():
     clock = Clock()
-    pace = Pace(Limited(clock, 2, 0.1), clock=clock, wall=clock, sleep=clock.sleep)
+    pace = RateLimit(Limited(clock, 2, 0.1), clock=clock, wall=clock, sleep=clock.sleep)
     with httpx.Client(transport=pace) as client:
         for path in ("users", "users", "users/auth0%7C1"):
             client.get(f"https://tenant.example/api/v2/{path}")
@@ -134,7 +136,7 @@ def test_it_counts_what_it_sends_and_what_is_refused():
 def test_a_turn_that_was_kept_goes_at_once_and_no_other_request_takes_it(burst, rate):
     clock = Clock()
     limited = Limited(clock, burst, rate, latency=0.005)
-    pace = Pace(limited, clock=clock, wall=clock, sleep=clock.sleep)
+    pace = RateLimit(limited, clock=clock, wall=clock, sleep=clock.sleep)
     windows = []
     with httpx.Client(transport=pace) as client:
         for _ in range(60):
@@ -150,7 +152,7 @@ def test_a_turn_that_was_kept_goes_at_once_and_no_other_request_takes_it(burst, 
 def test_threads_do_not_keep_more_turns_than_the_bucket_holds():
     clock = Clock()
     limited = Limited(clock, 2, 1000.0, latency=0.0)
-    pace = Pace(limited, clock=clock, wall=clock, sleep=clock.sleep)
+    pace = RateLimit(limited, clock=clock, wall=clock, sleep=clock.sleep)
     with httpx.Client(transport=pace) as client:
         client.patch("https://tenant.example/api/v2/users/1")
         pace.wait_for_turn("PATCH", "users/1")
@@ -166,7 +168,7 @@ def test_threads_do_not_keep_more_turns_than_the_bucket_holds():
 
 def test_a_turn_that_nobody_uses_is_given_up():
     clock = Clock()
-    pace = Pace(Limited(clock, 2, 0.5), clock=clock, wall=clock, sleep=clock.sleep)
+    pace = RateLimit(Limited(clock, 2, 0.5), clock=clock, wall=clock, sleep=clock.sleep)
     with httpx.Client(transport=pace) as client:
         client.get("https://tenant.example/api/v2/users")
         pace.wait_for_turn("GET", "/api/v2/users/1")
@@ -221,7 +223,7 @@ def test_a_bucket_that_others_keep_nearly_empty_costs_a_few_seconds_a_request(
 ):
     clock = Clock()
     hogged = Hogged(clock, limit, rate, left)
-    pace = Pace(hogged, clock=clock, wall=clock, sleep=clock.sleep)
+    pace = RateLimit(hogged, clock=clock, wall=clock, sleep=clock.sleep)
     while hogged.granted < requests:
         pace.handle_request(REQUEST)
     # The bucket would be full again after limit / rate seconds; one request in three is granted.
@@ -245,7 +247,7 @@ def test_a_gateway_that_always_says_that_nothing_remains_is_found_out(limit, ful
             }
             return httpx.Response(200, headers=headers)
 
-    pace = Pace(Gateway(), clock=clock, wall=clock, sleep=clock.sleep)
+    pace = RateLimit(Gateway(), clock=clock, wall=clock, sleep=clock.sleep)
     begin = clock()
     for _ in range(1000):
         pace.handle_request(REQUEST)
@@ -321,7 +323,7 @@ class Saying(httpx.BaseTransport):
 def said(headers, requests=60, **options):
     clock = Clock()
     clock.now = float(NOW)
-    pace = Pace(Saying(clock, headers, **options), clock=clock, wall=clock, sleep=clock.sleep)
+    pace = RateLimit(Saying(clock, headers, **options), clock=clock, wall=clock, sleep=clock.sleep)
     for _ in range(requests):
         pace.handle_request(REQUEST)
     return clock, pace
@@ -366,7 +368,7 @@ def test_no_header_makes_anybody_wait_longer_than_a_minute(headers, every):
 def test_the_tenants_clock_counts_and_not_this_machines(skew):
     clock = Clock()
     limited = Hogged(clock, 50, 16, (0, 1, 2))
-    pace = Pace(limited, clock=clock, wall=lambda: clock() + skew, sleep=clock.sleep)
+    pace = RateLimit(limited, clock=clock, wall=lambda: clock() + skew, sleep=clock.sleep)
     for _ in range(100):
         pace.handle_request(REQUEST)
     assert pace.notes == ()
@@ -411,7 +413,7 @@ def test_requests_that_are_refused_together_count_as_one_refusal():
             together.wait(5)
             return httpx.Response(429)
 
-    pace = Pace(Refusing(), clock=clock, wall=clock, sleep=clock.sleep)
+    pace = RateLimit(Refusing(), clock=clock, wall=clock, sleep=clock.sleep)
     pace.handle_request(REQUEST)
     threads = [threading.Thread(target=pace.handle_request, args=(REQUEST,)) for _ in range(8)]
     for thread in threads:
@@ -425,7 +427,7 @@ def test_requests_that_are_refused_together_count_as_one_refusal():
 
 def test_a_thread_that_sends_nothing_after_all_keeps_nobody_waiting():
     clock = Clock()
-    pace = Pace(Limited(clock, 50, 16), clock=clock, wall=clock, sleep=clock.sleep)
+    pace = RateLimit(Limited(clock, 50, 16), clock=clock, wall=clock, sleep=clock.sleep)
     pace.wait_for_turn("PATCH", "/api/v2/users/a")
     pace.give_up_turns()
     assert not pace._turns

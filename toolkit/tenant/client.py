@@ -1,4 +1,4 @@
-"""One tenant, through Auth0's own SDK: the only module that knows it."""
+"""One tenant, through Auth0's own SDK: the only module that imports it."""
 
 import json
 import re
@@ -42,16 +42,16 @@ from toolkit.tenant.credentials import Access, Settings, ensure_credentials, rea
 from toolkit.tenant.http_transport import (
     ENCODINGS,
     ONCE,
-    Again,
-    Fresh,
+    CompleteAnswers,
+    FreshWrites,
     Limits,
+    Retries,
     UnusableAnswerError,
-    Whole,
     received,
     transport,
 )
 from toolkit.tenant.models import PAGE, Action, Binding, Connection, Job, Page, Rule
-from toolkit.tenant.rate_limit import Pace
+from toolkit.tenant.rate_limit import RateLimit
 
 _T = TypeVar("_T")
 
@@ -68,12 +68,12 @@ _LIST_SECONDS = 900.0
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _RETRIES = 6
 _FRESH = 1.0  # seconds between reading a user and writing it
-_MOST_STALE = 6  # and then a minute, which is as long as any answer may take
+_MOST_STALE = 6  # doublings of that: about a minute, the longest time of an answer
 _SCOPE = re.compile(r"\b(?:read|update|create|delete):[a-z_]+\b")
 _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 400, 401, 403, 404
 _URI_TOO_LONG, _HEAD_TOO_LONG, _UNAVAILABLE = 414, 431, 503
 _TOO_MANY = 429
-_AGAIN = frozenset({408, 409, _TOO_MANY})  # what the SDK sends again, beside all from 500 on
+_AGAIN = frozenset({408, 409, _TOO_MANY})  # statuses that the SDK retries, besides 500 and above
 _BROKEN = 500
 
 
@@ -82,8 +82,8 @@ class Tenant:
 
     Attributes:
         domain: the tenant's host name.
-        sandbox: whether it is on loopback, so nobody's real tenant.
-        seed: what its people were made from, where it is the embedded one; else None.
+        sandbox: whether it is on loopback, and so not a real tenant.
+        seed: the seed of its made-up people if it is the embedded tenant; else None.
     """
 
     def __init__(
@@ -96,12 +96,12 @@ class Tenant:
         self.seed: int | None = None
         ensure_credentials(settings)
         self._limits = limits = limits or Limits()
-        self._fresh = Fresh(Whole(transport(host), limits))
-        self._pace = Pace(self._fresh, ceiling=ceiling)
+        self._fresh = FreshWrites(CompleteAnswers(transport(host), limits))
+        self._pace = RateLimit(self._fresh, ceiling=ceiling)
         self._turns = threading.Lock()
         self._clock = TenantClock()
         self._client = httpx.Client(
-            transport=Again(self._pace, limits),
+            transport=Retries(self._pace, limits),
             timeout=limits.timeout,
             headers={"accept-encoding": ENCODINGS},
             trust_env=False,
@@ -113,7 +113,7 @@ class Tenant:
             base_url=f"{base_url}/api/v2",
             token=self._token,
             httpx_client=self._client,
-            max_retries=0,  # `Again` does that
+            max_retries=0,  # `Retries` does that
         )
 
     def __enter__(self) -> Self:
@@ -127,12 +127,12 @@ class Tenant:
         return f"<{what} {self.domain}>"
 
     def close(self) -> None:
-        """Close the connections, then do what `on_close` was given."""
+        """Close the connections, then call what `on_close` was given."""
         while self._closing:
             self._closing.pop(0)()
 
     def on_close(self, action: Callable[[], None]) -> None:
-        """Have something done once the connections are closed."""
+        """Call something once the connections are closed."""
         self._closing.append(action)
 
     @property
@@ -142,7 +142,7 @@ class Tenant:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be said of the tenant's answers: of its clock, and of ignored headers."""
+        """Notes about the tenant's clock and about ignored headers."""
         clock = self._clock.note
         return (*([clock] if clock else []), *self._pace.notes)
 
@@ -152,11 +152,11 @@ class Tenant:
         return self._pace.refused
 
     def await_turn(self, method: str, path: str) -> None:
-        """Return when a request may go at once; keep its place for this thread.
+        """Wait until a request may be sent at once, and reserve its turn for this thread.
 
         To read a user right before the write: wait for the turn of the write, read, compare,
-        write. Then the time between reading and writing is one round trip, however slow the
-        pace is. A turn that is not used within half a minute is given up.
+        write. Then only one round trip lies between read and write, at any rate limit. A turn that
+        is not used within half a minute is released.
 
         Args:
             method: the HTTP method of the request to come, such as `PATCH`.
@@ -165,32 +165,32 @@ class Tenant:
         self._pace.wait_for_turn(method, path)
 
     def give_up_turns(self) -> None:
-        """Give back the turns that `await_turn` kept for this thread and that it did not use."""
+        """Release the unused turns that `await_turn` reserved for this thread."""
         self._pace.give_up_turns()
 
     def now(self) -> datetime:
-        """Return the time at the tenant (UTC), by the `Date` of its answers.
+        """Return the tenant's time (UTC), from the `Date` of its answers.
 
-        Before the first answer the tenant is asked for one user. Where its answers tell no time,
-        this is this machine's; `notes` says so.
+        If there was no answer yet, the tenant is asked for one user. If its answers have no time,
+        this machine's time is used, and `notes` says so.
 
         Raises:
             TenantError: the tenant refused or did not answer.
         """
         if not self._clock.answered:
-            # Whatever it answers to a search, the answer carries its time.
+            # Every answer to a search contains the time.
             with suppress(QueryError, SlowQueryError):
                 self.search("created_at:[* TO *]", per_page=1)
         return self._clock.now()
 
     def require(self, *scopes: str) -> None:
-        """Make sure that the token may do what is about to be done.
+        """Check that the token has the scopes.
 
-        A token that does not say what it may do passes: the tenant decides then.
+        A token that does not tell its scopes passes: then the tenant decides.
 
         Raises:
             ScopeError: a scope is missing; the message names it.
-            CredentialsError, UnreachableError, TenantError: there is no token to be had.
+            CredentialsError, UnreachableError, TenantError: no token can be obtained.
         """
         with self._translated():
             self._token()
@@ -211,9 +211,9 @@ class Tenant:
             sort: `field:1` or `field:-1`.
 
         Raises:
-            SlowQueryError: the tenant gave up on the query; ask for less at a time.
-            QueryError: the tenant does not take this query.
-            TenantError: anything else that the tenant or the network did.
+            SlowQueryError: the tenant could not finish the query; ask for fewer users.
+            QueryError: the tenant does not accept this query.
+            TenantError: any other failure of the tenant or the network.
         """
         return self._with_fresh_token(lambda: self._search(q, page, per_page, sort))
 
@@ -230,8 +230,8 @@ class Tenant:
                 search_engine="v3",
             )
         except ParsingError as error:
-            # The SDK refuses a whole page for one profile of an odd shape;
-            # the page itself is at hand all the same.
+            # The SDK refuses a whole page if one profile has an unexpected form, but its error
+            # contains the page.
             return _raw_page(error.body, per_page)
         if answer.items is None:
             raise _no_page()
@@ -239,22 +239,22 @@ class Tenant:
         return _page(users, answer.response.total, per_page)
 
     def start_export(self) -> Job:
-        """Start an export of all users, of our fields only (scope `read:users`).
+        """Start an export of all users, with our fields only (scope `read:users`).
 
-        The format is always named: without one Auth0 exports CSV, which cannot carry
-        metadata (Auth0, "Bulk User Exports").
+        The format is always given: without it Auth0 exports CSV, which cannot hold metadata (Auth0,
+        "Bulk User Exports").
 
         Raises:
             TenantError: the tenant refused or did not answer.
         """
-        # Where an answer gets lost it is asked for again; a second export harms nobody.
+        # If the answer is lost, the request is retried; a second export does no harm.
         fields = [{"name": name} for name in FIELDS]
         return self._with_fresh_token(
             lambda: _job(self._api.jobs.users_exports.create(format="json", fields=fields))
         )
 
     def check_export(self) -> None:
-        """Find out whether the tenant lets this token ask for jobs, without starting one.
+        """Check that the tenant lets this token use jobs, without starting one.
 
         Raises:
             ScopeError, QueryError: it does not.
@@ -263,22 +263,22 @@ class Tenant:
         try:
             self.export_job("job_0000000000000000")
         except MissingError:
-            return  # it would have said so
+            return  # a missing permission would give another error
 
     def export_job(self, job_id: str) -> Job:
-        """Ask how an export is getting on; every answer carries a fresh link.
+        """Read the state of an export; every answer has a new link.
 
         Raises:
-            MissingError: the tenant does not know that job: after 24 hours it is gone.
+            MissingError: the tenant does not know that job: jobs are deleted after 24 hours.
             TenantError: the tenant refused or did not answer.
         """
         return self._with_fresh_token(lambda: _job(self._api.jobs.get(job_id)))
 
     def granted(self, scope: str) -> bool | None:
-        """Whether the token holds a scope; None where it does not say.
+        """Whether the token has a scope; None if the token does not tell.
 
         Raises:
-            CredentialsError, UnreachableError, TenantError: there is no token to be had.
+            CredentialsError, UnreachableError, TenantError: no token can be obtained.
         """
         with self._translated():
             self._token()
@@ -298,7 +298,7 @@ class Tenant:
         ]
 
     def bindings(self) -> list[Binding]:
-        """Read what runs after a login, in order (scope `read:actions`).
+        """Read the Actions that run after a login, in order (scope `read:actions`).
 
         Raises:
             TenantError: the tenant refused or did not answer.
@@ -312,11 +312,11 @@ class Tenant:
         ]
 
     def user(self, user_id: str) -> Mapping[str, Any]:
-        """Read one user; unlike a search, this shows at once what was written (`read:users`).
+        """Read one user (`read:users`); unlike a search, this shows every write at once.
 
         Raises:
             MissingError: there is no such user.
-            QueryError: the tenant does not take this for an id.
+            QueryError: the tenant does not accept this as an id.
             TenantError: the tenant refused or did not answer.
         """
         _ensure_named(user_id)
@@ -324,7 +324,7 @@ class Tenant:
         return self._with_fresh_token(lambda: _record(get))
 
     def find_user(self, user_id: str) -> Mapping[str, Any] | None:
-        """Read one user; None where there is no such user, or nobody can have such an id.
+        """Read one user; None if there is no such user, or no user can have such an id.
 
         Raises:
             TenantError: the tenant refused or did not answer.
@@ -343,30 +343,29 @@ class Tenant:
     ) -> Mapping[str, Any] | None:
         """Read one user, ask what to write, and write it within about one round trip.
 
-        Auth0 has no conditional write, so what somebody else writes between the two is lost:
-        the time between them is kept short. The waits for the rate limit come before the
-        reading. Where more than a second passes all the same, or the write has to be sent
-        again, the user is read again first. A tenant that always takes longer than a second
-        is given twice the time after each attempt, up to a minute.
+        Auth0 has no conditional write, so a write by somebody else between the two is lost: the
+        time between them is kept short. All waits for the rate limit come before the read. If more
+        than a second passes anyway, or the write must be sent again, the user is read again first.
+        For a tenant that always needs longer, the limit doubles after each attempt, up to a minute.
 
         Args:
-            user_id: whom.
-            revise: called with the user as it is now, None where there is no such user;
-                returns what to write, as for `change_user`, or None to write nothing. It is
-                called again whenever the user was read again.
+            user_id: the user.
+            revise: called with the current user, or None if there is no such user; returns what
+                to write, as for `change_user`, or None to write nothing. It is called again each
+                time the user is read again.
             tag: as for `change_user`.
 
         Returns:
-            The user as the tenant has it after the write; None where nothing was written.
+            The user after the write; None if nothing was written.
 
         Raises:
-            MissingError: it was removed between reading and writing.
+            MissingError: the user was removed between read and write.
             QueryError, TenantError: as `change_user`, after seven attempts where the same
                 request may work later.
         """
         stale = tried = 0
         while True:
-            # One thread at a time: else all could hold a place for a write, and none for a read.
+            # One thread at a time: otherwise all threads could reserve a write, and none a read.
             with self._turns:
                 self.await_turn("PATCH", "users")
                 self.await_turn("GET", "users")
@@ -384,7 +383,8 @@ class Tenant:
                 except (BusyError, SlowQueryError, UnreachableError):
                     if tried == _RETRIES:
                         raise
-                    # As the SDK waits; where the tenant says how long, the pace does.
+                    # Wait as long as the SDK would; if the tenant names a time, the rate limit
+                    # waits.
                     time.sleep(2**tried)
                     tried += 1
             finally:
@@ -397,9 +397,9 @@ class Tenant:
         *,
         tag: str | None = None,
     ) -> Mapping[str, Any]:
-        """Write to one user (`update:users`); return the user as the tenant then has it.
+        """Write to one user (`update:users`); return the user after the write.
 
-        It is sent once: later, what it rests on may have changed.
+        It is sent only once: before a second time, the user may have changed.
 
         Args:
             user_id: whom.
@@ -410,9 +410,9 @@ class Tenant:
 
         Raises:
             MissingError: there is no such user.
-            QueryError: the tenant does not take this change for this user.
-            BusyError, SlowQueryError, UnreachableError: it may work later; where the answer
-                was lost, it may have been written.
+            QueryError: the tenant does not accept this change for this user.
+            BusyError, SlowQueryError, UnreachableError: it may work later; if the answer was lost,
+                the user may have been written.
             TenantError: the tenant refused or did not answer.
         """
         if not change or change.get("user_metadata", True) in ({}, None):
@@ -462,8 +462,8 @@ class Tenant:
         """Create an Action of the post-login trigger (`create:actions`); sent only once.
 
         Raises:
-            TenantError: the tenant refused or did not answer, or its answer was lost: look
-                whether it is there before trying again.
+            TenantError: the tenant refused or did not answer, or its answer was lost: check whether
+                it exists before you try again.
         """
         trigger = ActionTrigger(id=_POST_LOGIN, version=_TRIGGER_VERSION)
         create = partial(
@@ -479,7 +479,7 @@ class Tenant:
     def update_action(self, action_id: str, code: str) -> Action:
         """Replace the code of an Action's draft (`update:actions`); what is deployed stays.
 
-        Sent only once: by the time it is sent again, somebody may have changed the draft.
+        It is sent only once: before a second time, somebody may have changed the draft.
 
         Raises:
             TenantError: the tenant refused or did not answer.
@@ -488,7 +488,7 @@ class Tenant:
         return self._once(lambda: _action(update()))
 
     def deploy_action(self, action_id: str) -> None:
-        """Deploy the draft of an Action (`create:actions`); where it is bound, it runs at once.
+        """Deploy the draft of an Action (`create:actions`); if it is bound, it runs at once.
 
         Sent only once.
 
@@ -509,7 +509,7 @@ class Tenant:
         return [(str(one.id), str(one.code or "")) for one in listed]
 
     def roll_back_action(self, action_id: str, version: str) -> None:
-        """Deploy a former version of an Action again (`create:actions`); its draft stays.
+        """Deploy an older version of an Action (`create:actions`); its draft stays.
 
         Sent only once.
 
@@ -531,13 +531,13 @@ class Tenant:
         self._once(partial(self._api.actions.delete, action_id, request_options=_ONCE))
 
     def bind(self, bindings: Sequence[Binding]) -> None:
-        """Replace the whole list of what runs after a login (`update:actions`).
+        """Replace the list of Actions that run after a login (`update:actions`).
 
-        Bindings that have an id are sent by it. INFERRED: Auth0 refuses an id that the list
-        does not hold any more, and so a list that was read before somebody else changed it.
+        Bindings that have an id are sent by it. INFERRED: Auth0 refuses an id that is no longer in
+        the list, and so refuses a list that is out of date.
 
         Args:
-            bindings: all that shall run, in order.
+            bindings: all Actions to run, in order.
 
         Raises:
             TenantError: the tenant refused or did not answer, or its answer was lost.
@@ -552,7 +552,7 @@ class Tenant:
             for one in bindings
         ]
         update = self._api.actions.triggers.bindings.update_many
-        # Sent once: the list may be out of date by the time it is sent again.
+        # Sent only once: before a second time, the list may be out of date.
         self._once(partial(update, _POST_LOGIN, bindings=wanted, request_options=_ONCE))
 
     def rules(self) -> list[Rule]:
@@ -567,7 +567,7 @@ class Tenant:
         ]
 
     def _every(self, list_page: Callable[..., Any], what: str) -> list[Any]:
-        """Read all pages of a list by their numbers; the SDK's own pager does not end there."""
+        """Read all pages of a list by number; the SDK's own pager would not end."""
         last: Sequence[Any] = ()
         read = 0
 
@@ -579,7 +579,7 @@ class Tenant:
                 raise self._endless(what)
             last, read = items, read + len(items)
             total = getattr(page.response, "total", None)
-            # A tenant may give smaller pages than it was asked for.
+            # A tenant may send smaller pages than requested.
             more = len(items) >= PAGE or (isinstance(total, int | float) and total > read)
             return items, number + 1 if items and more else None
 
@@ -588,10 +588,10 @@ class Tenant:
     def _listed(
         self, page_at: Callable[[Any], tuple[Sequence[Any], Any]], start: object, what: str
     ) -> list[Any]:
-        """Read a list page by page, from a first place to the one that is followed by None.
+        """Read a list page by page, from the first place until the next place is None.
 
         Raises:
-            TenantError: it does not end, or is larger than it may be.
+            TenantError: it does not end, or is larger than allowed.
         """
         everything: list[Any] = []
         places: list[object] = []
@@ -619,10 +619,10 @@ class Tenant:
         )
 
     def _once(self, call: Callable[[], _T]) -> _T:
-        """Write to the tenant; not again with a new token, as what was read is old by then.
+        """Write to the tenant, without a retry with a new token: the data would be too old.
 
         Raises:
-            TenantError: the token has run out, too: the next call has a new one.
+            TenantError: also if the token has expired; the next call has a new one.
         """
         with self._translated():
             text = self._token()
@@ -635,7 +635,7 @@ class Tenant:
             raise TenantError(f"The token for {self.domain} has run out: try again.")
 
     def _with_fresh_token(self, call: Callable[[], _T]) -> _T:
-        """Call the tenant, once more where the token has run out meanwhile."""
+        """Call the tenant; if the token has expired, call again with a new one."""
         with self._translated():
             text = self._token()
             try:
@@ -648,14 +648,14 @@ class Tenant:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Turn what the SDK and httpx raise into this package's errors.
+        """Turn errors of the SDK and httpx into errors of this package.
 
-        Their texts hold payloads and addresses, so none of it is passed on.
+        Their texts contain payloads and addresses, so they are not passed on.
         """
         try:
             yield
         except TenantError as error:
-            # Maybe raised while an error of the SDK's was looked at, which shows the whole answer.
+            # The context may be an error of the SDK, whose text shows the whole answer.
             raise error from None
         except ApiError as error:
             raise _api_error(self.domain, error) from None
@@ -667,7 +667,7 @@ class Tenant:
                 "Export the users in Auth0's dashboard, and read that with picture-audit ingest."
             ) from None
         except (httpx.InvalidURL, UnicodeEncodeError):
-            # Longer than any address may be, or with half a character in it.
+            # The address is too long, or contains a lone surrogate.
             raise QueryError(
                 f"{self.domain} cannot be asked that: no request can hold it."
             ) from None
@@ -683,12 +683,12 @@ class Tenant:
                 "AUTH0_DOMAIN and the network."
             ) from None
         except ValueError:
-            # JSON with a number that is too long for Python, or text that is not UTF-8.
+            # JSON with a number too long for Python, or text that is not UTF-8.
             raise TenantError(f"{self.domain} gave an answer of another form.") from None
 
 
 def _asked(error: httpx.RequestError) -> str:
-    """Name what a request was for (users, jobs), without what identifies anybody."""
+    """Name the topic of a request (users, jobs) without any personal data."""
     path = error.request.url.path
     if not path.startswith(_API):
         return "a token"
@@ -714,7 +714,7 @@ def _action(answer: Any) -> Action:  # noqa: ANN401 - the SDK's model
 
 
 def _settings(answer: Any) -> str:  # noqa: ANN401 - the SDK's model
-    """Return a hash of what a draft or a version consists of, its code and name excepted."""
+    """Return a hash of the parts of a draft or version, without code and name."""
     dependencies = sorted((str(one.name), str(one.version)) for one in answer.dependencies or ())
     secrets = sorted((str(one.name), str(one.updated_at)) for one in answer.secrets or ())
     text = json.dumps([str(answer.runtime), dependencies, secrets])
@@ -723,22 +723,22 @@ def _settings(answer: Any) -> str:  # noqa: ANN401 - the SDK's model
 
 def _connection(answer: Any) -> Connection:  # noqa: ANN401 - the SDK's model
     options = answer.options
-    # Without the scope for them the tenant leaves the options out.
+    # Without the scope for them, the tenant omits the options.
     return Connection.of(str(answer.name), str(answer.strategy), options)
 
 
 def _ensure_named(user_id: str) -> None:
-    """Refuse an id that a path does not hold as one: these name the folders of the API."""
+    """Refuse an id that would name another endpoint when it is put into a path."""
     if user_id in {"", ".", ".."}:
         raise MissingError("Without a user_id there is no such user.")
 
 
 def _record(call: Callable[[], Any]) -> Mapping[str, Any]:
-    """Return the user that a call answers with, as the tenant gave it."""
+    """Return the user of an answer, unchanged."""
     try:
         record = call().model_dump(exclude_unset=True)
     except ParsingError as error:
-        # A profile of an odd shape: the SDK's model refuses it, and it is at hand all the same.
+        # A profile of unexpected form: the SDK's model refuses it, but the error contains it.
         if not 200 <= (error.status_code or 0) < 300:  # noqa: PLR2004 - success, as in HTTP
             raise
         record = error.body
@@ -748,7 +748,7 @@ def _record(call: Callable[[], Any]) -> Mapping[str, Any]:
 
 
 def _job(answer: Any) -> Job:  # noqa: ANN401 - the SDK's models of two endpoints
-    # The answer to a new job has no such fields yet.
+    # The answer to a new job has no such fields.
     percentage, location = (getattr(answer, name, None) for name in ("percentage_done", "location"))
     named = isinstance(answer.id, str) and _JOB_ID.fullmatch(answer.id)
     if not (named and isinstance(answer.status, str) and isinstance(location, str | None)):
@@ -825,19 +825,19 @@ def connect(
     scopes: tuple[str, ...] = ("read:users",),
     ceiling: float | None = None,
 ) -> Tenant:
-    """Open a tenant and make sure that the work ahead is allowed.
+    """Open a tenant and check that the token has the needed scopes.
 
     Args:
         settings: which tenant, with which credentials; by default the environment and `.env`.
-        scopes: what the work ahead needs (Auth0's scope names).
-        ceiling: requests a second never to exceed, whatever the tenant allows.
+        scopes: the scopes that are needed (Auth0's names).
+        ceiling: the most requests a second, even if the tenant allows more.
 
     Returns:
-        A tenant that can be used by several threads at once.
+        A tenant; several threads may use it.
 
     Raises:
         SettingsError: the settings do not name a tenant and credentials.
-        UnreachableError, CredentialsError, ScopeError, TenantError: what the tenant says.
+        UnreachableError, CredentialsError, ScopeError, TenantError: the tenant refused.
     """
     tenant = Tenant(settings or read_settings(), ceiling=ceiling)
     try:

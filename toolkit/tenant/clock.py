@@ -1,4 +1,4 @@
-"""What time it is at the tenant, by the `Date` of its answers."""
+"""The tenant's time, from the `Date` header of its answers."""
 
 import threading
 import time
@@ -11,12 +11,12 @@ import httpx
 
 # Auth0 was founded in 2013. A Date outside these years is not the time.
 _FIRST_YEAR, _LAST_YEAR = 2010, 2200
-# An answer may be a minute on its way; what differs by more is worth a note.
+# An answer may take a minute to arrive; a larger difference gets a note.
 _WORTH_SAYING = timedelta(minutes=1)
 
 
 class _Heard(NamedTuple):
-    """An answer's Date, and what this machine's clocks showed when it came, in seconds."""
+    """An answer's Date, and this machine's clocks when it arrived, in seconds."""
 
     date: datetime
     monotonic: float
@@ -24,15 +24,15 @@ class _Heard(NamedTuple):
 
 
 class TenantClock:
-    """The time at the tenant. Used by several threads at once.
+    """The tenant's time. Several threads may use it.
 
     `Date` is when an answer was made, in whole seconds (RFC 9110, section 6.6.1). Between answers
-    this machine's monotonic clock goes on, which no correction of its time moves.
+    this machine's monotonic clock counts; corrections of the time do not change it.
 
-    Of answers that disagree the earliest time counts. A time that is too late would be taken for
-    the past while users can still join it, and so hide users; one that is too early only costs
-    requests. A later one counts where the wall clock says the same: then this machine has slept,
-    and its monotonic clock stood still.
+    If answers disagree, the earliest time counts. A time that is too late would end a window that
+    users can still join, and so miss users; a time that is too early only costs requests. A later
+    time counts if the wall clock agrees: then this machine has slept, and its monotonic clock has
+    stopped.
 
     Args:
         wall: this machine's time, UNIX seconds.
@@ -53,7 +53,7 @@ class TenantClock:
         self.answered = False
 
     def hear(self, response: httpx.Response) -> None:
-        """Take in an answer; one without a `Date` that can be the time tells nothing."""
+        """Use the `Date` of an answer; an answer without a possible `Date` is ignored."""
         dates = [date for text in response.headers.get_list("date") if (date := _date(text))]
         with self._lock:
             self.answered = True
@@ -61,7 +61,7 @@ class TenantClock:
                 self._take(_Heard(min(dates), self._monotonic(), self._wall()))
 
     def now(self) -> datetime:
-        """Return the time at the tenant (UTC); this machine's where no answer told it."""
+        """Return the tenant's time (UTC); this machine's time if no answer had one."""
         with self._lock:
             if self._heard is None:
                 return datetime.fromtimestamp(self._wall(), UTC)
@@ -70,7 +70,7 @@ class TenantClock:
 
     @property
     def note(self) -> str | None:
-        """What is to be said of the time, or None where all clocks agree."""
+        """A note about the time, or None if all clocks agree."""
         with self._lock:
             heard, disagreed = self._heard, self._disagreed
         if heard is None:

@@ -1,4 +1,4 @@
-"""Which tenant, with which credentials, and a token that renews itself."""
+"""The tenant's address and credentials, and a token that renews itself."""
 
 import re
 import threading
@@ -23,8 +23,8 @@ _PORTS = {"http": 80, "https": 443}
 class Settings(BaseSettings):
     """Credentials and address of one tenant.
 
-    Secrets are masked wherever it is shown, and it cannot be pickled: what is pickled ends up
-    in caches, and on other machines.
+    Secrets are masked in its text. It cannot be pickled, because pickles end up in caches and on
+    other machines.
     """
 
     # Without hide_input_in_errors a validation error would print the secret.
@@ -92,32 +92,32 @@ _TOO_MANY = 429
 
 
 def ensure_credentials(settings: Settings) -> None:
-    """Make sure that there are credentials to try.
+    """Check that there are credentials.
 
     Raises:
-        SettingsError: there are none, or the token cannot be one.
+        SettingsError: there are none, or the token has impossible characters.
     """
     if settings.token is None and not (settings.client_id and settings.client_secret):
         raise SettingsError(
             "No credentials: set AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, or AUTH0_TOKEN, in "
             "the environment or in .env."
         )
-    # In a header it would break, and what it breaks with repeats it.
+    # As a header it would raise an error whose text contains the token.
     if settings.token and not _FORM.fullmatch(settings.token.get_secret_value()):
-        raise SettingsError("AUTH0_TOKEN is not a token: it holds characters that none has.")
+        raise SettingsError("AUTH0_TOKEN is not a token: it contains characters that no token has.")
 
 
 class Access:
-    """A Management API token, for the SDK to call: renewed in time where it can be.
+    """A Management API token for the SDK, renewed in time if possible.
 
     Attributes:
         renewable: whether it comes from client credentials, and not from the environment.
-        scopes: what it may do; None where it does not say, or there is none yet.
+        scopes: its scopes; None if it does not tell them, or there is no token yet.
 
     Args:
         settings: the credentials.
         base_url: the tenant's address.
-        client: what sends.
+        client: sends the requests.
     """
 
     def __init__(self, settings: Settings, base_url: str, client: httpx.Client) -> None:
@@ -133,10 +133,10 @@ class Access:
         self.scopes = _scopes_of(self._text) if self._text else None
 
     def __call__(self) -> str:
-        """Return the token, renewed where its time is nearly over.
+        """Return the token, renewed if it expires soon.
 
         Raises:
-            CredentialsError, TenantError: there is none to be had.
+            CredentialsError, TenantError: none can be obtained.
         """
         if self.renewable:
             asked = time.monotonic()
@@ -146,7 +146,7 @@ class Access:
         return self._text
 
     def forget(self, text: str) -> None:
-        """Have a token renewed that the tenant does not accept any more."""
+        """Renew a token that the tenant no longer accepts."""
         with self._lock:
             if self._text == text:
                 self._until = 0.0
@@ -154,7 +154,8 @@ class Access:
     def _renew_for(self, asked: float) -> None:
         """Renew the token for a thread that has waited since then."""
         if self._failure is not None and self._failed_at >= asked:
-            # Another thread was told no meanwhile: each for itself would take many times as long.
+            # Another thread was refused meanwhile: if each thread tried, it would take many times
+            # as long.
             raise self._failure
         try:
             self._renew()
@@ -193,7 +194,7 @@ class Access:
             )
         self._text = token
         seconds = _lifetime(lifetime)
-        # Renewed early enough that a request under way does not outlive its token.
+        # Renewed early, so that no token expires during a request.
         self._until = time.monotonic() + seconds - min(_RENEW_BEFORE, seconds / 4)
         self.scopes = _split_scopes(body.get("scope")) or _scopes_of(token)
 
@@ -203,7 +204,7 @@ class Access:
 
 
 def _lifetime(told: object) -> float:
-    """Return for how many seconds a token is good, going by what cannot be true as a minute."""
+    """Return the lifetime of a token in seconds; an impossible value counts as a minute."""
     try:
         seconds = float(told)  # type: ignore[arg-type] # what else it is, is caught
     except (TypeError, ValueError, OverflowError):
@@ -216,7 +217,7 @@ def _split_scopes(text: object) -> frozenset[str] | None:
 
 
 def _scopes_of(token: str) -> frozenset[str] | None:
-    """Read the scopes off a token without trusting it; None where it does not say."""
+    """Read the scopes from a token, unverified; None if it has none."""
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
     except jwt.InvalidTokenError:

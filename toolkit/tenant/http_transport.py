@@ -1,9 +1,8 @@
-"""How requests leave this machine and answers arrive, and how much of either is borne.
+"""How requests are sent and answers received, with limits on time and size.
 
-Through the system's proxy, checked by its certificates. An answer comes whole or not at all,
-and has a limit on its time and on its size. What may be sent again is sent again, here and
-nowhere else, and that ends, too. A write that rests on what was read is sent soon after the
-reading, or not at all.
+The system's proxy and certificates are used. An answer is complete or an error, and limited in time
+and size. Only this module retries a request for the tenant, for a limited time. A write that
+depends on a read is sent soon after the read, or not at all.
 """
 
 import logging
@@ -23,40 +22,40 @@ import httpx
 from toolkit.errors import SlowQueryError, StaleError
 from toolkit.images.address import is_loopback
 
-# httpx logs every address at INFO. Some of ours open a whole tenant (the link to an
-# export), and some hold parts of e-mail addresses (searches).
+# httpx logs every address at INFO. Some of them give access to all users (the link to an export) or
+# contain parts of e-mail addresses (searches).
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 ONCE = "x-picture-audit-once"
 """A request with this header is sent only once; the header itself is not sent."""
 ENCODINGS = "gzip, deflate"
-"""How answers may be compressed: what the standard library unpacks, piece by piece."""
+"""How answers may be compressed: the forms that the standard library decompresses in pieces."""
 
 _ZLIB = 15
-_FORMS = {"gzip": 31, "x-gzip": 31, "deflate": 0}  # zlib's numbers; 0: told by the first byte
+_FORMS = {"gzip": 31, "x-gzip": 31, "deflate": 0}  # zlib's `wbits`; 0: depends on the first byte
 _PIECE = 1 << 16
-_SLICE = 0.5  # seconds after which a thread that reads looks whether it is to stop
+_SLICE = 0.5  # how often a thread that reads checks whether it should stop, in seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 32.0  # seconds
 _TIMEOUT, _TOO_MANY, _SERVER_ERROR, _UNAVAILABLE = 408, 429, 500, 503
 _LENGTH, _ENCODING = "content-length", "content-encoding"
-# What is no longer true of an answer that was unpacked.
+# Headers that are wrong after decompression.
 _FRAMING = frozenset({_LENGTH, _ENCODING, "transfer-encoding"})
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long and how large one answer may be, and how often it is asked for.
+    """How long and how large one answer may be, and how often a request is retried.
 
     Attributes:
         seconds: for one answer, from the first byte of the request to the last of the answer.
-        silence: seconds without a byte of it.
+        silence: seconds without any byte.
         connect: seconds until there is a connection.
         head: bytes until the answer's body begins, `100 Continue` and the like included.
-        body: bytes of a body, before and after it is unpacked.
+        body: bytes of a body, compressed and decompressed.
         listed: bytes of all pages of a list together.
-        attempts: how often a request is sent where no usable answer comes.
-        patience: seconds after which it is not sent again where no usable answer comes.
-        refusals: the same where the tenant refuses it for its rate limit (429).
+        attempts: how often a request is sent if no usable answer comes.
+        patience: seconds after which it is no longer retried if no usable answer comes.
+        refusals: the same if the tenant refuses it because of the rate limit (429).
     """
 
     seconds: float = 120.0
@@ -71,15 +70,15 @@ class Limits:
 
     @property
     def timeout(self) -> httpx.Timeout:
-        """The limits on single steps, as httpx takes them."""
+        """The limits of single steps, for httpx."""
         return httpx.Timeout(self.silence, connect=self.connect)
 
 
-class Fresh(httpx.BaseTransport):
-    """Sends a PATCH only where its thread has sent a GET shortly before.
+class FreshWrites(httpx.BaseTransport):
+    """Transport that sends a PATCH only if its thread sent a GET shortly before.
 
-    It is the last thing before the network, so that it sees every wait: for the pace, for a
-    token, of a machine that slept or a process that was stopped.
+    It is the last layer before the network, so it notices every delay: for the rate limit, for a
+    token, of a computer that slept or a process that was stopped.
     """
 
     def __init__(self, inner: httpx.BaseTransport) -> None:
@@ -88,9 +87,9 @@ class Fresh(httpx.BaseTransport):
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """Have each PATCH of this thread sent so soon after the last GET, or not at all.
+        """Send each PATCH of this thread only within so many seconds after its last GET.
 
-        What is not sent for that reason raises StaleError.
+        A later PATCH is not sent and raises StaleError.
         """
         self._thread.seconds = seconds
         try:
@@ -105,46 +104,45 @@ class Fresh(httpx.BaseTransport):
             self._thread.read_at = _now()
         elif request.method == "PATCH" and limit is not None:
             wall, steady = _now()
-            # Without a GET there is nothing that the write could rest on.
+            # Without a GET, nothing is known about the user: too late by definition.
             read_at = getattr(self._thread, "read_at", (0.0, 0.0))
             if max(abs(wall - read_at[0]), steady - read_at[1]) > limit:
                 raise StaleError("Too much time passed between reading a user and writing it.")
         return self._transport.handle_request(request)
 
     def close(self) -> None:
-        """Close what really sends."""
+        """Close the inner transport."""
         self._transport.close()
 
 
 def _now() -> tuple[float, float]:
-    """Return the time by both clocks: one stands still while a machine sleeps, one can be set."""
+    """Return the time of two clocks: one stops while a computer sleeps, the other can be set."""
     return time.time(), time.monotonic()
 
 
 class NeverAnsweredError(httpx.TransportError):
-    """No connection could be made from the start; that is not tried again."""
+    """The host has never answered, so the request is not retried."""
 
     def __init__(self) -> None:
         super().__init__("no connection")
 
 
 class _TooLargeError(httpcore.ReadError):
-    """There is more to read than may be read."""
+    """The answer is larger than allowed."""
 
 
 class UnusableAnswerError(httpx.TransportError):
-    """An answer takes too long, is too large or is packed otherwise; it is not asked for again."""
+    """An answer is too slow, too large or compressed in another way; it is not retried."""
 
 
 def transport(host: str) -> httpx.HTTPTransport:
-    """Return an httpx transport to a host, whose reads obey `bounded`.
+    """Return an httpx transport to a host, with the limits of `bounded`.
 
-    httpx looks past the system's proxies where it is given a transport, and reads
-    `.netrc` where it is not: so the proxy for https is named here. `SSL_CERT_FILE` and
-    `SSL_CERT_DIR` name certificates to trust.
+    With a transport, httpx ignores the system's proxies; without one, it reads `.netrc`. So the
+    proxy for https is set here. `SSL_CERT_FILE` and `SSL_CERT_DIR` name certificates to trust.
     """
     made = httpx.HTTPTransport(proxy=None if is_loopback(host) else getproxies().get("https"))
-    pool = made._pool  # noqa: SLF001 - httpx has no other way to say how httpcore connects
+    pool = made._pool  # noqa: SLF001 - httpx offers no other way to set how httpcore connects
     pool._network_backend = _Backend(pool._network_backend)  # noqa: SLF001 - likewise
     return made
 
@@ -158,7 +156,7 @@ def async_transport(host: str) -> httpx.AsyncHTTPTransport:
 
 
 class _Bound(threading.local):
-    """When all that this thread reads must be over, and how many bytes it may still read."""
+    """Until when this thread may read, and how many bytes."""
 
     until: float | None = None
     octets: int = 0
@@ -170,17 +168,17 @@ _bound = _Bound()
 
 
 def received() -> int:
-    """Return how many bytes of answers this thread has read by `Whole`, unpacked."""
+    """Return how many decompressed bytes this thread has read by `CompleteAnswers`."""
     return _bound.received
 
 
 class StoppedError(Exception):
-    """Nobody waits any more for what this thread waits for."""
+    """The result that this thread waits for is no longer needed."""
 
 
 @contextmanager
 def stopping(stop: threading.Event) -> Iterator[None]:
-    """Let all waiting of this thread for the tenant end as soon as an event is set.
+    """Stop every wait of this thread for the tenant as soon as an event is set.
 
     Raises:
         StoppedError: it was set.
@@ -206,14 +204,14 @@ def pause(seconds: float) -> None:
 
 @contextmanager
 def bounded(seconds: float, octets: int) -> Iterator[None]:
-    """Limit all that this thread connects, sends and reads meanwhile, by `transport`.
+    """Limit everything that this thread sends and reads in this block, through `transport`.
 
-    Single reads have limits of their own in httpx, but nothing there ends a head, a body or
-    a row of `100 Continue` that comes a byte at a time, or never ends.
+    httpx limits single reads only. It never ends a head, a body or a series of `100 Continue` that
+    arrives one byte at a time, or without end.
 
     Raises:
         httpx.TimeoutException: the time is over.
-        httpx.ReadError: there is more to read than that.
+        httpx.ReadError: there are more bytes.
     """
     before = _bound.until, _bound.octets
     until = time.monotonic() + seconds
@@ -235,7 +233,7 @@ def _left(timeout: float | None) -> float | None:
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection that obeys `bounded`."""
+    """A connection with the limits of `bounded`."""
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
@@ -278,7 +276,7 @@ class _Stream(httpcore.NetworkStream):
         try:
             left = _left(timeout)
         except httpcore.TimeoutException:
-            self.close()  # httpcore closes it only where the handshake itself fails
+            self.close()  # httpcore closes it only if the handshake itself fails
             raise
         return _Stream(self._stream.start_tls(ssl_context, server_hostname, left))
 
@@ -287,7 +285,7 @@ class _Stream(httpcore.NetworkStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Connects as another backend does; the connections obey `bounded`."""
+    """Connects like another backend; its connections have the limits of `bounded`."""
 
     def __init__(self, backend: httpcore.NetworkBackend) -> None:
         self._backend = backend
@@ -308,19 +306,19 @@ class _Backend(httpcore.NetworkBackend):
 # One answer
 
 
-class Whole(httpx.BaseTransport):
-    """Answers that are whole, unpacked and within the limits; anything else is an error."""
+class CompleteAnswers(httpx.BaseTransport):
+    """Transport that reads complete, decompressed answers within the limits, or raises an error."""
 
     def __init__(self, inner: httpx.BaseTransport, limits: Limits) -> None:
         self._transport = inner
         self._limits = limits
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and read its answer whole.
+        """Send a request and read the complete answer.
 
         Raises:
-            UnusableAnswerError: it takes too long, is too large, or is packed otherwise.
-            httpx.TransportError: it did not come, or not whole.
+            UnusableAnswerError: it is too slow, too large, or compressed in another way.
+            httpx.TransportError: it did not arrive, or not completely.
         """
         limits = self._limits
         until = time.monotonic() + limits.seconds
@@ -350,11 +348,11 @@ class Whole(httpx.BaseTransport):
         )
 
     def close(self) -> None:
-        """Close what really sends."""
+        """Close the inner transport."""
         self._transport.close()
 
     def _pieces(self, response: httpx.Response) -> Iterator[bytes]:
-        """Yield the body piece by piece, as long as it is not too large."""
+        """Yield the body in pieces, as long as it is not too large."""
         most, raw, size = self._limits.body, 0, 0
         inflate = _inflate(response.headers.get(_ENCODING, ""))
         for chunk in response.iter_raw():
@@ -369,10 +367,10 @@ class Whole(httpx.BaseTransport):
 
 
 class Inflate:
-    """Unpacks data that arrives in chunks; no more than a small piece of it at a time.
+    """Decompresses data that arrives in chunks, in small pieces to save memory.
 
     Args:
-        form: zlib's number for the form of the data (`wbits`); 31 is gzip.
+        form: zlib's `wbits`; 31 is gzip.
     """
 
     def __init__(self, form: int = 31) -> None:
@@ -381,14 +379,14 @@ class Inflate:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the data has come to its end, and to the checksum that goes with it."""
+        """Whether the data is complete, including its checksum."""
         return self._data is not None and bool(self._data.eof)
 
     def pieces(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield what a chunk unpacks to; gzip data may follow gzip data.
+        """Yield the decompressed chunk; several gzip files may follow one another.
 
         Raises:
-            zlib.error: it is no such data.
+            zlib.error: it is not compressed in this form.
         """
         while chunk:
             if self._data is None or self._data.eof:
@@ -404,7 +402,7 @@ class Inflate:
 
 
 def _form_of(chunk: bytes) -> int:
-    # HTTP's "deflate" is zlib's form; some servers leave its two first bytes out.
+    # HTTP's "deflate" is zlib's format; some servers omit its first two bytes.
     return _ZLIB if chunk[0] & 0x0F == zlib.DEFLATED else -_ZLIB
 
 
@@ -417,18 +415,18 @@ def _inflate(encoding: str) -> Inflate | None:
     return Inflate(_FORMS[named])
 
 
-# What is sent again
+# Retries
 
 
-class Again(httpx.BaseTransport):
-    """Sends a request again where that may help: the only place that does so for the tenant.
+class Retries(httpx.BaseTransport):
+    """Transport that retries requests; the only place that does so for the tenant.
 
-    That is where no whole answer came, and where the tenant answered 408, 429 or 5xx. A query
-    that the tenant gave up on is not asked again as it is (Auth0: "refine your search
-    criteria"). For how long to wait after a 429 is the pace's business.
+    It retries if no complete answer came, or if the tenant answered 408, 429 or 5xx. It does not
+    retry a query that the tenant could not finish (Auth0: "refine your search criteria"). After a
+    429, the rate limit decides how long to wait.
 
     Args:
-        inner: what sends, at the tenant's pace.
+        inner: the transport that sends, within the rate limit.
         limits: how often and how long.
         clock: seconds, monotonic.
         sleep: waits that many seconds.
@@ -449,11 +447,11 @@ class Again(httpx.BaseTransport):
         self._answered = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request until there is a usable answer, or as often as the limits allow.
+        """Send a request until a usable answer comes, within the limits.
 
         Raises:
-            NeverAnsweredError: no connection could be made from the start.
-            SlowQueryError: the tenant gave up on a query.
+            NeverAnsweredError: the host has never answered.
+            SlowQueryError: the tenant could not finish a query.
             httpx.TransportError: no answer came.
         """
         once = request.headers.pop(ONCE, None) is not None
@@ -470,21 +468,21 @@ class Again(httpx.BaseTransport):
                 if response.status_code == _TOO_MANY:
                     if self._clock() - begun >= self._limits.refusals:
                         return response
-                    continue  # the pace waits
+                    continue  # the rate limit waits
                 if not self._may_fail(begun, failures):
                     return response
             self._sleep(_pause(failures))
             failures += 1
 
     def close(self) -> None:
-        """Close what really sends."""
+        """Close the inner transport."""
         self._transport.close()
 
     def _sent(self, request: httpx.Request) -> httpx.Response:
         try:
             response = self._transport.handle_request(request)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-            # Who has never answered is not there: to try again would only take longer to say so.
+            # A host that has never answered is unreachable: fail at once instead of retrying.
             if self._answered:
                 raise
             raise NeverAnsweredError from error
@@ -494,7 +492,7 @@ class Again(httpx.BaseTransport):
         return response
 
     def _may_fail(self, begun: float, failures: int) -> bool:
-        """Whether a request that failed is sent once more."""
+        """Whether a failed request is sent again."""
         elapsed = self._clock() - begun + _pause(failures)
         return failures + 1 < self._limits.attempts and elapsed < self._limits.patience
 

@@ -1,6 +1,6 @@
-"""What a tenant answers, as values: users, connections, export jobs, Actions, Rules.
+"""The tenant's answers as values: users, connections, export jobs, Actions, Rules.
 
-Whether Auth0 takes a root `picture`: for the users of a connection, and as a text.
+Also: for which connections Auth0 accepts a root `picture`, and which texts.
 
 Facts: Auth0 Management API, "Update a User" (root attributes can be updated for database
 users in Auth0's store, passwordless users, and users of connections that do not sync them
@@ -8,7 +8,7 @@ at each login; a null is refused for database and passwordless users), and "Conf
 Identity Provider Connection for User Profile Updates" (`set_user_root_attributes`, whose
 default is `on_each_login`).
 
-Which texts it takes as a picture: its refusal reads "Object didn't pass validation for format
+Which texts it accepts as a picture: its error reads "Object didn't pass validation for format
 strict-uri: …" (recordings; a published answer to an empty text). These are the words of the
 JavaScript package z-schema, and its format `strict-uri` is `isURL` of the package validator:
 http, https or ftp, a host with a top-level domain or an IP address, fewer than 2,083
@@ -31,8 +31,8 @@ class Page:
     """One page of a user search.
 
     Attributes:
-        users: Auth0 user objects, as the tenant gave them (whatever it gave).
-        total: users that match, as the tenant counts: at 1,000 it stops counting.
+        users: Auth0 user objects, exactly as the tenant sent them.
+        total: the tenant's count of matching users; it stops at 1,000.
     """
 
     users: Sequence[object]
@@ -46,9 +46,9 @@ class Job:
     Attributes:
         id: its id.
         status: `pending`, `completed`, `failed`, or a name that means it is still running.
-        percentage: how far it says it is, or None.
-        location: where its file is, for 60 seconds, once it is completed. Whoever knows
-            it can read every user: it is left out of the text form.
+        percentage: its progress, or None.
+        location: the address of its file, valid for 60 seconds after completion. It gives access to
+            every user, so it is not in the text form.
     """
 
     id: str
@@ -67,12 +67,12 @@ class Action:
         code: the draft, JavaScript.
         deployed: the code that runs, or None where none is deployed.
         status: `pending`, `building`, `packaged`, `built`, `retrying` or `failed`.
-        settled: whether the deployment is over; only then can it be bound.
+        settled: whether the deployment has ended; only then can it be bound.
         version: the id of the version that runs, or None; every deployment makes a new one.
-        number: its number, which grows by one with each deployment; None where it is not told.
-        settings: 16 hex of a hash of what else the draft consists of: runtime, dependencies,
-            and the names and times of secrets.
-        running: the same of the version that runs; empty where none does.
+        number: its number, one more with each deployment; None if not known.
+        settings: 16 hex digits of a hash of the draft's runtime, dependencies, and names and times
+            of secrets.
+        running: the same for the version that runs; empty if none runs.
     """
 
     id: str
@@ -89,11 +89,11 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """An Action's place among those that run after a login.
+    """An Action's place in the list of those that run after a login.
 
     Attributes:
-        id: its id, by which the list that was read is known again: every change of the list
-            gives new ones. Empty for one that is to be bound.
+        id: its id. Every change of the list gives new ids, so ids show whether the list has
+            changed. Empty for a new binding.
         action_id: the Action.
         name: what the list calls it.
     """
@@ -140,7 +140,7 @@ _ADDRESS: Final = re.compile(
 
 
 def takes_picture(text: str) -> bool:
-    """Whether Auth0 is known to take a text as somebody's root `picture`."""
+    """Whether Auth0 certainly accepts a text as a root `picture`."""
     found = _ADDRESS.fullmatch(text) if len(text) <= _LONGEST else None
     return found is not None and 0 < int(found["port"] or 1) <= _MOST_PORT
 
@@ -165,7 +165,7 @@ class Connection:
 
     @classmethod
     def of(cls, name: str, strategy: str, options: Mapping[str, Any] | None) -> Self:
-        """Read what matters off a connection's options, which may hold secrets; keep no more."""
+        """Read only what is needed from a connection's options, which may contain secrets."""
         if options is None:
             return cls(name, strategy)
         custom = options.get("enabledDatabaseCustomization") is True
@@ -175,7 +175,7 @@ class Connection:
 
     @property
     def refusal(self) -> str | None:
-        """Why Auth0 refuses to update the root picture of its users; None where it does not."""
+        """Why Auth0 refuses to update the root picture of its users; None if it accepts."""
         if self.strategy in _PASSWORDLESS:
             return None
         if self.strategy == _DATABASE:

@@ -1,19 +1,19 @@
-"""As fast as the tenant allows, and no faster: every request waits here for its turn.
+"""Keep to the tenant's rate limit: every request waits here for its turn.
 
 Auth0 limits requests by token buckets, and each answer describes the bucket that was asked:
 `x-ratelimit-limit` (what it holds when full), `-remaining` (what it holds now) and `-reset`
 (when it is full again, UNIX seconds; Auth0 documentation, "Rate Limit Policy"). How it works:
 
-1. We keep a copy of each bucket. Every answer corrects it; what other clients take shows in
-   `remaining`, and slows us down with them.
+1. We keep a copy of each bucket, and every answer corrects it. Requests of other clients show in
+   `remaining`, and slow us down, too.
 2. A bucket refills at the rate that its headers name: (limit - remaining) / (reset - Date).
    `Date` is the tenant's own clock, so this machine's clock does not matter.
-3. A request goes when the copy holds one request more than a small reserve for other clients.
-   Else it waits until the copy has refilled so far: never longer than until the reset.
-4. After a 429, nothing goes to that bucket for a time that doubles with each 429 in a row, up to
-   the reset, and for no less than `Retry-After` seconds.
-5. No request waits longer than a minute, whatever the headers say. Headers that cannot be true
-   are ignored, and `notes` says so, once for each kind.
+3. A request is sent when the copy holds one request more than a small reserve for other clients.
+   Otherwise it waits until the copy has refilled, at most until the reset.
+4. After a 429, no request uses that bucket for some time. The time doubles with each further 429,
+   ends at the reset, and is at least `Retry-After` seconds.
+5. No request waits longer than a minute, whatever the headers say. Impossible headers are ignored,
+   and `notes` says so, once for each kind.
 """
 
 import math
@@ -31,25 +31,25 @@ import httpx
 from toolkit.tenant.http_transport import pause
 
 LONGEST_WAIT = 60.0
-"""Seconds that a request waits for its turn at most."""
+"""Maximum seconds that a request waits for its turn."""
 
 _TOO_MANY, _UNAVAILABLE = 429, 503
-# A share of the burst is left to whoever else works with the tenant.
+# A part of the bucket is left for other clients of the tenant.
 _RESERVE_SHARE = 0.1
 _MAX_RESERVE = 5.0
 # The largest bucket that Auth0 offers holds 5,000 requests ("Rate Limit Configurations").
 _MAX_LIMIT = 100_000
-# Auth0's limits are for a second or a minute; a longer time is somebody's mistake.
+# Auth0's limits are for a second or a minute; a longer time is a mistake.
 _MAX_SECONDS = 3600.0
 # `reset` and `Date` are whole seconds, and an answer may take a moment to arrive.
 _SECOND, _LATE = 1.0, 5.0
 _FIRST_REFILL, _FASTER, _SLOWER = 1.0, 1.1, 1.5
 _FIRST_PAUSE, _MAX_DOUBLINGS = 0.25, 10
-# So many granted answers in a row that say that nothing remains, and waits of more than a second
-# between them: then it is tried at twice the rate, and so on until one waits less.
+# After so many accepted requests whose answers say that nothing remains, with waits of more than a
+# second, try twice the rate, until the waits are shorter.
 _ZEROS, _SLOW = 20, 1.0
 _DOUBTED = 2
-# A turn that is not used for this long is given up: its thread has ended, or forgot it.
+# A turn that is not used for this long is released: its thread has ended or failed.
 _KEPT_SECONDS = 30.0
 _LOOK_AGAIN = 1.0
 
@@ -62,21 +62,21 @@ _LIMIT, _REMAINING, _RESET, _AFTER = (
 )
 
 Group = tuple[str, str]
-"""A group of endpoints that Auth0 limits together: the method, and the first part of the path."""
+"""Endpoints that share a rate limit: the method and the first part of the path."""
 Turn = tuple[int, Group]
 """The turn of one thread's next request to a group of endpoints."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What an answer says of its bucket, as far as it can be true; None where it says nothing.
+    """What an answer says about its bucket; None where it says nothing possible.
 
     Attributes:
-        limit: requests that the full bucket holds.
-        remaining: requests that it holds now.
+        limit: size of the full bucket, in requests.
+        remaining: requests that are left now.
         full_in: seconds until it is full.
         wait: seconds to wait before the next request (`Retry-After`).
-        doubtful: the headers that were ignored, because they cannot be true.
+        doubtful: headers that were ignored, because they are impossible.
     """
 
     limit: float | None = None
@@ -87,7 +87,7 @@ class Told:
 
 
 def read_headers(headers: httpx.Headers, now: float) -> Told:
-    """Read what an answer says of its bucket.
+    """Read what an answer says about its bucket.
 
     Args:
         headers: the answer's.
@@ -117,7 +117,7 @@ def _number(text: str | None) -> float | None:
 
 
 def _date(headers: httpx.Headers) -> float | None:
-    """Return the tenant's own clock in UNIX seconds, as far as the answer tells it."""
+    """Return the tenant's clock in UNIX seconds, if the answer contains it."""
     with suppress(ValueError, TypeError, IndexError, OverflowError):
         told = parsedate_to_datetime(headers.get("date", ""))
         return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
@@ -129,12 +129,12 @@ class Bucket:
     """Our copy of one of the tenant's token buckets.
 
     Attributes:
-        level: requests that may go now, as far as we know; None before the first answer,
-            and for as long as answers carry no rate-limit headers.
+        level: requests that may be sent now, as far as we know; None until an answer has rate-limit
+            headers.
         refill: requests a second that the bucket regains.
         limit: requests that a full bucket holds.
-        known: whether a request to it has ended, however it did.
-        kept: turns of requests to come, each kept for a thread.
+        known: whether a request to it has ended, with or without success.
+        kept: turns that are reserved for later requests of a thread.
     """
 
     level: float | None = None
@@ -154,28 +154,28 @@ class Bucket:
 
     @property
     def reserve(self) -> float:
-        """Requests that are left in the bucket for others."""
+        """Requests that are left in the bucket for other clients."""
         reserve = min(_MAX_RESERVE, self.limit * _RESERVE_SHARE)
         return reserve if self.limit > reserve + 1 else 0.0
 
     @property
     def _most(self) -> float:
-        # Turns that are kept are taken from what the bucket holds.
+        # Reserved turns count as sent.
         return max(1.0, self.limit - self.kept)
 
     @property
     def may_keep(self) -> bool:
-        """Whether one more turn may be kept, so that something is left to read by."""
+        """Whether one more turn may be reserved and requests to read are still left."""
         if not self.known or self.level is not None:
             return not self.kept or (self.known and self.kept + 1 < self.limit)
-        return True  # nobody says that there is a limit
+        return True  # no limit is known
 
     @property
     def _rate(self) -> float:
         return self.refill * float(1 << self._doubt)
 
     def delay(self, now: float) -> float:
-        """Seconds until the next request may go; 0 if it may go now."""
+        """Seconds until the next request may be sent; 0 if at once."""
         wait = 0.0
         if self.level is not None:
             self._add((now - self.level_at) * self._rate)
@@ -184,19 +184,19 @@ class Bucket:
         return min(LONGEST_WAIT, max(0.0, wait, self.not_before - now))
 
     def take(self) -> None:
-        """Count a request that may go now."""
+        """Count a request that is sent now."""
         self._add(-1.0)
 
     def give_back(self) -> None:
-        """Count a turn that was kept, and that nobody uses any more."""
+        """Release a reserved turn that is not used."""
         self.kept -= 1
         self._add(1.0)
 
     def learn(self, now: float, told: Told, *, refused: bool, sent_at: float) -> str | None:
-        """Take in an answer to a request that was sent at that time.
+        """Update the bucket from the answer to a request.
 
         Returns:
-            What is to be noted, or None.
+            A note, or None.
         """
         self._learn_level(now, told, sent_at, granted=not refused)
         if refused:
@@ -220,25 +220,25 @@ class Bucket:
             return
         if told.limit != self.limit:
             self.limit, self.refill = told.limit, 0.0
-        # What is in flight may or may not be in the tenant's count already: say it is not.
+        # Assume that the tenant has not yet counted the requests under way.
         level = told.remaining - self.in_flight - self.kept
         self._add((now - self.level_at) * self._rate)
-        # Answers overtake each other: an older one may know of less that was taken.
+        # Answers may arrive out of order: an older one may count fewer requests.
         if self.level is None or sent_at >= self._newest or level < self.level:
             self.level = level
         self.level_at, self._newest = now, max(sent_at, self._newest)
         if told.full_in is not None and told.limit > told.remaining:
-            # Both times are whole seconds, so this is seldom too much: the most is the best.
+            # Both times are whole seconds, so this is rarely too high: use the highest.
             named = (told.limit - told.remaining) / max(_SECOND, told.full_in)
             self.refill = max(self.refill, named)
         elif told.full_in is None and granted:
-            # Nobody says how fast it refills: find out.
+            # The refill rate is not known: raise it until a request is refused.
             self.refill = min(told.limit, self.refill * _FASTER)
         self.refill = self.refill or _FIRST_REFILL
 
     def _learn_refusal(self, now: float, told: Told, sent_at: float) -> None:
         if self._refused_at is None or sent_at > self._refused_at:
-            # Requests that were under way at once and are refused together count as one.
+            # Several requests that are refused at the same time count as one refusal.
             self._refusals = min(self._refusals + 1, _MAX_DOUBLINGS)
             self._refused_at = now
             if self._doubt:
@@ -254,7 +254,7 @@ class Bucket:
         self.not_before = max(self.not_before, now + min(wait, LONGEST_WAIT))
 
     def _learn_doubt(self) -> str | None:
-        """Try it faster where nothing ever remains and all is granted nevertheless."""
+        """Try a higher rate if answers always say 0 remaining but are never refused."""
         if self._rate >= (1.0 + self.reserve) / _SLOW:
             return None
         self._zeros += 1
@@ -267,17 +267,17 @@ class Bucket:
         self._zeros = self._doubt = 0
 
 
-class Pace(httpx.BaseTransport):
-    """An httpx transport that lets each request through when its bucket allows it.
+class RateLimit(httpx.BaseTransport):
+    """An httpx transport that sends each request when its bucket allows it.
 
-    One is shared by all threads.
+    All threads share one.
 
     Attributes:
-        requests: how many were sent.
-        refused: how many of them were answered 429.
+        requests: number of requests sent.
+        refused: how many of them got a 429.
 
     Args:
-        transport: what really sends.
+        transport: the transport that sends.
         ceiling: requests a second never to exceed, or None.
         clock: seconds, monotonic.
         wall: UNIX seconds, for answers that do not tell the tenant's clock.
@@ -300,9 +300,9 @@ class Pace(httpx.BaseTransport):
         self._sleep = sleep
         self._buckets: dict[Group, Bucket] = {}
         self._by_limit: dict[float, Bucket] = {}
-        self._turns: dict[Turn, tuple[Bucket, float]] = {}  # kept: counted where, since when
+        self._turns: dict[Turn, tuple[Bucket, float]] = {}  # reserved turns: bucket and time
         self._doubtful: list[str] = []
-        self._ahead = -math.inf  # of our clock, the tenant's
+        self._ahead = -math.inf  # the tenant's clock minus ours
         self._next = 0.0
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -311,19 +311,19 @@ class Pace(httpx.BaseTransport):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be said about headers that were ignored: one for each header."""
+        """One note for each header that was ignored."""
         with self._lock:
             return tuple(
-                f"the tenant's header {name} said what cannot be true, and was ignored"
+                f"the tenant's header {name} had an impossible value and was ignored"
                 for name in self._doubtful
             )
 
     def wait_for_turn(self, method: str, path: str) -> None:
-        """Return when a request may go at once; keep its place for this thread.
+        """Wait until a request may be sent at once, and reserve its turn for this thread.
 
-        The thread's next request to the same group of endpoints goes without waiting. So what
-        was read while the turn was kept is as fresh as one round trip. A turn that is not used
-        within half a minute is given up.
+        The thread's next request to the same group of endpoints then needs no waiting, so data that
+        was read in between is only one round trip old. A turn that is not used within half a minute
+        is released.
 
         Args:
             method: the request's HTTP method.
@@ -332,9 +332,9 @@ class Pace(httpx.BaseTransport):
         self._wait(_group(method, path), keep=True)
 
     def give_up_turns(self) -> None:
-        """Give back the turns that are kept for this thread: it sends no request after all.
+        """Release the turns that are reserved for this thread.
 
-        Without this, other threads would wait for them until they are given up.
+        Otherwise other threads would wait for half a minute.
         """
         with self._lock:
             for turn in [turn for turn in self._turns if turn[0] == threading.get_ident()]:
@@ -342,7 +342,7 @@ class Pace(httpx.BaseTransport):
             self._changed.notify_all()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request when its time has come."""
+        """Send one request when its turn has come."""
         group = _group(request.method, request.url.path)
         bucket, sent_at = self._wait(group)
         response: httpx.Response | None = None
@@ -358,15 +358,15 @@ class Pace(httpx.BaseTransport):
         return response
 
     def close(self) -> None:
-        """Close what really sends."""
+        """Close the inner transport."""
         self._transport.close()
 
     def _tenant_time(self, headers: httpx.Headers) -> float:
-        """Return UNIX seconds by the tenant's clock, as closely as it is known."""
+        """Return UNIX seconds by the tenant's clock, as exactly as known."""
         date, now = _date(headers), self._clock()
         if date is None:
             return self._wall()
-        # `Date` has no fractions: the answers in which it has just changed tell them.
+        # `Date` has no fractions of seconds: the largest difference is the most exact.
         self._ahead = max(self._ahead, date - now)
         return min(now + self._ahead, date + _SECOND)
 
@@ -375,9 +375,9 @@ class Pace(httpx.BaseTransport):
     ) -> None:
         told = read_headers(response.headers, self._tenant_time(response.headers))
         if told.limit is not None:
-            # Some plans have one bucket for all endpoints, others one for each group of them;
-            # those are of different sizes where this package sends to both. So buckets of one
-            # size are one bucket.
+            # Some plans have one bucket for all endpoints, others one for each group. In those, the
+            # groups that this package uses have different sizes, so buckets of the same size are
+            # the same bucket.
             bucket = self._by_limit.setdefault(
                 told.limit, bucket if bucket.level is None else Bucket(known=True)
             )
@@ -390,7 +390,7 @@ class Pace(httpx.BaseTransport):
                 self._doubtful.append(name)
 
     def _wait(self, group: Group, *, keep: bool = False) -> tuple[Bucket, float]:
-        """Wait for a turn; return the bucket that it is counted in, and when that was."""
+        """Wait for a turn; return its bucket and the time."""
         turn = (threading.get_ident(), group)
         asked = self._clock()
         while True:
@@ -407,8 +407,8 @@ class Pace(httpx.BaseTransport):
                     return bucket, now
                 bucket = self._buckets.setdefault(group, Bucket())
                 left = LONGEST_WAIT - (now - asked)
-                # Nobody knows the limit before the first answer, and the smallest plan allows two
-                # requests: the first one goes alone.
+                # The limit is not known before the first answer, and the smallest plan allows two
+                # requests: send the first one alone.
                 is_first = not bucket.known and bucket.in_flight
                 if left > 0 and (is_first or (keep and not bucket.may_keep)):
                     self._changed.wait(min(left, _LOOK_AGAIN))
@@ -424,7 +424,7 @@ class Pace(httpx.BaseTransport):
                     else:
                         self._count(bucket)
                     return bucket, now
-            # Less than a millisecond may be too little to move the clock on.
+            # A shorter sleep may end before the clock changes.
             self._sleep(max(delay, 0.001))
 
     def _give_back_turns(self, now: float) -> None:
