@@ -97,7 +97,7 @@ def scopes() -> str:
             rows.append([name, *(cell or _DASH for cell in (*named, row.without))])
     rest = ", ".join(_code(row.command) for row in SCOPES if not row.every)
     return _table(
-        ["command", "scopes", "with `--execute`, too", "where granted, too", "without these"],
+        ["command", "scopes", "also with `--execute`", "also, if granted", "without those"],
         [*rows, [rest, "none", *[_DASH] * 3]],
     )
 

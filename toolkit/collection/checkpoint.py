@@ -1,9 +1,8 @@
-"""What an unfinished collection has read so far: a file beside its result.
+"""The checkpoint of an unfinished collection: a file beside its result.
 
-Append-only, one JSON document a line. The first line says whose collection it is;
-each further line is a closed window, or a note, and is on disk before the
-collection goes on. Whatever kills the process, at most the last line is torn, and
-it is then ignored.
+Append-only, one JSON document in each line. The first line names the collection; each further line
+is a complete window, or a note, and is on disk before the collection continues. If the process is
+killed, at most the last line is incomplete, and is then ignored.
 """
 
 import fcntl
@@ -28,7 +27,7 @@ _METHODS = frozenset({"search", "export"})
 
 
 def state_path(out: Path) -> Path:
-    """Return where the state of a collection into `out` is kept."""
+    """Return the path of the checkpoint of a collection into `out`."""
     return out.with_name(f"{out.name}.part")
 
 
@@ -39,9 +38,9 @@ class State:
     Attributes:
         method: how it reads: `search` or `export`.
         taken_at: when it began, by the tenant's clock (UTC).
-        windows: the windows that are closed.
+        windows: the complete windows.
         job: the id of the export job that was started, or None.
-        resumed: whether it goes on where an earlier run ended.
+        resumed: whether it continues an earlier run.
     """
 
     path: Path
@@ -53,13 +52,13 @@ class State:
     _file: IO[bytes] | None = None
 
     def close_window(self, window: Window) -> None:
-        """Keep a window; it is on disk when this returns."""
+        """Save a window; it is on disk when this returns."""
         span = None if window.span is None else [window.span.start, window.span.end]
         users = [[_plain(value) for value in user] for user in window.users]
         self._append({"window": {"query": window.query, "span": span, "users": users}})
 
     def note_job(self, job: str | None) -> None:
-        """Keep the id of the export job, or forget it."""
+        """Save the id of the export job, or None."""
         self.job = job
         self._append({"job": job})
 
@@ -88,21 +87,21 @@ def open_state(
     now: Callable[[], datetime],
     finished: datetime | None = None,
 ) -> Iterator[State]:
-    """Open the state of the collection into `out`: an earlier run's, or a new one.
+    """Open the state of a collection into `out`, of an earlier run or new.
 
     Args:
         out: the file that the collection will write.
-        tenant: whose users.
+        tenant: the tenant of the users.
         method: `search`, `export`, or `auto` for whatever the earlier run used.
-        choose: called for the method of a new collection.
-        now: the time at the tenant (UTC): when a new collection begins.
-        finished: when the collection began that stands in `out`: where that is this very
-            one, the process was killed after its last step, and a new one begins.
+        choose: returns the method of a new collection.
+        now: the tenant's time (UTC), at which a new collection begins.
+        finished: when the collection in `out` began. If it is the same collection, the process was
+            killed after its last step, and a new collection begins.
 
     Raises:
-        SettingsError: the file belongs to another tenant, version or method, is
-            damaged, or another process is at it.
-        OutputError: it cannot be written, or is not of this tool.
+        SettingsError: the file belongs to another tenant, version or method, is damaged, or is in
+            use by another process.
+        OutputError: it cannot be written, or was not made by this tool.
     """
     path = state_path(out)
     try:
@@ -141,7 +140,7 @@ def _read(
     documents = []
     for number, line in enumerate(file, 1):
         if not line.endswith(b"\n"):
-            break  # torn: the process was killed while it wrote this
+            break  # incomplete: the process was killed during this write
         whole += len(line)
         try:
             documents.append(json.loads(line))
@@ -212,7 +211,7 @@ def _user(values: list[Any]) -> User:
 
 
 def _kept(value: Any, kind: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """Return a value, if it is of the kind that was written."""
+    """Return a value after checking its type."""
     if isinstance(value, bool) or not isinstance(value, kind):
         raise TypeError("a value of another kind than was written")
     return value
@@ -221,7 +220,7 @@ def _kept(value: Any, kind: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
 def _text(value: object) -> str | None:
     text: str | None = _kept(value, str | None)
     if text is not None:
-        text.encode()  # half a character would reach no table
+        text.encode()  # reject lone surrogates: Arrow cannot store them
     return text
 
 

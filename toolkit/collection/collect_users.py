@@ -45,9 +45,9 @@ from toolkit.snapshots.storage import discard_drafts, drafted, ensure_writable
 from toolkit.tenant.client import Tenant
 
 METHODS = ("auto", "export", "search")
-"""How users can be read; `auto` takes the export, unless the tenant is small or has none."""
+"""How users can be read; `auto` uses the export, unless the tenant is small or allows none."""
 
-# How long the windows of an interrupted collection need not be counted again.
+# For how long the windows of an interrupted collection are not counted again.
 _TRUSTED = timedelta(hours=1)
 _ROWS = 50_000  # users classified at a time
 
@@ -69,33 +69,29 @@ def collect(  # noqa: PLR0913 - one for each documented option
 
     Args:
         tenant: what `toolkit.connect` returned.
-        out: where to write the snapshot. Whatever interrupts the collection, the same call
-            goes on where it ended. With neither `out` nor `folder` the snapshot is kept in
-            memory only.
+        out: where to write the snapshot. If the collection is interrupted, the same call continues
+            it. Without `out` and `folder` the snapshot is in memory only.
         folder: where to write it instead, without naming a file: to
             FOLDER/TENANT/YYYY-MM-DDTHHMM.parquet, which is a new file unless a collection of this
             tenant is unfinished there. `toolkit.latest_snapshot` reads the newest.
         method: one of `METHODS`.
-        since: a complete snapshot of the same tenant, to be brought up to date at a cost in
-            proportion to what changed, by search. How many users came, changed and left is in
-            the new snapshot's notes.
+        since: a complete snapshot of the same tenant to update by search; the cost is in proportion
+            to the changes. The new snapshot's notes count new, changed and deleted users.
         deadline: seconds to wait for an export job.
         force: whether `out` may be another tenant's snapshot, which is then replaced.
-        show: called with each `Progress`: in users, but while an export runs in percent, then in
-            bytes.
-        workers: how many spans of time to search at once; the pace is the tenant's anyhow.
+        show: called with each `Progress`: in users; for an export in percent, then in bytes.
+        workers: how many spans of time to search at once, within the tenant's rate limit.
 
     Returns:
         The snapshot: every user once, reconciled with the tenant's own counts.
 
     Raises:
-        OutputError: `out` cannot be written, or is another tenant's snapshot; found out before
+        OutputError: `out` cannot be written, or is another tenant's snapshot; checked before
             anything is read.
-        SettingsError: `method` is unknown, or an export although only what changed since a
-            snapshot is read; `out` and `folder` are both given; or an unfinished collection
-            stands in the way.
-        IncompleteError: the tenant counts more users than it gives, or stopped answering.
-        TenantError: the tenant did not go along from the start.
+        SettingsError: `method` is unknown, or is `export` together with `since`; `out` and `folder`
+            are both given; or another collection into `out` is unfinished.
+        IncompleteError: the tenant counts more users than it returns, or stopped answering.
+        TenantError: the tenant refused or did not answer at the start.
     """
     if folder is not None:
         if out is not None:
@@ -166,7 +162,7 @@ def _refreshed(
 def _collected(
     tenant: Tenant, out: Path, *, method: str, deadline: float, force: bool, workers: int
 ) -> Generator[Progress, None, Snapshot]:
-    """Collect into a file, going on where an earlier collection ended."""
+    """Collect into a file; continue where an earlier collection ended."""
     if method not in METHODS:
         raise SettingsError(f"Cannot collect by {method!r}: choose one of {', '.join(METHODS)}.")
     ensure_writable(out)
@@ -235,7 +231,7 @@ def _collected(
 
 
 def _strays(windows: Iterable[Window]) -> list[str]:
-    """Say how many users the tenant finds at another time of creation than they show."""
+    """Return a note on users whose `created_at` is outside the window that found them."""
     strays = sum(window.strays for window in windows)
     return [f"{strays:,} users show another created_at than they are found by"] if strays else []
 
@@ -289,13 +285,13 @@ def _by_search(
 
 
 def _require_everybody(state: State, counts: int, users: int) -> None:
-    """Make sure that every user the tenant counts was told from all others.
+    """Check that every user that the tenant counts has an id of their own.
 
-    Two users whose ids come to the same text (a JSON NaN and "NaN") are not; neither is one
-    who was deleted in one window and came back in another.
+    Two ids may become the same text (a JSON NaN and "NaN"), or a user may be deleted in one window
+    and come back in another.
 
     Raises:
-        IncompleteError: they were not; nothing that was read is gone on with.
+        IncompleteError: some share an id; nothing that was read is used.
     """
     if counts == users:
         return
@@ -308,7 +304,7 @@ def _require_everybody(state: State, counts: int, users: int) -> None:
 
 
 def _standing(tenant: Tenant, state: State) -> Iterable[Window]:
-    """Yield the windows of an interrupted run that are still what the tenant has."""
+    """Yield the windows of an interrupted run whose counts are still right."""
     # Before it began, by the clock: then one of the two times is wrong.
     old = not timedelta(0) <= tenant.now() - state.taken_at <= _TRUSTED
     limit = milliseconds(state.taken_at) - MARGIN
@@ -319,7 +315,7 @@ def _standing(tenant: Tenant, state: State) -> Iterable[Window]:
 
 
 def _finish_time(out: Path) -> datetime | None:
-    """Return when the collection that stands in `out` began, or None where none does."""
+    """Return when the collection in `out` began, or None if there is none."""
     try:
         return read_snapshot(out).provenance.taken_at
     except UnreadableInputError:
@@ -338,13 +334,13 @@ def _progress(done: int, expected: int | None, rate: float, note: str) -> Progre
 def _by_export(
     tenant: Tenant, state: State, writer: Writer, *, deadline: float, workers: int
 ) -> Generator[Progress, None, tuple[int, int]]:
-    """Read an export, then again what the tenant counts differently; users and windows."""
+    """Read an export, then search the windows with other counts; returns users and windows."""
     download = ExitStack()
     file = download.enter_context(drafted(state.path.with_suffix("")))
     try:
         yield from exporting(tenant, state, file, deadline=deadline)
         times, undated = array("q"), 0
-        # Line by line: whoever stands there twice makes their window differ.
+        # Count every line: a repeated user then makes the window differ.
         for number, one in enumerate(exported_users(file)):
             if one.created_at is None:
                 undated += 1
@@ -380,7 +376,7 @@ def _by_export(
 
 
 def _outside(spans: Iterable[Span | None]) -> Callable[[User], bool]:
-    """Return a test for users whom none of these windows covers."""
+    """Return a test for users who are in none of these windows."""
     spans = list(spans)
     undated = None in spans
     ends = sorted(
@@ -422,9 +418,9 @@ def _write(writer: Writer, users: Iterable[User]) -> int:
 
 
 def unfinished(out: Path) -> bool:
-    """Whether an interrupted collection into `out` can be gone on with."""
+    """Whether an interrupted collection into `out` can be continued."""
     try:
         path = state_path(out)
         return path.is_file() and path.stat().st_size > 0
-    except OSError:  # no file of that name can be, or be looked at
+    except OSError:  # the name is impossible, or access is denied
         return False

@@ -1,8 +1,8 @@
 """Every user of a tenant by an export job: what Auth0 recommends for reading everybody.
 
-Facts (Auth0, "Bulk User Exports"): one gzip file with a user a line; its link is good for
-60 seconds, and asking for the job again within 24 hours gives another. The link opens
-every user to whoever holds it: it is never shown, and nothing of ours is sent along.
+Facts (Auth0, "Bulk User Exports"): one gzip file with a user a line; its link is valid for 60
+seconds, and reading the job again within 24 hours gives a new one. The link gives access to every
+user: it is never shown, and no token is sent with it.
 """
 
 import gzip
@@ -32,10 +32,10 @@ DEADLINE = 8 * 3600.0
 _FIRST_WAIT, _LONGEST_WAIT, _BACKOFF = 0.25, 10.0, 1.5
 _DOWNLOADS = 6
 _SHOWN = 1 << 20
-"""Bytes after which progress is said."""
+"""Bytes between two reports of progress."""
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _LINE = 16 << 20
-"""Bytes of one user in an export; Auth0 keeps profiles to far less."""
+"""Maximum bytes of one user in an export; Auth0's limit is much lower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class Bounds:
 
     Attributes:
         size: bytes of the file at most, compressed: some fifty million users.
-        ratio: how many times larger it may unpack: lines of users do some ten times.
-        slack: bytes that it may unpack to in any case.
-        spare: bytes of the disk that stay free; of a small disk a twentieth.
+        ratio: how many times larger it may be decompressed; normal exports grow about ten times.
+        slack: bytes that it may always have when decompressed.
+        spare: bytes of the disk to leave free; on a small disk a twentieth of it.
         window: seconds in which at least `least` bytes must come.
         least: bytes.
         head: bytes of the answer before the file begins.
@@ -62,7 +62,7 @@ class Bounds:
 
 
 class _TooLargeError(IncompleteError):
-    """The file is larger than it may be; another download would not help."""
+    """The file is too large; another download would not help."""
 
 
 def exporting(
@@ -73,11 +73,11 @@ def exporting(
     deadline: float = DEADLINE,
     bounds: Bounds | None = None,
 ) -> Generator[Progress, None, None]:
-    """Have the tenant export its users and download the file, whole.
+    """Start an export at the tenant and download the complete file.
 
     Args:
         tenant: whose users.
-        state: remembers the job, so that another run goes on with it.
+        state: saves the job's id, so that another run can continue it.
         file: where to put the gzip file: a draft that the caller made and removes.
         deadline: seconds to wait for the job, and then as many to download its file.
         bounds: how large and how slow the download may be.
@@ -86,8 +86,8 @@ def exporting(
         Progress in percent while the job runs, then in bytes.
 
     Raises:
-        IncompleteError: the job failed, took too long, or its file is never whole, or is larger
-            than it may be.
+        IncompleteError: the job failed or took too long, or its file is never complete or too
+            large.
         TenantError: the tenant refused or did not answer.
     """
     job = yield from _finished(tenant, state, deadline)
@@ -104,7 +104,7 @@ def exporting(
             return
         if time.monotonic() >= until:
             break
-        # The link has run out, or the file broke off: ask for a fresh one.
+        # The link has expired, or the download stopped early: read a new link.
         job = tenant.export_job(job.id)
     state.note_job(None)
     raise IncompleteError(
@@ -114,7 +114,7 @@ def exporting(
 
 
 def _finished(tenant: Tenant, state: State, deadline: float) -> Generator[Progress, None, Job]:
-    """Wait for the job to end; give up only where it says so, or where the time is up."""
+    """Wait for the job to end, until it fails or the time is over."""
     job = _running(tenant, state)
     until, wait, seen = time.monotonic() + deadline, _FIRST_WAIT, None
     while job.status != "completed":
@@ -131,7 +131,7 @@ def _finished(tenant: Tenant, state: State, deadline: float) -> Generator[Progre
             )
         yield Progress(job.percentage or 0, 100, note=f"export job {job.status}")
         time.sleep(min(wait, max(0.0, until - time.monotonic())))
-        # Ask often while it moves, seldom while it does not.
+        # Ask often while the percentage changes, rarely while it does not.
         wait = _FIRST_WAIT if job.percentage != seen else min(wait * _BACKOFF, _LONGEST_WAIT)
         seen = job.percentage
         job = tenant.export_job(job.id)
@@ -153,15 +153,15 @@ def _running(tenant: Tenant, state: State) -> Job:
 def _downloaded(
     location: str, file: Path, until: float, bounds: Bounds
 ) -> Generator[Progress, None, bool]:
-    """Download the file; return whether it came whole.
+    """Download the file; return whether it is complete.
 
     Raises:
-        _TooLargeError: it is larger than it may be, or than the disk can hold.
+        _TooLargeError: it is too large for the limits or the disk.
     """
     url = _address(location)
     started, done, shown = time.monotonic(), 0, 0
     check = _Check(file.parent, bounds)
-    # A client of its own: what the tenant is sent (the token above all) is not sent here.
+    # A separate client, so that the tenant's token is not sent to this address.
     with httpx.Client(transport=transport(url.host), timeout=_TIMEOUT, trust_env=False) as client:
         request = client.build_request("GET", url, headers={"accept-encoding": "identity"})
         try:
@@ -201,15 +201,15 @@ def _address(location: str) -> httpx.URL:
 
 
 def _chunks(answer: httpx.Response, until: float, bounds: Bounds) -> Iterator[bytes]:
-    """Yield the file piece by piece, as it arrives.
+    """Yield the file in pieces, as they arrive.
 
     Raises:
-        httpx.RequestError: it broke off, or comes too slowly.
+        httpx.RequestError: it stopped early, or is too slow.
     """
     pieces = answer.iter_raw()
     began, came = time.monotonic(), 0
     while True:
-        # What is read at once is small; the limit is for bytes that hold none of the file.
+        # Each read is small; the limit is for bytes that are not part of the file.
         left = min(bounds.window, until - time.monotonic())
         with bounded(left, bounds.head):
             piece = next(pieces, None)
@@ -225,7 +225,7 @@ def _chunks(answer: httpx.Response, until: float, bounds: Bounds) -> Iterator[by
 
 
 class _Check:
-    """Looks at a file while it arrives: whether it is whole, and not larger than it may be."""
+    """Checks a file while it arrives: complete, and not too large."""
 
     def __init__(self, folder: Path, bounds: Bounds) -> None:
         self._folder = folder
@@ -236,20 +236,20 @@ class _Check:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the gzip data has its end and the checksum that goes with it."""
+        """Whether the gzip data is complete, with its checksum."""
         return self._inflate.is_whole
 
     def announced(self, size: int) -> None:
-        """Take in how large the file is said to be."""
+        """Check the size that the answer announces."""
         if size > self._bounds.size:
             raise self._too_large()
         self._find_room(size)
 
     def chunk(self, chunk: bytes) -> None:
-        """Take in a part of the file, before it is written.
+        """Check a part of the file before it is written.
 
         Raises:
-            _TooLargeError: it is larger than it may be.
+            _TooLargeError: it is too large.
             zlib.error: it is no gzip data.
         """
         bounds = self._bounds
@@ -274,7 +274,7 @@ class _Check:
                 "The export's file is larger than the disk can hold: make room, or run the same "
                 "command again with --method search."
             )
-        # Asked again when an eighth of it is used: others write, too.
+        # Checked again when an eighth of it is used: other programs write, too.
         self._room = free // 8
 
     def _too_large(self) -> _TooLargeError:
@@ -290,7 +290,7 @@ def exported_users(file: Path) -> Iterator[User]:
     A line that is no user object is kept as an invalid user, like any odd profile.
     """
     with gzip.open(file) as lines:
-        # A longer line was refused while it was downloaded; it is not read whole here either.
+        # A longer line was refused during the download.
         while line := lines.readline(_LINE + 1):
             if line.strip():
                 yield user(_record(line))

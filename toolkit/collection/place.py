@@ -1,7 +1,7 @@
-"""Where a collection goes that nobody named a file for: `out/TENANT/YYYY-MM-DDTHHMM.parquet`.
+"""The default file of a collection: `out/TENANT/YYYY-MM-DDTHHMM.parquet`.
 
-Each collection gets a file of its own, named after the minute (UTC) in which it began, so that
-nothing is replaced. One that was interrupted is found again by its state beside it.
+Each collection gets a new file, named after the minute (UTC) in which it began, so nothing is
+replaced. An interrupted collection is found by its state beside the file.
 """
 
 import fcntl
@@ -19,19 +19,19 @@ from toolkit.snapshots.snapshot import Snapshot, read_snapshot
 from toolkit.snapshots.storage import private_opener
 
 FOLDER = Path("out")
-"""Where the folders of the tenants are unless told."""
+"""The default folder of the tenants' folders."""
 
 _NAME = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{4})(?:-(\d+))?\.parquet")
-# Windows takes none of these for a folder, with whatever ending.
+# Windows accepts none of these as a folder name, with any ending.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 _LONGEST = 100
 
 
 def folder_name(tenant: str) -> str:
-    """Return a name for a tenant's folder that every system takes: its domain, where that does.
+    """Return a folder name for a tenant that every system accepts: its domain, if possible.
 
-    A loopback tenant, `127.0.0.1:PORT`, becomes `127.0.0.1-PORT`. Of a domain that no system
-    takes as it is, what had to be changed is told apart by some digits of its hash.
+    A loopback tenant, `127.0.0.1:PORT`, becomes `127.0.0.1-PORT`. If a domain has to be changed,
+    digits of its hash keep the name unique.
     """
     lower = tenant.lower()
     name = re.sub(r":(\d{1,5})$", r"-\1", lower)
@@ -42,7 +42,7 @@ def folder_name(tenant: str) -> str:
 
 
 def latest_file(tenant: str, folder: Path | str = FOLDER) -> Path | None:
-    """Return the newest snapshot file of a tenant, or None where there is none.
+    """Return the newest snapshot file of a tenant, or None.
 
     Args:
         tenant: the tenant's domain.
@@ -60,7 +60,7 @@ def latest_snapshot(tenant: str, folder: Path | str = FOLDER) -> Snapshot:
         folder: where the folders of the tenants are.
 
     Returns:
-        The snapshot; its users are read as they are asked for.
+        The snapshot; its users are read when they are needed.
 
     Raises:
         UnreadableInputError: there is none, or it cannot be read.
@@ -75,9 +75,9 @@ def latest_snapshot(tenant: str, folder: Path | str = FOLDER) -> Snapshot:
 
 
 def unfinished_file(tenant: str, folder: Path | str = FOLDER) -> Path | None:
-    """Return the file of the newest collection of a tenant that can be gone on with, or None.
+    """Return the file of the newest collection of a tenant that can be continued, or None.
 
-    Passed over are those at which a process is working, and those that ended.
+    Collections that have ended, or that a process is running, are skipped.
 
     Args:
         tenant: the tenant's domain.
@@ -97,10 +97,10 @@ def placed(tenant: str, folder: Path | str = FOLDER, *, resume: bool = True) -> 
     Args:
         tenant: the tenant's domain.
         folder: where the folders of the tenants are.
-        resume: whether an unfinished collection goes on.
+        resume: whether to continue an unfinished collection.
 
     Yields:
-        The file. Its name is kept free for this collection.
+        The file; its name is reserved for this collection.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -114,7 +114,7 @@ def placed(tenant: str, folder: Path | str = FOLDER, *, resume: bool = True) -> 
 
 
 def _new(folder: Path) -> Path:
-    """Name a file that is not there, and keep that name: its state is made, empty."""
+    """Choose a new file name, and reserve it by an empty state."""
     minute = f"{datetime.now(UTC):%Y-%m-%dT%H%M}"
     number = 1
     try:
@@ -130,7 +130,7 @@ def _new(folder: Path) -> Path:
                 continue
             if not path.exists():
                 return path
-            # Another collection has ended meanwhile, and this was its name.
+            # Another collection with this name has ended meanwhile.
             _release(state_path(path))
     except OSError as error:
         raise OutputError(
@@ -139,7 +139,7 @@ def _new(folder: Path) -> Path:
 
 
 def _release(state: Path) -> None:
-    """Remove a state in which nothing is."""
+    """Remove an empty state."""
     try:
         if state.stat().st_size == 0:
             state.unlink()
@@ -148,7 +148,7 @@ def _release(state: Path) -> None:
 
 
 def _numbered(folder: Path, ending: str) -> dict[Path, tuple[str, int]]:
-    """Return the snapshots in a folder, or those whose state is there, and when each began."""
+    """Return the snapshots or unfinished collections in a folder, with their starts."""
     found = {}
     for path in folder.glob(f"*.parquet{ending}"):
         if match := _NAME.fullmatch(path.name.removesuffix(ending)):
@@ -157,11 +157,11 @@ def _numbered(folder: Path, ending: str) -> dict[Path, tuple[str, int]]:
 
 
 def _is_unfinished(state: Path, tenant: str) -> bool:
-    """Whether a state is one of this tenant's, with which no process is working."""
+    """Whether a state belongs to this tenant and is not in use."""
     try:
         with state.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             header = json.loads(file.readline())
-    except (OSError, ValueError):  # nobody's, damaged in its first line, or somebody is at it
+    except (OSError, ValueError):  # unreadable, damaged in its first line, or in use
         return False
     return isinstance(header, dict) and header.get("tenant") == tenant

@@ -1,4 +1,4 @@
-"""What was read against what the tenant counts."""
+"""Compare the users that were read with the tenant's counts."""
 
 from array import array
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from toolkit.collection.search import CAP, UNDATED, Searchable
 from toolkit.collection.window import Span
 from toolkit.errors import SlowQueryError
 
-# Users a window: as many as leaves room for some more before the tenant stops counting.
+# Users in a window: below the number at which the tenant stops counting.
 _FULL = 900
 _WORKERS = 8
 
@@ -19,14 +19,13 @@ def differing(
 ) -> Iterator[tuple[Span | None, bool]]:
     """Count the tenant's users window by window, and say which windows differ.
 
-    Nobody can be created in the past, so where as many users are left as were read they
-    are the same. Only among those created since the reading began may one have come for
-    one who went: that window always counts as differing.
+    No user can be created in the past, so in a past window equal counts mean the same users. Since
+    the reading began, a new user may replace a deleted one: that window always counts as differing.
 
     Args:
-        tenant: what counts.
+        tenant: the tenant, which counts.
         times: `created_at` of every user that was read, milliseconds since 1970, in any order.
-        undated: how many users were read that have none.
+        undated: how many of the users have none.
         since: when the reading began, milliseconds since 1970.
 
     Yields:
@@ -44,7 +43,7 @@ def _windows(times: "array[int]", since: int) -> Iterator[tuple[Span, int]]:
     cuts = [0]
     at = _FULL
     while at < len(times):
-        # Users of one instant stay together.
+        # Users of the same millisecond stay in one window.
         while at < len(times) and times[at] == times[at - 1]:
             at += 1
         if at < len(times):
@@ -56,9 +55,9 @@ def _windows(times: "array[int]", since: int) -> Iterator[tuple[Span, int]]:
 
 
 def counted(tenant: Searchable, span: Span | None, users: int) -> bool:
-    """Whether the tenant counts so many users in a window; None is the one without times."""
+    """Whether the tenant counts so many users in a window; None: users without times."""
     if users >= CAP:
-        return False  # of one instant, and more than the tenant counts: to be read again
+        return False  # one millisecond with more users than the tenant counts: read it again
     try:
         page = tenant.search(span.query if span else UNDATED, per_page=1)
     except SlowQueryError:

@@ -1,14 +1,13 @@
-"""A refresh: a snapshot brought up to date at a cost in proportion to what changed.
+"""A refresh: update a snapshot at a cost in proportion to the changes.
 
-Who changed or came is asked for by `updated_at`. Who left shows only in numbers: the
-users known so far are divided into windows of `created_at` that cover all time, and each
-window's count is compared with the tenant's. The one request that counts a window is its
-middle page, which halves the search where the counts differ: as many users precede the
-page as its number says, so it shows on which side of it somebody is missing. Where pages
-and counts contradict each other, the window is read again whole.
+New and changed users are searched by `updated_at`. Deleted users show only in counts: the known
+users are divided into windows of `created_at` that cover all time, and each count is compared with
+the tenant's. One request counts a window and reads its middle page. If the counts differ, the page
+shows on which side of it a user is missing, because its number says how many users come before it.
+If pages and counts contradict each other, the whole window is read again.
 
-Like every reading of a search that lags behind, this one can miss what happened in the
-last minutes; the next refresh begins early enough to find it.
+The search index is updated with a delay, so a refresh can miss the last minutes; the next refresh
+begins early enough to find them.
 """
 
 import math
@@ -39,17 +38,17 @@ from toolkit.snapshots.snapshot import Provenance, Snapshot
 from toolkit.tenant.client import Tenant
 from toolkit.tenant.models import PAGE, Page
 
-# Users a window: some room below the cap, for users whom only its count tells of.
+# Users in a window: below the cap, because the tenant may have more users in it.
 _WINDOW = 950
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Changes:
-    """Who came, changed and left since a snapshot: user ids, sorted.
+    """New, changed and deleted users since a snapshot: user ids, sorted.
 
     Attributes:
         added: not in the old snapshot.
-        changed: in both, and some column of the profile differs.
+        changed: in both, with a difference in the profile.
         deleted: in the old snapshot only.
     """
 
@@ -64,31 +63,31 @@ class Changes:
         )
 
     def __repr__(self) -> str:
-        # Ids may hold names and addresses, and what is shown ends up in logs.
+        # Ids may contain names and addresses, and this text ends up in logs.
         return f"<Changes: {self}>"
 
 
 def refreshing(
     tenant: Tenant, since: Snapshot, *, workers: int = 8
 ) -> Generator[Progress, None, tuple[Snapshot, Changes]]:
-    """Bring a snapshot up to date, telling how far it has come.
+    """Update a snapshot, with progress.
 
     Args:
         tenant: where to read.
         since: a complete snapshot of the same tenant; it is not changed.
-        workers: how many windows to compare at once; the pace is the tenant's in any case.
+        workers: how many windows to compare at once, within the tenant's rate limit.
 
     Yields:
         Progress in users. Closing the generator stops the refresh.
 
     Returns:
-        The new snapshot, as a full collection would give it, and what changed. What a probe
-        found out is kept for pictures that are still the same.
+        The new snapshot, equal to that of a full collection, and the changes. Results of a probe
+        are kept for unchanged pictures.
 
     Raises:
         SettingsError: the snapshot is of another tenant, or not complete.
-        IncompleteError: the tenant counts other numbers of users than it gives.
-        TenantError: the tenant did not go along.
+        IncompleteError: the tenant counts other numbers of users than it returns.
+        TenantError: the tenant refused or did not answer.
     """
     _require_whole(since, tenant.domain)
     started, before = time.monotonic(), tenant.requests
@@ -121,7 +120,7 @@ def refreshing(
         toolkit_version=version("auth0-picture-audit"),
         notes=(f"{changes} since {since.provenance.taken_at.isoformat()}", *unread, *tenant.notes),
         wiring=wired,
-        # A sample speaks of the users it was drawn from, and they have changed.
+        # A sample is about the users it was drawn from, and they have changed.
         probed_at=None if since.provenance.estimate else since.provenance.probed_at,
         seed=tenant.seed,
     )
@@ -138,7 +137,7 @@ def _require_whole(since: Snapshot, domain: str) -> None:
     if not since.provenance.complete:
         raise SettingsError("The snapshot is not complete, so nothing builds on it: collect anew.")
     if since.provenance.method == "ingest":
-        # Nobody knows when in the life of the tenant an export file was begun.
+        # For an export file, the time of its start is not known.
         raise SettingsError("The snapshot is of export files, not of a tenant: collect anew.")
 
 
@@ -149,29 +148,29 @@ def _progress(done: int, total: int, seconds: float, windows: int) -> Progress:
     return Progress(done, max(done, total), rate, eta, note, estimated=True)
 
 
-# Who came or changed
+# New and changed users
 
 
 def _beginning(since: Snapshot) -> int:
-    """Return from which `updated_at` on somebody may have changed since the snapshot."""
+    """Return the `updated_at` from which users may have changed since the snapshot."""
     begun = since.provenance.taken_at
     newest = since.users["updated_at"].max()
     if pd.notna(newest):
-        # Where the tenant's time was not known, our clock may have been ahead of it. The newest
-        # user it showed was up to date when the collection ended at the latest.
+        # If the tenant's time was not known, our clock may have been ahead. The newest user in the
+        # snapshot limits how far.
         begun = min(begun, newest - timedelta(seconds=since.provenance.seconds))
     return milliseconds(begun) - MARGIN
 
 
 def _touched(tenant: Tenant, since: int) -> Iterator[Sequence[User]]:
-    """Yield the users whose `updated_at` is not before a time, some of them twice.
+    """Yield the users whose `updated_at` is not before a time; some come twice.
 
-    Always the first page from the last time met: nothing that happens meanwhile shifts
-    that page, and whoever is changed meanwhile moves to the end, where they are met again.
+    Each request is for the first page from the last time seen. No change meanwhile can shift that
+    page, and a user who changes moves to the end and is read again there.
 
     Raises:
-        IncompleteError: that does not end: users change faster than they are read, or the tenant
-            shows the same ones again and again.
+        IncompleteError: it does not end: users change faster than they are read, or the tenant
+            repeats the same users.
     """
     span = Span("updated_at", start=since)
     met: set[str] = set()
@@ -193,12 +192,12 @@ def _touched(tenant: Tenant, since: int) -> Iterator[Sequence[User]]:
         met.update(one.key for one in users)
         times = [milliseconds(one.updated_at) for one in users if one.updated_at]
         if not times or times != sorted(times) or not all(map(span.holds, times)):
-            # The page is not what was asked for: what follows it is read by counting.
+            # The page does not match the query: read the rest by counting.
             yield from (window.users for window in _walked(tenant, [span], 1))
             return
         latest = times[-1]
         if latest == span.start:
-            # A whole page of one moment: it is read by something else than time.
+            # A whole page of one millisecond: divide it by another key than time.
             if span.instant:
                 yield from (window.users for window in _walked(tenant, [span], 1))
                 return
@@ -214,11 +213,11 @@ def _walked(tenant: Tenant, spans: Sequence[Span | None], workers: int) -> Itera
             yield event
 
 
-# Who left
+# Deleted users
 
 
 class _Known(NamedTuple):
-    """A user as known so far: an id, and milliseconds since 1970."""
+    """A known user: an id, and milliseconds since 1970."""
 
     user_id: str
     created: int
@@ -226,10 +225,10 @@ class _Known(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The users known so far of one window, in order of their creation.
+    """The known users of one window, in order of creation.
 
     Attributes:
-        span: which part of all time, or None for users without `created_at`.
+        span: the part of time, or None for users without `created_at`.
         ids: the users.
         times: their `created_at` in milliseconds; empty where the span is None.
     """
@@ -239,7 +238,7 @@ class _Part:
     times: Sequence[int] = ()
 
     def cut(self, size: int) -> "list[_Part]":
-        """Divide into windows of at most `size` users, or of one instant."""
+        """Divide into windows of at most `size` users, or of one millisecond."""
         if self.span is None:
             return [self]
         cuts = [0]
@@ -260,7 +259,7 @@ class _Part:
 
 
 def _parts(known: pd.DataFrame, fresh: dict[str, User]) -> list[_Part]:
-    """Divide the users known so far into windows that together cover all users."""
+    """Divide the known users into windows that together cover all users."""
     old = ~known["user_id"].isin(fresh.keys())
     dated = old & known["created_at"].notna()
     new_undated = [one.user_id for one in fresh.values() if one.created_at is None]
@@ -276,23 +275,23 @@ def _parts(known: pd.DataFrame, fresh: dict[str, User]) -> list[_Part]:
 
 
 def _created(frame: pd.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """Return `created_at`, nowhere null, in milliseconds since 1970."""
+    """Return `created_at` in milliseconds since 1970; no value is null."""
     moments = frame["created_at"].dt.tz_convert(None).to_numpy("datetime64[ms]")
     return np.asarray(moments.astype(np.int64))
 
 
 class _Contradiction(Exception):  # noqa: N818 - not an error: the window is then read whole
-    """Pages and counts of a window do not go together, or do not tell who is missing."""
+    """Pages and counts of a window contradict each other, or do not show who is missing."""
 
 
 @dataclass(slots=True)
 class _Outcome:
-    """What the pages of a window told.
+    """The result of reading pages of a window.
 
     Attributes:
         total: how many users the tenant counts in the window.
         seen: the users on the pages that were read.
-        gone: users known so far whom the tenant has no more.
+        gone: known users whom the tenant no longer has.
     """
 
     total: int
@@ -302,12 +301,12 @@ class _Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Gap:
-    """Ranks in the tenant's order that no page has shown yet, and who is expected there.
+    """Ranks in the tenant's order that were not read yet, and the users expected there.
 
     Attributes:
         start: the first rank, counted from 0.
         stop: the rank after the last.
-        known: the users known so far whose times lie between the pages round the gap.
+        known: the known users whose times lie between the pages around the gap.
     """
 
     start: int
@@ -320,16 +319,16 @@ class _Gap:
         return (self.start // PAGE + math.ceil(self.stop / PAGE)) // 2
 
     def split(self, number: int, rows: Sequence[User], gone: set[str]) -> "tuple[_Gap, _Gap]":
-        """Return what a page leaves of the gap before and after it.
+        """Return the gaps that remain before and after a page.
 
         Args:
             number: the page's number.
             rows: its users.
-            gone: takes the users who should have been on it.
+            gone: collects the users who should be on the page and are not.
 
         Raises:
-            _Contradiction: the page does not fit into the gap, or does not tell on which
-                side of it users of the same millisecond are.
+            _Contradiction: the page does not fit into the gap, or does not show on which side of it
+                users of the same millisecond are.
         """
         begin = number * PAGE
         end = begin + len(rows)
@@ -365,8 +364,8 @@ class _Comparison:
 
     Attributes:
         totals: the windows that were compared, and the tenant's count of each.
-        seen: users that were read on the way.
-        gone: users known so far whom the tenant has no more.
+        seen: users that were read during the comparison.
+        gone: known users whom the tenant no longer has.
         users: how many users are in the windows compared so far.
     """
 
@@ -404,7 +403,7 @@ class _Comparison:
     def _settle(
         self, part: _Part, future: "Future[_Outcome]", again: list[_Part]
     ) -> Sequence[_Part]:
-        """Take in what came of a window; return smaller ones to compare in its place."""
+        """Use the result of a window; return smaller windows to compare instead."""
         try:
             outcome = future.result()
         except SlowQueryError:
@@ -425,7 +424,7 @@ class _Comparison:
         self.users += total
 
     def _read_whole(self, parts: Sequence[_Part], workers: int) -> Iterator[None]:
-        """Read windows user by user; the walk reconciles what it reads."""
+        """Read whole windows by search, which also reconciles them."""
         read: set[str] = set()
         for window in _walked(self._tenant, [part.span for part in parts], workers):
             self._close(window.span, len(window.users))
@@ -434,16 +433,16 @@ class _Comparison:
             yield
         self.gone.update(one for part in parts for one in part.ids if one not in read)
 
-    # One window, on a thread of its own
+    # One window, in its own thread
 
     def _compared(self, part: _Part) -> _Outcome:
         """Compare one window with the tenant.
 
         Raises:
-            _Contradiction: it has to be read whole.
+            _Contradiction: the whole window must be read.
         """
         if len(part.ids) >= CAP:
-            raise _Contradiction  # a block of one instant, larger than the tenant counts
+            raise _Contradiction  # one millisecond with more users than the tenant counts
         if part.span is None:
             return self._compared_undated(part)
         known = [_Known(*one) for one in zip(part.ids, part.times, strict=True)]
@@ -465,20 +464,20 @@ class _Comparison:
     def _take(
         self, span: Span, outcome: _Outcome, gap: _Gap, number: int, page: Page
     ) -> list[_Gap]:
-        """Take in a page of a span; return what it leaves of a gap."""
+        """Use a page of a span; return the gaps that remain."""
         rows = users_of(page)
         shown = {one.user_id: one for one in rows}
-        # Who shows a time outside the span is not where a user of that time is looked for.
+        # A user with a time outside the span cannot be compared by time.
         if any(one.created_at and not span.holds(milliseconds(one.created_at)) for one in rows):
             raise _Contradiction
-        # Somebody who shows twice has taken the place of somebody who does not show.
+        # A user who appears twice hides another user.
         if page.total != outcome.total or len(shown) < len(rows) or shown.keys() & outcome.seen:
             raise _Contradiction
         outcome.seen |= shown
         return list(gap.split(number, rows, outcome.gone))
 
     def _compared_undated(self, part: _Part) -> _Outcome:
-        """Compare the users without `created_at`, who have no order to find a gap by."""
+        """Compare the users without `created_at`; they have no order."""
         page = self._page(None, 0)
         seen = {one.user_id: one for one in users_of(page)}
         known = set(part.ids)
@@ -490,13 +489,13 @@ class _Comparison:
 
     def _page(self, span: Span | None, number: int) -> Page:
         if self._stop.is_set():
-            raise _Contradiction  # nobody waits for the outcome any more
+            raise _Contradiction  # the outcome is no longer needed
         if span is None:
             return self._tenant.search(UNDATED, page=number)
         return self._tenant.search(span.query, page=number, sort=f"{span.field}:1")
 
 
-# What comes of it
+# The result
 
 
 def _applied(
@@ -518,7 +517,7 @@ def _applied(
 
 
 def _same(old: pd.DataFrame, new: pd.DataFrame) -> "pd.Series[bool]":
-    """Tell for each user whether the whole profile is the same."""
+    """Return for each user whether the whole profile is the same."""
     same = pd.Series(data=True, index=old.index, dtype=bool)
     for name in PROFILE.names:
         equal = (old[name] == new[name]).fillna(value=False).astype(bool)
@@ -527,9 +526,10 @@ def _same(old: pd.DataFrame, new: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def _with_probe(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """Return classified users with what an earlier probe found out about the same picture.
+    """Return classified users with the results of an earlier probe of the same picture.
 
-    Where an override shows, `evidence` is about that, and `underlying` alone tells of a probe.
+    For a user with an override, `evidence` is about the override, and only `underlying` shows a
+    probe.
     """
     asked = (
         ((old["evidence"] == Evidence.PROBE) | (old["source"] == Source.METADATA))
@@ -547,10 +547,10 @@ def _with_probe(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
 
 
 def _reconcile(frame: pd.DataFrame, totals: dict[Span | None, int]) -> None:
-    """Make sure that every window holds as many users as the tenant counted last.
+    """Check that every window has as many users as the tenant counted last.
 
     Raises:
-        IncompleteError: one does not.
+        IncompleteError: a window has not.
     """
     spans = sorted((span for span in totals if span is not None), key=_start)
     dated = frame["created_at"].notna()

@@ -1,4 +1,4 @@
-"""What at a tenant sets the picture that applications see, as far as the token may read it."""
+"""The scripts at a tenant that set the picture that applications see."""
 
 from collections.abc import Callable
 
@@ -10,11 +10,11 @@ from toolkit.tenant.client import Tenant
 def read_wiring(tenant: Tenant) -> tuple[Wiring | None, tuple[str, ...]]:
     """Read a tenant's Actions, what runs after a login, and its legacy Rules; judge them.
 
-    Nothing is asked for that the token is known not to hold (`read:actions`,
-    `read:rules`), and nothing that goes wrong here stops anything else: it is noted.
+    Nothing is requested if the token is known to lack the scope (`read:actions`, `read:rules`). A
+    failure here becomes a note and does not stop the collection.
 
     Returns:
-        The verdict, or None where nothing could be read, and what is to be said of it.
+        The verdict, or None if nothing could be read, and notes.
     """
     notes: list[str] = []
     actions = _tried(tenant, "read:actions", "Actions", _actions, notes)
@@ -48,7 +48,7 @@ def _tried(
 
 
 def _actions(tenant: Tenant) -> list[Script]:
-    """Return every Action; those that run first, in the order in which they do."""
+    """Return every Action; first those that run, in their order."""
     order = {binding.action_id: place for place, binding in enumerate(tenant.bindings())}
     found = sorted(tenant.actions(), key=lambda one: order.get(one.id, len(order)))
     return [

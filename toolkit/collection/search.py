@@ -1,19 +1,18 @@
-"""Every user of a tenant by search, though no search gives more than 1,000.
+"""Read every user of a tenant by search, although a search returns at most 1,000.
 
-Auth0 lets nobody page past 1,000 users of one query ("List and Search Users"),
-and is known to stop counting there too. So the users are divided into windows
-of `created_at`, which never changes and so holds still while people log in. Each
-window is made to hold fewer than 1,000, judging by the one before, so that the
-tenant counts it with every page. It is closed only when that count has not moved
-between its pages and equals the number of distinct users read: while it holds,
-nobody has left, and no page has shifted. Several spans are walked at once.
+Auth0 returns at most 1,000 users of one query ("List and Search Users"), and stops counting there,
+too. So the users are divided into windows of `created_at`, which never changes. The size of each
+window is chosen from the one before, so that it has fewer than 1,000 users and the tenant counts it
+with every page. A window is complete when that count did not change between its pages and equals
+the number of different users read: then no user has left, and no page has shifted. Several spans
+are read at the same time.
 
-Where a tenant's counts, pages and times contradict each other, a span is divided until
-they agree. Each division makes it shorter, whatever the tenant says, and the requests of
-a walk are limited in proportion to the users read so far: so every walk ends.
+If a tenant's counts, pages and times contradict each other, a span is divided until they agree.
+Each division makes it shorter, and the number of requests is limited in proportion to the users
+read: so every walk ends.
 
-A user may show a `created_at` that lies outside the window which found them. The tenant's
-index decides then: the window holds as many users as it counts, and the user is kept.
+A user may have a `created_at` outside the window that found them. Then the tenant's index decides,
+and the user is kept.
 """
 
 import queue
@@ -33,15 +32,15 @@ from toolkit.tenant.http_transport import StoppedError, stopping
 from toolkit.tenant.models import PAGE, Page
 
 CAP = 1000
-"""Users of one query that Auth0 gives at most, and counts at most."""
+"""The most users of one query that Auth0 returns and counts."""
 
 UNDATED = f"NOT _exists_:{Span().field}"
 """The query for users without `created_at`."""
 
-# Users by which a window stays below the cap, at first, at least and at most: as much as
-# the density of users is seen to vary.
+# How far a window stays below the cap, in users: at first, at least, at most. It depends on how
+# much the density of users varies.
 _ROOM, _LEAST_ROOM, _MOST_ROOM = 100.0, 15.0, 200.0
-# The page that shows where some 900 users end.
+# The page that shows the time of about the 900th user.
 _ROOMY = 8
 _ATTEMPTS = 6
 _WORKERS = 8
@@ -49,17 +48,17 @@ _FREE_SEARCHES, _SEARCHES_PER_PAGE, _MOST_SEARCHES = 500, 40, 200_000
 # Dividing a span costs up to a page: not worth it for fewer users.
 _WORTH_SHARING = 3000
 MARGIN = 5 * 60 * 1000
-"""Milliseconds by which clocks and the search index may be behind each other.
+"""Milliseconds by which clocks and the search index may differ.
 
-Auth0 calls the index "eventually consistent" and says nothing of how late it may be. Users who are
-read once more for nothing cost a request for each hundred.
+Auth0 calls the index "eventually consistent" and does not say how late it may be. Reading users
+once more costs one request for each hundred.
 """
 
 _CHARACTERS = " +-._0123456789@abcdefghijklmnopqrstuvwxyz"
 
 
 class Searchable(Protocol):
-    """What this module needs of a tenant."""
+    """The part of a tenant that this module uses."""
 
     def search(
         self, q: str, *, page: int = 0, per_page: int = PAGE, sort: str | None = None
@@ -67,22 +66,21 @@ class Searchable(Protocol):
         """Read one page; see `toolkit.tenant.client.Tenant.search`."""
 
     def now(self) -> datetime:
-        """Return the time at the tenant (UTC); see `toolkit.tenant.client.Tenant.now`."""
+        """Return the tenant's time (UTC); see `toolkit.tenant.client.Tenant.now`."""
 
 
 def budget(users: int) -> int:
     """Return how many searches may be sent to read so many users.
 
-    A tenant in order needs up to 3 for each hundred users, and up to 20 where it gives up on
-    searches for more than 400 users; 40 are allowed. 500 are free, to find where a few users are.
-    No walk sends more than 200,000, enough for some 18 million users; for more there is the
-    export job.
+    A normal tenant needs up to 3 for each hundred users, and up to 20 if it cannot finish searches
+    for more than 400 users; 40 are allowed. 500 more are allowed to find where a few users are. No
+    walk sends more than 200,000, enough for about 18 million users; for more, use the export job.
     """
     return min(_MOST_SEARCHES, _FREE_SEARCHES + _SEARCHES_PER_PAGE * users // PAGE)
 
 
 def users_of(page: Page) -> list[User]:
-    """Return the users of a page, whatever their profiles hold.
+    """Return the users of a page, with any profile.
 
     Raises:
         TenantError: the page has records, and none of them has a `user_id`.
@@ -96,21 +94,21 @@ def users_of(page: Page) -> list[User]:
     return users
 
 
-class _Cancelled(Exception):  # noqa: N818 - not an error: the reader went away
-    """The reader went away; the walkers stop before their next request."""
+class _Cancelled(Exception):  # noqa: N818 - not an error: the reader has stopped
+    """The reader has stopped; the workers stop before their next request."""
 
 
 class Walk:
-    """One reading of all users.
+    """One pass over all users.
 
-    Iterating it yields every page as it is read, to show progress by, and every
-    window as it closes: what the result is made of.
+    Iterating yields every page when it is read, for progress, and every complete window, for the
+    result.
 
     Args:
-        tenant: where to read; `search` is called by several threads at once.
+        tenant: the tenant; several threads call `search`.
         workers: how many spans to walk at a time.
-        spans: what to read instead of everybody, to go on where an earlier walk ended;
-            None among them stands for the users without `created_at`.
+        spans: the spans to read instead of all users, to continue an earlier walk; None means the
+            users without `created_at`.
     """
 
     def __init__(
@@ -140,11 +138,11 @@ class Walk:
         """Yield pages and windows until every user is in one.
 
         Raises:
-            IncompleteError: a window could not be reconciled, or not be divided, or that
-                took more searches than `budget` allows.
-            TenantError: the tenant did not go along.
+            IncompleteError: a window could not be reconciled or divided, or more searches were
+                needed than `budget` allows.
+            TenantError: the tenant refused or did not answer.
         """
-        # It stays where it is: a span that is cut at a moving time never gets shorter.
+        # It does not move: a span that is cut at a moving time would never get shorter.
         self._present = self._now()
         self._todo = [self._begin, self._undated] if self._spans is None else []
         self._go_on(self._spans or ())
@@ -164,7 +162,7 @@ class Walk:
 
     @property
     def expected(self) -> int | None:
-        """How many users there are to read, judging by the time walked so far; None at first."""
+        """Estimated number of users, from the time read so far; None at first."""
         parts = [self._walked, *list(self._walking.values())]
         walked, users = (sum(column) for column in zip(*parts, strict=True))
         return round(users / walked * self._ahead) if walked and self._ahead else None
@@ -179,7 +177,7 @@ class Walk:
                         self._events.put(window)
         except (_Cancelled, StoppedError):
             pass
-        except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
+        except BaseException as error:  # noqa: BLE001 - the reader raises it
             self._events.put(error)
         self._events.put(None)
 
@@ -187,7 +185,7 @@ class Walk:
         with self._jobs:
             self._idle += 1
             if self._idle == self._workers and not self._todo:
-                self._stop.set()  # nobody is left who could add a job
+                self._stop.set()  # no worker is left to add a job
                 self._jobs.notify_all()
             while not self._todo and not self._stop.is_set():
                 self._jobs.wait()
@@ -233,13 +231,12 @@ class Walk:
         first: Page | None = None,
         span: Span | None = None,
     ) -> Iterator[Window]:
-        """Read a query of fewer than 1,000 users whole; where that cannot be done, divide it.
+        """Read all of a query of fewer than 1,000 users; if that fails, divide it.
 
-        The pages of a query shift when somebody is deleted meanwhile, and users
-        of one instant may change places between pages. Then the count of
-        distinct users falls short of the tenant's, and the window is read again. Nobody
-        can join a window of the past, so a count that holds means that nobody left it
-        either, and what several readings show of it adds up.
+        Pages shift if a user is deleted meanwhile, and users of one millisecond may change places
+        between pages. Then fewer different users are read than the tenant counts, and the window is
+        read again. No user can join a window of the past, so if its count stays the same, no user
+        has left it, and the results of several readings can be added.
         """
         past = span is not None and span.end is not None and span.end <= self._now() - MARGIN
         total = -1
@@ -259,8 +256,8 @@ class Walk:
                 break
             if steady and len(rows) == total:
                 users = tuple(rows.values())
-                # One page is read at one moment. Of more, somebody may have gone and
-                # somebody come between two: then the next reading differs.
+                # One page shows one moment. Between two pages one user may leave and another come:
+                # then the next reading differs.
                 if past or total <= PAGE or before == set(users):
                     with self._jobs:
                         self._read_users |= rows.keys()
@@ -280,10 +277,10 @@ class Walk:
             yield from self._by_key(query)
 
     def _read_pages(self, query: str, sort: str | None, page: Page, rows: dict[str, User]) -> bool:
-        """Add this first page and all further ones to the rows; return whether the count held."""
+        """Add all pages to the rows; return whether the count stayed the same."""
         total, steady = page.total, True
         rows |= _by_id(page)
-        # Where the last page would be full, one more has to be empty.
+        # If the last page is full, the next one must be empty.
         for number in range(1, total // PAGE + 1):
             page = self._page(query, sort, number)
             steady = steady and page.total == total
@@ -293,7 +290,7 @@ class Walk:
     # Spans of time
 
     def _begin(self) -> Iterator[Window]:
-        """Read a small tenant at once; divide the years of a larger one among the workers."""
+        """Read a small tenant directly; divide the years of a larger one among the workers."""
         whole = Span()
         now = self._now() - MARGIN
         self._walk_later(whole.since(now))
@@ -320,7 +317,7 @@ class Walk:
         yield from self._read(UNDATED, None, lambda: [self._gathered(UNDATED, None)])
 
     def _go_on(self, spans: Sequence[Span | None]) -> None:
-        """Walk these spans, whose ends are known from an earlier walk."""
+        """Read these spans, whose ends are known from an earlier walk."""
         dated = [span for span in spans if span is not None]
         if len(dated) < len(spans):
             self._todo.append(self._undated)
@@ -336,7 +333,7 @@ class Walk:
         return self._read(span.query, _sort(span), None, first, span)
 
     def _gathered(self, query: str, span: Span | None) -> Window:
-        """Read users whom `created_at` does not tell apart, as one window."""
+        """Read users with the same `created_at`, as one window."""
         keys = span.keys if span else Span().keys
         try:
             users = [user for part in self._by_key(query, keys) for user in part.users]
@@ -346,7 +343,7 @@ class Walk:
                 "divided further: use an export job instead."
             ) from error
         except (QueryError, RecursionError) as error:
-            # Their names and addresses begin with the same hundreds of characters.
+            # Their names and addresses begin with the same few hundred characters.
             raise IncompleteError(
                 f"Users who are alike cannot be told apart by search: {_named(query)}. Use an "
                 "export job instead."
@@ -354,7 +351,7 @@ class Walk:
         return Window(query, tuple(users), span)
 
     def _walk(self, span: Span) -> Iterator[Window]:
-        """Slide over a span from its beginning to its end, a window at a time."""
+        """Read a span from its beginning to its end, window by window."""
         rest: Span | None = span
         density, room = 0.0, _ROOM  # users a millisecond; users to stay below the cap by
         while rest is not None:
@@ -367,28 +364,28 @@ class Walk:
                 self._count(window, len(part.users))
             rest = _rest(rest, window)
             if rest is not None and rest.start is not None:
-                # As dense as this window will the next one be, give or take as much again.
+                # Assume that the next window is about as dense as this one.
                 length = max(1, rest.start - start)
                 missed = abs(users - density * length) if density else 0
                 room = min(_MOST_ROOM, max(_LEAST_ROOM, missed, room / 2))
-                # After a crowd or a gap, what comes next is anybody's guess.
+                # After a very dense or empty window, the next density is unknown.
                 density = users / length if users >= PAGE and length > 1 else 0.0
                 rest = self._shared(rest, density)
 
     def _next_window(
         self, span: Span, density: float, users: float
     ) -> tuple[Span, Page | None, int]:
-        """Find a window at the beginning of a span that the tenant counts to its end.
+        """Find a window at the beginning of a span that has fewer users than the cap.
 
         Args:
             span: what is left to read.
-            density: users a millisecond to expect, or 0 where nobody knows.
-            users: how many the window shall hold.
+            density: expected users a millisecond, or 0 if not known.
+            users: how many the window should have.
 
         Returns:
-            The window, its first page, and the time at which its users begin. There is no
-            page where the window has to be divided further: one instant with more users than
-            the tenant counts, or a search that takes it too long.
+            The window, its first page, and the time at which its users begin. The page is None if
+            the window must be divided further: one millisecond with more users than the tenant
+            counts, or a search that takes too long.
         """
         window = span
         start, end = span.ends
@@ -398,7 +395,7 @@ class Walk:
                 if page.total < CAP:
                     return span, page, start
                 if times := _times(span, page):
-                    # Before its first user a span may be empty for years.
+                    # A span may be empty for years before its first user.
                     start = times[0]
                     density = len(times) / max(1, times[-1] - start)
             if density and (until := start + max(1, round(users / density))) < end:
@@ -409,18 +406,18 @@ class Walk:
                     return window, page, start
                 if window.instant:
                     return window, None, start
-                # More than expected: end where the tenant shows that there is room up to.
+                # More users than expected: end at the time of a user below the cap.
                 roomy = self._page(window.query, _sort(window), _ROOMY)
                 window = window.until(self._cut(window, _times(window, roomy)[-1:]))
         except SlowQueryError:
             return window, None, start
 
     def _cut(self, span: Span, times: Sequence[int]) -> int:
-        """Return where to divide a span: in the middle of these times, if there are any."""
+        """Return where to divide a span: at the median of these times, if there are any."""
         return span.cut(times[len(times) // 2] if times else None, self._present)
 
     def _halved(self, span: Span, users: Iterable[User] = ()) -> Iterator[Window]:
-        """Walk a span in two parts, with half of these users each; an instant by another key."""
+        """Read a span in two parts with half of the users each; one millisecond by another key."""
         if span.instant:
             yield self._gathered(span.query, span)
             return
@@ -437,7 +434,7 @@ class Walk:
             self._walking[threading.get_ident()] = (self._length(window), users)
 
     def _count(self, window: Span, users: int) -> None:
-        """Remember a window, or a part of it, that is closed, for `expected`."""
+        """Remember a complete window, or a part of it, for `expected`."""
         if window.field == Span().field and not window.base:
             noted, _ = self._walking.pop(threading.get_ident(), (0, 0))
             with self._jobs:
@@ -450,7 +447,7 @@ class Walk:
         return max(0, (last if span.end is None else span.end) - start)
 
     def _shared(self, rest: Span, density: float) -> Span:
-        """Give half of what is left to a worker who has nothing to do, if that is worth it."""
+        """Give half of the rest to an idle worker, if it is large enough."""
         end = self._years[1] if rest.end is None else rest.end
         if rest.start is None or rest.base or rest.instant:
             return rest
@@ -462,18 +459,18 @@ class Walk:
         self._walk_later(rest.since(middle))
         return rest.until(middle)
 
-    # Users whom created_at does not tell apart
+    # Users with the same created_at
 
     def _by_key(self, base: str, keys: Sequence[str] = Span().keys) -> Iterator[Window]:
         """Divide a query by another attribute than the time of creation.
 
-        What one attribute does not tell apart is divided by those after it, and by none twice.
+        Users with the same value of one attribute are divided by the next attribute.
         """
         for number, key in enumerate(keys):
             having = f"{base} AND _exists_:{key}"
             try:
                 ends = [self._page(having, f"{key}:{way}", per_page=1) for way in (1, -1)]
-            except QueryError:  # not every tenant lets every attribute be searched or sorted
+            except QueryError:  # some tenants do not allow every attribute in searches
                 continue
             if not ends[0].total:
                 continue
@@ -498,7 +495,7 @@ class Walk:
 
         def deeper() -> Iterator[Window]:
             low, high = (self._text_edge(query, key, way) for way in (1, -1))
-            shared = commonprefix([low, high])  # noqa: RUF071 - by character is what is meant
+            shared = commonprefix([low, high])  # noqa: RUF071 - by character on purpose
             if low == high or not shared.startswith(prefix):
                 yield from self._by_key(query, keys)
                 return
@@ -523,7 +520,7 @@ def _sort(span: Span) -> str:
 
 
 def _named(query: str) -> str:
-    """Return the part of a query that names no person: which time, in Auth0's syntax."""
+    """Return the part of a query without personal data: the time, in Auth0's syntax."""
     return query.partition(" AND ")[0]
 
 
@@ -532,13 +529,13 @@ def _by_id(page: Page) -> dict[str, User]:
 
 
 def _inside(span: Span, users: Iterable[User]) -> list[int]:
-    """Return the users' times that lie in a span, milliseconds since 1970."""
+    """Return those times of users that lie in a span, in milliseconds since 1970."""
     moments = (getattr(one, span.field) for one in users)
     return [time for one in moments if one is not None and span.holds(time := milliseconds(one))]
 
 
 def _times(span: Span, page: Page) -> list[int]:
-    """Return the times of a page that lie in its span; none where the page is not sorted."""
+    """Return the times of a page that lie in its span; none if the page is not sorted."""
     times = _inside(span, users_of(page))
     return times if times == sorted(times) else []
 

@@ -12,7 +12,7 @@ FIRST, LAST = -62_135_596_800_000, 253_402_300_799_999
 
 TEXT_KEYS = ("email", "name", "nickname", "username")
 TIME_KEYS = ("updated_at", "last_login")
-"""What tells users of one instant apart: text that seldom changes, then times that do."""
+"""Attributes that differ between users of one millisecond: text that rarely changes, then times."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SPECIAL = frozenset('+-&|!(){}[]^"~*?:\\/ ')
@@ -38,11 +38,11 @@ class Span:
     """Users whose time in `field` lies in [start, end), and to whom `base` applies.
 
     Attributes:
-        field: `created_at`, or where that does not tell users apart, a second key.
+        field: `created_at`, or another key if users share the same `created_at`.
         start: milliseconds since 1970, or None for no lower end.
         end: milliseconds since 1970, exclusive, or None for no upper end.
         base: a further condition, or "".
-        keys: attributes that may tell users of one instant apart, in the order to try them.
+        keys: attributes to divide users of one millisecond, in the order to try them.
     """
 
     field: str = "created_at"
@@ -80,12 +80,12 @@ class Span:
         return low <= moment < high
 
     def cut(self, wanted: int | None, now: int) -> int:
-        """Return a time that divides the span into two parts, each shorter than the span.
+        """Return a time that divides the span into two shorter parts.
 
         Args:
-            wanted: where to divide it. At its very start, the first millisecond is cut off.
-                Where this lies outside the span, or is None, the span is halved.
-            now: an open end is cut here first, as most users are of the past.
+            wanted: where to divide it; at its start, the first millisecond is cut off. Outside the
+                span, or None: the span is halved.
+            now: an open end is cut here first, because most users are older.
         """
         low, high = self.ends
         if wanted is not None and self.holds(wanted):
@@ -105,10 +105,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Users that were read whole: as many as the tenant counted, each once.
+    """Users of a window, completely read: as many as the tenant counted, each once.
 
     Attributes:
-        query: what names them.
+        query: the query that finds them.
         users: the users, in no particular order.
         span: the part of all time that the window covers, or None for the users
             without `created_at`.
@@ -120,7 +120,7 @@ class Window:
 
     @property
     def strays(self) -> int:
-        """How many users show a `created_at` that lies outside the window they were found in."""
+        """How many users have a `created_at` outside the window that found them."""
         span = self.span
         times = [
             None if one.created_at is None else milliseconds(one.created_at) for one in self.users
@@ -131,13 +131,13 @@ class Window:
 
 
 def remaining(closed: Iterable[Span | None]) -> list[Span | None]:
-    """Return what closed windows leave uncovered of all users.
+    """Return the spans that these complete windows do not cover.
 
     Args:
         closed: spans of `created_at` in any order, and None for the users without one.
 
     Returns:
-        The gaps between them, in order of time; None last where it is not in `closed`.
+        The gaps between them, in order of time; then None, if it is not in `closed`.
     """
     spans: list[Span] = []
     undated = True
