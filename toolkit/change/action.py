@@ -1,13 +1,12 @@
-"""The Action that hands out the default picture: put in place, looked at, taken back.
+"""The Action that sets the default picture: put it in place, check it, remove it.
 
-Each step is taken in the same way: read, compare with what is expected, write once, read back,
-compare, and only then note it in the journal. What somebody else changed is left alone and
-said. Auth0 has no conditional write for Actions, so one round trip remains between the reading
-and the writing.
+Each step is the same: read, compare with the expected state, write once, read again, compare, and
+then record it in the journal. What somebody else changed is left as it is and reported. Auth0 has
+no conditional write for Actions, so one round trip remains between read and write.
 
 Facts: Auth0 Management API, "Create an action" to "Update trigger bindings": a draft is
 deployed once it is `built`; a PATCH of the bindings replaces the whole list and gives new ids;
-what is bound runs its new version at once; a former version is deployed again without the draft
+a bound Action runs its new version at once; an older version can be deployed without the draft
 ("Roll back to a previous action version").
 """
 
@@ -36,7 +35,7 @@ from toolkit.tenant.models import Action, Binding
 _T = TypeVar("_T")
 
 NAME: Final = "Default picture (picture-audit)"
-"""What the Action is called at the tenant."""
+"""The Action's name at the tenant."""
 
 MOST_BOUND: Final = 20
 """Actions that can be bound to one trigger (Auth0, "Actions Limitations")."""
@@ -44,12 +43,12 @@ MOST_BOUND: Final = 20
 _PATIENCE = 120.0  # seconds; Auth0's own deploy tool waits as long
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 _TRIES = 4
-_READINGS = 20  # of one step
-# Seconds for which an answer is good, and which one may take. The wall clock goes on while a
-# machine sleeps.
+_READINGS = 20  # the most readings of one step
+# Seconds for which an answer may be used, and which it may take. The wall clock also counts while a
+# computer sleeps.
 _FRESH, _SLOWEST = 1.0, 5.0
-_LOST = 3.0  # seconds for which a write is looked for whose answer was lost
-_LOOKS = 3  # before a deployment is asked for again whose answer was lost
+_LOST = 3.0  # seconds to look for a write whose answer was lost
+_LOOKS = 3  # readings before a deployment whose answer was lost is sent again
 _STEPS = 4  # code, build, deployment, binding
 _ACTIONS, _TRIGGERS = "actions/actions", "actions/triggers"
 
@@ -57,21 +56,21 @@ _ACTIONS, _TRIGGERS = "actions/actions", "actions/triggers"
 class ChangedByOthersError(Exception):
     """Somebody else changed what was about to be changed; it is left as it is.
 
-    The text says what, to be shown to people.
+    The text says what was changed, for people.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """What stood at the tenant before anything was changed.
+    """The state of the tenant before the change.
 
     Attributes:
-        id: the Action's id, or None where there was none.
+        id: the Action's id, or None if there was no Action.
         draft: its draft.
         deployed: its deployed code, or None.
-        bindings: (Action's id, display name) of what ran after a login, in order.
+        bindings: (Action's id, display name) of the Actions that ran after a login, in order.
         version: the id of its deployed version; None in journals of version 1, too.
-        settings: a hash of what else its draft consisted of; None where it is not known.
+        settings: a hash of the other parts of its draft; None if not known.
         running: the same of its deployed version.
     """
 
@@ -84,7 +83,7 @@ class Former:
     running: str | None = None
 
     def as_step(self, code: str) -> dict[str, Any]:
-        """Return the journal's first step: this, and the code that is written over it."""
+        """Return the journal's first step: this state, and the new code."""
         return {
             "step": "former",
             "code": code,
@@ -104,10 +103,10 @@ class Former:
 
 
 def former_of(steps: Sequence[Mapping[str, Any]]) -> Former | None:
-    """Read what stood there before off a journal's steps.
+    """Read the state before the change from a journal's steps.
 
     Raises:
-        UnreadableInputError: the step does not say.
+        UnreadableInputError: the step does not contain it.
     """
     for step in steps:
         if step.get("step") == "former":
@@ -120,7 +119,7 @@ def former_of(steps: Sequence[Mapping[str, Any]]) -> Former | None:
                 if all(isinstance(text, str | None) for text in texts):
                     return former
             except (KeyError, TypeError, ValueError):
-                pass  # said below
+                pass  # raised below
             raise UnreadableInputError(
                 "The journal is damaged: it does not say what stood there before."
             )
@@ -129,17 +128,17 @@ def former_of(steps: Sequence[Mapping[str, Any]]) -> Former | None:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What this tool made of the Action, as a journal says.
+    """What this tool did to the Action, according to a journal.
 
     Attributes:
-        former: what stood there before.
-        code: what was to be written.
-        id: the Action's id, or None where it may not be there yet.
-        written: whether the draft is noted as written.
-        deployed: whether the code is noted as deployed.
-        bound: whether the Action is noted as bound.
-        running: a hash of what else the deployed version consisted of, where it is noted.
-        settings: a hash of what else the draft consisted of then, where it is noted.
+        former: the state before.
+        code: the new code.
+        id: the Action's id, or None if it may not exist yet.
+        written: whether the journal says that the draft was written.
+        deployed: whether the journal says that the code was deployed.
+        bound: whether the journal says that the Action was bound.
+        running: a hash of the other parts of the deployed version, if the journal has it.
+        settings: a hash of the other parts of the draft, if the journal has it.
     """
 
     former: Former
@@ -153,19 +152,19 @@ class Made:
 
     @property
     def draft(self) -> str | None:
-        """The draft that this leaves: the former one where nothing was to be deployed."""
+        """The draft at the end: the old one if nothing had to be deployed."""
         return self.former.draft if self.former.deployed == self.code else self.code
 
     def drafts(self, *, undoing: bool) -> set[str | None]:
-        """Return the drafts that nobody else has touched."""
+        """Return the drafts that are ours or the old one."""
         return {self.draft} if self.written and not undoing else {self.draft, self.former.draft}
 
     def moved(self, action: Action | None, *, undoing: bool = False) -> tuple[str, ...]:
-        """Say what of the Action somebody else changed.
+        """Return which parts of the Action somebody else changed.
 
         Args:
-            action: the Action as it is now, or None where it is gone.
-            undoing: whether it may stand as it did before, too.
+            action: the Action as it is now, or None if it is gone.
+            undoing: whether the old state is accepted, too.
         """
         if action is None:
             gone = self.former.id is None if undoing else self.id is None
@@ -180,7 +179,7 @@ class Made:
         return tuple(found)
 
     def is_draft(self, action: Action, *, undoing: bool) -> bool:
-        """Whether nobody else has touched the draft."""
+        """Whether nobody else has changed the draft."""
         known = self.settings or self.former.settings
         settings = known is None or action.settings == known
         return settings and action.code in self.drafts(undoing=undoing)
@@ -195,10 +194,10 @@ class Made:
 
 
 def made_of(steps: Sequence[Mapping[str, Any]]) -> Made | None:
-    """Read off a journal's steps what this tool made of the Action; None where nothing is noted.
+    """Read from a journal's steps what this tool did to the Action; None if nothing.
 
     Raises:
-        UnreadableInputError: the steps do not say.
+        UnreadableInputError: the steps do not contain it.
     """
     former = former_of(steps)
     if former is None:
@@ -223,11 +222,11 @@ def made_of(steps: Sequence[Mapping[str, Any]]) -> Made | None:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What stands at the tenant now.
+    """The state of the tenant now.
 
     Attributes:
         action: our Action, or None.
-        bindings: what runs after a login, in order.
+        bindings: the Actions that run after a login, in order.
     """
 
     action: Action | None
@@ -235,7 +234,7 @@ class Standing:
 
     @property
     def former(self) -> Former:
-        """What a journal keeps of it."""
+        """The part that a journal keeps."""
         one = self.action
         bindings = tuple((bound.action_id, bound.name) for bound in self.bindings)
         if one is None:
@@ -256,19 +255,19 @@ class Standing:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What runs after a login, by name."""
+        """The names of the Actions that run after a login."""
         return tuple(one.name for one in self.bindings)
 
 
 def standing(tenant: Tenant, action_id: str | None = None) -> Standing:
-    """Look for our Action (scope `read:actions`).
+    """Find our Action (scope `read:actions`).
 
     Args:
-        tenant: where.
-        action_id: its id, where it is known; else it is known by its code, whatever its name.
+        tenant: the tenant.
+        action_id: its id, if known; otherwise it is found by its code, with any name.
 
     Raises:
-        SettingsError: there are several, or another one bears its name.
+        SettingsError: there are several, or another Action has its name.
         TenantError: the tenant refused or did not answer.
     """
     bindings = tuple(tenant.bindings())
@@ -287,12 +286,12 @@ def standing(tenant: Tenant, action_id: str | None = None) -> Standing:
         raise SettingsError(
             f"Another Action is called {NAME!r}, and this tool did not write its code: rename it."
         )
-    # What is compared later is read by id, and so is this.
+    # Read by id, as in all later comparisons.
     return Standing(_read(tenant, chosen[0].id) if chosen else None, bindings)
 
 
 def _read(tenant: Tenant, action_id: str) -> Action | None:
-    """Read an Action by id; None where it is gone."""
+    """Read an Action by id; None if it is gone."""
     try:
         return tenant.action(action_id)
     except MissingError:
@@ -304,13 +303,13 @@ def _times(bindings: Sequence[Binding], action_id: str) -> int:
 
 
 def preview(now: Standing, code: str) -> ActionState:
-    """Say what putting the Action in place changes."""
+    """Return what putting the Action in place changes."""
     names = now.names if now.bound else (*now.names, NAME)
     return ActionState(NAME, now.action.deployed if now.action else None, code, now.names, names)
 
 
 def by_hand(now: Standing) -> tuple[str, ...]:
-    """Say what somebody did to the Action by hand before anything is written over it."""
+    """Return which edits by hand would be overwritten."""
     found = []
     if now.action is not None and now.action.deployed is not None:
         policy = recognised(now.action.deployed)
@@ -322,12 +321,12 @@ def by_hand(now: Standing) -> tuple[str, ...]:
 
 
 def moved(made: Made, now: Standing, *, undoing: bool = False) -> tuple[str, ...]:
-    """Say what of the Action and of its binding somebody else changed since.
+    """Return what somebody else has changed in the Action and its binding.
 
     Args:
-        made: what the journal says.
-        now: what stands at the tenant.
-        undoing: whether it may stand as it did before, too.
+        made: what this tool did.
+        now: the state of the tenant.
+        undoing: whether the old state is accepted, too.
     """
     found = list(made.moved(now.action, undoing=undoing))
     if now.action is not None:
@@ -351,10 +350,10 @@ def putting(
         Progress in steps.
 
     Returns:
-        What stands there then.
+        The state afterwards.
 
     Raises:
-        ChangedByOthersError: somebody else changes the Action or its binding.
+        ChangedByOthersError: somebody else changed the Action or its binding.
         IncompleteError: it was not built or deployed.
         TenantError: the tenant refused or did not answer.
     """
@@ -383,29 +382,29 @@ def putting(
 def restoring(
     tenant: Tenant, made: Made, action_id: str, journal: Journal
 ) -> Generator[Progress, None, tuple[str, ...]]:
-    """Take the Action back: its former version and draft, or none, and the former binding.
+    """Restore the old version, draft and binding of the Action, or remove it.
 
     Bindings of others stay, in the order in which they are now.
 
     Args:
         tenant: where.
-        made: what the journal of applying says.
+        made: what applying did.
         action_id: the Action's id.
-        journal: that of undoing.
+        journal: the journal of the undo.
 
     Yields:
         Progress in steps.
 
     Returns:
-        What somebody else changed and so stays as it is, in words.
+        What stays because somebody else changed it, in words.
 
     Raises:
-        ChangedByOthersError: somebody else changed the Action before anything was taken back.
+        ChangedByOthersError: somebody else changed the Action before anything was restored.
         TenantError: the tenant refused or did not answer.
     """
     created = made.former.id is None
     if created:
-        # An Action that somebody works on is neither unbound nor deleted.
+        # An Action that somebody is editing is neither unbound nor deleted.
         _ensure(moved(made, standing(tenant, action_id), undoing=True))
     left: list[str] = []
     yield Progress(0, _STEPS, note="unbinding")
@@ -426,7 +425,7 @@ def restoring(
 
 
 def _tried(left: list[str], step: Callable[[], object]) -> bool:
-    """Take a step, or keep what stands in its way; the others are independent of it."""
+    """Do a step, or collect the reason why not; the other steps do not depend on it."""
     try:
         step()
     except ChangedByOthersError as error:
@@ -469,27 +468,27 @@ def _step(
     write: Callable[[_T], object],
     patience: float = 0.0,
 ) -> _T:
-    """Take one step: read, compare, write once, read back, compare.
+    """Do one step: read, compare, write once, read again, compare.
 
     Args:
-        tenant: where.
+        tenant: the tenant.
         turn: method and path of the write.
-        look: reads what the step is about.
-        done: whether that is as it should be; raises `ChangedByOthersError` where it is
-            neither that nor what it was before.
+        look: reads the current state.
+        done: whether the state is the wanted one; raises `ChangedByOthersError` if it is neither
+            that nor the old one.
         write: sends the write.
-        patience: seconds that may pass until what was written shows.
+        patience: seconds until the write must be visible.
 
     Returns:
-        What was read at last.
+        The last state that was read.
 
     Raises:
-        ChangedByOthersError: as `done`; or the tenant took the write, and it does not stand.
+        ChangedByOthersError: as `done`; or the write was accepted but is not there afterwards.
         TenantError: the tenant refused or did not answer.
     """
     wait, tries = _FIRST_WAIT, 0
     for _ in range(_READINGS):
-        # The turns of both are waited for first, so that the write follows the reading at once.
+        # Wait for both turns first, so that the write follows the read at once.
         tenant.await_turn(*turn)
         tenant.await_turn("GET", turn[1])
         begun = time.time()
@@ -500,7 +499,7 @@ def _step(
             return found
         now = time.time()
         if abs(now - read) > _FRESH or abs(now - begun) > _SLOWEST:
-            continue  # this machine slept, or the answer took long: it may be out of date
+            continue  # this machine slept, or the answer was slow: the state may be out of date
         failure = _sent(lambda found=found: write(found))  # type: ignore[misc] # called at once
         after = _awaited(look, done, patience if failure is None else min(patience, _LOST))
         if done(after):
@@ -516,7 +515,7 @@ def _step(
 
 
 def _awaited(look: Callable[[], _T], done: Callable[[_T], bool], patience: float) -> _T:
-    """Read until it is done, or for so many seconds."""
+    """Read until the step is done, or for so many seconds."""
     until, wait = time.monotonic() + patience, _FIRST_WAIT
     while True:
         found = look()
@@ -527,7 +526,7 @@ def _awaited(look: Callable[[], _T], done: Callable[[_T], bool], patience: float
 
 
 def _sent(write: Callable[[], object]) -> TenantError | None:
-    """Send a write; return why it may not have been done, which the next reading shows."""
+    """Send a write; return its error, if any. The next read shows whether it was done."""
     try:
         write()
     except (CredentialsError, ScopeError):
@@ -559,7 +558,7 @@ def _written(tenant: Tenant, made: Made) -> Action:
 
 def _created(tenant: Tenant, made: Made) -> Action:
     def done(now: Standing) -> bool:
-        # Where an answer was lost, it is known by its code.
+        # If an answer was lost, the Action is found by its code.
         if now.action is not None and (now.action.code, now.action.name) != (made.code, NAME):
             raise ChangedByOthersError("another Action of this tool was put in place")
         return now.action is not None
@@ -606,7 +605,7 @@ def _deploying(tenant: Tenant, made: Made) -> Generator[Progress, None, Action]:
         _ensure(made.moved(action))
         first = first or action
         if action.deployed == made.code and action.settled:
-            # One may be of an earlier run, which was killed.
+            # It may be from an earlier run that was killed.
             _ensure_ours((action.number or 0) - (first.number or 0), max(asked, 1))
             return action
         if action.status == "failed":
@@ -615,7 +614,7 @@ def _deploying(tenant: Tenant, made: Made) -> Generator[Progress, None, Action]:
             yield Progress(2, _STEPS, note="deploying")
             failure = _sent(lambda: tenant.deploy_action(action_id))
             if not isinstance(failure, QueryError | MissingError):
-                # Where the answer was lost it is looked for before it is asked for again.
+                # If the answer was lost, look for the deployment before sending it again.
                 asked += 1
                 looks = _LOOKS if failure else -1
         else:
@@ -631,7 +630,7 @@ def _deploying(tenant: Tenant, made: Made) -> Generator[Progress, None, Action]:
 
 
 def _ensure_ours(grown: int, asked: int) -> None:
-    """Make sure that no other version was deployed meanwhile, of which ours took the place."""
+    """Check that our version did not replace another one that was deployed meanwhile."""
     if grown > asked:
         raise ChangedByOthersError(
             "another version of the Action was deployed at the same moment, and runs no more: "
@@ -640,7 +639,7 @@ def _ensure_ours(grown: int, asked: int) -> None:
 
 
 def _appended(tenant: Tenant, made: Made, action_id: str) -> None:
-    """Bind an Action after all others, of the list as it is now."""
+    """Bind an Action after all others in the current list."""
 
     def done(found: Sequence[Binding]) -> bool:
         bound = _times(found, action_id) > 0
@@ -652,7 +651,7 @@ def _appended(tenant: Tenant, made: Made, action_id: str) -> None:
 
 
 def _taken_out(tenant: Tenant, action_id: str) -> None:
-    """Unbind an Action, of the list as it is now."""
+    """Remove an Action from the current list."""
 
     def done(found: Sequence[Binding]) -> bool:
         if _times(found, action_id) > 1:
@@ -667,7 +666,7 @@ def _rebound(
     done: Callable[[Sequence[Binding]], bool],
     change: Callable[[Sequence[Binding]], list[Binding]],
 ) -> None:
-    """Replace the list of what runs after a login, and compare what came of it."""
+    """Replace the list of Actions that run after a login, and compare the result."""
     wanted: list[Binding] = []
 
     def write(found: Sequence[Binding]) -> None:
@@ -677,7 +676,7 @@ def _rebound(
         except (QueryError, MissingError):
             if tenant.bindings() != found:
                 raise  # somebody changed the list: read it again
-            # INFERRED: so the tenant knows no bindings by their ids.
+            # INFERRED: the tenant then does not identify bindings by their ids.
             tenant.bind([Binding("", one.action_id, one.name) for one in wanted])
 
     after = _step(
@@ -695,7 +694,7 @@ def _shown(bindings: Sequence[Binding]) -> list[tuple[str, str]]:
 
 
 def _rolled_back(tenant: Tenant, made: Made, action_id: str) -> None:
-    """Deploy the version that ran before, whatever the draft is."""
+    """Deploy the version that ran before, with any draft."""
     former = made.former
     if former.deployed in {None, made.code}:
         return  # nothing ran, or the same
@@ -706,7 +705,7 @@ def _rolled_back(tenant: Tenant, made: Made, action_id: str) -> None:
         one = _there(action)
         if not made.is_deployed(one, undoing=True):
             raise ChangedByOthersError("another version of the Action was deployed")
-        # A moment passes until a version that was deployed is told as the deployed one.
+        # It takes a moment until the tenant shows the new version as deployed.
         return one.deployed == former.deployed and one.settled
 
     def write(action: Action | None) -> None:
@@ -739,7 +738,7 @@ def _version_of(tenant: Tenant, action_id: str, code: str | None) -> str:
 
 
 def _redrafted(tenant: Tenant, made: Made, action_id: str) -> None:
-    """Write the former draft over ours."""
+    """Restore the old draft."""
 
     def done(action: Action | None) -> bool:
         one = _there(action)

@@ -1,4 +1,4 @@
-"""Applying a plan: rehearsed by default, by the same path; journaled, resumable."""
+"""Apply a plan: rehearsed by default, recorded in a journal, resumable."""
 
 from collections.abc import Generator
 from dataclasses import replace
@@ -42,30 +42,29 @@ def apply(  # noqa: PLR0913 - one for each safeguard
     workers: int = WORKERS,
     show: Show | None = None,  # noqa: ARG001 - for `long_job`
 ) -> Generator[Progress, None, Outcome]:
-    """Carry a plan out, or rehearse it.
+    """Apply a plan, or rehearse it.
 
     Args:
         tenant: what `toolkit.connect` returned.
         plan: a plan, or its file.
-        execute: whether anything is written; else everything but the writes is done.
+        execute: whether to write; otherwise everything but the writes is done.
         confirm: the tenant's domain, typed once more; needed to execute.
-        limit: users that this run writes at most; the next run goes on.
-        agreed: that so many users are meant, where the plan asks again
-            (`Plan.asks_again`). A `limit` agrees, too.
-        canary: users who are written and read back first; None for a few, 0 for nobody.
-        stop_share: the share of writes that may fail before it stops.
-        workers: how many writes are under way at once; the pace is the tenant's anyhow.
+        limit: the most users that this run writes; the next run continues.
+        agreed: agrees to a plan for most of the tenant (`Plan.asks_again`). A `limit` agrees, too.
+        canary: how many users to write and check first; None for a few, 0 for none.
+        stop_share: the run stops if a larger share of writes fails.
+        workers: how many writes to send at once, within the tenant's rate limit.
         show: called with each `Progress`, in users or in steps of an Action.
 
     Returns:
-        How it ended. Drift, refusals and failures are in it; they raise nothing.
+        The outcome, including skipped, refused and failed users; these raise no error.
 
     Raises:
         SettingsError: plan, tenant, confirmation or journal do not belong together.
-        ScopeError: the token may not do this; found out before the first write.
-        IncompleteError: it ended in the middle; the same call goes on.
+        ScopeError: the token lacks a scope; checked before the first write.
+        IncompleteError: it ended early; the same call continues.
         UnreadableInputError, OutputError: plan or journal cannot be read or written.
-        TenantError: the tenant did not go along from the start.
+        TenantError: the tenant refused or did not answer at the start.
     """
     safeguards = Safeguards(
         execute=execute,

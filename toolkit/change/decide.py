@@ -1,6 +1,6 @@
 """Who would get which picture, who would not, and why.
 
-Pure: a `Decider` turns users into rows of a plan, a `Tally` counts them and adds up.
+Pure: a `Decider` turns users into rows of a plan; a `Tally` counts them.
 """
 
 from collections import Counter
@@ -34,9 +34,9 @@ ROWS: Final = pa.schema(
 )
 """The columns of a plan's rows, one for each user of the snapshot.
 
-`picture` and `metadata_picture` are what the snapshot holds, `after` is what `picture`, the
-claim `picture` (ways `action` and `rule`) or `metadata_picture` becomes, null where it does
-not change. `outcome` is `change`, `stay`, or `cannot` where it would change and must not.
+`picture` and `metadata_picture` are from the snapshot. `after` is the new `picture`, claim
+`picture` (ways `action` and `rule`) or `metadata_picture`; null if it does not change. `outcome` is
+`change`, `stay`, or `cannot`: it should change, but that is not possible.
 """
 
 NEEDED: Final = (
@@ -47,13 +47,13 @@ NEEDED: Final = (
     "picture",
     "metadata_picture",
 )
-"""The columns of a snapshot that a plan is made from."""
+"""The columns of a snapshot that a plan needs."""
 
 _PICTURE: Final = NEEDED.index("picture")
 
 CHANGE, STAY, CANNOT = "change", "stay", "cannot"
 
-MOST_COUNTED = 10**12  # beyond it nothing is a number of users, or of requests a second
+MOST_COUNTED = 10**12  # no number of users, or of requests a second, is larger
 _ODD = "has a picture that is no absolute web address: Auth0 would not take it back"
 _ABSENT = "has no picture now, and Auth0 would not remove one again: it could not be undone"
 _UNKNOWN = "nobody knows their connection, so not whether Auth0 takes it"
@@ -64,12 +64,12 @@ _REMEMBERED = 65_536
 
 
 class _Decision(NamedTuple):
-    """What was decided about a user, and so about all who are alike.
+    """The decision about a user, used for all users with the same values.
 
     Attributes:
-        row: of the first of them.
-        counted: the first of them, counted.
-        after: what follows the first `?` of `after`, where what precedes it is everybody's own.
+        row: the row of the first of them.
+        counted: the count of the first of them.
+        after: the part of `after` behind the first `?`, if each user has their own first part.
     """
 
     row: _ROW
@@ -79,7 +79,7 @@ class _Decision(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many users of each kind; adds up, so that users can be counted piece by piece.
+    """How many users of each kind. Tallies can be added, so users can be counted in pieces.
 
     Attributes:
         reasons: users by (outcome, reason).
@@ -102,7 +102,7 @@ class Tally:
         )
 
     def add(self, other: Self, times: int) -> None:
-        """Add another, so many times, to this one."""
+        """Add another tally to this one, so many times."""
         for mine, further in (
             (self.reasons, other.reasons),
             (self.connections, other.connections),
@@ -110,7 +110,7 @@ class Tally:
             (self.ways, other.ways),
         ):
             for key, users in further.items():
-                mine[key] += users * times  # type: ignore[index] # of the same kind
+                mine[key] += users * times  # type: ignore[index] # both have the same type
 
     def of(self, outcome: str) -> int:
         """Return how many users have this outcome."""
@@ -177,14 +177,14 @@ def _flat(nested: Mapping[str, Mapping[str, int]]) -> Counter[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Decider:
-    """Decides about users, one frame at a time.
+    """Decides about users, one DataFrame at a time.
 
     Attributes:
-        way: how the picture is brought to people.
-        policy: what was decided.
-        now: the time of the decision: signed pictures expire.
-        connections: the tenant's connections by name, or None where they were not read.
-        irreversible: whether users are changed who could not be changed back.
+        way: the way to change the picture.
+        policy: the admin's decision.
+        now: the time of the decision, because signed pictures expire.
+        connections: the tenant's connections by name, or None if they were not read.
+        irreversible: whether to change users who could not be restored.
     """
 
     way: Way
@@ -192,7 +192,7 @@ class Decider:
     now: datetime
     connections: Mapping[str, Connection] | None = None
     irreversible: bool = False
-    # What was decided already; it is forgotten when it grows.
+    # Cache of decisions; emptied when it grows too large.
     _known: dict[Hashable, _Decision] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -234,7 +234,7 @@ class Decider:
     def _kinds(
         self, columns: Sequence[Sequence[str | None]], pictures: pa.StringArray
     ) -> Iterator[Hashable]:
-        """Yield for each user what decides about them, or None where that is not known."""
+        """Yield the key of each user's decision, or None if there is none."""
         rules, expiry = alike(pictures)
         late = (expiry > 0) & (expiry <= (self.now - _EPOCH) // _UNIT)
         meant = {self.policy.picture, *self.policy.former}
@@ -280,7 +280,7 @@ class Decider:
         root = replaced_root(picture, connection=connection, policy=policy, now=now)
         claim = metadata = root
         given = {"metadata_picture": metadata_picture, "connection": connection}
-        # Each costs as much again, so none is asked that cannot decide otherwise.
+        # Each is as expensive, so skip those that cannot change the result.
         if policy.override and metadata_picture is not None:
             claim = replaced(picture, **given, policy=policy, now=now)
         if metadata_picture is not None or root.after is not None:
@@ -308,7 +308,7 @@ class Decider:
         return Connection(name or "", strategy) if strategy else None
 
     def _against(self, connection: Connection | None, picture: str | None) -> str | None:
-        """Say why the root picture of a user must not be written; None where it may be."""
+        """Return why the root picture of a user must not be written; None if it may."""
         if connection is None:
             return _UNKNOWN
         if connection.refusal or self.irreversible:

@@ -1,13 +1,13 @@
-"""One change of one user: what is written, what stood there, and what must not have moved.
+"""One change of one user: the new value, the old value, and what must not have changed.
 
 Facts: Auth0 Management API, "Update a User" (a null removes an attribute, and the picture of
 database and passwordless users cannot be removed); recordings of the API (a key of
-`user_metadata` is deleted by a null; `{}` wipes all of it, and is kept as `{}`). Which texts
-are taken as a root picture: `toolkit.tenant.models.takes_picture`.
+`user_metadata` is deleted by a null; `{}` wipes all of it, and is kept as `{}`). Which texts are
+accepted as a root picture: `toolkit.tenant.models.takes_picture`.
 
-Nobody recorded what stays of `user_metadata` when its last key goes: nothing, or `{}`. So
-where there was none before and the tenant keeps `{}`, that counts as put back and is said
-(`Edit.leaves_empty`); where an empty one stood there before, nothing is written.
+It is not known what remains of `user_metadata` when its last key is removed: nothing, or `{}`. If
+there was none before and the tenant keeps `{}`, it counts as restored, with a note
+(`Edit.leaves_empty`). If it was empty before, nothing is written.
 """
 
 import math
@@ -34,7 +34,7 @@ class Field(StrEnum):
     METADATA = "metadata_picture"
 
     def of(self, record: Mapping[str, Any]) -> object:
-        """Return what an Auth0 user object holds there, as it is; None where it holds nothing."""
+        """Return the value in an Auth0 user object, unchanged; None if there is none."""
         if self is Field.ROOT:
             return record.get("picture")
         metadata = record.get("user_metadata")
@@ -43,12 +43,12 @@ class Field(StrEnum):
     def change(self, value: object) -> dict[str, Any]:
         """Return the body that writes a value there; None removes it.
 
-        Other keys of `user_metadata` survive: Auth0 merges it at its first level.
+        Other keys of `user_metadata` stay: Auth0 merges its first level.
         """
         return {"picture": value} if self is Field.ROOT else {"user_metadata": {"picture": value}}
 
     def irreplaceable(self, record: Mapping[str, Any]) -> str | None:
-        """Say why what a user holds there could not be put back exactly; None where it could."""
+        """Return why a user's value could not be restored exactly; None if it could."""
         holder = record
         if self is Field.METADATA:
             if "user_metadata" not in record:
@@ -69,12 +69,12 @@ class Field(StrEnum):
     def takes(self, value: object) -> bool:
         """Whether a value can be written there as it is; None means that it is removed.
 
-        Metadata takes any JSON, the root picture only an absolute address (or nothing); what
-        has no UTF-8 form (a lone surrogate), or none in JSON (NaN), can be sent to neither.
+        Metadata accepts any JSON, the root picture only an absolute address or nothing. A lone
+        surrogate (no UTF-8) or NaN (no JSON) can be sent to neither.
         """
         if self is Field.ROOT and not _is_picture(value):
             return False
-        todo = [value]  # not by recursion: nothing is nested too deeply
+        todo = [value]  # no recursion, so any depth of nesting works
         while todo:
             one = todo.pop()
             if isinstance(one, Mapping):
@@ -104,13 +104,13 @@ class Edit:
 
     Attributes:
         number: its place in the plan, from 0.
-        user_id: whom.
+        user_id: the user.
         connection: the primary identity's connection.
-        strategy: and its strategy.
+        strategy: that connection's strategy.
         field: where it is written.
         after: what is written; None removes what is there.
-        expected: snapshot columns and their values: where the user has others, somebody
-            changed the user since, and nothing is written.
+        expected: columns of the snapshot with their values. If the user has other values, somebody
+            has changed the user, and nothing is written.
     """
 
     number: int
@@ -127,17 +127,17 @@ class Edit:
         return all(getattr(found, name) == value for name, value in self.expected)
 
     def held(self, record: Mapping[str, Any]) -> bool:
-        """Whether a user has what would be written already."""
+        """Whether a user already has the value to write."""
         return self.field.of(record) == self.after
 
     @property
     def impossible(self) -> str | None:
-        """Why Auth0 takes this change from nobody; None where it may."""
+        """Why Auth0 refuses this change for every user; None if it may accept it."""
         if self.after is None and self.field is Field.ROOT and self.strategy in KEEPING:
             return _KEPT
         return None if self.field.takes(self.after) else _UNWRITABLE
 
     def leaves_empty(self, record: Mapping[str, Any]) -> bool:
-        """Whether a user keeps an empty `user_metadata` where this removed its last key."""
+        """Whether this removed the last key of a user's `user_metadata` and left it empty."""
         empty = self.field is Field.METADATA and self.after is None
         return empty and record.get("user_metadata") == {}

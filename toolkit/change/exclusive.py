@@ -1,9 +1,9 @@
-"""One change at a time for a tenant, and how long each journal was when a run ended.
+"""Lock a tenant for one change at a time, and remember the length of each journal.
 
-Both are kept in the user's state folder, readable by the owner only. The lock is taken with
-`flock`: the system gives it back when the process ends, however it ends. What the lock's file
-says is for people: who holds it. The length of a journal is kept apart from the journal, so
-that lines missing from its end are noticed.
+Both are kept in the user's state folder, readable by the owner only. The lock uses `flock`: the
+system releases it when the process ends in any way. The text in the lock's file is for people: it
+says who holds it. The length of a journal is kept outside the journal, so that lines missing at its
+end are noticed.
 """
 
 import fcntl
@@ -24,17 +24,17 @@ import platformdirs
 from toolkit.errors import OutputError, SettingsError, UnreadableInputError
 from toolkit.snapshots.storage import private_opener, replacing
 
-# Whoever has just taken the lock is about to write who it is.
+# A process that has just taken the lock may still be writing its name.
 _UNTIL_NAMED = 0.1
 _ID = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How long a journal was.
+    """The length of a journal.
 
     Attributes:
-        lines: its lines.
+        lines: its number of lines.
         link: the link to its last line (`toolkit.change.journal.link_to`).
     """
 
@@ -44,15 +44,15 @@ class Length:
 
 @contextmanager
 def one_at_a_time(domain: str, kind: str, path: Path) -> Iterator[None]:
-    """Keep other processes of this user from changing a tenant meanwhile.
+    """Prevent other processes of this user from changing a tenant in this block.
 
     Args:
         domain: the tenant's domain.
         kind: `apply` or `undo`.
-        path: the plan or the journal, to be named to others.
+        path: the plan or the journal, to be shown to other processes.
 
     Raises:
-        SettingsError: another process changes the tenant.
+        SettingsError: another process is changing the tenant.
         OutputError: the state folder cannot be written.
     """
     place = _folder() / f"{quote(domain.lower(), safe='')}.lock"
@@ -71,17 +71,17 @@ def one_at_a_time(domain: str, kind: str, path: Path) -> Iterator[None]:
 
 
 def last_length(journal_id: str) -> Length | None:
-    """Return how long a journal was when a run of it ended last; None where nobody knows.
+    """Return the length of a journal at the end of its last run; None if not known.
 
     Raises:
-        UnreadableInputError: what is kept about it cannot be read.
+        UnreadableInputError: the saved length cannot be read.
     """
     place = _place(journal_id)
     try:
         found = json.loads(place.read_bytes())
         return Length(int(found["lines"]), str(found["link"]))
     except FileNotFoundError:
-        return None  # of another machine, or no run of it has ended
+        return None  # from another machine, or no run has ended
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
         raise UnreadableInputError(
             f"{place} cannot be read: it says how long a journal is. Remove it, and look with "
@@ -90,7 +90,7 @@ def last_length(journal_id: str) -> Length | None:
 
 
 def keep_length(journal_id: str, length: Length) -> None:
-    """Keep how long a journal is now.
+    """Save the current length of a journal.
 
     Raises:
         OutputError: the state folder cannot be written.
@@ -100,7 +100,7 @@ def keep_length(journal_id: str, length: Length) -> None:
 
 
 def is_id(journal_id: object) -> bool:
-    """Whether this can be a journal's id; only then it may name a file."""
+    """Whether this is a valid id of a journal, and so safe as a file name."""
     return isinstance(journal_id, str) and _ID.fullmatch(journal_id) is not None
 
 
@@ -124,7 +124,7 @@ def _take(file: IO[bytes], domain: str) -> None:
 
 
 def _holder(file: IO[bytes]) -> str:
-    """Say who holds the lock; its file is written by whoever took it last."""
+    """Return who holds the lock, from the text in its file."""
     file.seek(0)
     try:
         found = json.loads(file.read(10_000))

@@ -1,17 +1,17 @@
-"""What was done to a tenant: a file beside the plan, append-only, one JSON document a line.
+"""The record of a change: a file beside the plan, append-only, one JSON document in each line.
 
-The first line says whose journal it is. Of each change of a user there is a line before the
-request is sent (what stood there, what is written) and one after (how it ended); each is on
-disk before anything else happens. Whatever kills the process, at most the last line is torn,
-and it is then ignored: a change that is begun and not ended is settled by reading that user.
+The first line names tenant and plan. For each user there is a line before the request is sent (old
+and new value) and a line after it (the result); each is on disk before the next step. If the
+process is killed, at most the last line is incomplete, and is then ignored: if a change was begun
+and has no result, the user is read to see whether it was made.
 
-Each line carries a link to the line before, a hash of it, and each run ends with a line that
-says so. So lines that were removed, moved or changed are noticed. A journal without an end is
-one of a run that was killed, or one whose last lines are missing: nobody can tell which from
-the journal alone. How long it was when a run ended last is kept elsewhere, too
-(`toolkit.change.exclusive`). Journals of version 1 have neither links nor ends.
+Each line contains a hash of the line before, its link, and each run writes an end line. So lines
+that were removed, moved or changed are noticed. If the end line is missing, either the run was
+killed or the last lines are missing; the journal alone does not show which. So its length at the
+end of each run is saved elsewhere, too (`toolkit.change.exclusive`). Journals of version 1 have
+neither links nor end lines.
 
-It holds former pictures, which are personal data: only its owner can read it.
+It contains old pictures, which are personal data: only its owner can read it.
 """
 
 import fcntl
@@ -37,11 +37,11 @@ from toolkit.snapshots.storage import ensure_own, private_opener
 FORMAT: Final = "auth0-picture-audit journal"
 VERSION: Final = 2
 _UNCHAINED: Final = 1
-_OTHERS = 0o022  # modes by which others than its owner may write a file
+_OTHERS = 0o022  # mode bits that let other users write a file
 
 
 class State(StrEnum):
-    """How a change ended, or that it did not yet."""
+    """The state of a change."""
 
     BEGUN = "begun"
     DONE = "done"
@@ -51,19 +51,19 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-# One byte a user is enough to know where each stands.
+# The state of a user takes one byte of memory.
 _CODES: Final = {state: number for number, state in enumerate(State, 1)}
 _STATES: Final = {number: state for state, number in _CODES.items()}
 _FINAL: Final = frozenset({State.DONE, State.HELD, State.DRIFTED, State.REFUSED})
 _KINDS: Final = frozenset({"apply", "undo"})
 _FIELDS: Final = {Way.ROOT: Field.ROOT, Way.METADATA: Field.METADATA}
-# Changes of one plan: more users than any tenant has. A number takes its place in memory.
+# The most changes of one plan, more than any tenant has: a number takes memory.
 _MOST: Final = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Whose journal it is.
+    """The plan and tenant of a journal.
 
     Attributes:
         tenant: the tenant's domain.
@@ -80,16 +80,16 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a journal says of one change of a user.
+    """A journal's record of one change of a user.
 
     Attributes:
         number: its place in the plan.
-        user_id: whom.
+        user_id: the user.
         field: where it was written.
-        before: what stood there, as it was.
-        after: what was written.
-        connection: the primary identity's connection then.
-        strategy: and its strategy.
+        before: the old value, unchanged.
+        after: the new value.
+        connection: the primary identity's connection at that time.
+        strategy: that connection's strategy.
     """
 
     number: int
@@ -107,15 +107,15 @@ class Journal:
 
     Attributes:
         path: the file.
-        header: whose it is.
+        header: its plan and tenant.
         reasons: how often a change ended in a state for a reason.
-        steps: what was noted of an Action, in order.
+        steps: the recorded steps of an Action, in order.
         version: its format's version.
         lines: how many lines it has.
-        ending: how the run ended that was the last one; None where it did not say.
-        missing: lines that it had when a run ended last, and has not now.
-        doubtful: changes that were found made when an earlier run had not said how it ended:
-            lines that are missing may be about them.
+        ending: how the last run ended; None without an end line.
+        missing: how many lines it lost since a run ended last.
+        doubtful: changes that were found done after a run without an end line: missing lines may be
+            about them.
     """
 
     path: Path
@@ -146,12 +146,12 @@ class Journal:
 
     @property
     def whole(self) -> bool:
-        """Whether it is certain that no line of it is missing."""
+        """Whether certainly no line is missing."""
         return self.version != _UNCHAINED and self.ending is not None and not self.missing
 
     @property
     def doubt(self) -> str | None:
-        """Say why lines may be missing; None where none is."""
+        """Return why lines may be missing; None if none is."""
         if self.version == _UNCHAINED:
             return (
                 "the journal is of an older version: its lines are not chained, so it does not "
@@ -164,24 +164,24 @@ class Journal:
         return None
 
     def unnamed(self, number: int) -> bool:
-        """Whether lines that are missing may be about this change."""
+        """Whether missing lines may be about this change."""
         return number in self.doubtful or (not self.whole and self.state(number) is None)
 
     def state(self, number: int) -> State | None:
-        """Return how the change with this number stands; None where it was not begun."""
+        """Return the state of the change with this number; None if it was not begun."""
         code = self._codes[number] if number < len(self._codes) else 0
         return _STATES.get(code)
 
     def settled(self, number: int) -> bool:
-        """Whether nothing more is to be done about this change."""
+        """Whether this change needs nothing more."""
         return self.state(number) in _FINAL
 
     def count(self, state: State) -> int:
-        """Return how many changes stand so."""
+        """Return how many changes are in a state."""
         return self._counts[state]
 
     def begin(self, edit: Edit, before: object) -> None:
-        """Note what is about to be written and what stands there; on disk when this returns."""
+        """Record the new and the old value before a write; on disk when this returns."""
         self._append(
             {
                 "n": edit.number,
@@ -196,17 +196,17 @@ class Journal:
         self._mark(edit.number, State.BEGUN)
 
     def end(self, number: int, state: State, reason: str = "") -> None:
-        """Note how a change ended; on disk when this returns."""
+        """Record the result of a change; on disk when this returns."""
         self._append({"n": number, "state": state.value, "reason": reason})
         self._mark(number, state, reason)
 
     def note(self, step: Mapping[str, Any]) -> None:
-        """Note a step of an Action's change; on disk when this returns."""
+        """Record a step of an Action's change; on disk when this returns."""
         self._append({"step": dict(step)})
         self.steps.append(dict(step))
 
     def finish(self, how: str) -> None:
-        """Note that this run has ended, and how; on disk when this returns.
+        """Record the end of this run; on disk when this returns.
 
         Raises:
             OutputError: it cannot be written.
@@ -218,11 +218,11 @@ class Journal:
         keep_length(self._id, Length(self.lines, self._link))
 
     def entries(self, *states: State) -> Iterator[Entry]:
-        """Yield the changes that stand so, in the order in which they were begun first."""
+        """Yield the changes in a state, in the order in which they were first begun."""
         seen = bytearray(len(self._codes))
         for document, _ in _documents(self.path):
             if "user" in document and not seen[document["n"]]:
-                # Once begun, "before" is what stood there at first, and that is put back.
+                # The first recorded "before" is the old value, which undo restores.
                 seen[document["n"]] = 1
                 if self.state(document["n"]) in states:
                     yield _entry(document)
@@ -242,7 +242,7 @@ class Journal:
                 self.reasons[state, reason] += 1
 
     def _start(self) -> None:
-        """Begin a run: with the first line, or with one that says that a run has no end."""
+        """Begin a run: with the first line, or with a line about an earlier run without an end."""
         if not self.lines:
             self._id = secrets.token_hex(8)
             self._append(_head(self.header, self._id))
@@ -251,19 +251,19 @@ class Journal:
             self._append({"resumed": self.lines, "missing": self.missing})
             self._gap = True
             if self.missing:
-                # From now on it is compared with what it is now.
+                # From now on its length is compared with the current one.
                 keep_length(self._id, Length(self.lines, self._link))
                 self.missing = 0
 
     def _leave(self) -> None:
-        """End a run that nobody has ended: it was stopped by an error, or from outside."""
+        """End a run that was stopped by an error, or from outside."""
         if self.ending is None and self._broken is None:
             self.finish("stopped")
 
     def _append(self, document: Mapping[str, Any]) -> None:
-        """Write a line and wait for the disk; threads that wait together share the wait."""
+        """Write a line and wait for the disk; threads share one wait."""
         if self._file is None:
-            return  # a rehearsal keeps nothing
+            return  # a rehearsal saves nothing
         try:
             with self._writing:
                 chained = {"link": self._link} if self._link else {}
@@ -285,7 +285,7 @@ class Journal:
             ) from error
 
     def _read(self, line: bytes) -> None:
-        """Count a line, and let the next one be linked to it."""
+        """Count a line, and link the next one to it."""
         self.lines += 1
         if self.version != _UNCHAINED:
             self._link = link_to(line)
@@ -298,7 +298,7 @@ class Journal:
             while written < len(line):
                 written += self._file.write(line[written:])
         except OSError as error:
-            # What was written of the line would tear the next one.
+            # Remove the partial line, or it would damage the next one.
             self._broken = error
             os.ftruncate(self._file.fileno(), self._good)
             raise
@@ -306,32 +306,32 @@ class Journal:
 
 
 def journal_path(plan: Path) -> Path:
-    """Return where the journal of a plan is kept; of a journal, that of its undoing."""
+    """Return the journal's path for a plan; for a journal, that of its undo."""
     suffix = "undo" if plan.name.endswith(".journal") else "journal"
     return plan.with_name(f"{plan.name}.{suffix}")
 
 
 def plan_path(journal: Path) -> Path:
-    """Return where the plan of a journal is kept."""
+    """Return the path of a journal's plan."""
     return journal.with_name(journal.name.removesuffix(".journal"))
 
 
 def link_to(line: bytes) -> str:
-    """Return what the next line carries of this one: 16 hex of its SHA-256."""
+    """Return the link to a line: 16 hex digits of its SHA-256."""
     return hashlib.sha256(line).hexdigest()[:16]
 
 
 @contextmanager
 def open_journal(path: Path, header: Header, *, write: bool) -> Iterator[Journal]:
-    """Open the journal of a plan: an earlier run's, or a new one.
+    """Open the journal of a plan, of an earlier run or new.
 
     Args:
         path: the file.
-        header: whose it must be.
-        write: whether it is written; a rehearsal only reads it, where there is one.
+        header: the plan and tenant that it must have.
+        write: whether to write it; a rehearsal only reads an existing one.
 
     Raises:
-        SettingsError: it belongs to another plan or tenant, or another process is at it.
+        SettingsError: it belongs to another plan or tenant, or is in use by another process.
         UnreadableInputError: it is damaged.
         OutputError: it cannot be written.
     """
@@ -359,10 +359,10 @@ def open_journal(path: Path, header: Header, *, write: bool) -> Iterator[Journal
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep others from writing a journal meanwhile.
+    """Prevent other processes from writing a journal in this block.
 
     Raises:
-        SettingsError: another process is at it.
+        SettingsError: it is in use by another process.
         UnreadableInputError: it cannot be read.
     """
     try:
@@ -374,7 +374,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def read_journal(path: Path | str) -> Journal:
-    """Read a journal, whosever it is; it cannot be written to.
+    """Read any journal; the result cannot be written to.
 
     Raises:
         UnreadableInputError: it does not exist, is no journal, or is damaged.
@@ -390,7 +390,7 @@ def _lock(file: IO[bytes], path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the file's name on disk, too."""
+    """Make sure that the file's name is on disk, too."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -399,7 +399,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _whole(file: IO[bytes]) -> int:
-    """Return how many bytes of a file are whole lines."""
+    """Return how many bytes of a file are complete lines."""
     end = file.seek(0, os.SEEK_END)
     while end:
         start = max(0, end - 65_536)
@@ -412,12 +412,12 @@ def _whole(file: IO[bytes]) -> int:
 
 
 def _documents(path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """Yield what the whole lines of a journal say, and the lines themselves."""
+    """Yield the complete lines of a journal, parsed and as bytes."""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
-                    return  # torn: the process was killed while it wrote this
+                    return  # incomplete: the process was killed during this write
                 try:
                     document = json.loads(line)
                 except (ValueError, RecursionError):
@@ -479,7 +479,7 @@ def _loaded(path: Path, expected: Header | None) -> Journal:
 def _take_in(
     journal: Journal, first: bytes, documents: Iterator[tuple[dict[str, Any], bytes]]
 ) -> None:
-    """Read all lines after the first, and compare them with what is known of them."""
+    """Read all lines after the first, and compare them with the saved length."""
     known = last_length(journal._id) if journal._id else None  # noqa: SLF001 - reading back
     journal._read(first)  # noqa: SLF001 - as above
     try:
@@ -507,10 +507,10 @@ def _compare(journal: Journal, known: Length) -> None:
 
 
 def _take_line(journal: Journal, document: Mapping[str, Any]) -> None:
-    """Take in what a line says.
+    """Use the content of a line.
 
     Raises:
-        KeyError, TypeError, ValueError: it says nothing.
+        KeyError, TypeError, ValueError: it has no meaning.
     """
     journal.ending = None
     if "user" in document:
@@ -528,7 +528,7 @@ def _take_line(journal: Journal, document: Mapping[str, Any]) -> None:
         journal._gap = True  # noqa: SLF001 - reading back
     else:
         state, reason = State(document["state"]), str(document["reason"])
-        # What failed is tried again, and counted then.
+        # Failed changes are tried again, and counted then.
         told = reason if state in _FINAL else None
         journal._mark(_number(document["n"]), state, told)  # noqa: SLF001 - reading back
 

@@ -1,4 +1,4 @@
-"""How a change of a tenant ended, as a value for every face."""
+"""The outcome of a change of a tenant, as a value."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,14 +9,14 @@ from toolkit.html_templates import render
 
 @dataclass(frozen=True, slots=True)
 class ActionState:
-    """What a change does, or did, to an Action and to what runs after a login.
+    """What a change does, or did, to an Action and its binding.
 
     Attributes:
         name: the Action's name.
-        before: the code that ran before, or None where there was none.
-        after: the code that runs afterwards, or None where it is removed.
-        bindings_before: names of what ran after a login, in order.
-        bindings_after: and what does then.
+        before: the code that ran before, or None.
+        after: the code that runs afterwards, or None if it is removed.
+        bindings_before: names of the Actions that ran after a login before, in order.
+        bindings_after: the same afterwards.
     """
 
     name: str
@@ -28,26 +28,26 @@ class ActionState:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Outcome:
-    """How applying a plan, or undoing it, ended. Numbers are users, or 1 for an Action.
+    """The outcome of applying or undoing a plan. Numbers are users, or 1 for an Action.
 
     Attributes:
         kind: `apply` or `undo`.
         way: the plan's way.
         tenant: the tenant's domain.
-        executed: whether anything was written; else it was a rehearsal, and `done` is what
-            would be.
-        planned: how many were to be changed.
-        done: were changed, by this run and earlier ones of the same journal.
-        earlier: how many of those by earlier ones.
-        held: had what was to be written already.
-        drifted: changed since, or left: skipped.
-        refused: left as they are: the tenant does not take the change for them, or what
-            they hold could not be put back.
-        failed: did not work; the same command tries them again.
-        lost: were written, and do not have it any more when they are read back.
-        unlisted: have what was written, and the journal does not name them: its lines may be
-            missing, and so they cannot be put back.
-        unsettled: lines of the journal may be missing, and nobody could look for whom.
+        executed: whether it was executed; otherwise it was a rehearsal, and `done` counts what
+            would be changed.
+        planned: how many should be changed.
+        done: changed by this run and earlier runs of the same journal.
+        earlier: changed by earlier runs.
+        held: already had the new value.
+        drifted: skipped, because they have changed or are gone.
+        refused: left as they are, because the tenant refuses the change or their value could not be
+            restored.
+        failed: an error; the same command tries them again.
+        lost: written, but without the new value when they were checked.
+        unlisted: have the new value but are not in the journal: its lines may be missing, so they
+            cannot be restored.
+        unsettled: lines of the journal may be missing, and the users could not be searched.
         stopped: why it stopped early, or None.
         reasons: (state, reason, how many).
         notes: what else is worth knowing.
@@ -81,12 +81,12 @@ class Outcome:
 
     @property
     def remaining(self) -> int:
-        """How many are still to be tried, those that failed included."""
+        """How many are still to be tried, including those that failed."""
         return self.planned - self.done - self.held - self.drifted - self.refused
 
     @property
     def complete(self) -> bool:
-        """Whether all that was planned stands: nothing drifted, refused, failed, left or lost."""
+        """Whether the whole plan is in place: nothing skipped, refused, failed, left or lost."""
         doubt = self.lost or self.unlisted or self.unsettled
         return self.done + self.held == self.planned and not doubt
 

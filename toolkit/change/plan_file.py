@@ -1,7 +1,7 @@
-"""A plan as a file: Parquet, one row for each user, and what is known of all in its header.
+"""A plan as a file: Parquet, one row for each user, and the summary in its header.
 
-The header holds a SHA-256 of the rows and of itself, by which an edited plan is noticed before
-anything is done. It is no signature: who can write the file can make another plan as well.
+The header contains a SHA-256 of the rows and of itself, so that an edited plan is noticed before
+anything is done. It is not a signature: anybody who can write the file can make another plan, too.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ _FIELDS = {Way.ROOT: Field.ROOT, Way.METADATA: Field.METADATA}
 
 
 class _Hashed:
-    """A file that is written to, and the SHA-256 of what was written."""
+    """A file to write to, and the SHA-256 of its content."""
 
     closed = False
 
@@ -50,16 +50,16 @@ class _Hashed:
         return self._file.write(data)
 
     def flush(self) -> None:
-        """Hand on what is held back."""
+        """Write the bytes that were held back."""
         self._file.flush()
 
 
 class RowWriter:
-    """Writes a plan's rows piece by piece. Made by `writing_rows`."""
+    """Writes a plan's rows in pieces. Made by `writing_rows`."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._hashed = _Hashed(file)
-        # As for snapshots: with Arrow's own schema stored, the header would be looked for there.
+        # As for snapshots: with Arrow's own schema, readers would look for the header there.
         self._parquet = pq.ParquetWriter(self._hashed, ROWS, compression="zstd", store_schema=False)
 
     def add(self, rows: pa.Table) -> None:
@@ -68,7 +68,7 @@ class RowWriter:
             self._parquet.write_table(rows)
 
     def finish(self, plan: Plan) -> None:
-        """Write what is known of all rows; to be called once, at the end."""
+        """Write the summary; call it once, at the end."""
         header = {"plan_version": str(VERSION), "plan": json.dumps(plan.as_dict())}
         digest = self._hashed.digest.copy()
         digest.update(header["plan"].encode())
@@ -81,19 +81,19 @@ class RowWriter:
 
 @contextmanager
 def writing_rows(path: Path) -> Iterator[RowWriter]:
-    """Write a plan piece by piece; it takes its place only once it is finished.
+    """Write a plan in pieces; it replaces an older file only when it is finished.
 
-    It is readable by its owner only: it is personal data.
+    Only its owner can read it: it is personal data.
 
     Raises:
-        OutputError: the file cannot be written there; what stood there before still does.
+        OutputError: the file cannot be written; an older file stays as it was.
     """
     with replacing(path) as file, closing(RowWriter(file)) as writer:
         yield writer
 
 
 def read_plan(path: Path | str) -> Plan:
-    """Read a plan's header; its rows are read as they are asked for.
+    """Read a plan's header; its rows are read when they are needed.
 
     Args:
         path: the file that `toolkit.plan` wrote.
@@ -122,7 +122,7 @@ def read_plan(path: Path | str) -> Plan:
             f"{path} is not a plan, or is damaged: make a new one with picture-audit plan."
         ) from error
     if (plan.code, plan.rules) != made:
-        # What it holds is shown, to be copied, too.
+        # Its code is shown to people, who may copy it.
         raise UnreadableInputError(
             f"{path} holds other code than its policy makes, or is of another version of "
             "picture-audit: make a new plan."
@@ -131,13 +131,13 @@ def read_plan(path: Path | str) -> Plan:
 
 
 def scripts_of(way: Way, policy: Policy) -> tuple[str | None, tuple[str, ...]]:
-    """Return the Action's code and the Rules that a plan holds: those that its policy makes."""
+    """Return the Action's code and the Rules that a plan's policy makes."""
     code = action_code(policy) if way is Way.ACTION else None
     return code, (override_rule(), default_rule(policy)) if way is Way.RULE else ()
 
 
 def rows(plan: Plan, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """Yield a plan's rows piece by piece, so that memory holds one piece at a time.
+    """Yield a plan's rows in pieces, so that memory holds one piece at a time.
 
     Args:
         plan: a plan that was read from a file or written to one.
@@ -153,7 +153,7 @@ def rows(plan: Plan, columns: list[str] | None = None) -> Iterator[pa.Table]:
     try:
         with pq.ParquetFile(plan.path) as file:
             for batch in file.iter_batches(_BATCH, columns=columns):
-                # Or texts that are no UTF-8 would break something later.
+                # Otherwise invalid UTF-8 would raise an error later.
                 batch.validate(full=True)
                 yield pa.Table.from_batches([batch])
     except ARROW_DAMAGE as error:
@@ -161,7 +161,7 @@ def rows(plan: Plan, columns: list[str] | None = None) -> Iterator[pa.Table]:
 
 
 def checking(plan: Plan) -> Generator[Progress, None, None]:
-    """Make sure that a plan's file is as it was made, all of it; memory holds one piece.
+    """Check that a plan's whole file is unchanged; memory holds one piece.
 
     Yields:
         Progress in users.
@@ -171,7 +171,7 @@ def checking(plan: Plan) -> Generator[Progress, None, None]:
         SettingsError: it holds another plan.
     """
     if plan.path is None:
-        return  # only counted: nothing can be done by it
+        return  # only counted: it cannot be applied
     try:
         metadata = pq.read_schema(plan.path).metadata or {}
         told = metadata.get(b"plan_digest", b"").decode("ascii", "replace")
@@ -214,7 +214,7 @@ def _edited(plan: Plan) -> UnreadableInputError:
 
 
 def edits(plan: Plan) -> Iterator[Edit]:
-    """Yield the changes of users that a plan holds, in its order; none for an Action or a Rule."""
+    """Yield the changes of users in a plan, in its order; none for an Action or a Rule."""
     if plan.way not in _FIELDS:
         return
     field, number = _FIELDS[plan.way], 0
@@ -236,7 +236,7 @@ def edits(plan: Plan) -> Iterator[Edit]:
 
 
 def _decided(plan: Plan, row: Mapping[str, Any]) -> str | None:
-    """Decide once more about a user, as the plan did."""
+    """Decide about a user again, as the plan did."""
     if plan.way is Way.ROOT:
         return replaced_root(
             row["picture"], connection=row["connection"], policy=plan.policy, now=plan.made_at

@@ -1,4 +1,4 @@
-"""A plan: what is known of all its rows together, bound to a tenant, a snapshot and a time.
+"""The summary of a plan, for one tenant, one snapshot and one time.
 
 Pure: `toolkit.change.plan_file` reads and writes the rows.
 """
@@ -20,38 +20,38 @@ from toolkit.formatting import harmless, visible
 from toolkit.html_templates import render
 
 ASKS_AGAIN_ABOVE: Final = 2 / 3
-"""The share of a tenant's users above which a change of users must be agreed to once more.
+"""If a larger share of the tenant's users would be written, the admin must agree once more.
 
-A default picture concerns everybody without a picture of their own, which is often half of a
-tenant; where more than two thirds would change, a scope is more likely to be wrong.
+A default picture is for everybody without a picture of their own, often half of a tenant. If more
+than two thirds would change, the choice of users is probably wrong.
 """
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Plan:
-    """What would be done to a tenant, bound to it, to a snapshot of it, and to a time.
+    """What would be done to one tenant, from one snapshot, at one time.
 
     Attributes:
-        id: 16 hex, by which a journal knows its plan.
+        id: 16 hex digits; a journal contains the id of its plan.
         tenant: the tenant's domain.
         sandbox: whether that is a sandbox.
-        way: how the picture is brought to people.
-        policy: what was decided.
+        way: the way to change the picture.
+        policy: the admin's decision.
         made_at: when the plan was made (UTC).
         taken_at: when its snapshot was begun (UTC).
-        digest: SHA-256 of what the snapshot holds of its users, 64 hex.
+        digest: SHA-256 of the users in the snapshot, 64 hex digits.
         users: users of the snapshot.
         tally: how many users of each kind.
-        connections_read: whether the tenant's connections were asked, and not guessed.
-        irreversible: whether users are changed who could not be changed back.
-        verdicts: what was found about the picture: name, `ok`, `warn` or `fail`, and why.
+        connections_read: whether the tenant's connections were read, and not guessed.
+        irreversible: whether to change users who could not be restored.
+        verdicts: the checks of the picture: name, `ok`, `warn` or `fail`, and why.
         code: the Action's JavaScript (way `action`), or None.
         rules: the two Rules' JavaScript (way `rule`), or nothing.
         rate: requests a second that were measured at the tenant, or None.
         notes: what else is worth knowing.
         toolkit_version: the version that made it.
-        path: the file that holds it and its rows, or None where it was only counted.
+        path: its file, or None if it was only counted.
     """
 
     id: str
@@ -81,18 +81,18 @@ class Plan:
 
     @property
     def share(self) -> float:
-        """What share of the tenant that is, 0 to 1."""
+        """The share of the tenant that changes, 0 to 1."""
         return self.changes / self.users if self.users else 0.0
 
     @property
     def asks_again(self) -> bool:
-        """Whether so many users are written that it must be agreed to once more."""
+        """Whether the admin must agree once more, because so many users are written."""
         return self.way.writes_users and self.share > ASKS_AGAIN_ABOVE
 
     def effort(self) -> dict[str, dict[str, Any]]:
         """Return, for each way, users, requests, and seconds at each of Auth0's plans.
 
-        Where a rate was measured, `seconds` has `measured`, too.
+        If a rate was measured, `seconds` has `measured`, too.
         """
         plans: dict[str, str | float] = {name: name for name in CEILINGS}
         if self.rate:
@@ -174,7 +174,7 @@ class Plan:
 
         Raises:
             KeyError, TypeError, ValueError, SettingsError: a value is missing or of another
-                type, or the policy could not be carried out.
+                type, or the policy is not possible.
         """
         plan = read(
             cls,
@@ -188,7 +188,7 @@ class Plan:
         return replace(plan, path=path)
 
     def _facts(self) -> list[str]:
-        """Return the plan in lines: the answer first, then why, cost and undo."""
+        """Return the plan in lines: the numbers first, then why, cost and undo."""
         cannot = self.tally.of(CANNOT)
         lines = [
             f"{self.changes:,} of {self.users:,} users change ({self.share:.0%}), by {self.way}",
@@ -218,7 +218,7 @@ class Plan:
         return harmless("\n  ".join([visible(head), *"\n".join(rest).split("\n")]))
 
     def _repr_html_(self) -> str:
-        """Say the same as `repr`, with the table of reasons."""
+        """Return the same as `repr`, with the table of reasons."""
         answer, *facts = self._facts()
         return render(
             "change/plan.html.j2", plan=self, answer=answer, facts=facts, times=list(self._times())
@@ -226,7 +226,7 @@ class Plan:
 
 
 def _id(value: object) -> str:
-    """Read a plan's id, which stands in names and in headers of requests."""
+    """Read a plan's id, which is used in names and in headers of requests."""
     if not _ID.fullmatch(text(value)):
         raise ValueError("not a plan's id")
     return text(value)
@@ -248,8 +248,8 @@ def _rate(value: object) -> float | None:
 
 
 def _lasting(span: float) -> str:
-    """Return a span of time as people say it."""
+    """Return a span of time in words."""
     minutes = timedelta(seconds=span) / timedelta(minutes=1)
     if minutes < 1:
         return f"{span:.0f} s"
-    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"  # noqa: PLR2004 - up to there minutes read better
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"  # noqa: PLR2004 - easier to read

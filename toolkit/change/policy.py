@@ -1,21 +1,21 @@
 """What becomes of one user's picture under a new default, and why.
 
-`replaced` is what a login hands out (the ways `action` and `rule`), `replaced_root` what
-is written to the profile (`root`), `replaced_metadata` what is written to
-`user_metadata.picture` (`metadata`). `policy.js` beside this module is the same
-decision in JavaScript, for `toolkit.change.javascript`; tests hold the two equal.
+`replaced` decides what a login shows (the ways `action` and `rule`), `replaced_root` what is
+written to the profile (`root`), `replaced_metadata` what is written to `user_metadata.picture`
+(`metadata`). `policy.js` beside this module makes the same decision in JavaScript, for
+`toolkit.change.javascript`; tests compare the two.
 
 What is replaced, and how:
 
 - a Gravatar URL keeps showing a Gravatar that exists: only what it shows without one
-  (its parameter `d`, or `default`) is exchanged. A forced fallback (`f=y`) stays forced,
-  because dropping it would bring a picture to light that somebody turned off;
+  (its parameter `d`, or `default`) is replaced. A forced fallback (`f=y`) stays forced, because
+  without it a picture would show that somebody turned off;
 - a fallback that somebody chose, an image of no rule's host, stays, unless the policy
   lists it as a former default;
 - Auth0's initials images, providers' stock images, former defaults, missing pictures and
-  what no browser could show give way to the default picture;
-- so does a signed provider URL past its time, if the policy says so: it shows nothing, to
-  nobody, ever again, and the next login brings a fresh one where the provider has one;
+  pictures that no browser can show are replaced by the default picture;
+- an expired signed provider URL is replaced, too, if the policy says so: it never works again, and
+  the next login brings a new one if the provider has one;
 - every other picture stays.
 """
 
@@ -35,7 +35,7 @@ from toolkit.classification.sources import (
 )
 from toolkit.errors import SettingsError
 
-# `social` is among them for signed URLs that have expired, and for nothing else.
+# `social` is included only for signed URLs that have expired.
 REPLACEABLE: Final = (
     Source.UNRESOLVED,
     Source.INITIALS,
@@ -49,23 +49,22 @@ _NO_PICTURE = frozenset({Source.INITIALS, Source.PLACEHOLDER, Source.MISSING, So
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What an admin decided about the default picture.
+    """An admin's decision about the default picture.
 
     Equal decisions are equal values: the order of names does not matter.
 
     Attributes:
-        picture: the default picture, an https URL that no rule takes for a placeholder
-            or a Gravatar.
-        override: whether a usable `user_metadata.picture` comes before the profile's.
-        expired: whether a signed provider URL past its time is replaced.
+        picture: the default picture, an https URL that is no placeholder or Gravatar by the rules.
+        override: whether a usable `user_metadata.picture` is shown instead of the profile's.
+        expired: whether an expired signed provider URL is replaced.
         former: earlier default pictures, which are replaced too.
-        connections: names of the connections it holds for, or None for all.
-        sources: what is replaced, out of `REPLACEABLE`, or None for all. A Gravatar URL
-            is meant by `unresolved` and by what it shows without a Gravatar
-            (`initials` or `placeholder`). Does not narrow `override`.
+        connections: names of the connections it applies to, or None for all.
+        sources: which of `REPLACEABLE` are replaced, or None for all. A Gravatar URL is included by
+            `unresolved` and by what it shows without a Gravatar (`initials` or `placeholder`). Has
+            no effect on `override`.
 
     Raises:
-        SettingsError: If it could not be carried out as it stands.
+        SettingsError: the decision is not possible.
     """
 
     picture: str
@@ -111,11 +110,11 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """What becomes of one picture.
+    """The decision about one picture.
 
     Attributes:
-        after: the new picture, or None where nothing changes.
-        reason: why, in words; never repeats a URL.
+        after: the new picture, or None if nothing changes.
+        reason: why, in words; never contains a URL.
     """
 
     after: str | None
@@ -123,7 +122,7 @@ class Replacement:
 
 
 def _encodable(text: str) -> bool:
-    """Whether a text has a UTF-8 form: a lone surrogate cannot stand in a URL."""
+    """Whether a text can be UTF-8: a lone surrogate cannot be in a URL."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
@@ -153,14 +152,14 @@ def _names_fallback(piece: str) -> bool:
 
 
 def _with_fallback(gravatar: str, default: str) -> str:
-    """Exchange what a Gravatar URL shows without a Gravatar; leave all else as it is."""
+    """Replace what a Gravatar URL shows without a Gravatar; change nothing else."""
     before, query, fragment = _divided(gravatar)
     pieces = query.split("&") if query else []
     if not any(map(_names_fallback, pieces)):
         pieces.append("d")
     last = max(index for index, piece in enumerate(pieces) if _names_fallback(piece))
     others = [[] if _names_fallback(piece) else [piece] for piece in pieces]
-    # What is safe here, JavaScript's encodeURIComponent leaves alone, too.
+    # The same characters are safe in JavaScript's encodeURIComponent.
     others[last] = ["d=" + quote(default, safe="!'()*")]
     return f"{before}?{'&'.join(chain.from_iterable(others))}{fragment}"
 
@@ -170,7 +169,7 @@ def _expired(verdict: Verdict, policy: Policy, now: datetime) -> bool:
 
 
 def _instead_of(picture: object, policy: Policy, now: datetime) -> Replacement:
-    """Decide about one picture, whoever's it is and wherever it is kept."""
+    """Decide about one picture, of any user and in any field."""
     if picture == policy.picture:
         return Replacement(None, "is the default picture already")
     verdict = classify(picture)
@@ -195,10 +194,10 @@ def _instead_of(picture: object, policy: Policy, now: datetime) -> Replacement:
 
 
 def _own(metadata_picture: object, policy: Policy, now: datetime) -> str | None:
-    """Return a `user_metadata.picture` that its user could mean, or None.
+    """Return a `user_metadata.picture` that is a picture of the user's own, or None.
 
-    Copies of Auth0's initials image (apps store them after Gravatar's redirect), stock
-    images, default pictures and signed addresses past their time are nobody's own.
+    Copies of Auth0's initials image (apps store them after Gravatar's redirect), stock images,
+    default pictures and expired signed addresses do not count.
     """
     if not isinstance(metadata_picture, str) or not usable_override(metadata_picture):
         return None
@@ -223,19 +222,18 @@ def replaced(
     policy: Policy,
     now: datetime,
 ) -> Replacement:
-    """Say what a login hands out instead of the profile's picture: ways `action` and `rule`.
+    """Decide what a login shows instead of the profile's picture: ways `action` and `rule`.
 
     Args:
-        picture: the root `picture` of the user object, whatever it holds.
-        metadata_picture: `user_metadata.picture`, whatever it holds, or None.
-        connection: name of the connection that the user signs in through. A snapshot
-            knows the primary identity's; who has linked accounts may sign in through
-            another one.
-        policy: what was decided.
+        picture: the root `picture` of the user object, with any value.
+        metadata_picture: `user_metadata.picture`, with any value, or None.
+        connection: name of the connection of the login. A snapshot has that of the primary
+            identity; a user with linked accounts may use another one.
+        policy: the admin's decision.
         now: the time of the login, with a timezone.
 
     Returns:
-        The `picture` claim, or None where the claim stays as Auth0 makes it.
+        The `picture` claim, or None if Auth0's own claim stays.
     """
     outside = _outside(connection, policy)
     if outside:
@@ -254,13 +252,13 @@ def replaced(
 def replaced_root(
     picture: object, *, connection: str | None = None, policy: Policy, now: datetime
 ) -> Replacement:
-    """Say what is written to the profile's `picture`: way `root`.
+    """Decide what is written to the profile's `picture`: way `root`.
 
-    The policy's `override` says nothing about the profile itself and is not looked at.
-    Arguments as for `replaced`.
+    The policy's `override` does not apply to the profile and is ignored. Arguments as for
+    `replaced`.
 
     Returns:
-        The new root `picture`, or None where it stays.
+        The new root `picture`, or None if it stays.
     """
     return _outside(connection, policy) or _instead_of(picture, policy, now)
 
@@ -273,16 +271,15 @@ def replaced_metadata(
     policy: Policy,
     now: datetime,
 ) -> Replacement:
-    """Say what is written to `user_metadata.picture`: way `metadata`.
+    """Decide what is written to `user_metadata.picture`: way `metadata`.
 
-    Written for users who would otherwise see no picture of their own and have none in
-    `user_metadata` either; a former default in there is renewed. Where the profile
-    holds a Gravatar URL, that URL with the default as its fallback is written, and not
-    the default itself, which would hide the Gravatars that exist. Arguments as for
-    `replaced`; the policy's `override` is not looked at.
+    It is for users without a picture of their own, in the profile or in `user_metadata`; a former
+    default there is replaced. If the profile has a Gravatar URL, that URL is written with the
+    default as its fallback: the default alone would hide Gravatars that exist. Arguments as for
+    `replaced`; the policy's `override` is ignored.
 
     Returns:
-        The new `user_metadata.picture`, or None where it stays.
+        The new `user_metadata.picture`, or None if it stays.
     """
     outside = _outside(connection, policy)
     if outside:

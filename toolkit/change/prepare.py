@@ -1,4 +1,4 @@
-"""Making a plan: what can be found out before, and the users decided about, piece by piece."""
+"""Make a plan: check the picture and the arguments, then decide about the users, in pieces."""
 
 import hashlib
 import secrets
@@ -41,15 +41,15 @@ def policy_of(
     expired: bool = True,
     exception: str | None = None,
 ) -> Policy:
-    """Return the policy for a picture, its address in the one spelling to write.
+    """Return the policy for a picture, with its address in normal form.
 
     Arguments as `toolkit.change.policy.Policy`, and `exception` as
     `toolkit.images.candidate_checks.checked`; no connections or sources means all of them.
 
     Raises:
-        SettingsError: the address will not do, or the policy could not be carried out.
+        SettingsError: the address cannot be used, or the policy is not possible.
     """
-    # Looked at as it was typed: the one spelling has lost fragment and credentials.
+    # Check the address as typed: the normal form has no fragment and no credentials.
     typed = checked(picture, exception=exception)
     _require_usable(typed)
     chosen = tuple(sources or ())
@@ -81,21 +81,20 @@ def plan(  # noqa: PLR0913 - one for each decision
     rate: float | None = None,
     show: Show | None = None,  # noqa: ARG001 - for `long_job`
 ) -> Generator[Progress, None, Plan]:
-    """Compute from a snapshot who would get which picture; touches nothing.
+    """Compute from a snapshot who would get which picture; writes nothing to the tenant.
 
     Args:
         snapshot: the tenant's users.
         picture: the default picture's URL, or a whole policy.
-        through: how it is brought to people, one of `Way`.
-        out: where to keep the plan, which only then can be applied. What stood there before
-            stays there until the plan is made.
-        connections: names of the connections whose users are meant; all without any.
-        sources: what is replaced; everything replaceable without any.
-        known: the tenant's connections, from `Tenant.connections`; without them it is
-            guessed by their strategies who can be written.
-        irreversible: whether users are changed who could not be changed back.
-        looked: what `toolkit.images.candidate_checks.candidate` found about the picture. Without
-            it only its address is looked at, and nobody is asked.
+        through: the way to change it, one of `Way`.
+        out: the file of the plan; without a file it cannot be applied.
+        connections: names of the connections of the users; none means all.
+        sources: which sources are replaced; none means all that can be replaced.
+        known: the tenant's connections, from `Tenant.connections`; without them, strategies are
+            used to guess who can be written.
+        irreversible: whether to change users who could not be restored.
+        looked: the result of `toolkit.images.candidate_checks.candidate`. Without it only the
+            address is checked, and no request is sent.
         rate: requests a second that were measured at the tenant.
         show: called with each `Progress`, in users.
 
@@ -103,7 +102,7 @@ def plan(  # noqa: PLR0913 - one for each decision
         The plan.
 
     Raises:
-        SettingsError: the picture will not do, or the policy cannot be carried out.
+        SettingsError: the picture cannot be used, or the policy is not possible.
         OutputError: the file cannot be written.
         UnreadableInputError: the snapshot is damaged.
     """
@@ -140,7 +139,7 @@ def plan(  # noqa: PLR0913 - one for each decision
         for chunk in snapshot.chunks(list(NEEDED)):
             for start in range(0, len(chunk), _PIECE):
                 users = chunk.iloc[start : start + _PIECE]
-                # Row by row, so that it does not matter how the users are divided.
+                # Hash each row, so that the pieces do not matter.
                 digest.update(pd.util.hash_pandas_object(users, index=False).to_numpy().tobytes())
                 rows, counted = decider.decided(users)
                 tally += counted
@@ -184,7 +183,7 @@ def _way(through: Way | str) -> Way:
 
 
 def _exception(snapshot: Snapshot) -> str | None:
-    """Return the base URL of a sandbox, whose own pictures are no public host's."""
+    """Return the base URL of a sandbox, whose pictures are not on a public host."""
     origin = snapshot.provenance
     return f"https://{origin.tenant}" if origin.sandbox else None
 
@@ -235,8 +234,7 @@ def looked_at(picture: str, provenance: Provenance) -> Candidate | None:
     """Load a proposed default picture and judge it.
 
     Returns:
-        The candidate; None where the users are made up and their sandbox has stopped, so
-        that nobody can be asked.
+        The candidate; None if the users are made up and their sandbox has stopped.
     """
     try:
         with hosts_of(provenance) as hosts:
@@ -256,7 +254,7 @@ def known_connections(domain: str) -> Sequence[Connection] | None:
         The connections, their options where `read:connections_options` is granted, or None.
 
     Raises:
-        TenantError: the tenant did not go along.
+        TenantError: the tenant refused or did not answer.
     """
     settings = read_settings()
     if not settings.domain or not settings.base_url.endswith(f"//{domain}"):

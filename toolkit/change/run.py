@@ -1,4 +1,4 @@
-"""One run at a tenant: how carefully, whether it may be done and is meant, what came of it."""
+"""Checks and totals of one apply or undo run."""
 
 import time
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ from toolkit.tenant.client import Tenant
 
 @dataclass(slots=True)
 class Errand:
-    """One run at a tenant, and what it costs.
+    """One run at a tenant, with its costs.
 
     Attributes:
-        tenant: where.
-        domain: where it is meant to be.
+        tenant: the tenant.
+        domain: the domain of the plan's tenant.
         way: the plan's way.
         execute: whether anything is written.
         kind: `apply` or `undo`.
         earlier: changes that earlier runs of the same journal have made.
-        notes: what is to be said at the end.
+        notes: notes for the end.
     """
 
     tenant: Tenant
@@ -44,11 +44,11 @@ class Errand:
         self._requests, self._limited = self.tenant.requests, self.tenant.refused
 
     def admit(self, confirm: str | None, reads: tuple[str, ...], writes: tuple[str, ...]) -> None:
-        """Make sure, before anything is done, that it may be done and is meant.
+        """Check tenant, confirmation and scopes before anything is done.
 
         Raises:
             SettingsError: it is another tenant, or was not confirmed.
-            ScopeError: the token may not do it.
+            ScopeError: the token lacks a scope.
         """
         here = self.tenant.domain
         if here != self.domain:
@@ -57,7 +57,7 @@ class Errand:
                 "a plan for this tenant."
             )
         if self.execute:
-            # As AUTH0_DOMAIN has it for a sandbox, too.
+            # For a sandbox, the form of AUTH0_DOMAIN is accepted, too.
             if (confirm or "").removeprefix("http://").rstrip("/") != here:
                 raise SettingsError(f"To write to {here}, confirm its name: --confirm {here}")
             self.tenant.require(*reads, *writes)
@@ -69,13 +69,13 @@ class Errand:
 
     @contextmanager
     def alone(self, path: Path) -> Iterator[None]:
-        """Keep others from changing the tenant meanwhile; a rehearsal keeps nobody from it.
+        """Lock the tenant for this change; a rehearsal does not lock it.
 
         Args:
-            path: the plan or the journal that this is about.
+            path: the plan or the journal.
 
         Raises:
-            SettingsError: another process changes the tenant.
+            SettingsError: another process is changing the tenant.
             OutputError: the state folder cannot be written.
         """
         if not self.execute:
@@ -85,7 +85,7 @@ class Errand:
             yield
 
     def finished(self, journal: Journal, outcome: Outcome) -> Outcome:
-        """Note in the journal how it ended.
+        """Write the outcome to the journal.
 
         Raises:
             OutputError: the journal cannot be written.
@@ -94,7 +94,7 @@ class Errand:
         return outcome
 
     def outcome(self, journal: Journal, planned: int, stopped: str | None = None) -> Outcome:
-        """Say how it ended, as far as users are concerned."""
+        """Return the outcome of a change of users."""
         reasons = tuple(
             (state.value, reason, count) for (state, reason), count in journal.reasons.most_common()
         )
@@ -102,7 +102,7 @@ class Errand:
         return self._ended(counts, planned, stopped=stopped, reasons=reasons)
 
     def action_outcome(self, action: ActionState, state: State) -> Outcome:
-        """Say how it ended for an Action."""
+        """Return the outcome of a change of an Action."""
         return replace(self._ended({state: 1}, 1), action=action)
 
     def _ended(
@@ -134,7 +134,7 @@ class Errand:
 
 
 STOP_SHARE: Final = 0.05
-"""The share of writes that may fail or be refused before it stops by itself."""
+"""The run stops by itself if a larger share of writes fails or is refused."""
 
 WORKERS: Final = 8
 """Requests under way at once."""
@@ -142,16 +142,16 @@ WORKERS: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Safeguards:
-    """How carefully users are written; as they are, a rehearsal.
+    """How carefully users are written; the defaults only rehearse.
 
     Attributes:
-        execute: whether anything is written; else everything but the writes is done.
+        execute: whether to write; otherwise everything but the writes is done.
         confirm: the tenant's domain, typed once more; needed to execute.
-        limit: users that this run writes at most, or None; the next run goes on.
-        canary: users who are written and read back first; None for a few, 0 for nobody.
-        stop_share: the share of writes that may fail before it stops; it also stops where
-            nearly all of the last twenty users are gone or failed. With 1 it never does.
-        workers: how many writes are under way at once; the pace is the tenant's anyhow.
+        limit: the most users that this run writes, or None; the next run continues.
+        canary: how many users to write and check first; None for a few, 0 for none.
+        stop_share: the run stops if a larger share of writes fails, or if nearly all of the last
+            twenty users are gone or failed. With 1 it never stops.
+        workers: how many writes to send at once, within the tenant's rate limit.
     """
 
     execute: bool = False

@@ -90,7 +90,9 @@ SCOPES: Final = (
     Scopes("report"),
     Scopes("redact"),
     Scopes("probe"),
-    Scopes("plan", extras=_CONNECTIONS, without="the plan can only guess which users can be written"),
+    Scopes(
+        "plan", extras=_CONNECTIONS, without="the plan can only guess which users can be written"
+    ),
     Scopes(
         "apply",
         "action",

@@ -1,7 +1,7 @@
-"""Undoing: what a journal says was changed is put back, where nobody changed it since.
+"""Undo: restore what a journal says was changed, except where somebody has changed it since.
 
-It is a change like any other: rehearsed by default, each user read before the write, journaled
-(beside the journal, as `….journal.undo`), resumable; and then it verifies itself.
+Like any change it is rehearsed by default, reads each user before the write, is recorded in a
+journal (`….journal.undo` beside the first) and can be resumed; then it checks the result.
 """
 
 from collections.abc import Generator, Iterable, Iterator
@@ -42,7 +42,7 @@ from toolkit.errors import IncompleteError, SettingsError, TenantError, Unreadab
 from toolkit.progress import Progress, Show, long_job
 from toolkit.tenant.client import Tenant
 
-# What was begun and not ended may have been written: whoever has it gets back what stood there.
+# A change without a recorded result may have been made: users with the new value are restored.
 _TOUCHED = (State.DONE, State.BEGUN, State.FAILED)
 
 
@@ -60,22 +60,22 @@ def undo(  # noqa: PLR0913 - one for each safeguard
     sample: int | None = None,
     show: Show | None = None,  # noqa: ARG001 - for `long_job`
 ) -> Generator[Progress, None, Outcome]:
-    """Put back what a journal changed, or rehearse it.
+    """Undo the changes of a journal, or rehearse that.
 
     Args:
         tenant: what `toolkit.connect` returned.
-        journal: the journal that applying a plan has left.
-        execute: whether anything is written.
+        journal: the journal of an applied plan.
+        execute: whether to write; otherwise everything but the writes is done.
         confirm: the tenant's domain, typed once more; needed to execute.
-        limit: users that this run writes at most; the next run goes on.
-        canary: users who are written and read back first; None for a few, 0 for nobody.
-        stop_share: the share of writes that may fail before it stops.
-        workers: how many writes are under way at once.
-        sample: how many users to read back at the end; None for all.
+        limit: the most users that this run writes; the next run continues.
+        canary: how many users to write and check first; None for a few, 0 for none.
+        stop_share: the run stops if a larger share of writes fails.
+        workers: how many writes to send at once.
+        sample: how many users to check at the end; None for all.
         show: called with each `Progress`, in users or in steps of an Action.
 
     Returns:
-        How it ended; what did not hold when it was read back is in the notes.
+        The outcome; its notes say if a check at the end failed.
 
     Raises:
         SettingsError, ScopeError, IncompleteError, UnreadableInputError, OutputError,
@@ -90,7 +90,7 @@ def undo(  # noqa: PLR0913 - one for each safeguard
         workers=workers,
     )
     path = Path(journal)
-    # Nobody goes on applying the plan meanwhile.
+    # Prevent that the plan is applied at the same time.
     with locked(path):
         done = read_journal(path)
         if done.header.kind != "apply":
@@ -131,10 +131,10 @@ def undo(  # noqa: PLR0913 - one for each safeguard
 
 
 def undone(journal: Path) -> bool:
-    """Whether everything that a journal changed was taken back, or could not be.
+    """Whether every change of a journal was undone, or cannot be.
 
     Raises:
-        UnreadableInputError: the journal, or that of its undoing, cannot be read.
+        UnreadableInputError: the journal, or that of its undo, cannot be read.
     """
     if not journal_path(journal).exists():
         return False
@@ -151,7 +151,7 @@ def _taken_back(mine: Journal) -> bool:
 
 
 def _inverse(done: Journal, *states: State) -> Iterator[Edit]:
-    """Yield the changes that put back what stood there."""
+    """Yield the changes that restore the old values."""
     for entry in done.entries(*states):
         after = entry.after if isinstance(entry.after, str) else None
         yield Edit(
@@ -168,7 +168,7 @@ def _inverse(done: Journal, *states: State) -> Iterator[Edit]:
 def _verifying(
     errand: Errand, done: Journal, mine: Journal, sample: int | None
 ) -> Generator[Progress, None, int]:
-    """Read back by id who was put back; return for how many it does not hold."""
+    """Check the restored users by id; return how many are not restored."""
     restored = (edit for edit in _inverse(done, *_TOUCHED) if mine.state(edit.number) is State.DONE)
     count = mine.count(State.DONE)
     found = yield from reading_back(errand.tenant, errand.way.value, restored, count, sample)
@@ -177,12 +177,12 @@ def _verifying(
 
 
 def _unlisted(errand: Errand, done: Journal) -> Generator[Progress, None, int | None]:
-    """Count who has what the plan writes, where lines of the journal may be missing.
+    """Count users with the plan's new value whom the journal does not name.
 
-    They are looked for among those whom the plan changes and the journal does not name.
+    Lines of the journal may be missing, so every other user of the plan is read.
 
     Returns:
-        How many there are; None where nobody can tell, as the plan is not there.
+        How many there are; None if not known, because the plan is missing.
     """
     if done.whole and not done.doubtful:
         return 0
@@ -194,7 +194,7 @@ def _unlisted(errand: Errand, done: Journal) -> Generator[Progress, None, int | 
     try:
         plan = read_plan(path) if path.exists() else None
     except UnreadableInputError as error:
-        # Users are put back already: what cannot be looked for does not take that away.
+        # Users are restored already, so a failure here must not hide that.
         note(str(error))
         return None
     if plan is None or (plan.id, plan.tenant, plan.way) != (
@@ -223,7 +223,7 @@ def _unlisted(errand: Errand, done: Journal) -> Generator[Progress, None, int | 
 
 
 def _created(way: Way, done: Journal) -> bool:
-    """Whether what is undone created the Action, so that undoing removes it."""
+    """Whether applying created the Action, so that undo removes it."""
     former = former_of(done.steps) if way is Way.ACTION else None
     return former is not None and former.id is None
 
@@ -262,12 +262,12 @@ def _undoing_action(
 def _without_writing(
     errand: Errand, done: Journal, mine: Journal, made: Made | None, now: Standing
 ) -> State | None:
-    """Say how it ends where nothing is to be written; None where something is."""
+    """Return the outcome if nothing must be written; None otherwise."""
     if made is None:
-        # Nothing was noted, and so nothing was written; or the notes are missing.
+        # Nothing was recorded: nothing was written, or the lines are missing.
         if done.whole or (now.action is None and not done.missing):
             return State.HELD
-        # Lines that are missing may have said what stood there before.
+        # Missing lines may contain the old state.
         if now.action is not None:
             errand.notes.append(
                 "an Action of this tool is at the tenant, and the journal does not name it: if "
@@ -281,7 +281,7 @@ def _without_writing(
         errand.notes.append("the Action was removed since: its former code is in the journal")
         return State.DRIFTED
     if now.action is None:
-        # Nothing was written, or it is gone already: perhaps by an undo that was killed.
+        # Nothing was written, or it is gone already, perhaps by an undo that was killed.
         return State.DONE if mine.steps else State.HELD
     return None
 

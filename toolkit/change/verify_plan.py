@@ -1,7 +1,7 @@
-"""Verifying: reading a tenant back by id, and saying what holds.
+"""Verify: check at the tenant, by id, whether a plan is in place.
 
-A user that is read by id is consistent at once (Auth0, "User Search"), unlike a search. That
-costs a request a user; for a large plan a sample, spread evenly over it, can be asked for.
+Unlike a search, reading a user by id shows every write at once (Auth0, "User Search"). It takes one
+request for each user; for a large plan, an evenly spread sample can be checked.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -33,7 +33,7 @@ _EMPTIED = (
 
 
 class Found(StrEnum):
-    """What one user, or the Action, turned out to have."""
+    """The result of checking one user, or the Action."""
 
     HOLDS = "holds"
     EMPTY = "holds, and leaves an empty user_metadata"
@@ -44,16 +44,16 @@ class Found(StrEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Verification:
-    """What holds at the tenant. Numbers are users, or checks of an Action.
+    """The result of a check at the tenant. Numbers are users, or checks of an Action.
 
     Attributes:
         way: the plan's way.
         tenant: the tenant's domain.
-        planned: how many were to be changed.
-        checked: how many were read back.
-        holds: have what the plan says.
-        differs: have something else: somebody changed them since.
-        gone: are not there any more.
+        planned: how many should be changed.
+        checked: how many were read.
+        holds: have the value of the plan.
+        differs: have another value, because somebody has changed them.
+        gone: no longer exist.
         open: were not changed: skipped, refused, failed, or not tried yet.
         lines: what was found, in words.
     """
@@ -70,7 +70,7 @@ class Verification:
 
     @property
     def complete(self) -> bool:
-        """Whether everything that was read back holds."""
+        """Whether everything that was checked is in place."""
         return self.holds == self.checked
 
     def as_dict(self) -> dict[str, Any]:
@@ -103,21 +103,21 @@ def verify(
     sample: int | None = None,
     show: Show | None = None,  # noqa: ARG001 - for `long_job`
 ) -> Generator[Progress, None, Verification]:
-    """Read the tenant back and say what of a plan holds.
+    """Check at the tenant whether a plan is in place.
 
     Args:
         tenant: what `toolkit.connect` returned.
-        plan: a plan, or its file. Where it was applied, its journal is beside it.
+        plan: a plan, or its file. If it was applied, its journal is beside it.
         sample: how many users to read, spread evenly over the plan; None for all.
         show: called with each `Progress`, in users.
 
     Returns:
-        What holds; where something does not, that raises nothing.
+        The result; differences raise no error.
 
     Raises:
         SettingsError: the plan is for another tenant, or was undone.
         UnreadableInputError: plan or journal cannot be read.
-        TenantError: the tenant did not go along.
+        TenantError: the tenant refused or did not answer.
     """
     made = plan if isinstance(plan, Plan) else read_plan(plan)
     if made.tenant != tenant.domain:
@@ -144,22 +144,22 @@ def verify(
 
 
 def _left_alone(journal: Journal) -> Iterator[str]:
-    """Say, from the journal, who was not written and why."""
+    """Return from the journal who was not written, and why."""
     for (state, reason), count in journal.reasons.most_common():
         if state in {State.DRIFTED, State.REFUSED} and count:
             yield f"{state}: {count:,} {reason}"
 
 
 def _unfinished(journal: Journal) -> Callable[[Edit], bool]:
-    """Return a test for changes that the journal does not say were made."""
+    """Return a test for changes that are not done according to the journal."""
     return lambda edit: journal.state(edit.number) not in {State.DONE, State.HELD}
 
 
 def action_verified(tenant: Tenant, plan: Plan) -> Verification:
-    """Check code, deployment and binding of the Action that a plan puts in place.
+    """Check code, deployment and binding of a plan's Action.
 
     Raises:
-        TenantError: the tenant did not go along.
+        TenantError: the tenant refused or did not answer.
     """
     now = standing(tenant)
     code = now.action is not None and now.action.code == plan.code
@@ -184,21 +184,21 @@ def reading_back(
     *,
     opened: Callable[[Edit], bool] | None = None,
 ) -> Generator[Progress, None, Verification]:
-    """Read users back by id, and compare each with what was to be written.
+    """Read users by id, and compare each with the planned value.
 
     Args:
-        tenant: where.
+        tenant: the tenant.
         way: the plan's way.
         expected: the changes.
         planned: how many there are.
         sample: how many to read, or None for all.
-        opened: a test for changes that are not expected to be there.
+        opened: a test for changes that were not made.
 
     Yields:
         Progress in users.
 
     Raises:
-        TenantError: the tenant did not go along.
+        TenantError: the tenant refused or did not answer.
     """
     counts = dict.fromkeys(Found, 0)
     pending: set[Future[Found]] = set()
@@ -248,7 +248,7 @@ def reading_back(
 
 
 def _spread(expected: Iterable[Edit], planned: int, sample: int | None) -> Iterator[Edit]:
-    """Yield all, or so many of them, evenly spread."""
+    """Yield all, or so many, evenly spread."""
     if sample is None or sample >= planned:
         yield from expected
         return

@@ -55,8 +55,7 @@ EXPLANATIONS: Final[Mapping[Way, Explanation]] = {
         "exports keep showing the old picture; SAML and WS-Fed applications do not see it.",
         whom="Everybody who logs in through the chosen connections and has no picture of their "
         "own, including people who sign up later.",
-        when="At each person's next login; until then, applications keep showing the old "
-        "picture.",
+        when="At each person's next login; until then, applications keep showing the old picture.",
         lasts="As long as the Action is bound.",
         undo="At once and for everybody: the old code is restored, or the Action is removed. From "
         "their next login on, people see the old picture again.",

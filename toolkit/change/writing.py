@@ -1,9 +1,9 @@
-"""Changing users one by one: read, compared, journaled, written; the same path for a rehearsal.
+"""Change users one by one: read, compare, write to the journal, write; a rehearsal does the same.
 
-Several threads do it at once, over the one pace of the tenant. Each reads a user by id, which
-is consistent at once (Auth0, "User Search": only searches are not), compares it with the plan,
-notes in the journal what stands there, and writes; `Tenant.revise_user` keeps the time from
-reading to writing at about one round trip. A write whose answer was lost is settled by reading.
+Several threads do it at once, within the tenant's rate limit. Each reads a user by id, which shows
+every write at once (Auth0, "User Search"), compares it with the plan, records the old value in the
+journal, and writes. `Tenant.revise_user` keeps the time between read and write at about one round
+trip. If the answer to a write was lost, the user is read to see whether it was written.
 """
 
 import threading
@@ -31,29 +31,29 @@ from toolkit.tenant.client import Tenant
 from toolkit.tenant.models import Connection
 
 CANARY: Final = 10
-"""Users who are written first, and read back by id, before any other.
+"""Users who are written and checked before any other.
 
-Of a small plan it is one in twenty, so that reading them back stays cheap.
+In a small plan it is one in twenty, so that the check stays cheap.
 """
 
-_JUDGED = 20  # users before their errors say anything of the rest
-_NEARLY_ALL = 18  # of the last so many
-_AHEAD = 4  # users a worker that wait for it
+_JUDGED = 20  # users before the share of errors is judged
+_NEARLY_ALL = 18  # of the last twenty
+_AHEAD = 4  # waiting users for each worker
 _GONE = "there is no such user any more"
 _MOVED = "changed since: has another picture or connection"
 _LOST = "does not have what was written when it is read back"
 _OTHER = "the tenant answered with another value than was written"
-_NO_VALUE = "invalid_body"  # Auth0's errorCode where a value is of a form that it does not take
+_NO_VALUE = "invalid_body"  # Auth0's errorCode for a value of a form that it refuses
 
 
 class _Ended(NamedTuple):
-    """How one user ended.
+    """The result of one user.
 
     Attributes:
         edit: the change.
-        state: how it ended; FAILED where the user could not be read, too.
-        tried: whether it was written, or may have been; in a rehearsal, would be.
-        bad: whether that is an error that makes the run stop where there are many.
+        state: the result; FAILED also if the user could not be read.
+        tried: whether it was or may have been written; in a rehearsal, would be.
+        bad: whether it is an error of the kind that stops the run if there are many.
         gone: whether there is no such user.
     """
 
@@ -70,14 +70,14 @@ class Writing:
 
     Attributes:
         tenant: where.
-        journal: what is done is kept there; a rehearsal's is not on disk.
+        journal: the record of the run; in a rehearsal it is not on disk.
         planned: how many changes there are.
-        safeguards: whether anything is sent, and how carefully.
-        connections: the tenant's connections by name, by which a rehearsal predicts refusals.
-        reversible: whether a user is only written whose value could be put back exactly.
-        restoring: whether each user gets back a value of their own: where the tenant does not
-            take it, that says nothing of the others.
-        tag: what the tenant's logs show of each write.
+        safeguards: whether to write, and how carefully.
+        connections: the tenant's connections by name; a rehearsal predicts refusals from them.
+        reversible: whether to write only users whose value could be restored exactly.
+        restoring: whether each user gets their own old value back: then a refusal says nothing
+            about the other users.
+        tag: shown in the tenant's logs with each write.
         stopped: why the run stopped early, or None.
     """
 
@@ -100,16 +100,16 @@ class Writing:
     _settled_before: int = 0
 
     def run(self, edits: Iterable[Edit]) -> Generator[Progress, None, None]:
-        """Change users, those excepted that are settled already.
+        """Change the users who are not settled yet.
 
-        Closing the generator stops: what is under way is finished and journaled.
+        Closing the generator stops after the users under way, which are recorded in the journal.
 
         Yields:
             Progress in users.
 
         Raises:
-            IncompleteError: the tenant refused or stopped answering; the same again goes on.
-            ScopeError, CredentialsError: the tenant does not let the first write through.
+            IncompleteError: the tenant refused or stopped answering; the same call continues.
+            ScopeError, CredentialsError: the tenant refuses the first write.
             OutputError: the journal cannot be written.
         """
         self._settled_before = self.journal.settled_count
@@ -123,7 +123,7 @@ class Writing:
                     yield from self._first_users(ready, pool, pending, most)
                 yield from self._settling(ready, pool, pending, limit)
             except TenantError as error:
-                # At the very start it is what the tenant says that matters.
+                # At the start, the tenant's own error says most.
                 if not (self.safeguards.execute and self.journal.settled_count):
                     raise
                 raise IncompleteError(
@@ -140,7 +140,7 @@ class Writing:
 
     def _first_count(self) -> int:
         if self.journal.count(State.DONE):
-            return 0  # an earlier run has seen to that
+            return 0  # an earlier run has done that
         told = self.safeguards.canary
         return min(CANARY, max(1, self.planned // 20)) if told is None else told
 
@@ -151,7 +151,7 @@ class Writing:
         pending: set[Future[_Ended]],
         most: int,
     ) -> Generator[Progress, None, None]:
-        """Write a few users and read them back before any other is touched."""
+        """Write and check a few users before any other."""
         self._first = []
         yield from self._settling(ready, pool, pending, most)
         written, self._first = self._first, None
@@ -160,7 +160,7 @@ class Writing:
         for edit in written if self.safeguards.execute and not self._bad else ():
             record = self.tenant.find_user(edit.user_id)
             if record is None or not edit.held(record):
-                # The next run looks again; and this one is not complete.
+                # The next run checks again; this one is not complete.
                 self.journal.end(edit.number, State.FAILED, _LOST)
                 self.stopped = "one of the first users does not have what was written"
                 return
@@ -173,10 +173,10 @@ class Writing:
         pending: set[Future[_Ended]],
         most: int | None,
     ) -> Generator[Progress, None, None]:
-        """Settle users until this run has tried so many, none is left, or it stops."""
+        """Settle users until so many were tried, none is left, or the run stops."""
         while not self.stopped:
             room = len(pending) < self.safeguards.workers * _AHEAD
-            # Each that is under way may be one more that is written.
+            # Each user under way may be written and count against the limit.
             if room and (most is None or self._tried + len(pending) < most):
                 edit = next(ready, None)
                 if edit is not None:
@@ -189,19 +189,19 @@ class Writing:
             yield self._taken(pending)
 
     def _settle(self, edit: Edit) -> _Ended:
-        """Read a user, and write it where it is as planned; note how that ended."""
+        """Read a user, write it if it is as planned, and record the result."""
         look = _Look(self, edit)
         state, reason, bad = self._ended(edit, look)
         if look.begun or state is not State.FAILED:
             self.journal.end(edit.number, state, reason)
         else:
-            # Nothing was begun, so undo has nothing to look at; the next run tries again.
+            # Nothing was begun, so there is nothing to undo; the next run tries again.
             with self._lock:
                 self.journal.reasons[state, reason] += 1
         return _Ended(edit, state, bool(look.begun), bad, look.gone)
 
     def _ended(self, edit: Edit, look: "_Look") -> tuple[State, str, bool]:
-        """Return how it ended, why, and whether that speaks against going on."""
+        """Return the result, the reason, and whether it counts as an error."""
         try:
             if self.safeguards.execute:
                 answer = self.tenant.revise_user(edit.user_id, look, tag=self.tag)
@@ -211,10 +211,10 @@ class Writing:
                 look(self.tenant.find_user(edit.user_id))
                 state, reason = self._rehearsed(edit)
         except MissingError:
-            # It was there a moment ago: that is no user who left since the plan was made.
+            # The user existed a moment ago, so it was not deleted since the plan.
             return State.DRIFTED, _GONE, True
         except QueryError as error:
-            # A former value that is not taken says nothing of the others' values.
+            # A refused old value says nothing about the values of other users.
             ours = self.restoring and error.code == _NO_VALUE
             return State.REFUSED, str(error), not ours
         except (UnreachableError, CredentialsError, ScopeError):
@@ -226,12 +226,12 @@ class Writing:
         return state, reason, state is not State.DONE
 
     def verdict(self, edit: Edit, record: Mapping[str, Any] | None) -> tuple[State, str] | None:
-        """Say how a user ends who is not to be written; None for who is."""
+        """Return the result of a user who must not be written; None if it must be."""
         if record is None:
             return State.DRIFTED, _GONE
         if edit.held(record):
             began = self.journal.state(edit.number) in {State.BEGUN, State.FAILED}
-            # Whoever was killed while writing, or whose answer was lost, did write it.
+            # The write was made, but the run was killed or the answer was lost.
             return (State.DONE if began else State.HELD), ""
         if not edit.stands(record):
             return State.DRIFTED, _MOVED
@@ -241,7 +241,7 @@ class Writing:
         return None if against is None else (State.REFUSED, against)
 
     def _rehearsed(self, edit: Edit) -> tuple[State, str]:
-        """Predict what the tenant would say."""
+        """Predict the tenant's answer."""
         if edit.field is not edit.field.ROOT:
             return State.DONE, ""
         named = self.connections.get(edit.connection or "")
@@ -250,7 +250,7 @@ class Writing:
         return (State.REFUSED, reason) if reason else (State.DONE, "")
 
     def _taken(self, pending: set[Future[_Ended]]) -> Progress:
-        """Wait for some users and judge them."""
+        """Wait for some users and count their errors."""
         done, _ = wait(pending, return_when=FIRST_COMPLETED)
         pending -= done
         for ended in (one.result() for one in done):
@@ -264,12 +264,12 @@ class Writing:
         return self._progress()
 
     def _against_going_on(self) -> str | None:
-        """Say why so many errors speak against going on; None where they do not."""
+        """Return why the run must stop because of errors; None if it may continue."""
         share = self.safeguards.stop_share
         if self._judged >= _JUDGED and self._bad / self._judged > share:
             return f"{self._bad:,} of {self._judged:,} writes failed or were refused"
         missed = sum(one.bad or one.gone for one in self._last)
-        # Some who left since are no error, but hardly anybody left is none of chance.
+        # A few deleted users are normal, but not when nearly all are gone.
         if share < 1 and missed >= _NEARLY_ALL:
             return (
                 f"{missed} of the last {len(self._last)} users are gone or could not be written: "
@@ -288,13 +288,13 @@ class Writing:
 
 @dataclass(slots=True)
 class _Look:
-    """Decides about one user, each time that it was read.
+    """Decides about one user each time it is read.
 
     Attributes:
         writing: the run.
         edit: the change.
-        begun: what stood there when the write was journaled; empty before that.
-        verdict: how it ends without a write; None where it is written.
+        begun: the old value in the journal; empty before that.
+        verdict: the result without a write; None if it is written.
         gone: whether there is no such user.
     """
 
@@ -305,7 +305,7 @@ class _Look:
     gone: bool = False
 
     def __call__(self, record: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-        """Return what to write to this user, or None; journal it before."""
+        """Return what to write to this user, or None; record it in the journal first."""
         self.gone = record is None
         self.verdict = self.writing.verdict(self.edit, record)
         if record is None or self.verdict is not None:
@@ -315,14 +315,14 @@ class _Look:
             self.writing.journal.begin(self.edit, before)
             self.begun.append(before)
         elif self.begun != [before]:
-            # As text it is as planned, and still another value than the journal holds.
+            # The text is as planned, but the value differs from that in the journal.
             self.verdict = State.DRIFTED, _MOVED
             return None
         return self.edit.field.change(self.edit.after)
 
 
 def predicted(tenant: Tenant, note: Callable[[str], None]) -> dict[str, Connection]:
-    """Read a tenant's connections, to predict what it would refuse; without the scope, nothing."""
+    """Read a tenant's connections to predict refusals; without the scope, none."""
     if tenant.granted("read:connections") is False:
         note("the token lacks read:connections: refusals are predicted by strategy")
         return {}
