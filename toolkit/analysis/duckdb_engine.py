@@ -1,6 +1,6 @@
-"""DuckDB for one question, and what it and Arrow say of damaged files, in our words.
+"""Open DuckDB for one query, and translate its errors and Arrow's about damaged files.
 
-An answer takes bounded memory, with a private place for what does not fit.
+A query uses limited memory, and a private folder for what does not fit.
 """
 
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ from toolkit.errors import UnreadableInputError
 
 @contextmanager
 def engine(memory: str = "400MB", *, ordered: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a DuckDB that holds nothing yet.
+    """Open an empty DuckDB.
 
-    Left to itself, it would put what does not fit, which is personal data, into the folder that
-    somebody works in.
+    By default DuckDB would write temporary files, which contain personal data, into the current
+    folder.
 
     Args:
-        memory: how much it may take, as DuckDB writes it.
-        ordered: whether rows keep the order in which they were read.
+        memory: its memory limit, in DuckDB's form.
+        ordered: whether rows keep their order.
 
     Raises:
         KeyboardInterrupt: the user interrupted a query.
@@ -45,31 +45,31 @@ def engine(memory: str = "400MB", *, ordered: bool = True) -> Iterator[duckdb.Du
 
 
 ARROW_DAMAGE = (OSError, pa.ArrowException, UnicodeDecodeError)
-"""What Arrow raises (pyarrow 26, tried): the last of names in a footer that are no UTF-8.
+"""The errors of Arrow for a damaged file (tried with pyarrow 26); the last one is for names in a
+footer that are not UTF-8.
 
-Texts that are none are let through, until something looks at them: `RecordBatch.validate` does.
+Values that are not UTF-8 raise no error until they are used, or by `RecordBatch.validate`.
 """
 
 
 @contextmanager
 def damage_told(path: Path | str) -> Iterator[None]:
-    """Say in one line that a snapshot is damaged, wherever in it DuckDB finds that out.
+    """Turn an error of DuckDB into one line that says that a snapshot is damaged.
 
-    Fact (DuckDB 2.0, tried): damage is found column by column, when they are read; of a damaged
-    page the error is of no nearer kind than `duckdb.Error`. Its text quotes a profile; where that
-    is no UTF-8, it becomes another error.
+    Fact (DuckDB 2.0, tried): damage is found when a column is read. DuckDB then raises plain
+    `duckdb.Error`, whose text may quote a profile; if that is not UTF-8, it is another error.
 
     Args:
-        path: the file that is read within.
+        path: the file that is read in this block.
 
     Raises:
         UnreadableInputError: DuckDB could not read it.
     """
-    import duckdb  # noqa: PLC0415 - who reads with Arrow needs none of it
+    import duckdb  # noqa: PLC0415 - not needed for reading with Arrow
 
     try:
         yield
-    except (duckdb.ConnectionException, duckdb.InterruptException):  # closed, or told to stop
+    except (duckdb.ConnectionException, duckdb.InterruptException):  # closed or interrupted
         raise
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
         raise UnreadableInputError(

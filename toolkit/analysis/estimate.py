@@ -1,4 +1,4 @@
-"""How many Gravatars exist, judged by a sample of them: a share with its 95 % interval."""
+"""How many Gravatars exist, estimated from a sample: a share with its 95 % interval."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,9 +17,9 @@ class Interval:
     """A number of users that is not known exactly.
 
     Attributes:
-        low: no fewer.
-        high: no more.
-        middle: the best guess.
+        low: at least.
+        high: at most.
+        middle: the best estimate.
     """
 
     low: float
@@ -33,13 +33,13 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Stratum:
-    """Users of one connection whose Gravatar URL is unresolved, and what a sample of them is.
+    """Users of one connection whose Gravatar URL is unresolved, and a sample of them.
 
     Attributes:
         connection: the connection, or None.
-        otherwise: what those see who have no Gravatar: `initials` or `placeholder`.
+        otherwise: what users without a Gravatar see: `initials` or `placeholder`.
         users: how many there are.
-        asked: how many of them, drawn at random, were asked for.
+        asked: how many of them, chosen at random, Gravatar was asked about.
         present: how many of those have a Gravatar.
         unclear: how many of those got no clear answer.
     """
@@ -58,28 +58,27 @@ class Stratum:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a stratified sample says of all users whose Gravatar URL is unresolved.
+    """What a stratified sample says about all users whose Gravatar URL is unresolved.
 
     The 95 % interval is Wilson's (1927), for the effective size of the stratified
     sample, with the correction for a finite population (Cochran, "Sampling
-    Techniques", 5.4 and 3.2): a stratum that was asked for whole adds no doubt. An
-    answer that is not clear counts as absent at the lower end, as present at the upper.
+    Techniques", 5.4 and 3.2): a stratum of which every user was asked adds no uncertainty. An
+    unclear answer counts as absent at the lower end, as present at the upper end.
 
-    It is of the sample as a whole and leans on many answers: where most of the doubt is in
-    strata of which only a handful were asked, as in the rows of small connections or of a
-    sample of some dozens, it is narrower than the truth warrants.
+    The interval needs many answers. If most of the uncertainty is in strata with only a few
+    questions, as in rows of small connections or in very small samples, it is too narrow.
     """
 
     strata: tuple[Stratum, ...]
 
     @property
     def users(self) -> int:
-        """How many users the estimate is about."""
+        """How many users the estimate covers."""
         return sum(stratum.users for stratum in self.strata)
 
     @property
     def asked(self) -> int:
-        """How many of them were asked for."""
+        """How many of them Gravatar was asked about."""
         return sum(stratum.asked for stratum in self.strata)
 
     @property
@@ -93,7 +92,7 @@ class Estimate:
         return _interval(self.strata)
 
     def where(self, test: Callable[[Stratum], bool]) -> "Estimate":
-        """Return what the sample says of the strata that pass a test, by themselves."""
+        """Return the estimate of the strata that pass a test."""
         return Estimate(tuple(filter(test, self.strata)))
 
     def as_dict(self) -> dict[str, Any]:
@@ -119,15 +118,15 @@ class Estimate:
 
 
 def allocated(users: Sequence[int], size: int) -> list[int]:
-    """Divide a sample among strata in proportion to their users, at least two each where it fits.
+    """Divide a sample among strata in proportion to their users, at least two each if possible.
 
     Args:
         users: how many users each stratum has.
         size: how many users to draw altogether.
 
     Returns:
-        How many to draw from each stratum; their sum is `size`, or all users where
-        there are fewer.
+        How many to draw from each stratum; their sum is `size`, or the number of users if that is
+        less.
     """
     size = min(size, sum(users))
     least = [min(2, n) for n in users]
@@ -137,7 +136,7 @@ def allocated(users: Sequence[int], size: int) -> list[int]:
     whole = max(sum(room), 1)
     shares = [rest * n / whole for n in room]
     extra = [math.floor(share) for share in shares]
-    # What rounding down left over goes to the largest remainders that have room.
+    # Add the rest from rounding down to the largest remainders.
     order = sorted(range(len(users)), key=lambda i: shares[i] - extra[i], reverse=True)
     for i in order[: rest - sum(extra)]:
         extra[i] += 1
@@ -152,7 +151,7 @@ def _interval(strata: Iterable[Stratum]) -> Interval:
 
 
 def _wilson(strata: Sequence[Stratum], unclear: int) -> tuple[float, float, float]:
-    """Return low, high and best guess, in users; unclear answers count as present or not."""
+    """Return low, high and best estimate, in users; unclear answers count as present or not."""
     drawn = [one for one in strata if one.asked]
     blind = sum(one.users for one in strata if not one.asked)
     whole = sum(one.users for one in drawn)
@@ -161,8 +160,8 @@ def _wilson(strata: Sequence[Stratum], unclear: int) -> tuple[float, float, floa
     share = smooth = variance = 0.0
     for one in drawn:
         weight, present = one.users / whole, one.present + unclear * one.unclear
-        # Smoothed (Agresti and Coull, 1998): a stratum without a Gravatar in the sample is
-        # not for certain without one.
+        # Smoothed (Agresti and Coull, 1998): a stratum without a Gravatar in the sample may still
+        # have some.
         guess = (present + 2) / (one.asked + 4)
         missing = (one.users - one.asked) / max(one.users - 1, 1)
         share += weight * present / one.asked
@@ -176,7 +175,7 @@ def _wilson(strata: Sequence[Stratum], unclear: int) -> tuple[float, float, floa
         half = _Z * math.sqrt(share * (1 - share) / size + _Z**2 / (4 * size**2))
         half /= 1 + _Z**2 / size
         low, high = max(0.0, middle - half), min(1.0, middle + half)
-    # Nobody is less sure than the answers themselves.
+    # The interval never excludes what was observed.
     known = sum(one.present for one in drawn)
     absent = sum(one.asked - one.present - one.unclear for one in drawn)
     return (

@@ -1,8 +1,8 @@
-"""What the header of a file says: read strictly, because anybody could have written the file.
+"""Read the header of a file strictly, because anybody could have written the file.
 
-`as_json` writes a dataclass, `read` reads it again. Every reader returns the value as it is, or
-raises KeyError, TypeError or ValueError: what is of another type than this tool writes was not
-written by it.
+`as_json` writes a dataclass, `read` reads it again. Every reader returns the value unchanged, or
+raises KeyError, TypeError or ValueError. A value of another type was not written by this tool, so
+nothing is converted.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_ty
 _T = TypeVar("_T")
 
 MOST_BYTES = 1 << 24
-"""How large a header may be. Read as JSON it takes some thirty times as much memory."""
+"""Largest size of a header. As JSON it takes about thirty times as much memory."""
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
 _MOST = 2**63
@@ -24,7 +24,7 @@ def header(data: bytes) -> dict[str, Any]:
     """Read a header that is a JSON object.
 
     Raises:
-        TypeError, ValueError: it is none, is larger than `MOST_BYTES`, or nests too deeply.
+        TypeError, ValueError: it is none, is larger than `MOST_BYTES`, or is nested too deeply.
     """
     if len(data) > MOST_BYTES:
         raise ValueError("a header of that size is not read")
@@ -89,7 +89,7 @@ def text(value: object) -> str:
     """Read a text that can be written to a file."""
     if not isinstance(value, str):
         raise TypeError("not a text")
-    value.encode()  # half a character has no UTF-8 form
+    value.encode()  # a lone surrogate has no UTF-8 form
     return value
 
 
@@ -108,7 +108,7 @@ def flag(value: object) -> bool:
 
 
 def count(value: object) -> int:
-    """Read how many there are of something: 0 or more, and no more than Parquet can count."""
+    """Read a count: 0 or more, and no more than Parquet can count."""
     if type(value) is not int or not 0 <= value < _MOST:
         raise ValueError("not a number of things")
     return value
@@ -118,13 +118,13 @@ def amount(value: object) -> float:
     """Read a finite number, 0 or more."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError("not a number")
-    if not 0 <= value < _MOST:  # which NaN is not either
+    if not 0 <= value < _MOST:  # false for NaN, too
         raise ValueError("not a number that can be")
     return value
 
 
 def moment(value: object) -> datetime:
-    """Read a time: with a zone, and far enough from the ends of time to reckon with."""
+    """Read a time with a zone, not too near the ends of the calendar to calculate with."""
     time = datetime.fromisoformat(text(value))
     if time.tzinfo is None or not _FIRST_YEAR <= time.year <= _LAST_YEAR:
         raise ValueError("not a time")

@@ -1,8 +1,7 @@
-"""What is wrong with the pictures of a tenant's users, how many it concerns, what to do.
+"""Findings: what is wrong with the pictures, for how many users, and what to do.
 
-What is looked for is a table of its own, `toolkit.analysis.checks`, whose conditions are all
-counted in one pass of DuckDB, over a frame or over a snapshot file of any size. Nothing here asks
-anybody: this is what the profiles alone give away.
+The conditions are a table in `toolkit.analysis.checks`. DuckDB counts all of them in one pass over
+a DataFrame or a snapshot file of any size. No request is sent: only the profiles are used.
 """
 
 from collections.abc import Iterator
@@ -28,12 +27,12 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is worth knowing, or mending.
+    """One thing to know or to repair.
 
     Attributes:
         id: a word that scripts can rely on.
         severity: one of `toolkit.analysis.checks.SEVERITIES`.
-        title: what it is.
+        title: a short name.
         users: how many users it concerns.
         share: their share of all users, 0 to 1.
         meaning: what it means for them.
@@ -53,12 +52,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Findings:
-    """What was found, the most severe first; a value that shows itself.
+    """All findings, the most severe first; notebooks show it as a table.
 
     Attributes:
-        found: the findings that concern anybody.
-        users: how many users were looked at.
-        notes: what could not be found out.
+        found: the findings with at least one user.
+        users: how many users were checked.
+        notes: what could not be checked.
     """
 
     found: tuple[Finding, ...]
@@ -75,7 +74,7 @@ class Findings:
         """Return one row for each finding.
 
         Args:
-            masked: leave the middle of user_ids out of `examples`.
+            masked: hide the middle of user_ids in `examples`.
 
         Returns:
             Columns `id`, `severity`, `title`, `users` (int64), `share` (0 to 1),
@@ -128,16 +127,16 @@ def findings(
     as_of: datetime,
     wiring: Wiring | None = None,
 ) -> Findings:
-    """Find out what is wrong with pictures, for how many users, and what to do about it.
+    """Find what is wrong with the pictures, for how many users, and what to do.
 
     Args:
         users: one row per user with the columns of a snapshot, or a snapshot file.
-        as_of: the moment at which signed URLs have expired or not (UTC).
-        wiring: what sets the picture that applications see; None where nobody has read it.
+        as_of: the time that decides whether signed URLs have expired (UTC).
+        wiring: what sets the picture that applications see; None if it was not read.
 
     Returns:
-        The findings that concern anybody, the most severe first, then the most users.
-        Users are counted under each finding that concerns them.
+        The findings with at least one user, the most severe first, then the most users. A user can
+        be in several findings.
 
     Raises:
         UnreadableInputError: a column is missing, or the file is damaged.

@@ -1,7 +1,7 @@
-"""The groups that users are counted by, and what people see where a picture belongs.
+"""The groups that users are counted by, and what people see as their picture.
 
-A group is known by its key: a value of the column, of a cohort the number 202403 for March
-2024, of an activity its place in `ACTIVITY`; None where a user has none.
+The key of a group is a value of the column; for a cohort a number such as 202403 (March 2024); for
+an activity its position in `ACTIVITY`; None if a user has no group.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ NONE = "(none)"
 """The group of users who have no connection, or whose picture has no provider."""
 
 UNKNOWN = "(unknown)"
-"""The cohort of users whose date of creation is not known."""
+"""The cohort of users without a date of creation."""
 
 ACTIVITY: Mapping[str, str] = MappingProxyType(
     {
@@ -30,23 +30,23 @@ ACTIVITY: Mapping[str, str] = MappingProxyType(
         "never": "never logged in",
     }
 )
-"""The groups by last login, most recent first, and what each says of its users."""
+"""The groups by last login, most recent first, with their descriptions."""
 
 DAYS = (30, 90, 365)
 """The upper ends of the first groups of `ACTIVITY`, in days."""
 
-# Made of the number: the calendar of a time zone takes several times as long.
+# Calculated from the number: the calendar of a time zone is several times slower.
 COHORT = (
     "year(make_timestamp(epoch_us(created_at))) * 100 + month(make_timestamp(epoch_us(created_at)))"
 )
-"""DuckDB's SQL for the key of a cohort, whatever the engine's time zone."""
+"""DuckDB's SQL for the key of a cohort, in any time zone of the engine."""
 
 
 def activity(before: Callable[[int], str]) -> str:
     """Return DuckDB's SQL for the key of an activity.
 
     Args:
-        before: gives SQL for the moment so many days ago.
+        before: returns SQL for the time so many days ago.
     """
     return " + ".join(f"CAST(last_login < {before(days)} AS TINYINT)" for days in DAYS)
 
@@ -66,7 +66,7 @@ def named(by: str, key: Any) -> str:  # noqa: ANN401 - a name or a number
 
 
 def ensure_choice(by: str) -> None:
-    """Make sure that users can be grouped by this.
+    """Check that users can be grouped by this.
 
     Raises:
         SettingsError: `by` is not one of `CHOICES`.
@@ -76,7 +76,7 @@ def ensure_choice(by: str) -> None:
 
 
 class Seen(StrEnum):
-    """What people see, from a picture of the user's own to nothing at all."""
+    """What people see, from a picture of the user's own to nothing."""
 
     OWN = "own"
     UNKNOWN = "unknown"
@@ -87,7 +87,7 @@ class Seen(StrEnum):
 
     @property
     def meaning(self) -> str:
-        """One line of plain words, for legends and tables."""
+        """A short description for legends and tables."""
         return _MEANINGS[self]
 
 
@@ -100,7 +100,7 @@ _MEANINGS = {
     Seen.NONE: "nothing",
 }
 
-# What a root picture of each source shows while its URL works.
+# What a root picture of each source shows if its URL works.
 _SHOWS = {
     Source.SOCIAL: Seen.OWN,
     Source.ENTERPRISE: Seen.OWN,
@@ -117,21 +117,21 @@ _SHOWS = {
 def seen(
     source: Source, underlying: Source | None, *, expired: bool, overrides: bool | None
 ) -> Seen:
-    """Say what people see.
+    """Return what people see.
 
     Args:
         source: what the person's picture is.
-        underlying: what the root picture is, override or not; None where nobody knows.
+        underlying: the source of the root picture, without any override; None if not known.
         expired: whether the root picture's signed URL has stopped working.
-        overrides: whether anything makes `user_metadata.picture` reach people
-            (`toolkit.analysis.tenant_wiring.Wiring.override`); None where nobody knows.
+        overrides: whether the tenant shows `user_metadata.picture`
+            (`toolkit.analysis.tenant_wiring.Wiring.override`); None if not known.
     """
     if source is not Source.METADATA:
         return _root(source, expired=expired)
     if overrides:
         return Seen.OWN
     below = _root(underlying, expired=expired)
-    # With or without the override they see a picture of their own, or else it depends.
+    # The same with and without the override, or else it depends on the override.
     return below if overrides is False or below is Seen.OWN else Seen.UNKNOWN
 
 

@@ -1,4 +1,4 @@
-"""The answer in words: how many see a picture of their own, how sure that is, what is worst."""
+"""The headline: how many see a picture of their own, how certain that is, the worst problem."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from toolkit.analysis.groups import Seen
 from toolkit.classification.sources import Source
 from toolkit.formatting import percent
 
-_HALF = 0.4  # above which "1 in 2" would say too little
+_HALF = 0.4  # above this share, "1 in 2" is not exact enough
 _TEN = 10
 
 
@@ -18,9 +18,9 @@ class Headline:
     """How many users see a picture of their own.
 
     Attributes:
-        share: the share as people read it: "54 %", or "at least 38 %".
+        share: the share in words: "54 %", or "at least 38 %".
         doubt: "± 1.4" (points, of a 95 % interval), "up to 73 %", or nothing.
-        people: the same in people, and what the doubt comes from.
+        people: the same as numbers of people, and why it is not exact.
     """
 
     share: str
@@ -33,10 +33,10 @@ class Headline:
 
 
 def headline(coverage: Coverage, digits: int = 0) -> Headline:
-    """Say how many users see a picture of their own, and how sure that is.
+    """Return how many users see a picture of their own, and how certain that is.
 
     Args:
-        coverage: of anybody; what it is by does not matter.
+        coverage: any coverage, by any groups.
         digits: digits after the point of the shares.
     """
     total, own = coverage.users, coverage.own
@@ -61,28 +61,28 @@ def headline(coverage: Coverage, digits: int = 0) -> Headline:
 
 
 def sampled(coverage: Coverage) -> str:
-    """Say what an estimate rests on: "a sample of 2,000 probed Gravatars"; or nothing."""
+    """Return the basis of an estimate: "a sample of 2,000 probed Gravatars"; or nothing."""
     if coverage.estimate is None or not coverage.estimate.asked or not coverage.estimated:
         return ""
     return f"a sample of {coverage.estimate.asked:,} probed Gravatars"
 
 
 def deviation(interval: Interval) -> float:
-    """Return the larger of the distances from the best guess to the ends."""
+    """Return the larger distance from the best estimate to an end."""
     return max(interval.high - interval.middle, interval.middle - interval.low)
 
 
 def between(low: float, high: float, digits: int = 0) -> str:
-    """Write the share (0 to 1) that is at least this and at most that: "38 to 73 %"."""
+    """Write a share (0 to 1) with its lower and upper end: "38 to 73 %"."""
     first, last = percent(low, digits), percent(high, digits)
     return first if first == last else f"{first.removesuffix(' %')} to {last}"
 
 
 def people_see(coverage: Coverage) -> dict[Seen, Interval]:
-    """Say what people see, in users, with the unresolved shared out as a sample divides them.
+    """Return what people see, in users; a sample divides the unresolved.
 
     Returns:
-        What occurs, in the order of `Seen`; without a sample the numbers are exact, and
+        The kinds that occur, in the order of `Seen`; without a sample the numbers are exact, and
         the unresolved are unknown.
     """
     counts = coverage.seen
@@ -98,11 +98,11 @@ def people_see(coverage: Coverage) -> dict[Seen, Interval]:
 
 
 def problem(coverage: Coverage, *, overrides: bool | None) -> str:
-    """Say in one sentence what is wrong for most people; nothing where all is well.
+    """Return the problem with the most people in one sentence; nothing if there is none.
 
     Args:
-        coverage: of anybody.
-        overrides: whether `user_metadata.picture` reaches people; None where nobody knows.
+        coverage: any coverage.
+        overrides: whether the tenant shows `user_metadata.picture`; None if not known.
     """
     total, sources, broken = coverage.users, coverage.sources, coverage.broken
     missing = coverage.seen.get(Seen.NONE, 0)
@@ -124,7 +124,7 @@ def problem(coverage: Coverage, *, overrides: bool | None) -> str:
 
 
 def _part(users: int, total: int) -> tuple[str, str, str]:
-    """Write a part as people say it, "1 in 9" or "6 in 10", with the verbs that follow it."""
+    """Write a share in words, "1 in 9" or "6 in 10", with the verbs that follow it."""
     share = users / max(total, 1)
     if share > _HALF:
         return f"{math.floor(_TEN * share)} in {_TEN}", "have", "show"

@@ -1,7 +1,7 @@
-"""Which of a snapshot's users somebody wants to see, as a value.
+"""A choice of users of a snapshot, as a value.
 
-A selection compiles to a condition in DuckDB's SQL with bound values: what people type is
-never part of the SQL. The columns that the condition looks at are those of `derived`.
+A selection becomes a condition in DuckDB's SQL with bound values: typed text is never part of the
+SQL. The condition uses the columns of `derived`.
 """
 
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from toolkit.classification.sources import Source
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Users who meet all of this; an empty field lets everybody pass.
+    """Users who match all fields; an empty field matches everybody.
 
     Attributes:
-        connections: any of these; `toolkit.analysis.groups.NONE` is who has none.
+        connections: any of these; `toolkit.analysis.groups.NONE` means users without one.
         sources: any of these, of `toolkit.classification.sources.Source`.
-        providers: any of these; `toolkit.analysis.groups.NONE` is who has none.
-        joined_from: not created before this month: "2024-03".
-        joined_to: not created after this month.
+        providers: any of these; `toolkit.analysis.groups.NONE` means users without one.
+        joined_from: first month of creation: "2024-03".
+        joined_to: last month of creation.
         activity: any of these groups by last login, of `toolkit.analysis.groups.ACTIVITY`.
         seen: any of what people see, of `toolkit.analysis.groups.Seen`.
-        text: is part of the user_id, the e-mail address, the name or the connection; case
-            does not matter, and no character means anything but itself.
+        text: part of the user_id, the e-mail address, the name or the connection; upper and lower
+            case are equal, and there are no special characters.
     """
 
     connections: tuple[str, ...] = ()
@@ -38,11 +38,10 @@ class Selection:
     text: str = ""
 
     def condition(self, *, overrides: bool | None) -> tuple[str, dict[str, Any]]:
-        """Return the condition, and the values that it binds by name.
+        """Return the condition and its bound values by name.
 
         Args:
-            overrides: whether `user_metadata.picture` reaches people; None where nobody
-                knows.
+            overrides: whether the tenant shows `user_metadata.picture`; None if not known.
         """
         groups = tuple(ACTIVITY)
         given: list[tuple[str, str, Any]] = [
@@ -67,15 +66,15 @@ class Selection:
 
 
 def derived(as_of: datetime) -> str:
-    """Return SQL for the columns that a selection looks at, beside those of a snapshot.
+    """Return SQL for the columns that a selection uses besides those of a snapshot.
 
     The columns are `connection_group`,
-    `provider_group`, `cohort` (200412 is December 2004, or null), `activity_group` (the
-    place in `ACTIVITY`), `sight` (what `seen` decides by) and `searched` (lower case).
+    `provider_group`, `cohort` (200412 is December 2004, or null), `activity_group` (the position in
+    `ACTIVITY`), `sight` (for `seen`) and `searched` (lower case).
 
     Args:
-        as_of: the moment that activity is counted back from, and at which signed URLs
-            have expired or not.
+        as_of: the time from which activity is counted back, and that decides whether signed URLs
+            have expired.
     """
     place = activity(lambda days: _sql(as_of - timedelta(days=days)))
     return f"""
@@ -92,7 +91,7 @@ def derived(as_of: datetime) -> str:
 
 
 def sights(overrides: bool | None) -> dict[str, tuple[Source, Seen]]:
-    """Return the source and what people see for each value that the column `sight` can have."""
+    """Return source and what people see, for each possible value of the column `sight`."""
     return {
         f"{source}/{below or ''}/{'expired' if expired else ''}": (
             source,

@@ -1,10 +1,9 @@
-"""Whether anything at the tenant makes a picture of our choosing reach people.
+"""Whether a script at the tenant shows `user_metadata.picture` or a default picture.
 
-`user_metadata.picture` does nothing by itself, and no setting of Auth0 names a default
-picture (Auth0, "Change User Pictures"): an Action bound to post-login, or formerly a
-Rule, has to put either into the ID token. Their code is read here, never run. It says
-what a script mentions, not what it does under every condition: where that leaves
-doubt, the verdict is None.
+`user_metadata.picture` alone does nothing, and Auth0 has no setting for a default picture (Auth0,
+"Change User Pictures"): an Action bound to post-login, or formerly a Rule, must put either into the
+ID token. Their code is read here, never run. It shows what a script mentions, not what it does in
+every case: if that is not clear, the verdict is None.
 """
 
 import re
@@ -16,17 +15,17 @@ from typing import Any, Literal, Self, TypeAlias
 from toolkit.analysis.file_header import as_json, read
 
 RULES_END = datetime(2026, 11, 18, tzinfo=UTC)
-"""When Rules stop being executed (Auth0, "Deprecations and Migrations")."""
+"""When Auth0 stops running Rules (Auth0, "Deprecations and Migrations")."""
 
 Kind: TypeAlias = Literal["action", "rule"]
 
-# Comments, and text in which they could hide; text is kept.
+# Comments, and strings that may look like comments; strings are kept.
 _COMMENTS = re.compile(
     r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`)|//[^\n]*|/\*.*?(?:\*/|\Z)""",
     re.DOTALL,
 )
-# Code may be large and is not ours: no pattern below looks twice at what it has seen. What
-# they skip is one blank or one line break at most, since longer ones are cut to that.
+# Code may be large and hostile, so no pattern below reads a character twice. Runs of blanks are
+# shortened to one first, so patterns skip at most one.
 _BLANKS = re.compile(r"\s+")
 _CLAIM = re.compile(r"""setCustomClaim\s*\(\s*(?:(["'`])picture\1\s*,|(?!["'`]))""")
 _RULE_SETS = re.compile(r"""\buser\s*(?:\.\s*picture|\[\s*["'`]picture["'`]\s*\])\s*=(?!=)""")
@@ -36,7 +35,7 @@ _OVERRIDE = re.compile(
 _ALIAS = re.compile(r"(?<![\w$])([\w$]++)\s*=\s*[^;\n=]*\buser_metadata\b(?!\s*\??\.\s*\w)")
 _METADATA = re.compile(r"\b(?:user_metadata|metadata|meta)\b")
 _PICTURE = re.compile(r"\bpicture\b")
-# `{ picture } = …`: what is unpacked stands between its end and the end of the statement.
+# `{ picture } = …`: the unpacked value is between the pattern's end and the end of the statement.
 _UNPACKS = re.compile(r"\{([^{}]*)\}\s*=\s*")
 _END = re.compile(r"[;\n]")
 _OF_METADATA = re.compile(r"\buser_metadata\b")
@@ -54,8 +53,8 @@ class Script:
     Attributes:
         kind: "action" or "rule".
         name: what the tenant calls it.
-        code: JavaScript: of an Action what is deployed, not the draft.
-        on: whether it is bound to post-login and deployed, or, of a Rule, enabled.
+        code: JavaScript; for an Action the deployed code, not the draft.
+        on: whether an Action is bound to post-login and deployed, or a Rule enabled.
     """
 
     kind: Kind
@@ -72,10 +71,10 @@ class Setter:
         kind: "action" or "rule".
         name: what the tenant calls it.
         on: whether it is bound and deployed, or enabled.
-        runs: whether that makes it run; a Rule has not since `RULES_END`.
-        override: whether it lets `user_metadata.picture` through; None where that is unclear.
-        default: whether it sets another picture than that; None where that is unclear.
-        spares: whether it looks at the picture that the user has before it replaces it.
+        runs: whether it runs; no Rule runs since `RULES_END`.
+        override: whether it shows `user_metadata.picture`; None if unclear.
+        default: whether it sets another picture; None if unclear.
+        spares: whether it checks the user's picture before it replaces it.
     """
 
     kind: Kind
@@ -88,16 +87,16 @@ class Setter:
 
     @property
     def stopped(self) -> bool:
-        """Whether it would still run, had Rules not ended."""
+        """Whether it is a Rule that ran before the end of Rules."""
         return self.on and not self.runs
 
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What at a tenant sets the picture that applications see.
+    """The scripts at a tenant that set the picture that applications see.
 
     Attributes:
-        setters: the scripts that do, Actions in the order in which they run.
+        setters: those scripts, Actions in the order in which they run.
         actions: whether the tenant's Actions were read.
         rules: whether its Rules were read.
         as_of: when (UTC).
@@ -110,12 +109,12 @@ class Wiring:
 
     @property
     def override(self) -> bool | None:
-        """Whether anything makes `user_metadata.picture` reach the ID token; None: unknown."""
+        """Whether a script puts `user_metadata.picture` into the ID token; None if unknown."""
         return self._any("override")
 
     @property
     def default(self) -> bool | None:
-        """Whether anything makes a default picture reach the ID token; None: unknown."""
+        """Whether a script puts a default picture into the ID token; None if unknown."""
         return self._any("default")
 
     @property
@@ -159,7 +158,7 @@ class Wiring:
 def wiring(
     scripts: Iterable[Script], as_of: datetime, *, actions: bool = True, rules: bool = True
 ) -> Wiring:
-    """Judge a tenant's scripts by their code.
+    """Find out from their code what a tenant's scripts set.
 
     Args:
         scripts: its Actions, in the order in which they are bound, and its Rules.
@@ -172,14 +171,14 @@ def wiring(
 
 
 def _setter(script: Script, as_of: datetime) -> Setter | None:
-    """Judge one script; None where it does not set a picture."""
+    """Judge one script; None if it does not set a picture."""
     code = _COMMENTS.sub(lambda found: found[1] or " ", script.code)
     code = _BLANKS.sub(lambda found: "\n" if "\n" in found[0] else " ", code)
     rule = script.kind == "rule"
     sets = (_RULE_SETS if rule else _CLAIM).findall(code)
     if not sets:
         return None
-    # A claim whose name is not written out may be any; it is ours if pictures come up at all.
+    # A claim with a computed name may be any claim; assume `picture` if the code mentions pictures.
     named = rule or any(sets)
     if not named and "picture" not in code:
         return None
@@ -201,10 +200,10 @@ def _setter(script: Script, as_of: datetime) -> Setter | None:
 
 
 def _unpacked(code: str, whence: re.Pattern[str]) -> bool:
-    """Whether a picture is unpacked from something."""
+    """Whether the code unpacks a picture from an object."""
     looked = 0
     for found in _UNPACKS.finditer(code):
-        # Where the beginning of a statement has been looked at, its end has been, too.
+        # Each statement is read once, from its beginning to its end.
         if found.end() <= looked or not _PICTURE.search(found[1]):
             continue
         end = _END.search(code, found.end())
@@ -215,6 +214,6 @@ def _unpacked(code: str, whence: re.Pattern[str]) -> bool:
 
 
 def _by_alias(code: str) -> bool:
-    """Whether a variable that holds user_metadata is asked for its picture."""
+    """Whether the picture of a variable with user_metadata is used."""
     names = {found[1] for found in _ALIAS.finditer(code)}
     return any(found[1] in names for found in _ASKED.finditer(code))
