@@ -1,4 +1,4 @@
-"""What is looked for in a tenant's pictures: one table of conditions, and what each means.
+"""The conditions of the findings: one table, with what each means.
 
 A condition is DuckDB's SQL over the columns of a snapshot; `toolkit.findings` counts them all in
 one pass.
@@ -15,25 +15,25 @@ from toolkit.formatting import visible
 
 Severity = Literal["high", "medium", "low", "info"]
 SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low", "info")
-"""From what people see and should not, to what is only worth knowing."""
+"""From the most severe to the least."""
 
-# One picture of so many users, and of one in a thousand, is nobody's own.
+# A picture that so many users share, and one in a thousand users, is no picture of their own.
 _SHARED, _SHARED_PART = 10, 1000
 _SOON = 14  # days
 
-# What people see is the root picture, unless an override that works stands before it.
+# People see the root picture, unless a working override replaces it.
 _ROOT_SHOWS = "(source <> 'metadata' OR NOT $overrides)"
 _SHOWS_PLACEHOLDER = (
     "underlying IN ('initials', 'placeholder', 'missing', 'unresolved') AND " + _ROOT_SHOWS
 )
 _SOMEBODYS = "underlying IN ('social', 'enterprise', 'custom')"
-# What no rule decided, and so may be of any host.
+# Pictures that no rule decided, and so may be on any host.
 _UNRULED = "(underlying = 'custom' OR evidence = 'identity' OR source = 'metadata')"
 _IS_SHARED = "hash(picture) IN (SELECT digest FROM shared)"
 _TRIMMED = "lower(trim(email))"
 _COPY = r"^https?://i[012]\.wp\.com/cdn\.auth0\.com/avatars/"
 
-# By their hashes: a few bytes a picture instead of the picture.
+# Hashes need only a few bytes for each picture.
 SHARED = f"""
     shared AS (
         SELECT hash(picture) AS digest FROM users WHERE {_SOMEBODYS}
@@ -41,26 +41,26 @@ SHARED = f"""
         HAVING count(*) >= greatest({_SHARED}, (SELECT count(*) / {_SHARED_PART} FROM users))
     )
 """  # noqa: S608 - numbers of this module
-"""The table of pictures that stand in for many people, which some conditions look at."""
+"""The table of pictures that many people share, which some conditions use."""
 
 
 def _where(cheap: str, dear: str) -> str:
-    """Return a condition of both, the second of which is reckoned only where the first holds.
+    """Return the condition `cheap AND dear`, computing `dear` only if `cheap` is true.
 
-    Fact (DuckDB 2.0, tried): as a FILTER, `cheap AND dear` reckons both of every row.
+    Fact (DuckDB 2.0, tried): in a FILTER, `cheap AND dear` computes both for every row.
     """
     return f"CASE WHEN {cheap} THEN {dear} ELSE false END"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A finding that users may give rise to.
+    """A possible finding.
 
     Attributes:
         id: a word that scripts can rely on.
         severity: one of `SEVERITIES`.
-        title: what it is.
-        condition: whom it concerns, in DuckDB's SQL over a snapshot's columns, the values of
+        title: a short name.
+        condition: which users it concerns, in DuckDB's SQL over a snapshot's columns, the values of
             `bound` and the table `SHARED`.
         meaning: what it means for them.
         advice: what to do.
@@ -227,15 +227,15 @@ CHECKS = (
         "Ask for a sample: picture-audit probe SNAPSHOT --sample 2000",
     ),
 )
-"""What the profiles alone give away."""
+"""The findings that need only the profiles."""
 
 
 def bound(as_of: datetime, overrides: bool | None) -> dict[str, Any]:
-    """Return the values that the conditions bind by name.
+    """Return the bound values of the conditions by name.
 
     Args:
-        as_of: the moment at which signed URLs have expired or not.
-        overrides: whether `user_metadata.picture` reaches people; None where nobody knows.
+        as_of: the time that decides whether signed URLs have expired.
+        overrides: whether the tenant shows `user_metadata.picture`; None if not known.
     """
     now = as_of.astimezone(UTC)
     return {"as_of": now, "soon": now + timedelta(days=_SOON), "overrides": bool(overrides)}

@@ -1,8 +1,7 @@
 """How many users each source of pictures has, and how many see a picture of their own.
 
-Counted in chunks and added up exactly: `coverage` of a whole snapshot and the sum of
-the coverages of its chunks are the same value, so that pages, export files and
-partitions all reduce with `+`.
+The coverage of a whole snapshot is exactly the sum of the coverages of its chunks, so pages, export
+files and partitions can be counted apart and added with `+`.
 """
 
 import glob
@@ -35,7 +34,7 @@ from toolkit.html_templates import html_table
 _ORDER = {name.value: place for names in (Source, Seen) for place, name in enumerate(names)}
 _KEYS = ["group", "source", "seen"]
 
-# What a file is counted by, as keys that `_name` knows.
+# SQL for the key of each kind of group; `_name` turns keys into names.
 _GROUPS = {
     "source": "source",
     "connection": "connection",
@@ -49,16 +48,15 @@ _GROUPS = {
 class Coverage:
     """Users counted by group, source and what people see; a value that can be added.
 
-    Whatever order and repetition `counts` comes in, it is kept summed up and
-    sorted, so that equal coverages are equal frames.
+    `counts` is always summed and sorted, so that equal coverages are equal DataFrames.
 
     Attributes:
-        by: what the groups are: one of `toolkit.analysis.groups.CHOICES`.
+        by: the kind of groups, one of `toolkit.analysis.groups.CHOICES`.
         counts: columns `group` (str; the source itself where `by` is "source"),
             `source` (str), `seen` (str, of `toolkit.analysis.groups.Seen`; where the column is
             missing, what the source alone says) and `users` (int64); one row for each
             triple that occurs, sorted by group, then in the order of `Source` and `Seen`.
-        estimate: what a sample says of the unresolved users, or None.
+        estimate: the result of a sample of the unresolved users, or None.
 
     Raises:
         SettingsError: `by` is not one of them.
@@ -89,7 +87,7 @@ class Coverage:
 
     @classmethod
     def empty(cls, by: str = "source") -> Self:
-        """Return the coverage of nobody: what adds nothing."""
+        """Return the coverage of no users, the zero of addition."""
         return cls(by, pd.DataFrame({"group": [], "source": [], "users": []}))
 
     @property
@@ -99,19 +97,19 @@ class Coverage:
 
     @property
     def sources(self) -> dict[Source, int]:
-        """Users of each source that occurs, whatever the groups, in the order of `Source`."""
+        """Users of each source that occurs, in all groups, in the order of `Source`."""
         sums = self.counts.groupby("source")["users"].sum().to_dict()
         return {source: int(sums[source]) for source in Source if source in sums}
 
     @property
     def seen(self) -> dict[Seen, int]:
-        """Users by what people see, of what occurs, in the order of `Seen`."""
+        """Users by what people see, in the order of `Seen`; kinds without users are left out."""
         sums = self.counts.groupby("seen")["users"].sum().to_dict()
         return {name: int(sums[name]) for name in Seen if name in sums}
 
     @property
     def broken(self) -> dict[Source, int]:
-        """Users of each source whose picture is a broken image, of what occurs."""
+        """Users by source whose picture is a broken image; sources without any are left out."""
         rows = self.counts[self.counts["seen"] == Seen.BROKEN]
         sums = rows.groupby("source")["users"].sum().to_dict()
         return {source: int(sums[source]) for source in Source if source in sums}
@@ -120,18 +118,18 @@ class Coverage:
     def own(self) -> Interval:
         """How many users see a picture of their own.
 
-        From those who are known to, up to all of whom nobody knows that they do not;
-        where a sample was asked for, its 95 % interval stands for the unresolved.
+        `low` counts users who certainly do, `high` also all unknown users. With a sample, its 95 %
+        interval is used for the unresolved users.
         """
         unresolved = self.sources.get(Source.UNRESOLVED, 0)
         return _own(self.seen, unresolved, self.estimate)
 
     @property
     def estimated(self) -> dict[Source, Interval]:
-        """What the sources come to where the sample is right: empty without an estimate.
+        """The sources as the sample estimates them; empty without an estimate.
 
-        The unresolved are shared out: `gravatar` gains those that the sample finds to
-        exist, `initials` and `placeholder` the others.
+        The sample divides the unresolved users: `gravatar` gets those whose Gravatar exists,
+        `initials` and `placeholder` the others.
         """
         unresolved = self.sources.get(Source.UNRESOLVED, 0)
         if self.estimate is None or not unresolved or self.estimate.users != unresolved:
@@ -146,7 +144,7 @@ class Coverage:
         return {source: part + self.sources.get(source, 0) for source, part in shares.items()}
 
     def table(self) -> pd.DataFrame:
-        """Return the counts as people read them.
+        """Return the counts as a table.
 
         Returns:
             Where `by` is "source": columns `source`, `users`, `share` (0 to 1), the
@@ -243,18 +241,18 @@ class Coverage:
         return hash((self.by, *self.counts.itertuples(index=False, name=None)))
 
     def __repr__(self) -> str:
-        """Draw the table as text; what people typed is cut and cannot move the cursor."""
+        """Draw the table as text; long names are cut, and control characters are shown as text."""
         return f"{self._caption()}\n{self._words().to_string(index=False)}"
 
     def _repr_html_(self) -> str:
-        """Draw the table as HTML for a notebook; what people typed stays text."""
+        """Draw the table as HTML for a notebook, with all values escaped."""
         return html_table(self._words(), self._caption())
 
     def _caption(self) -> str:
         return f"Where the pictures of {self.users:,} users come from, by {self.by}"
 
     def _words(self) -> pd.DataFrame:
-        """Return the table with every value as the text that people read."""
+        """Return the table with every value as text."""
         rows = self.table().astype("object")
         for name in rows.columns:
             if name in {"group", "source"}:
@@ -287,14 +285,14 @@ def coverage(
         as_of: the moment that activity is counted back from, and at which signed URLs
             have expired or not; UTC where it names no zone. A later login counts as
             recent. Without it no URL counts as expired.
-        overrides: whether `user_metadata.picture` reaches people; None where nobody knows.
+        overrides: whether the tenant shows `user_metadata.picture`; None if not known.
 
     Returns:
         The counts; users without a group are under `NONE`, `UNKNOWN` (of
         `toolkit.analysis.groups`) or "never".
 
     Raises:
-        SettingsError: `by` is none of these, or activity is asked for without `as_of`.
+        SettingsError: `by` is none of these, or is activity without `as_of`.
         UnreadableInputError: a column is missing, a source is none of `Source`, or the file
             cannot be read.
     """
@@ -314,7 +312,7 @@ def coverage(
 
 
 def _sizes(frame: pd.DataFrame, by: str, now: pd.Timestamp | None) -> Iterable[tuple[Any, ...]]:
-    """Count who is alike: key of the group, source, underlying, whether expired, users."""
+    """Count users with the same values: key of the group, source, underlying, expired, users."""
     source = _column(frame, "source")
     if by == "cohort":
         created = _moments(_column(frame, "created_at"))
@@ -330,8 +328,8 @@ def _sizes(frame: pd.DataFrame, by: str, now: pd.Timestamp | None) -> Iterable[t
     expired = pd.Series(False, index=frame.index)
     if now is not None and "expires_at" in frame.columns:
         expired = _moments(frame["expires_at"]) < now
-    # Counting first and naming after makes the dtypes that a column arrives in (str,
-    # object, Arrow, categorical) a matter of a few keys instead of a million values.
+    # Count first and name afterwards: then only a few keys, and not a million values, depend on the
+    # dtype of the column (str, object, Arrow, categorical).
     keys = pd.DataFrame(
         {"group": group, "source": source, "underlying": underlying, "expired": expired}
     )
@@ -356,17 +354,17 @@ def _stored_sizes(path: Path | str, by: str, now: pd.Timestamp | None) -> Iterab
 def combine(first: Coverage, second: Coverage) -> Coverage:
     """Add two coverages of different users; the order and the grouping do not matter.
 
-    An estimate is of the whole: at most one of the two carries it.
+    An estimate is for all users together: at most one of the two may have one.
 
     Args:
         first: of some users.
-        second: of others, counted by the same thing.
+        second: of other users, by the same groups.
 
     Returns:
         The coverage of all of them.
 
     Raises:
-        SettingsError: they are counted by different things.
+        SettingsError: they have different kinds of groups.
     """
     if first.by != second.by:
         raise SettingsError(
@@ -384,7 +382,7 @@ def _column(frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
         )
     values = frame[name]
     if values.dtype == "object" and name not in {"created_at", "last_login"}:
-        # A lone surrogate has no UTF-8 form, which pandas keeps text in.
+        # pandas keeps text as UTF-8, which a lone surrogate does not have.
         return values.map(_text, na_action="ignore")
     return values
 
@@ -403,11 +401,11 @@ def _shown(source: Any, underlying: Any, expired: bool, overrides: bool | None) 
         below = None if pd.isna(underlying) else Source(underlying)
         return seen(Source(source), below, expired=expired, overrides=overrides).value
     except ValueError:
-        return Seen.UNKNOWN.value  # Coverage says what is wrong with it
+        return Seen.UNKNOWN.value  # Coverage raises the error
 
 
 def _own(seen_: Mapping[Seen, int], unresolved: int, estimate: Estimate | None) -> Interval:
-    """How many see a picture of their own, of these counts and what a sample says of them."""
+    """Return how many see a picture of their own, from counts and a sample."""
     known, unknown = seen_.get(Seen.OWN, 0), seen_.get(Seen.UNKNOWN, 0)
     if estimate is None or not unresolved or estimate.users != unresolved:
         return Interval(known, known + unknown, known + unknown / 2)
@@ -418,7 +416,7 @@ def _own(seen_: Mapping[Seen, int], unresolved: int, estimate: Estimate | None) 
 
 
 def _moments(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Return UTC timestamps, with NaT for what is none."""
+    """Return UTC timestamps, with NaT for other values."""
     return pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601")
 
 
@@ -427,7 +425,7 @@ def _text(value: object) -> str:
 
 
 def _name(by: str, key: Any) -> str:  # noqa: ANN401 - whatever the column holds
-    """Name a group by its key, in whatever type the column holds it."""
+    """Name a group by its key, of any type."""
     if pd.isna(key) or key == "":
         return named(by, None)
     return named(by, int(key) if by in {"cohort", "activity"} else _text(key))
@@ -438,7 +436,7 @@ def _place(names: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def _in_time(names: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Return keys that sort activity from recent to never, and cohorts by date, unknown last."""
+    """Return sort keys: activity from recent to never, cohorts by date with unknown last."""
     buckets = {name: str(place) for place, name in enumerate(ACTIVITY)}
     return names.map(lambda name: buckets.get(name, name.replace(UNKNOWN, "~")))
 

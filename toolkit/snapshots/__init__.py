@@ -1,1 +1,1 @@
-"""The file of users: written, read, queried, compared, shared."""
+"""The file of users: write, read, query, compare, share."""

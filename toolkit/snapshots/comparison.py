@@ -1,7 +1,7 @@
-"""What changed between two snapshots of a tenant: a value that shows itself.
+"""Compare two snapshots of a tenant.
 
-Users are matched by their user_id, in one pass of DuckDB over frames or files, which
-puts on disk what memory does not hold.
+Users are matched by their user_id, in one pass of DuckDB over DataFrames or files. What does not
+fit into memory goes to disk.
 """
 
 import glob
@@ -23,9 +23,9 @@ from toolkit.snapshots.snapshot import Provenance, Snapshot
 
 _EXAMPLES = 3
 
-# Users are told apart by 128 bits of hash instead of their user_id, which is longer: among
-# ten million users, two share them once in some 10^24 tries. A source has one byte. Which of
-# the two pictures counts is what `source` says.
+# Users are compared by a 128-bit hash of their user_id, which is shorter: among ten million users,
+# the chance that two share it is about 1 in 10^24. A source takes one byte. Compare
+# `metadata_picture` if the source is `metadata`, otherwise `picture`.
 _SOURCE = f"ENUM {tuple(source.value for source in Source)}"
 _USERS = f"""
     CREATE VIEW {{}} AS SELECT user_id::VARCHAR AS user_id, source::{_SOURCE} AS source,
@@ -58,15 +58,15 @@ _NAMED = """
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Users whose picture was of one source and is of another, or still of the same.
+    """Users by the source of their picture, before and after.
 
     Attributes:
-        before: the source in the old snapshot; None for those who came.
-        after: the source in the new snapshot; None for those who went.
+        before: the source in the old snapshot; None for new users.
+        after: the source in the new snapshot; None for deleted users.
         users: how many they are.
-        changed: how many of them have another picture address than before. The signed
-            addresses of some providers change with each login, whatever they show.
-        examples: up to three of their user_ids, in order, the middle of each left out.
+        changed: how many of them have another picture address than before. The signed addresses of
+            some providers change with each login, although the picture stays.
+        examples: up to three of their user_ids, in order, with the middle hidden.
     """
 
     before: Source | None
@@ -78,14 +78,14 @@ class Move:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
-    """Two snapshots of the same tenant, user by user; a value that shows itself.
+    """The comparison of two snapshots of the same tenant; notebooks show it as a table.
 
     Attributes:
-        old: what the old snapshot says of everybody.
-        new: what the new one says.
-        moves: the users of each pair of sources that occurs, the most users first; those
-            who stayed with their source, came and went are among them.
-        notes: what to bear in mind with these numbers.
+        old: the totals of the old snapshot.
+        new: the totals of the new snapshot.
+        moves: the users of each pair of sources that occurs, the most users first, including users
+            with the same source, new users and deleted users.
+        notes: how to read these numbers.
     """
 
     old: Moment
@@ -139,11 +139,11 @@ class Comparison:
 
     @property
     def changes(self) -> tuple[Move, ...]:
-        """Those who moved, came or went, by source, the most users first."""
+        """New users, deleted users and users with another source, the most users first."""
         return tuple(filter(_another, self.moves))
 
     def table(self) -> pd.DataFrame:
-        """Return what happened to each source.
+        """Return the changes of each source.
 
         Returns:
             One row for each source that occurs, in the order of `Source`: `source`, and
@@ -200,7 +200,7 @@ class Comparison:
         }
 
     def __repr__(self) -> str:
-        """Draw the comparison as text: the numbers, who moved, each source, the notes."""
+        """Draw the comparison as text: numbers, moves, sources, notes."""
         moves = _moves_in_words(self).to_string(index=False) if self.changes else ""
         table = _words(self.table()).to_string(index=False)
         notes = map(visible, self.notes)
@@ -221,19 +221,19 @@ class Comparison:
 
 
 def compare(old: Snapshot, new: Snapshot, *, anyway: bool = False) -> Comparison:
-    """Find out who moved from which source to which, who came and who went.
+    """Compare two snapshots: who has another source, who is new and who is gone.
 
     Args:
         old: the earlier snapshot.
         new: the later snapshot.
-        anyway: compare snapshots of different tenants too, as after a move of all users.
+        anyway: also compare snapshots of different tenants, for example after a migration.
 
     Returns:
-        The comparison. Users without a user_id cannot be matched: they went, or came.
+        The comparison. Users without a user_id cannot be matched: they count as deleted and new.
 
     Raises:
         SettingsError: they are of different tenants, and `anyway` is not set.
-        UnreadableInputError: a file is damaged, or holds a user twice.
+        UnreadableInputError: a file is damaged, or contains a user twice.
     """
     notes = list(_doubts(old.provenance, new.provenance, anyway=anyway))
     before, after = moment_of(old), moment_of(new)
@@ -336,7 +336,7 @@ def _caption(one: Comparison) -> str:
 
 
 def _sums(one: Comparison) -> list[str]:
-    """Say users, moves and coverage in lines."""
+    """Return users, moves and coverage in lines."""
     came, went = one.new.users - one.matched, one.old.users - one.matched
     changed = sum(move.changed for move in one.moves if not _another(move))
     part = percent(one.moved / max(one.matched, 1), 1)
@@ -357,7 +357,7 @@ def _moves_in_words(one: Comparison) -> pd.DataFrame:
 
 
 def _words(table: pd.DataFrame) -> pd.DataFrame:
-    """Return counts as the text that people read."""
+    """Return counts as text."""
     rows = table.astype("object")
     for name in rows.columns[1:]:
         sign = "+" if name == "change" else ""

@@ -1,4 +1,4 @@
-"""What many snapshots of a tenant say of everybody, by time."""
+"""The history of a tenant from many snapshots."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ from toolkit.html_templates import html_table
 from toolkit.snapshots.snapshot import Provenance, Snapshot
 
 UNNAMED = "unknown"
-"""The tenant of exports whose files' names do not tell it."""
+"""The tenant of exports whose file names do not contain it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What a snapshot says of everybody together.
+    """The totals of one snapshot.
 
     Attributes:
         tenant: the tenant's domain.
         taken_at: when the collection began (UTC).
-        complete: whether the snapshot is known to be whole.
+        complete: whether the snapshot is known to be complete.
         users: how many users there were.
         own: how many of them see a picture of their own
             (`toolkit.analysis.coverage_count.Coverage.own`).
@@ -41,12 +41,12 @@ class Moment:
 
     @property
     def own_low(self) -> float:
-        """The share (0 to 1) known to see a picture of their own; 0 where there is nobody."""
+        """The share (0 to 1) that certainly sees a picture of their own; 0 without users."""
         return self.own.low / max(self.users, 1)
 
     @property
     def own_high(self) -> float:
-        """The share (0 to 1) of whom nobody knows that they do not; 0 where there is nobody."""
+        """The share (0 to 1) that may see a picture of their own; 0 without users."""
         return self.own.high / max(self.users, 1)
 
     def as_dict(self) -> dict[str, Any]:
@@ -74,10 +74,10 @@ def moment_of(snapshot: Snapshot) -> Moment:
 
 
 def ensure_same_tenant(old: Provenance, new: Provenance) -> None:
-    """Make sure that two snapshots are of one tenant, as far as that is known.
+    """Check that two snapshots are not of different tenants.
 
     Raises:
-        SettingsError: they are not.
+        SettingsError: they are.
     """
     if differ(old, new):
         both = [f"{one.tenant}, seed {one.seed}" if one.seed else one.tenant for one in (old, new)]
@@ -90,7 +90,7 @@ def ensure_same_tenant(old: Provenance, new: Provenance) -> None:
 def differ(old: Provenance, new: Provenance) -> bool:
     """Whether two snapshots are known to be of different tenants."""
     if old.sandbox and new.sandbox:
-        # The embedded tenant has another port each time: its seed tells its people.
+        # The embedded tenant has another port each time: its seed identifies its people.
         return None not in {old.seed, new.seed} and old.seed != new.seed
     names = {old.tenant.casefold(), new.tenant.casefold()}
     return UNNAMED not in names and len(names) > 1
@@ -98,7 +98,7 @@ def differ(old: Provenance, new: Provenance) -> bool:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Series:
-    """What many snapshots of a tenant say of everybody, by time; a value that shows itself.
+    """Many snapshots of a tenant in the order of time; notebooks show it as a table.
 
     Attributes:
         moments: one for each snapshot, the earliest first.
@@ -157,14 +157,14 @@ class Series:
 
 
 def series(snapshots: Iterable[Snapshot], *, anyway: bool = False) -> Series:
-    """Put snapshots of a tenant in the order of time; one at a time is looked at.
+    """Put snapshots of a tenant in the order of time; memory holds one at a time.
 
     Args:
         snapshots: any number, in any order.
-        anyway: take snapshots of different tenants too.
+        anyway: also accept snapshots of different tenants.
 
     Returns:
-        The series, a value that shows itself.
+        The series.
 
     Raises:
         SettingsError: they are of different tenants, and `anyway` is not set.

@@ -20,21 +20,21 @@ class Provenance:
         tenant: the tenant's domain.
         taken_at: when the collection began (UTC), by the tenant's clock where that is known.
         method: how the users were read (`search`, …).
-        complete: true only where what was read was reconciled with what the tenant counts,
-            or, of export files, where they were whole.
+        complete: true only if the users were reconciled with the tenant's counts, or the export
+            files were complete.
         users: how many users the snapshot holds.
         windows: into how many windows the reading was divided.
-        requests: how many requests that took, retries included, the token's not.
+        requests: number of requests, with retries, without those for tokens.
         seconds: how long it took.
         sandbox: whether the tenant is the embedded one.
         toolkit_version: the version that wrote it.
-        notes: what else is worth knowing: what is missing, what changed since when.
-        wiring: what sets the picture that applications see; None where nobody has read it.
+        notes: other facts: what is missing, what changed and when.
+        wiring: what sets the picture that applications see; None if it was not read.
         probed_at: when Gravatar was last asked about these users (UTC), or None.
-        estimate: what a sample of the unresolved says of them, or None.
-        seed: what the embedded tenant's people were made from, or None for real ones.
-        redacted: which key the users' identifiers were replaced with
-            (`toolkit.snapshots.redaction.Key.name`), or None where they are the tenant's own.
+        estimate: the result of a sample of the unresolved users, or None.
+        seed: the seed of the embedded tenant's made-up people, or None for real users.
+        redacted: the name of the key that replaced the users' identifiers, or None if they are the
+            tenant's own.
     """
 
     tenant: str
@@ -55,7 +55,7 @@ class Provenance:
     redacted: str | None = None
 
     def require_people(self) -> None:
-        """Make sure that its users can be found at the tenant, and their pictures loaded.
+        """Check that its users can be found at the tenant, and their pictures loaded.
 
         Raises:
             SettingsError: the snapshot is redacted.
@@ -79,7 +79,7 @@ class Provenance:
         """
         absent = {one.name: one.default for one in fields(cls) if one.default is not MISSING}
         provenance = read(cls, {**absent, **values})
-        # A tenant is called a sandbox where it is on this machine, and nowhere else.
+        # Only a tenant on this machine can be a sandbox.
         place = split(provenance.tenant)
         if provenance.sandbox and not (place and is_loopback(place[0])):
             raise ValueError("a sandbox that is not on this machine")

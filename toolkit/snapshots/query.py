@@ -1,8 +1,8 @@
-"""The users of a snapshot, ready to be asked about: counted, listed, searched, written out.
+"""Count, list, search and export the users of a snapshot, fast enough for a panel.
 
-What takes time is done once. Whoever is alike in everything that is counted is one row of
-a small table in memory, from which every filter is answered; names are searched in memory
-once somebody has searched; pages and files are read from the snapshot's Parquet.
+Slow work is done once. Users who are equal in everything that is counted are one row of a small
+table in memory, which answers every filter. The first search loads names into memory. Pages and
+files are read from the snapshot's Parquet.
 """
 
 import threading
@@ -53,7 +53,7 @@ _GROUPS = {
     "seen": ("sight", "seen"),
 }
 _COUNTED = ", ".join(column for column, _ in _GROUPS.values())
-# One number instead of six columns for everybody; some thousand of them in 64 bits.
+# One hash key for the six grouping columns.
 _KIND = f"hash({_COUNTED}) AS kind"
 
 
@@ -63,7 +63,7 @@ class Roster:
     Searching for text keeps about 120 bytes a user in memory from the first search on.
 
     Args:
-        snapshot: of anybody; one that is in memory only is put into a private file first.
+        snapshot: any snapshot; if it is in memory only, it is written to a private file first.
 
     Raises:
         UnreadableInputError: the file cannot be read, or has changed since; every method that
@@ -74,7 +74,7 @@ class Roster:
         self.provenance = snapshot.provenance
         self.overrides = snapshot.overrides
         self._lock = threading.RLock()
-        # Where the engine puts what does not fit into memory is personal data as well.
+        # DuckDB's temporary files contain personal data, too.
         self._folder = TemporaryDirectory(prefix="picture-audit-")
         self._path = snapshot.path or Path(self._folder.name) / "snapshot.parquet"
         if snapshot.path is None:
@@ -83,10 +83,10 @@ class Roster:
         self._engine = duckdb.connect(
             config={"memory_limit": _MEMORY, "temp_directory": self._folder.name}
         )
-        # These are taken before the one above, or without it.
+        # Lock order: these before the lock above, or without it.
         self._naming, self._streaming = threading.Lock(), threading.Lock()
         self._has_names = False
-        # DuckDB complains where a process ends while a connection is open.
+        # DuckDB reports an error if a process ends while a connection is open.
         weakref.finalize(self, self._engine.close)
         self._found = ""
         try:
@@ -110,7 +110,7 @@ class Roster:
         )
 
     def close(self) -> None:
-        """Let go of memory and files, once what is being written is written."""
+        """Release memory and files after the writes under way."""
         with self._naming, self._streaming, self._lock:
             self._engine.close()
             self._folder.cleanup()
@@ -149,11 +149,11 @@ class Roster:
         return Coverage(by, counts, estimate)
 
     def choices(self, selection: Selection | None = None) -> dict[str, dict[str, int]]:
-        """Count what each filter could be set to while the others stay.
+        """Count the users for each value of each filter while the others stay.
 
         Returns:
             For connection, source, provider, cohort, activity and seen: the users of each
-            value that occurs in the snapshot; nobody may be left of it.
+            value that occurs in the snapshot; the count may be 0.
         """
         chosen = selection or Selection()
         found = {}
@@ -183,10 +183,10 @@ class Roster:
         """Read some users of a selection.
 
         Args:
-            selection: whose.
+            selection: the users.
             order: one of `ORDERS`.
             limit: how many at most.
-            offset: how many to pass over first.
+            offset: how many to skip first.
 
         Returns:
             One row per user with the columns of `toolkit.classification.schema.SNAPSHOT`.
@@ -206,11 +206,11 @@ class Roster:
     def write_csv(self, path: Path, selection: Selection | None = None) -> int:
         """Write the users of a selection as CSV for spreadsheets; returns how many.
 
-        Text that a spreadsheet would take for a formula is disarmed. Only the owner may
-        read the file, and it takes its place once it is whole.
+        Text that a spreadsheet would run as a formula is made harmless. Only the owner may read the
+        file, and an older file is replaced only when the new one is complete.
 
         Raises:
-            OutputError: it cannot be written there.
+            OutputError: it cannot be written.
         """
         written = 0
         with replacing(path) as file:
@@ -223,15 +223,16 @@ class Roster:
         return written
 
     def write_parquet(self, path: Path, selection: Selection | None = None) -> int:
-        """Write the users of a selection as a snapshot that says it is not whole.
+        """Write the users of a selection as a snapshot that is marked as not complete.
 
-        Only the owner may read the file, and it takes its place once it is whole.
+        Only the owner may read the file, and an older file is replaced only when the new one is
+        complete.
 
         Returns:
-            How many users it holds.
+            How many users it contains.
 
         Raises:
-            OutputError: it cannot be written there.
+            OutputError: it cannot be written.
         """
         chosen, written = selection or Selection(), 0
         with writing(path) as writer:
@@ -245,7 +246,7 @@ class Roster:
         return written
 
     def _frames(self, selection: Selection) -> Iterator[pd.DataFrame]:
-        """Read a selection piece by piece, while others ask."""
+        """Read a selection in pieces, while other threads ask."""
         condition, values = selection.condition(overrides=self.overrides)
         with self._streaming, self._cursor() as engine, damage_told(self._path):
             rows = engine.sql(
@@ -256,14 +257,14 @@ class Roster:
                 yield _frame(pa.Table.from_batches([batch]))
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
-        """Return a connection of one's own to the same tables."""
+        """Return a new connection to the same tables."""
         with self._lock:
             self._ensure_unchanged()
             engine = self._engine.cursor()
         return engine.execute("SET TimeZone = 'UTC'")
 
     def _sums(self, columns: str, selection: Selection, order: str = "") -> list[tuple[Any, ...]]:
-        """Add up users by some columns."""
+        """Sum users by some columns."""
         if selection.text:
             self.prepare_search()
         with self._lock, damage_told(self._path):
@@ -287,7 +288,7 @@ class Roster:
         return "counted", "matching", condition, values
 
     def prepare_search(self) -> None:
-        """Take names into memory, which the first search does otherwise. Others may ask meanwhile.
+        """Load names into memory before the first search. Other threads may ask meanwhile.
 
         Raises:
             UnreadableInputError: the file has changed.
@@ -302,7 +303,7 @@ class Roster:
             self._has_names = True
 
     def _search(self, text: str) -> None:
-        """Find out who is meant by a text, unless that is known from the last time."""
+        """Find the users for a text, unless the last search was the same."""
         if text == self._found:
             return
         condition, values = Selection(text=text).condition(overrides=None)
@@ -350,5 +351,5 @@ def _told(known: Mapping[str, tuple[Any, Any]], sight: str) -> tuple[str, str]:
     if sight in known:
         source, shown = known[sight]
         return str(source), str(shown)
-    # Coverage says what is wrong with a source that nobody knows.
+    # Coverage raises the error for an unknown source.
     return sight.partition("/")[0], "unknown"

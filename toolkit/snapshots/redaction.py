@@ -1,9 +1,9 @@
-"""A snapshot to share: who is in it cannot be told, what it says of pictures stays the same.
+"""Make a copy of a snapshot without names, to share; its facts about pictures stay the same.
 
-Everything that names a person is replaced by a keyed hash (HMAC-SHA256) of it, so that the same
-person, e-mail address, picture or host is the same stand-in wherever it occurs, in every snapshot
-that is redacted with the same key. Without the key nobody can try out who it may be, which an
-unkeyed hash invites to. Whoever holds the key can: it stays with whoever holds the data.
+Everything that names a person is replaced by a keyed hash (HMAC-SHA256). The same person, e-mail
+address, picture or host gets the same replacement in every snapshot that is redacted with the same
+key. Without the key nobody can test guesses, which is easy with a hash without a key. With the key
+it is possible: keep it with the original data.
 
 | column | what it becomes |
 |---|---|
@@ -18,13 +18,13 @@ unkeyed hash invites to. Whoever holds the key can: it stays with whoever holds 
 | `expires_at` | so many whole days before or after it, in the picture's URL, too |
 | the others | kept |
 
-The rows stand in the order of the stand-ins: their former order is the tenant's, which would name
-everybody. Notes of the collection, which may quote file names, are left out.
+The rows are sorted by their replacements, because the tenant's order could identify people. Notes
+of the collection, which may contain file names, are left out.
 
-So the coverage and the findings are those of the original. What is kept is of the tenant and not
-of a person: its domain, its connections, the names of its Actions and Rules. It is pseudonymous
-and not anonymous: who was the only one to join on a day, through a small connection, can still be
-guessed by those who know that.
+So the coverage and the findings are those of the original. Facts about the tenant are kept: its
+domain, its connections, the names of its Actions and Rules. The copy is pseudonymous, not
+anonymous: if only one person joined on a day, through a small connection, people who know that can
+guess who it is.
 """
 
 import hashlib
@@ -66,10 +66,10 @@ from toolkit.snapshots.storage import ensure_writable, is_same, private_opener
 
 KEY_BYTES: Final = 32
 _SHORTEST_KEY = 16
-_TOKEN = 32  # hex digits: 128 bits, so that no two of ten million meet
+_TOKEN = 32  # hex digits: 128 bits, so that no two of ten million are equal
 _DAY = 86_400_000  # milliseconds
 _DAY_SECONDS = _DAY // 1000
-_LAST_EXPIRY = 2**33 - 1  # what `toolkit.classification.sources` takes for a time, in seconds
+_LAST_EXPIRY = 2**33 - 1  # the latest time in `toolkit.classification.sources`, in seconds
 _MILLISECOND = timedelta(milliseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _REMEMBERED = 65_536
@@ -79,11 +79,11 @@ _AT_ONCE = 100_000  # rows
 _STRATEGIES = ENTERPRISE_STRATEGIES | SOCIAL_STRATEGIES | {"auth0", "email", "sms"}
 # Fact: Auth0, "Create a connection": letters, digits and hyphens, at most 128.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,127}")
-# What browsers, and everybody else, cut apart alike.
+# Addresses that all programs parse in the same way.
 _ORDINARY = re.compile(
     r"(https?)://([a-z0-9.-]*[a-z0-9-])(?:(/[^?#\\\s]*)(?:\?([^#\s]*))?)?", re.ASCII
 )
-# Below the hosts of rules: names of machines, and nobody's.
+# Subdomains of the rules' hosts: names of servers, not of persons.
 _MACHINE = re.compile(r"(?:s|www|secure|en|\d|lh\d|avatars\d?|profile|obs|cdn|scontent)\.")
 _SUFFIX = re.compile(r"\.(?:png|jpe?g|gif|webp|avif|svg|bmp|ico)$", re.ASCII | re.IGNORECASE)
 _SCHEME = re.compile(
@@ -114,12 +114,12 @@ _DIGESTS = """
 
 
 def key_path() -> Path:
-    """Return where the key is kept unless another file is named."""
+    """Return the default path of the key."""
     return platformdirs.user_data_path("picture-audit") / "redaction.key"
 
 
 def own_key(path: Path | str | None = None) -> bytes:
-    """Read the key of a file, readable by its owner only; make one where there is none.
+    """Read the key from a file that only its owner can read; make one if there is none.
 
     Args:
         path: the file; by default `key_path()`.
@@ -156,7 +156,7 @@ def own_key(path: Path | str | None = None) -> bytes:
 
 
 def key_name(key: bytes) -> str:
-    """Return what tells one key from another, and nothing else about it."""
+    """Return the name of a key, which shows nothing else about it."""
     return hmac.digest(key, b"name", "sha256").hex()[:8]
 
 
@@ -168,18 +168,18 @@ def redact(
     force: bool = False,
     show: Callable[[Progress], None] | None = None,
 ) -> Snapshot:
-    """Make a copy of a snapshot that can be shared: see this module for what becomes of what.
+    """Make a copy of a snapshot to share; this module's docstring lists every column.
 
     Args:
-        snapshot: what to copy; a file is read and written piece by piece.
+        snapshot: the original; a file is read and written in pieces.
         out: where to write the copy; None keeps it in memory.
-        key: what to hash with, 16 bytes or more; by default that of `own_key()`.
-        force: whether the copy may take the place of another tenant's snapshot.
+        key: the key of the hashes, 16 bytes or more; by default that of `own_key()`.
+        force: whether the copy may replace another tenant's snapshot.
         show: called with each `Progress`, in users.
 
     Returns:
-        The copy. Its provenance says that it is redacted, and nothing that has to find a user
-        or a picture again takes it: no plan, no refresh, no probe.
+        The copy. Its provenance says that it is redacted. It is refused wherever users or pictures
+        must be found again: no plan, no refresh, no probe.
 
     Raises:
         SettingsError: it is redacted already, or the key is too short.
@@ -218,29 +218,29 @@ def redact(
 
 
 class _Hashes:
-    """Stand-ins by one key."""
+    """Replacements by one key."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def token(self, kind: str, value: str) -> str:
-        """Return a stand-in for a value; of another kind the same value has another one."""
+        """Return the replacement of a value; it depends on the kind of value, too."""
         message = f"{kind}\0{value}".encode()
         return hmac.digest(self._key, message, "sha256").hex()[:_TOKEN]
 
     def gravatar(self, digest: str) -> str:
-        """Return the hash of the stand-in for an address, for the hash of the address."""
+        """Return the hash of an address's replacement, from the hash of the address."""
         address = self.address(digest).encode()
         if len(digest) == hashlib.sha256().digest_size * 2:
             return hashlib.sha256(address).hexdigest()
         return hashlib.md5(address, usedforsecurity=False).hexdigest()
 
     def address(self, digest: str) -> str:
-        """Return the stand-in for the e-mail address that has this hash; "" for none."""
+        """Return the replacement of the e-mail address with this hash; "" for none."""
         return self.token("address", digest) if digest else ""
 
     def user_id(self, user_id: str) -> str:
-        """Return the stand-in for a user_id; its strategy stays."""
+        """Return the replacement of a user_id; its strategy stays."""
         if not user_id:
             return ""
         strategy, bar, _ = user_id.partition("|")
@@ -248,16 +248,16 @@ class _Hashes:
         return f"{kept}{self.token('user', user_id)}"
 
     def strategy(self, strategy: str) -> str:
-        """Return a strategy that Auth0 knows, or a stand-in."""
+        """Return a strategy that Auth0 knows, or a replacement."""
         return strategy if strategy in _STRATEGIES else self.token("name", strategy)
 
     def name(self, name: str) -> str:
-        """Return what can be the name of a connection, or a stand-in."""
+        """Return a valid name of a connection, or a replacement."""
         return name if _NAME.fullmatch(name) else self.token("name", name)
 
 
 def _in_order(draft: Path) -> Iterator[pa.Table]:
-    """Yield the users of a file in the order of all that they hold, what does not fit on disk."""
+    """Yield the users of a file, sorted by all columns; temporary data may go to disk."""
     with engine(_MEMORY) as database:
         database.execute("SET TimeZone = 'UTC'; SET threads = 2")
         users = database.sql(
@@ -269,9 +269,9 @@ def _in_order(draft: Path) -> Iterator[pa.Table]:
 
 
 def _redacted(snapshot: Snapshot, hashes: _Hashes) -> Iterator[pa.Table]:
-    # Rounded up: a login of that very moment is no day old.
+    # Rounded up: a login at the same moment is 0 days old.
     taken_at = -((_EPOCH - snapshot.provenance.taken_at) // _MILLISECOND)
-    # Addresses expire on a second; away from the snapshot's, each stays on its side of it.
+    # Round away from the snapshot's time, so that an expired address stays expired.
     second = (snapshot.provenance.taken_at - _EPOCH) // timedelta(seconds=1)
 
     def expiry(seconds: int) -> int:
@@ -307,7 +307,7 @@ def _redacted(snapshot: Snapshot, hashes: _Hashes) -> Iterator[pa.Table]:
 
 
 def _mapped(column: pa.ChunkedArray, to: Callable[[str], str]) -> pa.ChunkedArray:
-    """Replace texts, each distinct one once; nulls stay."""
+    """Replace texts, computing each different one once; nulls stay."""
     pieces = [
         pa.array(map(to, piece.dictionary.to_pylist()), pa.string()).take(piece.indices)
         for piece in column.dictionary_encode().chunks
@@ -316,32 +316,32 @@ def _mapped(column: pa.ChunkedArray, to: Callable[[str], str]) -> pa.ChunkedArra
 
 
 def _moved(column: pa.ChunkedArray, to: Callable[[int], int]) -> pa.ChunkedArray:
-    """Replace times, told in seconds of UNIX time, each distinct one once; nulls stay."""
+    """Replace times (UNIX seconds), computing each different one once; nulls stay."""
     times = column.cast(pa.int64()).combine_chunks().dictionary_encode()
     moved = [to(time // 1000) * 1000 for time in times.dictionary.to_pylist()]
     return pa.chunked_array([pa.array(moved, pa.int64()).take(times.indices)]).cast(column.type)
 
 
 def _whole_days(column: pa.ChunkedArray, since: int) -> pa.ChunkedArray:
-    """Cut times to whole days before or after a moment, in milliseconds of UNIX time."""
+    """Round times to whole days before or after a moment, in UNIX milliseconds."""
     apart = pc.subtract(column.cast(pa.int64()), since).cast(pa.float64())
     days = pc.floor(pc.divide(apart, _DAY)).cast(pa.int64())
     return pc.add(pc.multiply(days, _DAY), since).cast(column.type)
 
 
 class Pictures:
-    """Stand-ins for pictures' addresses: what `classify` says of them stays, who it is does not.
+    """Replacements of pictures' addresses, with the same verdict of `classify`.
 
-    Scheme, host, ending and the parameters of Gravatar are kept where a rule knows the host, of
-    the time of expiry the day; the path is hashed, and the letters of initials are always the
-    same. A host that no rule knows is hashed, too: it may be somebody's own. What is not plainly
-    made of ordinary characters becomes the plainest address with the same verdict, and what is
-    no address at all keeps its scheme. One picture of many people stays one picture of many.
+    If a rule knows the host, then scheme, host, ending, Gravatar's parameters and the day of expiry
+    are kept; the path is hashed, and the letters of initials are always the same. An unknown host
+    is hashed, too, because it may be a person's own. An address with unusual characters becomes a
+    simple one with the same verdict; a text that is no address keeps only its scheme. A picture
+    that many people share stays shared.
 
     Args:
-        token: a stand-in for (kind, value).
-        gravatar: a stand-in for a Gravatar's hash.
-        expiry: a stand-in for a moment of expiry, in seconds of UNIX time.
+        token: returns the replacement of (kind, value).
+        gravatar: returns the replacement of a Gravatar's hash.
+        expiry: returns the replacement of a time of expiry, in UNIX seconds.
     """
 
     def __init__(
@@ -357,7 +357,7 @@ class Pictures:
         self._asked = lru_cache(_REMEMBERED)(self._parameters)
 
     def stand_in(self, picture: str) -> str:
-        """Return the stand-in for a `picture`, or for a `user_metadata.picture`."""
+        """Return the replacement of a `picture` or a `user_metadata.picture`."""
         if _BLANK.fullmatch(picture):
             return ""
         parts = _ORDINARY.fullmatch(picture)
@@ -382,7 +382,7 @@ class Pictures:
         return place + self._rest(picture, rule, found.group(), _suffix(path))
 
     def _rest(self, picture: str, rule: Rule, begin: str, suffix: str) -> str:
-        """Return path and query of the stand-in for a picture that a rule knows."""
+        """Return the replaced path and query of a picture that a rule knows."""
         if rule.source is Source.INITIALS:
             return f"{begin}{_INITIALS}"
         token = self._token("picture", picture)
@@ -404,7 +404,7 @@ class Pictures:
         return f"{scheme}://{self._token('host', host)}.invalid/{token}{_suffix(path)}"
 
     def _parameters(self, query: str) -> str:
-        """Return the query of the stand-in for a Gravatar with this query."""
+        """Return the replaced query of a Gravatar."""
         verdict = classify(f"https://gravatar.com/avatar/{'0' * 32}?{query}")
         given = dict(parse_qsl(query, keep_blank_values=True))
         kept = {
@@ -420,7 +420,7 @@ class Pictures:
         return f"?{urlencode(kept)}" if kept else ""
 
     def _default(self, default: str, verdict: Verdict) -> str:
-        """Return the stand-in for what a Gravatar falls back to."""
+        """Return the replacement of a Gravatar's fallback."""
         match verdict.fallback:
             case Fallback.INITIALS:
                 return f"https://cdn.auth0.com/avatars/{_INITIALS}"
@@ -429,19 +429,19 @@ class Pictures:
                 host = parts.group(2) if parts else default
                 return self._unknown(default, "https", host, (parts and parts.group(3)) or "/")
             case Fallback.GENERATED | Fallback.NONE:
-                return default.strip().lower()  # one of Gravatar's own words
+                return default.strip().lower()  # one of Gravatar's own keywords
             case _:
                 return "mp"
 
     def _odd(self, picture: str) -> str:
-        """Return the plainest address with the verdict of one that is oddly written."""
+        """Return a simple address with the same verdict as an unusual one."""
         verdict = classify(picture)
         if verdict.source is Source.INVALID:
             found = _SCHEME.match(picture)
             kept = found.group(1).lower() if found else ""
             return f"{kept}{self._token('picture', picture)}"
         path = re.split(r"[?#]", picture, maxsplit=1)[0]
-        # Told as browsers read it; the finding `insecure` goes by how it is written.
+        # The host as browsers read it; the finding `insecure` uses the written form.
         written = picture.strip(" ")[:5].lower() == "http:"
         scheme = "https" if usable_override(picture) else "http" if written else "\thttp"
         if verdict.gravatar_hash is not None:
@@ -467,5 +467,5 @@ def _suffix(path: str) -> str:
 
 
 def _literal(pattern: str) -> str:
-    """Return a path that a rule's pattern matches: of alternatives the first."""
+    """Return a path that a rule's pattern matches, with the first of its alternatives."""
     return re.sub(r"\(\?:([^|)]*)[^)]*\)", r"\1", pattern).replace("\\", "")

@@ -37,23 +37,23 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 _LONGEST_NAME = 80
-# Rows that are read at a time.
+# Rows to read at a time.
 _CHUNK = 131_072
-# The columns that hold a few values over and over. Dictionaries of the others would make files
-# larger and writing slower.
+# Dictionary-encoded: columns with few distinct values. For the others, dictionaries would make
+# files larger and writing slower.
 _REPEATED = ["connection", "strategy", *FEW]
-# Exports of one connection each lie one after another; nothing else is found by what a group of
-# rows begins and ends with.
+# Row-group statistics help only for `connection`, because exports of one connection each follow one
+# another.
 _ORDERED = ["connection"]
-# Those whose values differ by little: that makes them smaller than compression does, and at once.
+# Delta-encoded: neighbouring values differ little, so this is smaller and faster than compression.
 _NUMBERS = ["created_at", "updated_at", "last_login", "expires_at", "logins_count"]
 
 
 class Snapshot:
     """The users of a tenant, classified, and where they come from.
 
-    A snapshot that was read from a file loads its users only when they are asked
-    for; counting them reads the file piece by piece.
+    A snapshot that was read from a file loads its users only when they are needed; counting reads
+    the file in pieces.
 
     Args:
         provenance: tenant, time, method and completeness.
@@ -76,7 +76,7 @@ class Snapshot:
     def users(self) -> "pd.DataFrame":
         """One row per user with the columns of `toolkit.classification.schema.SNAPSHOT`."""
         if self._users is None:
-            import pandas as pd  # noqa: PLC0415 - heavy, and writing a snapshot needs none of it
+            import pandas as pd  # noqa: PLC0415 - slow to import; writing needs none
 
             self._users = pd.concat(self.chunks(), ignore_index=True)
         return self._users
@@ -87,7 +87,7 @@ class Snapshot:
     def chunks(
         self, columns: Sequence[str] | None = None, *, groups: Sequence[int] | None = None
     ) -> "Iterator[pd.DataFrame]":
-        """Yield the users piece by piece, so that memory holds one piece at a time.
+        """Yield the users in pieces, so that memory holds one piece at a time.
 
         Args:
             columns: which columns, or None for all.
@@ -101,11 +101,11 @@ class Snapshot:
             yield self.users[names]
             return
         try:
-            # Read ahead, the whole file would be held.
+            # With read-ahead, memory would hold the whole file.
             with pq.ParquetFile(self.path, pre_buffer=False) as file:
                 yield _empty(names)
                 for batch in file.iter_batches(_CHUNK, row_groups=groups, columns=names):
-                    # Or texts that are no UTF-8 would break something later.
+                    # Otherwise invalid UTF-8 would raise an error later.
                     batch.validate(full=True)
                     yield batch.to_pandas(types_mapper=_types)
         except ARROW_DAMAGE as error:
@@ -127,11 +127,11 @@ class Snapshot:
 
     @property
     def overrides(self) -> bool | None:
-        """Whether `user_metadata.picture` reaches people; None where nobody has read it."""
+        """Whether the tenant shows `user_metadata.picture`; None if not known."""
         return self.provenance.wiring.override if self.provenance.wiring else None
 
     def findings(self) -> "Findings":
-        """Say what is wrong with the pictures, for how many users, and what to do."""
+        """Return what is wrong with the pictures, for how many users, and what to do."""
         from toolkit.analysis.finding_counts import findings  # noqa: PLC0415 - it loads pandas
 
         return findings(
@@ -139,11 +139,11 @@ class Snapshot:
         )
 
     def _stored(self) -> "pd.DataFrame | Path":
-        """Return the users where they are: in memory, or else in the file."""
+        """Return the users in memory, or else the path of the file."""
         return self.path if self._users is None and self.path is not None else self.users
 
     def summary(self, by: str = "source") -> dict[str, Any]:
-        """Return the coverage as plain values: what `coverage.json` holds.
+        """Return the coverage as plain values, as in `coverage.json`.
 
         Returns:
             `tenant`, `taken_at`, `users`, `complete` and the rest of the provenance,
@@ -165,15 +165,15 @@ class Snapshot:
         return self.provenance.as_dict() | counted | {"estimated": estimated or None} | groups
 
     def write(self, path: Path | str, *, force: bool = False) -> None:
-        """Write the snapshot atomically, readable by its owner only: it is personal data.
+        """Write the snapshot atomically. Only its owner can read it: it is personal data.
 
         Args:
             path: the file.
-            force: whether it may take the place of another tenant's snapshot.
+            force: whether it may replace another tenant's snapshot.
 
         Raises:
-            OutputError: the file cannot be written there, or is another tenant's snapshot; what
-                stood there before still does.
+            OutputError: the file cannot be written, or is another tenant's snapshot; an older file
+                stays as it was.
         """
         with writing(Path(path), force=force) as writer:
             for chunk in self.chunks():
@@ -187,7 +187,7 @@ class Snapshot:
 
 
 class Writer:
-    """Writes a snapshot piece by piece. Made by `writing`."""
+    """Writes a snapshot in pieces. Made by `writing`."""
 
     def __init__(self, file: IO[bytes], path: Path, *, force: bool = False) -> None:
         self._path, self._force = path, force
@@ -198,7 +198,7 @@ class Writer:
             ENCODED,
             compression={name: "none" if name in _NUMBERS else "zstd" for name in SNAPSHOT.names},
             column_encoding=dict.fromkeys(_NUMBERS, "DELTA_BINARY_PACKED")
-            | {"gravatar_hash": "DELTA_LENGTH_BYTE_ARRAY"},  # all as long as each other
+            | {"gravatar_hash": "DELTA_LENGTH_BYTE_ARRAY"},  # all of the same length
             use_dictionary=_REPEATED,
             write_statistics=_ORDERED,
             store_schema=False,
@@ -212,7 +212,7 @@ class Writer:
             self._parquet.write_table(users.select(ENCODED.names).cast(ENCODED))
 
     def finish(self, provenance: Provenance) -> None:
-        """Note where the users come from; to be called once, at the end.
+        """Set the provenance; call it once, at the end.
 
         Raises:
             OutputError: the file that this one would replace is another tenant's snapshot.
@@ -232,15 +232,15 @@ class Writer:
 
 @contextmanager
 def writing(path: Path, *, force: bool = False) -> Iterator[Writer]:
-    """Write a snapshot piece by piece; it takes its place only once it is finished.
+    """Write a snapshot in pieces; an older file is replaced only when it is finished.
 
     Args:
         path: the file.
-        force: whether it may take the place of another tenant's snapshot.
+        force: whether it may replace another tenant's snapshot.
 
     Raises:
-        OutputError: the file cannot be written there, or is another tenant's snapshot; what
-            stood there before still does.
+        OutputError: the file cannot be written, or is another tenant's snapshot; an older file
+            stays as it was.
     """
     with replacing(path) as file, closing(Writer(file, path, force=force)) as writer:
         yield writer
@@ -249,15 +249,15 @@ def writing(path: Path, *, force: bool = False) -> Iterator[Writer]:
 def ensure_replaceable(
     path: Path, tenant: str, *, seed: int | None = None, force: bool = False
 ) -> None:
-    """Make sure that a snapshot may be written to a file: not in place of another tenant's.
+    """Check that a snapshot would not replace another tenant's.
 
-    Every snapshot passes this when it is finished; long work asks before it begins, too.
+    Every finished snapshot is checked; long work also checks before it begins.
 
     Args:
         path: the file.
-        tenant: whose snapshot will be written.
-        seed: what its people were made from, where it is the embedded tenant's. Made-up people
-            may take the place of made-up people: the embedded tenant has another port each time.
+        tenant: the tenant of the new snapshot.
+        seed: the seed of its made-up people, for the embedded tenant. Made-up people may replace
+            made-up people, because the embedded tenant has another port each time.
         force: whether another tenant's snapshot may be replaced.
 
     Raises:
@@ -274,13 +274,13 @@ def ensure_replaceable(
 
 
 def _held(path: Path) -> dict[str, Any] | None:
-    """Return where the snapshot in a file comes from, of a later version, too; None for no one."""
+    """Return tenant and seed of the snapshot in a file, of any version; None if there is none."""
     try:
         metadata = pq.read_schema(path).metadata or {}
         values = json.loads(metadata[b"provenance"])
         return values if isinstance(values["tenant"], str) else None
     except (*ARROW_DAMAGE, KeyError, TypeError, ValueError):
-        return None  # it holds no snapshot that could be lost
+        return None  # it is no snapshot, so none can be lost
 
 
 def read_snapshot(path: Path | str) -> Snapshot:
@@ -290,7 +290,7 @@ def read_snapshot(path: Path | str) -> Snapshot:
         path: the file.
 
     Returns:
-        The snapshot; its users are read as they are asked for.
+        The snapshot; its users are read when they are needed.
 
     Raises:
         UnreadableInputError: it does not exist, is no snapshot, or is of a later version.

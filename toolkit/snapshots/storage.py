@@ -1,11 +1,11 @@
-"""A file that is being written: it takes the place of another once it is whole.
+"""Write a file as a draft that replaces an older file only when it is complete.
 
-Whoever writes a draft holds a lock on it, which the system takes back where the process is killed.
-So a draft that nobody holds was left behind, and goes.
+The process that writes a draft locks it, and the system releases the lock if the process is
+killed. So an unlocked draft was left behind, and is removed.
 
-Names alone show nothing: what is truncated, replaced or removed is a regular file of this user,
-never a link or a device, and where this tool goes on with a file that is there, its first line
-must say that it is of this tool (`ensure_own`).
+A name alone proves nothing: only regular files of this user are truncated, replaced or removed,
+never links or devices. Before this tool continues an existing file, its first line must show that
+this tool made it (`ensure_own`).
 """
 
 import errno
@@ -23,28 +23,28 @@ from typing import IO
 
 from toolkit.errors import OutputError
 
-# Without these nothing could be undone; `toolkit.change.journal` names them.
+# Endings of journals (`toolkit.change.journal`): without them nothing could be undone.
 _JOURNALS = (".journal", ".journal.undo")
 _LINK = "it is a symbolic link; name the file that it points to"
 _TOOL = "picture-audit"
-# What only this tool calls its drafts, and the folders of parts of
-# `toolkit.collection.exports.cluster`.
+# Names of drafts, and of the folders of parts of `toolkit.collection.exports.cluster`; only this
+# tool uses them.
 _DRAFT = re.compile(rf"\.(.+)\.{_TOOL}-[0-9a-f]{{8}}", re.DOTALL)
 _FOLDER = re.compile(rf"\.(.+)\.{_TOOL}-parts-[a-z0-9_]{{8}}", re.DOTALL)
 _PART = re.compile(r"[0-9]+\.(?:parquet|npy)")
-# How the first line of each file begins that this tool appends to, and how much of it tells.
+# The beginnings of the first line of files that this tool appends to, and their length.
 _BEGINNING, _TELLING = b'{"format":"auth0-picture-audit ', 17
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes the place of `path` only once it is whole and on disk.
+    """Open a file that replaces `path` only when it is complete and on disk.
 
-    The new file is readable by its owner only.
+    Only its owner can read the new file.
 
     Raises:
-        OutputError: the folder cannot be made or written, the disk is full, or what stands
-            there must not be replaced (`_ensure_replaceable`).
+        OutputError: the folder cannot be made or written, the disk is full, or the existing file
+            must not be replaced (`_ensure_replaceable`).
     """
     _ensure_replaceable(path)
     draft = draft_of(path)
@@ -56,7 +56,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            # It may have been put there meanwhile.
+            # Check again: the file may be new.
             _ensure_replaceable(path)
             draft.replace(path)
     except OSError as error:
@@ -68,13 +68,13 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def draft_of(path: Path) -> Path:
-    """Name a draft beside `path`; nobody else names it so."""
+    """Choose a unique name for a draft beside `path`."""
     return path.with_name(f".{path.name}.{_TOOL}-{secrets.token_hex(4)}")
 
 
 @contextmanager
 def drafted(path: Path) -> Iterator[Path]:
-    """Make a draft beside `path` that is removed again: it takes no other file's place."""
+    """Make a temporary draft beside `path`; it replaces no file and is removed."""
     draft = draft_of(path)
     try:
         with open(draft, "xb", opener=private_opener) as file:
@@ -85,13 +85,13 @@ def drafted(path: Path) -> Iterator[Path]:
 
 
 def folder_of_parts(path: Path) -> Path:
-    """Make a folder for parts of `path`, beside it, that only its owner may see."""
+    """Make a folder for parts of `path` beside it; only its owner can read it."""
     return Path(mkdtemp(prefix=f".{path.name}.{_TOOL}-parts-", dir=path.parent))
 
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Keep a file or folder from being taken for one that was left behind."""
+    """Lock a file or folder, so that it does not count as left behind."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -101,17 +101,17 @@ def held(path: Path) -> Iterator[None]:
 
 
 def discard_drafts(path: Path) -> None:
-    """Remove what processes that were killed left of their attempts to write `path`.
+    """Remove what killed processes left when they wrote `path`.
 
-    That are drafts, drafts of drafts, and folders of parts. What only has such a name, and is a
-    link, is another user's or holds anything else than parts, stays.
+    These are drafts, drafts of drafts, and folders of parts. A link, a file of another user, or a
+    folder with other content stays.
 
     Raises:
         OutputError: one cannot be removed.
     """
     try:
         beside = list(path.parent.iterdir())
-    except OSError:  # where the folder is out of reach there is no draft in it either
+    except OSError:  # without access to the folder there is no draft to remove
         return
     for one in beside:
         if _is_left(one, path.name) and not _is_held(one):
@@ -130,7 +130,7 @@ def _is_left(place: Path, name: str) -> bool:
             return False
         if stat.S_ISDIR(found.st_mode):
             return folder is not None and all(map(_is_part, place.iterdir()))
-    except OSError:  # gone meanwhile, or nothing that may be looked into
+    except OSError:  # already gone, or not readable
         return False
     return draft is not None and stat.S_ISREG(found.st_mode)
 
@@ -143,7 +143,7 @@ def _is_part(place: Path) -> bool:
 def _is_held(draft: Path) -> bool:
     try:
         descriptor = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError:  # whoever may not read it may still remove it
+    except OSError:  # removing may be allowed even if reading is not
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -162,23 +162,23 @@ def _discard(draft: Path) -> None:
         else:
             draft.unlink(missing_ok=True)
     except OSError as error:
-        # Where the folder itself is out of reach there is no draft in it either.
+        # Without access to the folder there is no draft to remove.
         if draft.parent.is_dir():
             raise OutputError(f"Cannot remove {draft}: {error.strerror or error}.") from error
 
 
 def ensure_own(file: IO[bytes], path: Path) -> None:
-    """Make sure that a file to go on with is of this tool, before anything about it is changed.
+    """Check that an existing file was made by this tool, before it is changed.
 
-    Its first line begins with a format of this tool, or with as much of that as was written
-    before the process was killed. An empty file is nobody's.
+    Its first line must begin with a format of this tool, or with a part of it, if the process was
+    killed. An empty file is accepted.
 
     Args:
         file: the file, open for reading; its position moves.
-        path: what it is called.
+        path: its name.
 
     Raises:
-        OutputError: it is a device or the like, another user's, or of something else.
+        OutputError: it is no regular file, another user's, or was made by another program.
     """
     found = os.fstat(file.fileno())
     if not stat.S_ISREG(found.st_mode):
@@ -197,7 +197,7 @@ def ensure_own(file: IO[bytes], path: Path) -> None:
 
 
 def private_opener(path: str, flags: int) -> int:
-    """Open a file that only its owner may read, and never through a link; for `open`."""
+    """Open a file for its owner only, and never through a link; for `open`."""
     try:
         return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -207,14 +207,14 @@ def private_opener(path: str, flags: int) -> int:
 
 
 def ensure_writable(path: Path) -> None:
-    """Find out before long work whether its result can be written.
+    """Check before long work that its result can be written.
 
     Raises:
         OutputError: it cannot.
     """
     try:
         is_folder = path.is_dir()
-    except OSError as error:  # a name too long, or a folder that nobody may look into
+    except OSError as error:  # the name is too long, or the folder is not readable
         raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
     if is_folder:
         raise OutputError(f"Cannot write {path}: it is a folder. Name a file.")
@@ -226,7 +226,7 @@ def ensure_writable(path: Path) -> None:
 
 
 def is_same(path: Path, other: Path) -> bool:
-    """Whether both names are those of one file; not where one cannot be looked at."""
+    """Whether both names are the same file; false if one cannot be read."""
     try:
         return path.samefile(other)
     except OSError:
