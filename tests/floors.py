@@ -17,7 +17,6 @@ PURE = {
     "classification": "tests/classification",
     "analysis": "tests/analysis",
     "formatting.py": "tests/formatting",
-    "html_templates.py": "tests/formatting",
     "progress.py": "tests/test_progress.py",
     "errors.py": "tests/test_errors.py",
     "change/decide.py": "tests/change/test_plan.py",

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from jinja2 import UndefinedError
 
-from toolkit.html_templates import _environment, html_table, render
+from toolkit.formatting import _environment, html_table, render
 
 
 @pytest.fixture

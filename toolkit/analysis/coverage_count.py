@@ -28,8 +28,7 @@ from toolkit.analysis.groups import (
 )
 from toolkit.classification.sources import Source
 from toolkit.errors import SettingsError, UnreadableInputError
-from toolkit.formatting import percent, shorten, visible
-from toolkit.html_templates import html_table
+from toolkit.formatting import html_table, percent, shorten, visible
 
 _ORDER = {name.value: place for names in (Source, Seen) for place, name in enumerate(names)}
 _KEYS = ["group", "source", "seen"]

@@ -19,8 +19,7 @@ from toolkit.analysis.duckdb_engine import damage_told, engine
 from toolkit.analysis.tenant_wiring import Wiring
 from toolkit.classification.schema import SNAPSHOT
 from toolkit.errors import UnreadableInputError
-from toolkit.formatting import mask, percent, visible
-from toolkit.html_templates import render
+from toolkit.formatting import mask, percent, render, visible
 
 _EXAMPLES = 3
 

@@ -3,8 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from toolkit.formatting import visible
-from toolkit.html_templates import render
+from toolkit.formatting import render, visible
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Pure: `toolkit.change.plan_file` reads and writes the rows.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,8 +16,7 @@ from toolkit.analysis.file_header import read, text
 from toolkit.change.decide import CANNOT, CHANGE, MOST_COUNTED, STAY, Tally, nested, user_count
 from toolkit.change.policy import Policy
 from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, requests, seconds
-from toolkit.formatting import harmless, visible
-from toolkit.html_templates import render
+from toolkit.formatting import harmless, render, visible
 
 ASKS_AGAIN_ABOVE: Final = 2 / 3
 """If a larger share of the tenant's users would be written, the admin must agree once more.

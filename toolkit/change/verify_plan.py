@@ -20,8 +20,7 @@ from toolkit.change.run import WORKERS
 from toolkit.change.scopes import scopes_of
 from toolkit.change.ways import Way
 from toolkit.errors import SettingsError
-from toolkit.formatting import visible
-from toolkit.html_templates import render
+from toolkit.formatting import render, visible
 from toolkit.progress import Progress, Show, long_job
 from toolkit.tenant.client import Tenant
 

@@ -7,11 +7,12 @@ Jetpack's on Photon, the proxy through which Gravatar serves such defaults (fetc
 png and jpg; keeps its first copy for ever). Auth0's Gravatar URLs ask for `s=480`.
 """
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from html import escape
 
-from toolkit.html_templates import render
 from toolkit.images.address import (
     Address,
     Outcome,
@@ -136,9 +137,30 @@ class Candidate:
 
     def _repr_html_(self) -> str:
         """Say the same as `repr`, with the picture at two sizes and on two pages."""
-        ways = ((56, LIGHT), (32, LIGHT), (56, DARK))
-        pictures = [(size, page, self.thumbnail(size, background=page)) for size, page in ways]
-        return render("images/candidate.html.j2", candidate=self, pictures=pictures)
+        shown = "".join(
+            self._shown(size, page) for size, page in ((56, LIGHT), (32, LIGHT), (56, DARK))
+        )
+        items = "".join(
+            f"<li>{verdict.level.sign} <b>{escape(verdict.name)}</b> {escape(verdict.reason)}</li>"
+            for verdict in self
+        )
+        state = "usable" if self.usable else "not usable"
+        return (
+            f"<div><p><code>{escape(self.url or 'no address')}</code> ({state})</p><p>{shown}</p>"
+            f'<ul style="list-style:none;padding:0">{items}</ul>'
+            f"<p>{escape(' '.join(self.notes))}</p></div>"
+        )
+
+    def _shown(self, size: int, page: str) -> str:
+        png = self.thumbnail(size, background=page)
+        if png is None:
+            return ""
+        alt = f"The picture in a circle of {size} pixels on {page}"
+        return (
+            f'<img alt="{alt}" width="{size}" height="{size}" '
+            f'style="background:{page};padding:8px" '
+            f'src="data:image/png;base64,{b64encode(png).decode()}">'
+        )
 
 
 def checked(url: str, *, exception: str | None = None) -> Candidate:

@@ -16,8 +16,7 @@ from toolkit.analysis.duckdb_engine import engine
 from toolkit.analysis.headline_words import between
 from toolkit.classification.sources import Source
 from toolkit.errors import SettingsError, UnreadableInputError
-from toolkit.formatting import mask, percent, visible
-from toolkit.html_templates import html_table, render
+from toolkit.formatting import html_table, mask, percent, render, visible
 from toolkit.snapshots.history import UNNAMED, Moment, differ, ensure_same_tenant, moment_of
 from toolkit.snapshots.snapshot import Provenance, Snapshot
 

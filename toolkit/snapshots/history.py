@@ -10,8 +10,7 @@ import pandas as pd
 from toolkit.analysis.estimate import Interval
 from toolkit.classification.sources import Source
 from toolkit.errors import SettingsError
-from toolkit.formatting import percent, visible
-from toolkit.html_templates import html_table
+from toolkit.formatting import html_table, percent, visible
 from toolkit.snapshots.snapshot import Provenance, Snapshot
 
 UNNAMED = "unknown"

@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from toolkit.change.preview.portrait import Portrait, Sight, View
 from toolkit.classification.sources import Source
-from toolkit.formatting import percent
-from toolkit.html_templates import render
+from toolkit.formatting import percent, render
 from toolkit.images.decode import thumbnail
 from toolkit.reporting.palette import COLOURS, ON_DARK, ON_LIGHT, STRIPE
 

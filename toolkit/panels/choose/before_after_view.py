@@ -14,8 +14,7 @@ from toolkit.change.plan_summary import Plan
 from toolkit.change.preview.before_after import SIZES, bars, table
 from toolkit.change.preview.gallery_data import Gallery
 from toolkit.change.preview.portrait import Portrait, View, drawn, portraits
-from toolkit.formatting import visible
-from toolkit.html_templates import render
+from toolkit.formatting import render, visible
 from toolkit.images.candidate_checks import NEVER_REFRESHED
 from toolkit.images.legibility import DARK, LIGHT
 from toolkit.panels.background import Latest

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import ipywidgets
 import traitlets
 
-from toolkit.html_templates import render
+from toolkit.formatting import render
 from toolkit.images.candidate_checks import Candidate, Level, candidate, checked
 from toolkit.images.legibility import DARK, LIGHT
 from toolkit.panels.background import Latest

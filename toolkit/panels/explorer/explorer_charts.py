@@ -10,8 +10,7 @@ import ipywidgets
 from toolkit.analysis.coverage_count import Coverage
 from toolkit.analysis.groups import ACTIVITY, UNKNOWN, Seen
 from toolkit.classification.sources import Source
-from toolkit.formatting import percent, shorten
-from toolkit.html_templates import render
+from toolkit.formatting import percent, render, shorten
 from toolkit.panels.style import looks
 from toolkit.panels.widgets import muted
 from toolkit.reporting.palette import COLOURS

@@ -11,8 +11,7 @@ import pandas as pd
 
 from toolkit.analysis.selection import Selection
 from toolkit.classification.sources import Source
-from toolkit.formatting import mask, mask_email
-from toolkit.html_templates import render
+from toolkit.formatting import mask, mask_email, render
 from toolkit.panels.explorer.thumbnails import Thumbnails
 from toolkit.panels.style import looks
 from toolkit.panels.widgets import Alert, button, check, guarded, muted

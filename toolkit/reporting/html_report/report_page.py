@@ -20,8 +20,7 @@ from toolkit.analysis.headline_words import (
 )
 from toolkit.analysis.tenant_wiring import RULES_END
 from toolkit.classification.sources import Source
-from toolkit.formatting import percent, shorten
-from toolkit.html_templates import render
+from toolkit.formatting import percent, render, shorten
 from toolkit.reporting.charts.group_chart import by_group
 from toolkit.reporting.charts.month_charts import cohorts, own_by_month
 from toolkit.reporting.charts.source_charts import LOOKS
