@@ -51,3 +51,17 @@ def test_a_long_job_is_a_function_and_its_steps():
     assert next(steps) == Progress(0)
     assert doubled.__doc__ == "Double it."
     assert str(inspect.signature(doubled)) == "(number: int, *, show=None) -> int"
+
+
+def test_rate_and_time_left_come_from_the_work_since_it_began():
+    assert Progress.after(2.0, 30, 50, "half", before=10) == Progress(30, 50, 10.0, 2.0, "half")
+    assert Progress.after(2.0, 30, 20, estimated=True) == Progress(30, 30, 15.0, 0.0, "", True)
+    assert Progress.after(2.0, 30, None) == Progress(30, None, 15.0)
+    assert Progress.after(0.0, 30, 50) == Progress.after(2.0, 30, 50, before=30) == Progress(30, 50)
+
+
+def test_progress_in_words():
+    said = Progress(1_000, 2_000, 1_234.5, 61.9, estimated=True)
+    assert (said.count, said.speed, said.left) == ("1,000 of ≈ 2,000", "1,234/s", "1:01 left")
+    assert Progress(1, 2).count == "1 of 2"
+    assert (Progress(1).count, Progress(1).speed, Progress(1).left) == ("1", "", "")

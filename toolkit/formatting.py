@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 _PERCENT = 100
+_MINUTES = 100  # from here on hours read better
 
 
 def percent(share: float, digits: int = 0) -> str:
@@ -34,6 +35,25 @@ def percent(share: float, digits: int = 0) -> str:
     elif share < 1 and float(text) == _PERCENT:
         text = f">{_PERCENT - least:.{digits}f}"
     return f"{text} %"
+
+
+def plural(number: int, one: str, several: str | None = None) -> str:
+    """Write how many there are of something: `1 user`, `2 users`.
+
+    Args:
+        number: how many.
+        one: what one of them is called.
+        several: what several are called; `one` and an s without it.
+    """
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
+
+
+def lasting(seconds: float) -> str:
+    """Write how long something takes: seconds, minutes or hours, whichever reads best."""
+    minutes = seconds / 60
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes:.0f} min" if minutes < _MINUTES else f"{minutes / 60:.1f} h"
 
 
 def visible(text: str) -> str:

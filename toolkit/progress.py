@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar, cast, get_args
+from typing import Any, ParamSpec, Protocol, Self, TypeAlias, TypeVar, cast, get_args
 
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
@@ -31,6 +31,49 @@ class Progress:
     eta: float | None = None
     note: str = ""
     estimated: bool = False
+
+    @classmethod
+    def after(
+        cls,
+        seconds: float,
+        done: int,
+        total: int | None,
+        note: str = "",
+        *,
+        before: int = 0,
+        estimated: bool = False,
+    ) -> Self:
+        """Reckon the rate and the time left from the time that it took so far.
+
+        Args:
+            seconds: since the work began.
+            done: units finished so far.
+            total: units expected; at least those that are done.
+            note: what is going on.
+            before: units that were finished when it began.
+            estimated: whether `total` is an estimate.
+        """
+        rate = (done - before) / seconds if done > before and seconds > 0 else None
+        total = None if total is None else max(done, total)
+        eta = (total - done) / rate if rate and total is not None else None
+        return cls(done, total, rate, eta, note, estimated)
+
+    @property
+    def count(self) -> str:
+        """How many of how many, in words."""
+        if self.total is None:
+            return f"{self.done:,}"
+        return f"{self.done:,} of {'≈ ' if self.estimated else ''}{self.total:,}"
+
+    @property
+    def speed(self) -> str:
+        """The rate in words; "" while unknown."""
+        return f"{self.rate:,.0f}/s" if self.rate else ""
+
+    @property
+    def left(self) -> str:
+        """The time left in words; "" while unknown."""
+        return "" if self.eta is None else f"{int(self.eta) // 60}:{int(self.eta) % 60:02d} left"
 
 
 Show: TypeAlias = Callable[[Progress], None]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from toolkit.formatting import percent, shorten, visible
+from toolkit.formatting import lasting, percent, plural, shorten, visible
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,23 @@ from toolkit.formatting import percent, shorten, visible
 )
 def test_percentages_never_hide_somebody(share, digits, text):
     assert percent(share, digits) == text
+
+
+def test_one_is_named_otherwise_than_several():
+    assert [plural(number, "user") for number in (0, 1, 2_000)] == [
+        "0 users",
+        "1 user",
+        "2,000 users",
+    ]
+    assert [plural(number, "person", "people") for number in (1, 2)] == ["1 person", "2 people"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (0.2, "0 s"), (59.4, "59 s"), (60, "1 min"), (5_900, "98 min"), (6_000, "1.7 h")],
+)
+def test_a_time_is_written_in_the_unit_that_reads_best(seconds, text):
+    assert lasting(seconds) == text
 
 
 def test_what_cannot_be_seen_is_written_out():

@@ -6,7 +6,7 @@ Pure: a `Decider` turns users into rows of a plan; a `Tally` counts them.
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
 
 import pandas as pd
@@ -17,6 +17,7 @@ from toolkit.change.policy import Policy, Replacement, replaced, replaced_metada
 from toolkit.change.ways import Way
 from toolkit.classification.columnwise import alike
 from toolkit.classification.sources import RULES, Source
+from toolkit.classification.user_profile import milliseconds
 from toolkit.tenant.models import KEEPING, Connection, takes_picture
 
 ROWS: Final = pa.schema(
@@ -58,7 +59,6 @@ _ODD = "has a picture that is no absolute web address: Auth0 would not take it b
 _ABSENT = "has no picture now, and Auth0 would not remove one again: it could not be undone"
 _UNKNOWN = "nobody knows their connection, so not whether Auth0 takes it"
 _ROW = tuple[str | None, str, str]  # after, outcome, reason
-_EPOCH, _UNIT = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 _GRAVATARS = frozenset(place for place, one in enumerate(RULES) if one.source is Source.UNRESOLVED)
 _REMEMBERED = 65_536
 
@@ -236,7 +236,7 @@ class Decider:
     ) -> Iterator[Hashable]:
         """Yield the key of each user's decision, or None if there is none."""
         rules, expiry = alike(pictures)
-        late = (expiry > 0) & (expiry <= (self.now - _EPOCH) // _UNIT)
+        late = (expiry > 0) & (expiry <= milliseconds(self.now))
         meant = {self.policy.picture, *self.policy.former}
         told = zip(rules.tolist(), late.tolist(), *columns, strict=True)
         for rule, expired, user_id, connection, strategy, source, picture, metadata_picture in told:

@@ -28,6 +28,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any, Final
 
+from toolkit.analysis.file_header import text
 from toolkit.change.edit import Edit, Field
 from toolkit.change.exclusive import Length, is_id, keep_length, last_length
 from toolkit.change.ways import Way
@@ -521,7 +522,7 @@ def _take_line(journal: Journal, document: Mapping[str, Any]) -> None:
     elif "step" in document:
         journal.steps.append(dict(document["step"]))
     elif "end" in document:
-        journal.ending = _text(document["end"])
+        journal.ending = text(document["end"])
         if document["lines"] != journal.lines and journal.version != _UNCHAINED:
             raise ValueError(document["lines"])
     elif "resumed" in document:
@@ -536,11 +537,11 @@ def _take_line(journal: Journal, document: Mapping[str, Any]) -> None:
 def _entry(document: Mapping[str, Any]) -> Entry:
     return Entry(
         _number(document["n"]),
-        _text(document["user"]),
+        text(document["user"]),
         Field(document["field"]),
         document["before"],
         document["after"],
-        *(None if document[name] is None else _text(document[name]) for name in _NAMES),
+        *(None if document[name] is None else text(document[name]) for name in _NAMES),
     )
 
 
@@ -550,10 +551,4 @@ _NAMES: Final = ("connection", "strategy")
 def _number(value: object) -> int:
     if type(value) is not int or not 0 <= value < _MOST:
         raise ValueError("no number of a change")
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("no text")
     return value

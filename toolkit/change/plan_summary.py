@@ -6,7 +6,7 @@ Pure: `toolkit.change.plan_file` reads and writes the rows.
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -16,7 +16,7 @@ from toolkit.analysis.file_header import read, text
 from toolkit.change.decide import CANNOT, CHANGE, MOST_COUNTED, STAY, Tally, nested, user_count
 from toolkit.change.policy import Policy
 from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, requests, seconds
-from toolkit.formatting import harmless, render, visible
+from toolkit.formatting import harmless, lasting, render, visible
 
 ASKS_AGAIN_ABOVE: Final = 2 / 3
 """If a larger share of the tenant's users would be written, the admin must agree once more.
@@ -204,7 +204,7 @@ class Plan:
     def _times(self) -> list[str]:
         return [
             f"{way}: {one['users']:,} users, {one['requests']:,} requests, "
-            + ", ".join(f"{_lasting(time)} at {name}" for name, time in one["seconds"].items())
+            + ", ".join(f"{lasting(time)} at {name}" for name, time in one["seconds"].items())
             for way, one in self.effort().items()
             if way != Way.RULE
         ]
@@ -246,9 +246,3 @@ def _rate(value: object) -> float | None:
     return float(value)
 
 
-def _lasting(span: float) -> str:
-    """Return a span of time in words."""
-    minutes = timedelta(seconds=span) / timedelta(minutes=1)
-    if minutes < 1:
-        return f"{span:.0f} s"
-    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"  # noqa: PLR2004 - easier to read

@@ -280,10 +280,9 @@ class Writing:
 
     def _progress(self) -> Progress:
         settled = self.journal.settled_count
-        rate = (settled - self._settled_before) / max(time.monotonic() - self._started, 1e-6)
-        left = (self.planned - settled) / rate if rate else None
+        seconds = time.monotonic() - self._started
         note = "writing" if self.safeguards.execute else "rehearsing: nothing is written"
-        return Progress(settled, self.planned, rate or None, left, note)
+        return Progress.after(seconds, settled, self.planned, note, before=self._settled_before)
 
 
 @dataclass(slots=True)

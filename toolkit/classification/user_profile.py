@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,8 @@ import pyarrow as pa
 from toolkit.classification.arrow import array, texts
 from toolkit.classification.schema import PROFILE
 
-_EPOCH, _UNIT = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_UNIT = timedelta(milliseconds=1)
 
 # What is asked of the tenant, by search and by export. `identities` may hold
 # identity-provider tokens for a client with `read:user_idp_tokens`: of each
@@ -87,6 +88,16 @@ def moment(value: object) -> datetime | None:
     return value.replace(microsecond=value.microsecond // 1000 * 1000)
 
 
+def milliseconds(moment: datetime) -> int:
+    """Return a time as milliseconds since 1970."""
+    return (moment - EPOCH) // _UNIT
+
+
+def at_milliseconds(moment: int) -> datetime:
+    """Return the time (UTC) so many milliseconds after 1970 began."""
+    return EPOCH + moment * _UNIT
+
+
 def _count(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -155,6 +166,6 @@ def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     if kind == pa.int64():
         numbers = [value or 0 for value in values]
     else:
-        numbers = [0 if value is None else (value - _EPOCH) // _UNIT for value in values]
+        numbers = [0 if value is None else milliseconds(value) for value in values]
     absent = np.fromiter((value is None for value in values), np.bool_, len(values))
     return array(np.array(numbers, np.int64), absent).cast(kind)

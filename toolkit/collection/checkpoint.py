@@ -11,18 +11,18 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from toolkit.classification.user_profile import User
-from toolkit.collection.window import Span, Window, milliseconds
+from toolkit.analysis.file_header import text
+from toolkit.classification.user_profile import User, at_milliseconds, milliseconds
+from toolkit.collection.window import Span, Window
 from toolkit.errors import OutputError, SettingsError
 from toolkit.snapshots.storage import ensure_own, private_opener
 
 _FORMAT = "auth0-picture-audit collection"
 _VERSION = 1
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _METHODS = frozenset({"search", "export"})
 
 
@@ -178,14 +178,14 @@ def _resumed(path: Path, documents: list[Any], tenant: str, method: str) -> Stat
         )
     try:
         taken_at = datetime.fromisoformat(header["taken_at"])
-        state = State(path, _kept(header["method"], str), taken_at, resumed=True)
+        state = State(path, header["method"], taken_at, resumed=True)
         if taken_at.tzinfo is None or state.method not in _METHODS:
             raise ValueError("no time, or no method")  # noqa: TRY301 - damaged, as below
         for document in documents[1:]:
             if "window" in document:
                 state.windows.append(_window(document["window"]))
             else:
-                state.job = _kept(document["job"], str | None)
+                state.job = _text(document["job"])
     except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         raise SettingsError(f"{path} is damaged: delete the file to begin anew.") from None
     return state
@@ -200,39 +200,32 @@ def _window(values: dict[str, Any]) -> Window:
     for one in (start, end):
         _moment(one)
     span = None if values["span"] is None else Span(start=start, end=end)
-    return Window(_kept(values["query"], str), tuple(map(_user, values["users"])), span)
+    return Window(text(values["query"]), tuple(map(_user, values["users"])), span)
 
 
 def _user(values: list[Any]) -> User:
     named = zip(User._fields, values, strict=True)
     read: Any = {name: _READ.get(name, _text)(value) for name, value in named}
-    _kept(read["user_id"], str)
+    text(read["user_id"])
     return User(**read)
 
 
-def _kept(value: Any, kind: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """Return a value after checking its type."""
-    if isinstance(value, bool) or not isinstance(value, kind):
-        raise TypeError("a value of another kind than was written")
-    return value
-
-
 def _text(value: object) -> str | None:
-    text: str | None = _kept(value, str | None)
-    if text is not None:
-        text.encode()  # reject lone surrogates: Arrow cannot store them
-    return text
+    return None if value is None else text(value)
 
 
 def _moment(value: object) -> datetime | None:
-    return None if value is None else _EPOCH + timedelta(milliseconds=_kept(value, int))
+    return None if value is None else at_milliseconds(_number(value))
 
 
 def _count(value: object) -> int | None:
-    count: int | None = _kept(value, int | None)
-    if count is not None and not -_MOST <= count < _MOST:
-        raise ValueError("no count")
-    return count
+    return None if value is None else _number(value)
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or not -_MOST <= value < _MOST:
+        raise ValueError("no number that is written here")
+    return value
 
 
 _MOST = 2**63

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from toolkit.classification.frames import audit, profiles
-from toolkit.classification.user_profile import User
+from toolkit.classification.user_profile import User, milliseconds
 from toolkit.collection.checkpoint import State, open_state, state_path
 from toolkit.collection.export_job import DEADLINE, exported_users, exporting
 from toolkit.collection.place import placed
@@ -21,7 +21,7 @@ from toolkit.collection.reconcile import counted, differing
 from toolkit.collection.refresh import refreshing
 from toolkit.collection.scripts import read_wiring
 from toolkit.collection.search import CAP, MARGIN, Walk
-from toolkit.collection.window import Span, Window, milliseconds, remaining
+from toolkit.collection.window import Span, Window, remaining
 from toolkit.errors import (
     IncompleteError,
     QueryError,
@@ -93,42 +93,27 @@ def collect(  # noqa: PLR0913 - one for each documented option
         IncompleteError: the tenant counts more users than it returns, or stopped answering.
         TenantError: the tenant refused or did not answer at the start.
     """
-    if folder is not None:
-        if out is not None:
-            raise SettingsError("Name a file or a folder for the snapshot, not both.")
-        with placed(tenant.domain, folder, resume=since is None) as path:
-            return (
-                yield from collect.steps(
-                    tenant,
-                    out=path,
-                    method=method,
-                    since=since,
-                    deadline=deadline,
-                    workers=workers,
+    with ExitStack() as stack:
+        if folder is not None:
+            if out is not None:
+                raise SettingsError("Name a file or a folder for the snapshot, not both.")
+            out = stack.enter_context(placed(tenant.domain, folder, resume=since is None))
+            force = False
+        if since is not None:
+            if method == "export":
+                raise SettingsError(
+                    "What changed since a snapshot is searched for; an export holds everybody: "
+                    "leave out --since, or --method export."
                 )
-            )
-    if since is not None:
-        if method == "export":
-            raise SettingsError(
-                "What changed since a snapshot is searched for; an export holds everybody: leave "
-                "out --since, or --method export."
-            )
-        return (yield from _refreshed(tenant, since, out, workers, force=force))
-    if out is None:
-        with TemporaryDirectory(prefix="picture-audit-") as private:
-            snapshot = yield from collect.steps(
-                tenant,
-                out=Path(private) / "snapshot",
-                method=method,
-                deadline=deadline,
-                workers=workers,
-            )
-            return Snapshot(snapshot.provenance, snapshot.users)
-    return (
-        yield from _collected(
+            return (yield from _refreshed(tenant, since, out, workers, force=force))
+        in_memory = out is None
+        if out is None:
+            folder = stack.enter_context(TemporaryDirectory(prefix="picture-audit-"))
+            out = Path(folder) / "snapshot"
+        snapshot = yield from _collected(
             tenant, Path(out), method=method, deadline=deadline, force=force, workers=workers
         )
-    )
+        return Snapshot(snapshot.provenance, snapshot.users) if in_memory else snapshot
 
 
 def _refreshed(
@@ -270,11 +255,13 @@ def _by_search(
         else:
             read += len(event.users)
         expected = walk.expected
-        yield _progress(
+        yield Progress.after(
+            time.monotonic() - started,
             kept + read,
             None if expected is None else kept + expected,
-            read / max(time.monotonic() - started, 1e-6),
             f"{len(state.windows)} windows reconciled",
+            before=kept,
+            estimated=True,
         )
     users = {one.key: one for window in state.windows for one in window.users}
     # Windows are disjoint, so their counts add up to the tenant's users.
@@ -320,12 +307,6 @@ def _finish_time(out: Path) -> datetime | None:
         return read_snapshot(out).provenance.taken_at
     except UnreadableInputError:
         return None
-
-
-def _progress(done: int, expected: int | None, rate: float, note: str) -> Progress:
-    total = None if expected is None else max(done, expected)
-    eta = (total - done) / rate if total is not None and rate else None
-    return Progress(done, total, rate or None, eta, note, estimated=True)
 
 
 # By an export job

@@ -180,9 +180,8 @@ def _downloaded(
                         done += len(chunk)
                         if done - shown >= _SHOWN:
                             shown = done
-                            rate = done / max(time.monotonic() - started, 1e-6)
-                            eta = max(0, size - done) / rate if size else None
-                            yield Progress(done, size, rate, eta, "downloading the export")
+                            seconds = time.monotonic() - started
+                            yield Progress.after(seconds, done, size, "downloading the export")
             finally:
                 answer.close()
         except (httpx.RequestError, zlib.error):

@@ -28,10 +28,10 @@ import pandas as pd
 from toolkit.classification.frames import audit, profiles
 from toolkit.classification.schema import PROFILE, SNAPSHOT
 from toolkit.classification.sources import Evidence, Source
-from toolkit.classification.user_profile import User
+from toolkit.classification.user_profile import User, milliseconds
 from toolkit.collection.scripts import read_wiring
 from toolkit.collection.search import CAP, MARGIN, UNDATED, Walk, budget, users_of
-from toolkit.collection.window import Span, Window, milliseconds
+from toolkit.collection.window import Span, Window
 from toolkit.errors import IncompleteError, SettingsError, SlowQueryError
 from toolkit.progress import Progress
 from toolkit.snapshots.snapshot import Provenance, Snapshot
@@ -101,7 +101,8 @@ def refreshing(
     total = sum(len(part.ids) for part in parts)
     comparison = _Comparison(tenant)
     for _ in comparison.run(parts, workers):
-        yield _progress(comparison.users, total, time.monotonic() - started, comparison.windows)
+        seconds, note = time.monotonic() - started, f"{comparison.windows} windows compared"
+        yield Progress.after(seconds, comparison.users, total, note, estimated=True)
     fresh |= comparison.seen
     gone = comparison.gone - comparison.seen.keys()
     frame, changes = _applied(known, {i: one for i, one in fresh.items() if i not in gone}, gone)
@@ -139,13 +140,6 @@ def _require_whole(since: Snapshot, domain: str) -> None:
     if since.provenance.method == "ingest":
         # For an export file, the time of its start is not known.
         raise SettingsError("The snapshot is of export files, not of a tenant: collect anew.")
-
-
-def _progress(done: int, total: int, seconds: float, windows: int) -> Progress:
-    rate = done / seconds if seconds > 0 else None
-    eta = max(0, total - done) / rate if rate else None
-    note = f"{windows} windows compared"
-    return Progress(done, max(done, total), rate, eta, note, estimated=True)
 
 
 # New and changed users

@@ -25,8 +25,8 @@ from itertools import pairwise
 from os.path import commonprefix
 from typing import Protocol
 
-from toolkit.classification.user_profile import User, user
-from toolkit.collection.window import TIME_KEYS, Span, Window, escaped, milliseconds
+from toolkit.classification.user_profile import User, milliseconds, user
+from toolkit.collection.window import TIME_KEYS, Span, Window, escaped
 from toolkit.errors import IncompleteError, QueryError, SlowQueryError, TenantError
 from toolkit.tenant.http_transport import StoppedError, stopping
 from toolkit.tenant.models import PAGE, Page

@@ -3,9 +3,8 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 
-from toolkit.classification.user_profile import User
+from toolkit.classification.user_profile import User, at_milliseconds, milliseconds
 
 FIRST, LAST = -62_135_596_800_000, 253_402_300_799_999
 """The first and the last millisecond that a timestamp can name (years 1 and 9999), since 1970."""
@@ -14,17 +13,11 @@ TEXT_KEYS = ("email", "name", "nickname", "username")
 TIME_KEYS = ("updated_at", "last_login")
 """Attributes that differ between users of one millisecond: text that rarely changes, then times."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SPECIAL = frozenset('+-&|!(){}[]^"~*?:\\/ ')
 
 
-def milliseconds(moment: datetime) -> int:
-    """Return a UTC time as milliseconds since 1970."""
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
-
-
 def _iso(moment: int) -> str:
-    text = (_EPOCH + timedelta(milliseconds=moment)).isoformat(timespec="milliseconds")
+    text = at_milliseconds(moment).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
 
 

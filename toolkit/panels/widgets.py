@@ -67,14 +67,8 @@ class Bar:
 
 def text(progress: Progress) -> str:
     """Write progress as people read it: count, rate, time left, note."""
-    parts = [f"{progress.done:,}"]
-    if progress.total is not None:
-        parts = [f"{progress.done:,} of {'≈ ' if progress.estimated else ''}{progress.total:,}"]
-    if progress.rate:
-        parts.append(f"{progress.rate:,.0f}/s")
-    if progress.eta is not None:
-        parts.append(f"{int(progress.eta) // 60}:{int(progress.eta) % 60:02d} left")
-    return " · ".join([*parts, *([progress.note] if progress.note else [])])
+    parts = (progress.count, progress.speed, progress.left, progress.note)
+    return " · ".join(filter(None, parts))
 
 
 _P = ParamSpec("_P")

@@ -246,16 +246,8 @@ class Run:
         """Report how far it has come."""
         total = len(self._answers)
         elapsed = _now() - self._started if self._started is not None else 0.0
-        rate = self._asked / elapsed if self._asked and elapsed > 0 else None
-        self._report(
-            Progress(
-                done=total - len(self._open) + self._asked,
-                total=total,
-                rate=rate,
-                eta=(len(self._open) - self._asked) / rate if rate else None,
-                note=", ".join([note, *self._notes]),
-            )
-        )
+        known, notes = total - len(self._open), ", ".join([note, *self._notes])
+        self._report(Progress.after(elapsed, known + self._asked, total, notes, before=known))
 
 
 def _clear(found: Mapping[Question, Answer]) -> dict[Question, Answer]:

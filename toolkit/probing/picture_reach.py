@@ -190,7 +190,8 @@ class _Round:
                         running -= 1
                         continue
                     answers[answer[0]] = answer[1]
-                    yield _progress(len(answers), total, time.monotonic() - started)
+                    seconds = time.monotonic() - started
+                    yield Progress.after(seconds, len(answers), total, "asking for pictures")
             finally:
                 self._cancelled.set()
         for worker in workers:
@@ -235,10 +236,3 @@ class _Round:
                 spared = self._turns.give_up(self._hosts[url])
             for other in spared:
                 self._answers.put((other, _SPARED))
-
-
-def _progress(done: int, total: int, seconds: float) -> Progress:
-    rate = done / seconds if seconds > 0 else None
-    return Progress(
-        done, total, rate, (total - done) / rate if rate else None, "asking for pictures"
-    )

@@ -20,6 +20,7 @@ from toolkit.analysis.estimate import Estimate, Stratum, allocated
 from toolkit.classification.frames import audit
 from toolkit.classification.sources import RATING, Evidence, Fallback, Source, without_gravatar
 from toolkit.errors import IncompleteError, SettingsError
+from toolkit.formatting import plural
 from toolkit.probing.answers import Answer, Cache, Question
 from toolkit.probing.gravatar import RATE, asking
 from toolkit.probing.picture_reach import Manners, reaching
@@ -229,8 +230,7 @@ def _duration(seconds: float) -> str:
     """Say about how long that is."""
     for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= size:
-            many = round(seconds / size)
-            return f"about {many:,} {unit}{'s' * (many != 1)}"
+            return f"about {plural(round(seconds / size), unit)}"
     return "less than a minute"
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
@@ -358,34 +358,21 @@ def progress(what: str, *, off: bool = False) -> Iterator[Callable[[Progress], N
         TaskProgressColumn(),
         TextColumn("{task.fields[count]}"),
         TextColumn("{task.fields[rate]}"),
-        _Left(),
+        TextColumn("[cyan]{task.fields[left]}"),
         TextColumn("[dim]{task.fields[note]}"),
     )
     with Bars(*columns, console=console, transient=True) as bars:
-        task = bars.add_task(what, total=None, count="", rate="", note="", eta=None)
+        task = bars.add_task(what, total=None, count="", rate="", left="", note="")
 
         def show(progress: Progress) -> None:
-            total = "?" if progress.total is None else f"{progress.total:,}"
-            about = "≈ " if progress.estimated and progress.total is not None else ""
             bars.update(
                 task,
                 completed=progress.done,
                 total=progress.total,
-                count=f"{progress.done:,} of {about}{total}",
-                rate=f"{progress.rate:,.0f}/s" if progress.rate else "",
-                eta=progress.eta,
+                count=progress.count,
+                rate=progress.speed,
+                left=progress.left,
                 note=escape(visible(progress.note)),
             )
 
         yield show
-
-
-class _Left(TimeRemainingColumn):
-    """Time left, as the work itself reckons it."""
-
-    def render(self, task: Task) -> Text:
-        """Draw minutes and seconds."""
-        eta = task.fields.get("eta")
-        if eta is None:
-            return Text("")
-        return Text(f"{int(eta) // 60}:{int(eta) % 60:02d} left", style="cyan")

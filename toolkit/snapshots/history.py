@@ -10,7 +10,7 @@ import pandas as pd
 from toolkit.analysis.estimate import Interval
 from toolkit.classification.sources import Source
 from toolkit.errors import SettingsError
-from toolkit.formatting import html_table, percent, visible
+from toolkit.formatting import html_table, percent, plural, visible
 from toolkit.snapshots.snapshot import Provenance, Snapshot
 
 UNNAMED = "unknown"
@@ -183,8 +183,8 @@ def _span(one: Series) -> str:
         return "No snapshots"
     days = [f"{one.moments[i].taken_at:%Y-%m-%d}" for i in (0, -1)]
     return visible(
-        f"The pictures of {one.moments[-1].tenant} in {len(one)} "
-        f"snapshot{'s' if len(one) > 1 else ''} from {days[0]} to {days[1]}"
+        f"The pictures of {one.moments[-1].tenant} in "
+        f"{plural(len(one), 'snapshot')} from {days[0]} to {days[1]}"
     )
 
 

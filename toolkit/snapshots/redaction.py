@@ -34,7 +34,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -59,6 +59,7 @@ from toolkit.classification.sources import (
     classify,
     usable_override,
 )
+from toolkit.classification.user_profile import EPOCH
 from toolkit.errors import OutputError, SettingsError
 from toolkit.progress import Progress
 from toolkit.snapshots.snapshot import Snapshot, ensure_replaceable, read_snapshot, writing
@@ -70,8 +71,6 @@ _TOKEN = 32  # hex digits: 128 bits, so that no two of ten million are equal
 _DAY = 86_400_000  # milliseconds
 _DAY_SECONDS = _DAY // 1000
 _LAST_EXPIRY = 2**33 - 1  # the latest time in `toolkit.classification.sources`, in seconds
-_MILLISECOND = timedelta(milliseconds=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _REMEMBERED = 65_536
 _MEMORY = "400MB"
 _AT_ONCE = 100_000  # rows
@@ -270,9 +269,9 @@ def _in_order(draft: Path) -> Iterator[pa.Table]:
 
 def _redacted(snapshot: Snapshot, hashes: _Hashes) -> Iterator[pa.Table]:
     # Rounded up: a login at the same moment is 0 days old.
-    taken_at = -((_EPOCH - snapshot.provenance.taken_at) // _MILLISECOND)
+    taken_at = -((EPOCH - snapshot.provenance.taken_at) // timedelta(milliseconds=1))
     # Round away from the snapshot's time, so that an expired address stays expired.
-    second = (snapshot.provenance.taken_at - _EPOCH) // timedelta(seconds=1)
+    second = (snapshot.provenance.taken_at - EPOCH) // timedelta(seconds=1)
 
     def expiry(seconds: int) -> int:
         days = -(-abs(seconds - second) // _DAY_SECONDS)

@@ -29,7 +29,6 @@ from toolkit.collection.exports.ingest_files import (
     ensure_possible,
     incomplete,
     open_database,
-    progress_of,
     provenance_of,
     write_once,
 )
@@ -157,7 +156,8 @@ def ingest_on(
             if show is not None:
                 done = sum(sizes[one] for one in parts)
                 users = sum(one.users for one in parts.values())
-                show(progress_of(done, sum(sizes), time.monotonic() - started, users))
+                seconds = time.monotonic() - started
+                show(Progress.after(seconds, done, sum(sizes), f"{users:,} users"))
         lost = [note for number in range(len(paths)) for note in parts[number].lost]
         written = [place.part for place in places]
         _ensure_arrived(written)

@@ -102,7 +102,8 @@ def ingest(
 
     def tell(users: int) -> None:
         if show is not None:
-            show(progress_of(reading.position, sizes, time.monotonic() - started, users))
+            seconds, read = time.monotonic() - started, reading.position
+            show(Progress.after(seconds, read, sizes, f"{users:,} users"))
 
     def tables() -> Generator[pa.Table]:
         with closing(reading.tables()) as read:
@@ -401,13 +402,6 @@ def _ensure_users(export: Export) -> None:
     if not export.rows:
         why = "".join(f" {one}." for one in export.troubles)
         raise UnreadableInputError(f"{export.name} holds no user that can be read.{why}")
-
-
-def progress_of(done: int, total: int, seconds: float, users: int) -> Progress:
-    """Return how far the reading of so many bytes has come, after so many seconds."""
-    rate = done / seconds if seconds > 0 else None
-    total = max(done, total)
-    return Progress(done, total, rate, (total - done) / rate if rate else None, f"{users:,} users")
 
 
 def tenant_named(paths: Sequence[Path]) -> str:

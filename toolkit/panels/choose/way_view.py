@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from html import escape
 
 import ipywidgets
@@ -14,7 +13,7 @@ from toolkit.change.plan_summary import Plan
 from toolkit.change.policy import REPLACEABLE
 from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, requests, seconds
 from toolkit.classification.sources import Source
-from toolkit.formatting import shorten
+from toolkit.formatting import lasting, shorten
 from toolkit.panels.widgets import Alert, check, guarded, muted
 
 NAMES: Mapping[Way, str] = {
@@ -42,7 +41,6 @@ _CALLED = {
 }
 _LONGEST = 26
 _ROWS = 6
-_HURRIED = 100  # minutes, up to which they read better than hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +162,7 @@ def _cost(way: Way, plan: Plan, speed: str) -> str:
     users = plan.tally.ways[way]
     if way is Way.RULE:
         return "nothing is deployed; Rules no longer run"
-    took = _lasting(seconds(way, users, speed))
+    took = lasting(max(seconds(way, users, speed), 1))
     if way is Way.ACTION:
         return (
             f"one change, about {requests(way, users)} requests ≈ {took} · {users:,} people, "
@@ -174,13 +172,6 @@ def _cost(way: Way, plan: Plan, speed: str) -> str:
     refused = f" · {cannot:,} cannot be changed" if cannot else ""
     asked = f"{requests(way, users):,} requests"
     return f"{users:,} writes and as many reads, {asked} ≈ {took}{refused}"
-
-
-def _lasting(span: float) -> str:
-    minutes = timedelta(seconds=span) / timedelta(minutes=1)
-    if minutes < 1:
-        return f"{max(round(span), 1)} s"
-    return f"{minutes:.0f} min" if minutes < _HURRIED else f"{minutes / 60:.1f} h"
 
 
 def _facts(way: Way) -> str:

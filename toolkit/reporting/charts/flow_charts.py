@@ -9,6 +9,7 @@ from matplotlib.path import Path as Outline
 
 from toolkit.analysis.headline_words import between
 from toolkit.classification.sources import Source
+from toolkit.formatting import plural
 from toolkit.reporting.charts.chart import (
     INK,
     LINE,
@@ -274,7 +275,7 @@ def _title(comparison: Comparison) -> str:
     if not comparison.changes:
         return "Nobody moved to another source, came or went"
     one = comparison.changes[0]
-    people = f"{one.users:,} {'person' if one.users == 1 else 'people'}"
+    people = plural(one.users, "person", "people")
     if one.before and one.after:
         return f"{people} moved from {one.before} to {one.after}"
     source = one.before or one.after
@@ -296,7 +297,7 @@ def _subtitle(comparison: Comparison, narrow: int) -> str:
 
 def _folded(moves: Collection[Move]) -> str:
     users = sum(one.users for one in moves)
-    people = f"{users:,} {'person' if users == 1 else 'people'}"
+    people = plural(users, "person", "people")
     if len(moves) == 1:
         return f"Grey stubs: 1 more move, of {people}."
     return f"Grey stubs: {len(moves):,} more moves, of {people} together."
