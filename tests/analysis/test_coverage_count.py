@@ -53,6 +53,7 @@ def test_chunks_add_up_to_the_whole_however_they_are_cut(rows, cuts, by):
     assert total == whole
     assert hash(total) == hash(whole)
     assert whole.users == len(rows)
+    assert whole.whole == counted(rows)
 
 
 @settings(max_examples=50)

@@ -90,6 +90,12 @@ class Coverage:
         return cls(by, pd.DataFrame({"group": [], "source": [], "users": []}))
 
     @property
+    def whole(self) -> "Coverage":
+        """The same users, by source."""
+        counts = self.counts.assign(group=self.counts["source"])
+        return self if self.by == "source" else Coverage("source", counts, self.estimate)
+
+    @property
     def users(self) -> int:
         """How many users were counted."""
         return int(self.counts["users"].sum())

@@ -152,8 +152,9 @@ class Snapshot:
             see, and where `by` is something else, `groups` by that. Where a sample was asked
             for, `estimated` has the sources as the sample divides the unresolved.
         """
-        whole = self.coverage()
-        groups = {} if by == "source" else {"by": by, "groups": self.coverage(by).as_dict()}
+        grouped = self.coverage(by)
+        whole = grouped.whole
+        groups = {} if by == "source" else {"by": by, "groups": grouped.as_dict()}
         nobody = {source.value: {"users": 0, "share": 0.0} for source in Source}
         counted = {
             "users": len(self),

@@ -10,6 +10,7 @@ from toolkit.analysis.tenant_wiring import Setter
 from toolkit.classification.sources import Source
 from toolkit.formatting import shorten
 from toolkit.reporting.charts.group_chart import largest
+from toolkit.snapshots.query import Roster
 from toolkit.snapshots.snapshot import Provenance, Snapshot
 
 GROUPED = ("connection", "cohort", "activity")
@@ -55,12 +56,10 @@ def content(snapshot: Snapshot) -> Content:
     Raises:
         UnreadableInputError: the snapshot's file is damaged.
     """
-    return Content(
-        snapshot.provenance,
-        snapshot.coverage(),
-        {by: snapshot.coverage(by) for by in GROUPED},
-        snapshot.findings(),
-    )
+    with Roster(snapshot) as roster:  # reads the file once, however many groups are counted
+        groups = {by: roster.coverage(by) for by in GROUPED}
+    whole = groups[GROUPED[0]].whole
+    return Content(snapshot.provenance, whole, groups, snapshot.findings())
 
 
 LISTED = 500
