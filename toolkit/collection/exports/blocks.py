@@ -1,14 +1,14 @@
-"""Some megabytes of an export file at a time, made into tables of profiles.
+"""Turn blocks of an export file, some megabytes each, into tables of profiles.
 
-DuckDB reads lines of NDJSON and Arrow reads rows of CSV, and only the attributes that a snapshot
-keeps. `record_of`, `csv.reader` and `toolkit.classification.user_profile.user` read one line at a
-time: they are the reference. What these may read differently is left to them.
+DuckDB reads lines of NDJSON, Arrow reads rows of CSV; both only the attributes of a snapshot.
+`record_of`, `csv.reader` and `toolkit.classification.user_profile.user` read one line at a time and
+are the reference. If DuckDB or Arrow may read a line differently, the reference reads it.
 
 Facts about NDJSON (DuckDB 2.0, tried): wrong types, repeated keys, lone surrogates and bytes that
 are not UTF-8 are errors, so a block with one of these is cut in half until the rest can be read.
-A number, an object or an array in the place of a text becomes a text, and a comma before a closing
-bracket is let through: both are looked for here. Attributes that no snapshot keeps may hold `nan`,
-numbers of any length and any depth, which Python refuses.
+DuckDB turns a number, an object or an array into text, and accepts a comma before a closing
+bracket: both are detected here. In other attributes it accepts `nan`, numbers of any length and any
+depth, which Python refuses.
 """
 
 import os
@@ -33,8 +33,8 @@ _Mask = npt.NDArray[np.bool_]
 
 _TEXTS = ("user_id", "email", "name", "connection", "strategy", "picture", "metadata_picture")
 _TIMES = ("created_at", "updated_at", "last_login")
-# Titles of attributes that were exported by their path or bear the name that they have in a
-# snapshot. The first that holds something counts.
+# Column names of attributes that were exported by path, or under their name in a snapshot. The
+# first with a value counts.
 _TITLES = {
     "connection": ("identities[0].connection", "connection"),
     "strategy": ("identities[0].provider", "provider", "strategy"),
@@ -43,7 +43,7 @@ _TITLES = {
 _TYPES = dict.fromkeys([*PROFILE.names, *sum(_TITLES.values(), ())], "VARCHAR") | {
     "identities": "STRUCT(provider VARCHAR, connection VARCHAR)[]",
     "user_metadata": "STRUCT(picture VARCHAR)",
-    "logins_count": "JSON",  # a text keeps its quotes and so is told from a number
+    "logins_count": "JSON",  # a text keeps its quotes and so differs from a number
 }
 
 
@@ -51,7 +51,7 @@ def _first(name: str) -> str:
     return "coalesce(" + ", ".join(f'"{title}"' for title in _TITLES[name]) + ")"
 
 
-# A longer line is read on its own. DuckDB takes twice as much memory for each reader.
+# A longer line is read alone. DuckDB takes twice as much memory for each reader.
 _LONGEST_LINE = 2 * 1024 * 1024
 _READ = f"""
     SELECT user_id, email, name,
@@ -66,40 +66,40 @@ _READ = f"""
     FROM read_json(?, format = 'newline_delimited', maximum_object_size = {_LONGEST_LINE},
         columns = {_TYPES})"""  # noqa: S608 - made of constants
 _COLUMNS = pa.schema([*((name, pa.string()) for name in PROFILE.names), ("unsure", pa.bool_())])
-# DuckDB quotes the line in its message, and may cut it within a character.
+# DuckDB's message quotes the line, and may cut it inside a character.
 _ODD = (
     duckdb.InvalidInputException,
     duckdb.ConversionException,
     duckdb.OutOfMemoryException,
     UnicodeDecodeError,
 )
-# So many lines with an odd one among them are read one at a time.
+# If a block of at most so many lines has an unusual one, its lines are read one at a time.
 _FEW = 64
 _COMMA = r",\s*[}\]]"
-# Texts that JSON of another type becomes, where the JSON itself cannot be told from the text.
+# Texts that may come from JSON of another type.
 _NO_TEXT = r"^(?:[{\[]|-?[0-9][0-9.eE+-]*$|-?(?i:nan|inf|infinity)$)"
-# What they begin with: few texts do, and to look at a byte is quicker than a pattern.
+# Their first characters: few texts begin so, and checking a byte is faster than a pattern.
 _MAYBE_NO_TEXT = np.isin(np.arange(256), list(b"{[-0123456789nNiI"))
-# Times as Auth0 writes them. A 29th of February is left to Python.
+# Times in Auth0's form. A 29th of February is read by Python.
 _TIME = (
     r"^[1-9][0-9]{3}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)"
     r"|(?:0[13578]|1[02])-31)T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$"
 )
 _COUNT = r"^[0-9]{1,18}$"
-# Cells that hold JSON.
+# Cells with JSON.
 _JSON_CELLS = frozenset({"identities", "user_metadata"})
 _QUOTE = ord('"')
 _BEFORE, _AFTER = list(b'",\n'), list(b'",\n\r')
 
 
 class Piece(NamedTuple):
-    """What some lines held.
+    """The result of reading some lines.
 
     Attributes:
-        profiles: one row a user, the columns of `toolkit.classification.schema.PROFILE`.
+        profiles: one row for each user, the columns of `toolkit.classification.schema.PROFILE`.
         keys: a hash of each id (`toolkit.collection.exports.duplicates.keys_of`).
         lines: how many lines there were.
-        unreadable: which of them could not be read; the first is 0.
+        unreadable: numbers of the lines that could not be read; the first is 0.
     """
 
     profiles: pa.Table
@@ -112,12 +112,12 @@ class LineReader:
     """Reads lines of NDJSON. A context manager; used by one thread at a time.
 
     Args:
-        database: where to compute.
+        database: the DuckDB to use.
     """
 
     def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
         self._database = database.cursor()
-        # DuckDB reads files only; in memory where the system can.
+        # DuckDB reads files only; use one in memory if the system allows.
         if hasattr(os, "memfd_create"):
             self._file: IO[bytes] = os.fdopen(os.memfd_create("lines"), "wb")
             self._path = f"/proc/self/fd/{self._file.fileno()}"
@@ -138,7 +138,7 @@ class LineReader:
         return Piece(profiles, keys, lines, unreadable)
 
     def read(self, data: bytes) -> Piece:
-        """Read whole lines of NDJSON, each with its end."""
+        """Read complete lines of NDJSON, each with its end."""
         ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
         places = np.concatenate([[0], ends]).astype(np.int32)
         lines = pa.Array.from_buffers(
@@ -164,7 +164,7 @@ class LineReader:
         return self.keyed(_patched(profiles, unsure, users), len(lines), unreadable)
 
     def _strictly(self, data: bytes, places: npt.NDArray[np.int32]) -> list[pa.Table]:
-        """Read one row a line; a row is null where DuckDB refuses the line or one near it."""
+        """Read one row for each line; it is null if DuckDB refuses the line or one near it."""
         count = len(places) - 1
         self._file.seek(0)
         self._file.write(data[places[0] : places[-1]])
@@ -188,27 +188,27 @@ def is_plain(titles: Sequence[str]) -> bool:
 
 
 def end_of_rows(data: bytes) -> int:
-    """Return where the last whole row of some CSV ends, or 0: a line end outside of quotes."""
+    """Return where the last complete row of some CSV ends (a line end outside quotes), or 0."""
     quotes = np.flatnonzero(np.frombuffer(data, np.uint8) == _QUOTE)
     place = len(data)
     while place := data.rfind(b"\n", 0, place) + 1:
         before = int(np.searchsorted(quotes, place))
         if before % 2 == 0:
             return place
-        # Within a cell: what comes before that cell is looked at next.
+        # Inside a cell: continue before that cell.
         place = int(quotes[before - 1])
     return 0
 
 
 def read_rows(data: bytes, titles: Sequence[str]) -> pa.Table | None:
-    """Read whole rows of CSV, each with its end.
+    """Read complete rows of CSV, each with its end.
 
     Args:
         data: the rows.
-        titles: what each column is called; they are plain.
+        titles: the names of the columns, without special characters.
 
     Returns:
-        The profiles; None where `csv.reader` may read the rows in another way.
+        The profiles; None if `csv.reader` may read the rows differently.
     """
     if not _is_regular(data):
         return None
@@ -240,8 +240,8 @@ def read_rows(data: bytes, titles: Sequence[str]) -> pa.Table | None:
 
 
 def _is_regular(data: bytes) -> bool:
-    """Whether the data is UTF-8 and every quote stands where it means one thing only."""
-    # Arrow would take a byte order mark away.
+    """Whether the data is UTF-8 and the meaning of every quote is clear."""
+    # Arrow would remove a byte order mark.
     if b"\0" in data or data.startswith(BOM) or data.count(b"\r") != data.count(b"\r\n"):
         return False
     try:
@@ -259,18 +259,18 @@ def _is_regular(data: bytes) -> bool:
 
 
 def _text_of(cells: pa.StringArray) -> pa.StringArray:
-    """Return what cells hold: no text, or a text without the quote that Auth0 puts before it."""
+    """Return the values of cells: null, or the text without Auth0's leading quote."""
     held = pc.if_else(pc.equal(cells, text("")), text(None), cells)
     quoted = pc.starts_with(held, "'")
     return pc.if_else(quoted, pc.utf8_slice_codeunits(held, 1), held)
 
 
 def _typed(columns: dict[str, pa.Array], unsure: _Mask) -> pa.Table:
-    """Do with columns of texts what `user_profile.user` does with each record.
+    """Do for columns of texts what `user_profile.user` does for each record.
 
     Args:
         columns: the columns of `toolkit.classification.schema.PROFILE`.
-        unsure: which rows are not told by them; those that hold something unusual are added.
+        unsure: rows to read again one by one; rows with unusual values are added.
     """
     for name, pattern in (*((time, _TIME) for time in _TIMES), ("logins_count", _COUNT)):
         column = columns[name]
@@ -280,14 +280,14 @@ def _typed(columns: dict[str, pa.Array], unsure: _Mask) -> pa.Table:
         columns[name] = known.cast(PROFILE.field(name).type)
     told = columns["strategy"]
     columns["strategy"] = told = pc.if_else(pc.equal(told, text("")), text(None), told)
-    if told.null_count:  # then the id's first part names it
+    if told.null_count:  # then use the first part of the id
         named = pc.extract_regex(columns["user_id"], r"^(?P<strategy>[^|]*)\|")
         columns["strategy"] = pc.coalesce(told, pc.struct_field(named, [0]))
     return pa.table([columns[name] for name in PROFILE.names], schema=PROFILE)
 
 
 def _patched(profiles: pa.Table, unsure: _Mask, users: Mapping[int, User]) -> pa.Table:
-    """Put users in the place of the unsure rows; those without one are left out."""
+    """Replace the unsure rows by users; rows without a user are left out."""
     found = np.zeros(len(profiles), np.bool_)
     found[list(users)] = True
     exact = tabulated(users.values())

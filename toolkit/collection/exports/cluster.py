@@ -1,4 +1,4 @@
-"""Many export files on many machines: the work of one machine, handed out by Dask.
+"""Read many export files on many machines with Dask.
 
 Every file becomes a part by the same code as on one machine. The rows of the parts are then written
 one after another, in one process, which removes repeated users as on one machine.
@@ -44,8 +44,8 @@ LOCAL = "local"
 """The scheduler that is started for the one call, with a worker process for each core."""
 
 _PATIENCE = 30  # seconds
-# What decides what a part looks like and how ids are hashed: the same everywhere, or users
-# that are repeated would not be found.
+# The versions of these packages decide the form of a part and the hashes of ids, so they must be
+# the same everywhere.
 _SAME = ("auth0-picture-audit", "duckdb", "pyarrow")
 _COUNTED = [
     "source",
@@ -56,18 +56,18 @@ _COUNTED = [
     "created_at",
     "last_login",
 ]
-_GROUPS = 20  # row groups that a worker counts at a time: some 500,000 users
+_GROUPS = 20  # row groups that a worker counts at a time: about 500,000 users
 
 _T = TypeVar("_T")
 
 
 class _Part(NamedTuple):
-    """What a worker made of one export file.
+    """The result of one export file.
 
     Attributes:
         users: how many rows it wrote.
-        lost: what is missing of the file, in words.
-        latest: the latest time of anything in it, in milliseconds; 0 where there is none.
+        lost: what is missing from the file, in words.
+        latest: the latest time in it, in milliseconds; 0 if there is none.
     """
 
     users: int
@@ -94,21 +94,21 @@ def ingest_on(
 ) -> Snapshot:
     """Make a snapshot of Auth0 export files on a Dask cluster.
 
-    The snapshot is the one that `toolkit.ingest` makes of the same files: the same rows in
-    the same order, the same notes. Where a worker is lost, another does its work again.
+    The snapshot is the same as that of `toolkit.ingest`: the same rows in the same order, the same
+    notes. If a worker is lost, another one repeats its work.
 
     Args:
-        exports: the files, NDJSON or CSV, gzip or plain. Where a user is in more than one
-            of them, the first counts.
+        exports: the files, NDJSON or CSV, gzip or plain. If a user is in several of them, the first
+            counts.
         out: where to write the snapshot; the parts are kept beside it until it is written.
-        scheduler: where Dask's scheduler answers, "tcp://HOST:PORT" or "tls://HOST:PORT";
+        scheduler: the address of Dask's scheduler, "tcp://HOST:PORT" or "tls://HOST:PORT";
             "local" starts one worker process for each core of this machine.
         tenant: the tenant's domain; by default what the files' names begin with, if they
             agree.
         taken_at: when the users were exported; as for `toolkit.ingest`.
-        force: whether the snapshot may take the place of another tenant's.
+        force: whether the snapshot may replace another tenant's.
         show: called with a `Progress` for each file that is done, in bytes of the files.
-            What it raises ends the work, here and on the workers.
+            If it raises, the work ends, here and on the workers.
 
     Returns:
         The snapshot; it is complete, or an error is raised.
@@ -175,8 +175,7 @@ def ingest_on(
 def coverage_on(snapshot: Path | str, by: str = "source", *, scheduler: str = LOCAL) -> Coverage:
     """Count the users of a snapshot on a Dask cluster.
 
-    The same as `Snapshot.coverage`: row groups are counted by the workers and added up with
-    `toolkit.combine`.
+    The same as `Snapshot.coverage`: workers count row groups, and `toolkit.combine` adds them.
 
     Args:
         snapshot: the file; the workers see it under the same path.
@@ -184,7 +183,7 @@ def coverage_on(snapshot: Path | str, by: str = "source", *, scheduler: str = LO
         scheduler: as for `ingest_on`.
 
     Returns:
-        The coverage, equal to the one that one machine counts.
+        The coverage, the same as on one machine.
 
     Raises:
         SettingsError: as for `ingest_on`, or `by` is none of these.
@@ -193,7 +192,7 @@ def coverage_on(snapshot: Path | str, by: str = "source", *, scheduler: str = LO
     _ensure_installed()
     path = Path(snapshot).absolute()
     content = read_snapshot(path)
-    counted = Coverage.empty(by)  # which says whether `by` is known
+    counted = Coverage.empty(by)  # raises an error if `by` is unknown
     with pq.ParquetFile(path) as file:
         groups = range(file.num_row_groups)
     shares = [groups[begin : begin + _GROUPS] for begin in groups[::_GROUPS]]
@@ -205,10 +204,10 @@ def coverage_on(snapshot: Path | str, by: str = "source", *, scheduler: str = LO
 
 @contextmanager
 def _parts_of(out: Path) -> Iterator[Path]:
-    """Make a folder beside `out` whose name begins with a dot and that only its owner may see.
+    """Make a folder beside `out`, with a name that begins with a dot, for its owner only.
 
-    Workers may still be writing when it goes. Under another name nobody can put anything into
-    it while it is emptied.
+    Workers may still write when it is removed, so it is renamed first: then no file is added while
+    it is emptied.
     """
     folder = folder_of_parts(out)
     with held(folder):
@@ -222,13 +221,13 @@ def _parts_of(out: Path) -> Iterator[Path]:
 
 
 def _ingested(export: Path, part: Path, keys: Path) -> _Part:
-    """Classify one export file into a part, and write down who is in it."""
+    """Classify one export file into a part, and save the hashes of its users."""
     _ensure_shared(part.parent)
     with open_database() as database, writing(part) as writer:
         reading = Reading([export], database)
         with closing(reading.tables()) as tables:
             for table in tables:
-                # Nobody waits for the part any more where its folder is gone.
+                # If the folder is gone, the part is no longer needed.
                 _ensure_shared(part.parent)
                 writer.add(table)
     np.save(keys, reading.keys())
@@ -280,7 +279,7 @@ def _ensure_installed() -> None:
 
 @contextmanager
 def _connected(scheduler: str) -> Iterator["Client"]:
-    """Connect to a scheduler whose workers do the same as this process would.
+    """Connect to a scheduler whose workers have the same versions as this process.
 
     Raises:
         SettingsError: it does not answer, has no workers, or they are of other versions.
@@ -308,8 +307,8 @@ def _workers_here() -> "LocalCluster":
     from distributed import LocalCluster  # noqa: PLC0415 - see above
 
     try:
-        # Keys made for the occasion: nobody else on this machine can hand in work. Its
-        # web page takes a port that is free instead of warning that 8787 is not.
+        # New keys for this call, so that other users of this machine cannot submit work. The web
+        # page uses a free port, or Dask would warn that 8787 is taken.
         return LocalCluster(
             threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", security=True
         )
@@ -345,10 +344,10 @@ def _ensure_same(client: "Client", scheduler: str) -> None:
 
 
 def _results(client: "Client", futures: Sequence["Future[_T]"]) -> Iterator[tuple[int, _T]]:
-    """Yield what comes of some tasks as it comes, with the task's number.
+    """Yield the results of tasks as they arrive, with the task's number.
 
     Raises:
-        SettingsError: a task was handed out again and again, and each worker was lost.
+        SettingsError: workers were lost repeatedly during the same task.
     """
     from distributed import KilledWorker, as_completed  # noqa: PLC0415 - see above
 

@@ -1,4 +1,4 @@
-"""Users who stand more than once in a draft of a snapshot: the first row of each counts."""
+"""Find users who are in a draft of a snapshot more than once; the first row counts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _REPEATS = f"""
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """Rows of users who stand in an earlier row.
+    """Rows of users who already have an earlier row.
 
     Attributes:
         rows: their numbers in ascending order; the first row is 0.
@@ -43,12 +43,12 @@ class Repeats:
 
     @classmethod
     def none(cls) -> Self:
-        """Return what stands for no repeats."""
+        """Return the value for no repeats."""
         return cls(np.zeros(0, np.int64), 0)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out, in sentences."""
+        """The rows that were left out, in sentences."""
         if not len(self.rows):
             return ()
         what = f"{len(self.rows):,} rows repeat a user of an earlier row"
@@ -59,7 +59,7 @@ class Repeats:
 def keys_of(
     user_ids: pa.ChunkedArray, database: duckdb.DuckDBPyConnection
 ) -> npt.NDArray[np.uint64]:
-    """Return a hash of each id but the empty one, of whom nobody can tell who that is."""
+    """Return a hash of each id, except empty ones, which identify no user."""
     database.register("users", pa.table([user_ids], ["user_id"]))
     try:
         return np.asarray(database.execute(_KEYS).fetchnumpy()["key"], np.uint64)
@@ -68,7 +68,7 @@ def keys_of(
 
 
 def repeated_keys(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Return the hashes that stand more than once: those of a user's rows, or of several users'."""
+    """Return the hashes that occur more than once, for one user or, by chance, several."""
     keys.sort()
     return np.unique(keys[1:][keys[1:] == keys[:-1]])
 
@@ -81,7 +81,7 @@ def repeats(
     Args:
         draft: a Parquet file with the columns of a snapshot.
         keys: hashes, of `keys_of`.
-        database: where to compute.
+        database: the DuckDB to use.
     """
     database.register("doubtful", pa.table([array(keys)], ["key"]))
     found = database.execute(_REPEATS, {"draft": escape(str(draft))}).fetchnumpy()
@@ -90,7 +90,7 @@ def repeats(
 
 
 def without(draft: Path, rows: npt.NDArray[np.int64]) -> Iterator[pa.Table]:
-    """Yield the rows of a Parquet file but these, a row group at a time."""
+    """Yield the rows of a Parquet file without these, one row group at a time."""
     begin = 0
     with pq.ParquetFile(draft) as file:
         for number in range(file.num_row_groups):

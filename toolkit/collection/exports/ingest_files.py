@@ -1,8 +1,7 @@
-"""An ingestion: export files that somebody already has, as a snapshot.
+"""Turn export files into a snapshot.
 
-One thread inflates, classifies and writes, and another reads the blocks of lines in between. Memory
-holds a few blocks, and eight bytes a user: whether anybody is there twice is found out at the end,
-and who that is only then.
+One thread decompresses, classifies and writes; another reads the blocks of lines. Memory holds a
+few blocks, and eight bytes for each user. Repeated users are searched at the end.
 """
 
 import stat
@@ -36,16 +35,16 @@ from toolkit.progress import Progress
 from toolkit.snapshots.snapshot import Provenance, Snapshot, ensure_replaceable, writing
 from toolkit.snapshots.storage import discard_drafts, draft_of, ensure_writable, held, is_same
 
-# Bytes of lines that are read at a time, and rows where they are read one by one.
+# Bytes of lines to read at a time, and rows if they are read one by one.
 _BLOCK = 16 * 1024 * 1024
 _ROWS = 25_000
-# So many blocks are read before the one that is written.
+# So many blocks are read ahead of the one that is written.
 _AHEAD = 2
 _SUFFIXES = frozenset({".gz", ".json", ".jsonl", ".ndjson", ".csv"})
 _TOLD = 3
 _TIMES = ("created_at", "updated_at", "last_login")
 _CLOSE = timedelta(days=1)
-# What DuckDB takes when many users are repeated; a block needs a tenth of it.
+# DuckDB's memory when many users are repeated; a block needs a tenth of it.
 _MEMORY = "256MB"
 
 _T = TypeVar("_T")
@@ -60,17 +59,17 @@ def ingest(
     force: bool = False,
     show: Callable[[Progress], None] | None = None,
 ) -> Snapshot:
-    """Make a snapshot of Auth0 export files, whatever their size.
+    """Make a snapshot of Auth0 export files of any size.
 
     Args:
-        exports: the files, NDJSON or CSV, gzip or plain. Where a user is in more than one
-            of them, the first counts.
+        exports: the files, NDJSON or CSV, gzip or plain. If a user is in several of them, the first
+            counts.
         out: where to write the snapshot.
         tenant: the tenant's domain; by default what the files' names begin with, if they
             agree, since Auth0 names an export after its tenant.
         taken_at: when the users were exported; by default when the newest file was last changed
             (see `Assumed`). An export does not say it.
-        force: whether the snapshot may take the place of another tenant's.
+        force: whether the snapshot may replace another tenant's.
         show: called with each `Progress`, in bytes of the files.
 
     Returns:
@@ -79,7 +78,7 @@ def ingest(
     Raises:
         UnreadableInputError: a file cannot be opened, is no export, or holds no user; nothing
             was written.
-        OutputError: `out` cannot be written, or is another tenant's snapshot; found out before
+        OutputError: `out` cannot be written, or is another tenant's snapshot; checked before
             anything else is read.
         IncompleteError: a file is damaged, or users are repeated with other values; the
             snapshot was written with all that could be read, and says that it is not complete.
@@ -129,15 +128,15 @@ def write_once(
     *,
     force: bool,
 ) -> Provenance:
-    """Write a snapshot in which each user stands once, in the first of their rows.
+    """Write a snapshot with each user once, from their first row.
 
     Args:
         out: where to write it.
         tables: the classified users.
-        keys: returns the hashes of all ids; asked when all tables were taken.
-        provenance: says where the users come from, given which rows were repeats.
-        database: where to look for repeats.
-        force: whether the snapshot may take the place of another tenant's.
+        keys: returns the hashes of all ids; called after the last table.
+        provenance: returns the provenance for the repeats that were found.
+        database: the DuckDB to find repeats.
+        force: whether the snapshot may replace another tenant's.
     """
     with _drafted(out) as draft:
         with writing(draft) as writer, closing(tables):
@@ -166,12 +165,12 @@ class Reading:
 
     Args:
         paths: the files.
-        database: where to compute.
+        database: the DuckDB to use.
 
     Attributes:
-        users: how many were handed on.
-        lost: what is missing of the files that were read, in words.
-        latest: the latest time of anything in them, in milliseconds; 0 where there is none.
+        users: how many were yielded.
+        lost: what is missing from the files, in words.
+        latest: the latest time in them, in milliseconds; 0 if there is none.
     """
 
     def __init__(self, paths: Sequence[Path], database: duckdb.DuckDBPyConnection) -> None:
@@ -184,8 +183,8 @@ class Reading:
         self.lost: list[str] = []
 
     def tables(self) -> Generator[pa.Table]:
-        """Read the files and yield the users in the order of the lines, some at a time."""
-        # DuckDB computes in the pool's thread: interrupted in this one, it raises RuntimeError.
+        """Read the files and yield the users in the order of the lines, in blocks."""
+        # DuckDB computes in the pool's thread: in this thread, Ctrl-C would raise RuntimeError.
         with LineReader(self._database) as reader, ThreadPoolExecutor(1) as pool:
             for path in self._paths:
                 with exported(path) as export:
@@ -201,7 +200,7 @@ class Reading:
                     self.lost += export.troubles
 
     def _blocks(self, export: Export, reader: LineReader) -> Iterator[Callable[[], Piece]]:
-        """Yield the work on each block; what has to be read line by line is left in the export."""
+        """Yield a task for each block; lines to be read one by one stay in the export."""
         if export.is_ndjson():
             for data in export.blocks(_BLOCK):
                 yield partial(reader.read, data)
@@ -226,7 +225,7 @@ class Reading:
 
     @property
     def position(self) -> int:
-        """How many bytes of all files were read, as they lie on the disk."""
+        """How many bytes of all files on disk were read."""
         return self._before + (self._export.position if self._export else 0)
 
     def keys(self) -> npt.NDArray[np.uint64]:
@@ -241,7 +240,7 @@ class Reading:
 
 
 def _ahead(pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], _T]]) -> Iterator[_T]:
-    """Yield what comes of tasks, in their order, while some that follow are worked on."""
+    """Yield the results of tasks in order, while later tasks run."""
     waiting: deque[Future[_T]] = deque()
     try:
         for task in tasks:
@@ -267,8 +266,8 @@ def _latest(users: pa.Table, now: int) -> int:
 
 @contextmanager
 def open_database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a DuckDB that computes in the thread that asks, and fetches nothing."""
-    with tempfile.TemporaryDirectory() as folder:  # what repeated users do not fit in memory
+    """Open a DuckDB that computes in the calling thread and loads nothing from the network."""
+    with tempfile.TemporaryDirectory() as folder:  # temporary data about repeated users
         settings: dict[str, str | bool | int | float | list[str]] = {
             "threads": 1,
             "memory_limit": _MEMORY,
@@ -283,7 +282,7 @@ def open_database() -> Iterator[duckdb.DuckDBPyConnection]:
 
 @contextmanager
 def _drafted(out: Path) -> Iterator[Path]:
-    """Name a file beside `out` for what is not known to be the snapshot yet."""
+    """Choose a file beside `out` for rows that may still have repeats."""
     draft = draft_of(out)
     try:
         yield draft
@@ -294,12 +293,12 @@ def _drafted(out: Path) -> Iterator[Path]:
 class Assumed(NamedTuple):
     """When export files were made, and how that is known.
 
-    No export says it. A file is changed last when it arrives, unless its time was kept; whatever
-    it holds happened before it was made.
+    An export does not contain its time. The file's time is usually that of the download; every time
+    inside the file is earlier than the export.
 
     Attributes:
         taken_at: UTC.
-        note: what was assumed, a sentence; "" where nothing was, or hardly anything.
+        note: the assumption in a sentence; "" if there is none.
     """
 
     taken_at: datetime
@@ -307,12 +306,12 @@ class Assumed(NamedTuple):
 
     @classmethod
     def of(cls, paths: Sequence[Path], told: datetime | None, latest: int) -> Self:
-        """Take what was told, or else the time of the newest file, or of what is in it if later.
+        """Use the given time, or else the later of the files' times and the times in them.
 
         Args:
             paths: the files.
-            told: what somebody says.
-            latest: the latest time in the files, in milliseconds; 0 where there is none.
+            told: the given time.
+            latest: the latest time in the files, in milliseconds; 0 if there is none.
         """
         if told is not None:
             return cls(told.astimezone(UTC), "")
@@ -340,15 +339,15 @@ def provenance_of(
     found: Repeats,
     seconds: float,
 ) -> Provenance:
-    """Say where a snapshot of export files comes from.
+    """Return the provenance of a snapshot of export files.
 
     Args:
         paths: the files.
-        tenant: the tenant's domain, or None for what the files are called after.
+        tenant: the tenant's domain, or None to use the names of the files.
         when: when they were made.
-        users: how many users the snapshot holds.
-        lost: what is missing of the files, in words.
-        found: who was in them more than once.
+        users: how many users the snapshot contains.
+        lost: what is missing from the files, in words.
+        found: the repeated rows.
         seconds: how long it took.
     """
     notes = (*(f"{one}." for one in lost), *found.notes, when.note)
@@ -368,7 +367,7 @@ def provenance_of(
 
 
 def ensure_possible(paths: Sequence[Path], out: Path, tenant: str | None, *, force: bool) -> None:
-    """Find out before long work whether it can be done, and remove what a killed run left."""
+    """Check before long work that it is possible, and remove what a killed run left."""
     _ensure_readable(paths)
     if any(is_same(out, path) for path in paths):
         raise OutputError(f"Cannot write {out}: it is one of the exports. Choose another --out.")
@@ -378,11 +377,11 @@ def ensure_possible(paths: Sequence[Path], out: Path, tenant: str | None, *, for
 
 
 def _ensure_readable(paths: Sequence[Path]) -> None:
-    """Find out whether every file can be opened and holds a user."""
+    """Check that every file can be opened and contains a user."""
     if not paths:
         raise UnreadableInputError("No export file was named.")
     for path in paths:
-        # What is read here of a pipe would be missing later.
+        # Bytes that were read from a pipe here would be missing later.
         if _is_pipe(path):
             continue
         with exported(path) as export:
@@ -393,7 +392,7 @@ def _ensure_readable(paths: Sequence[Path]) -> None:
 def _is_pipe(path: Path) -> bool:
     try:
         mode = path.stat().st_mode
-    except OSError:  # whoever opens it says why
+    except OSError:  # opening it later raises the error
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
@@ -405,7 +404,7 @@ def _ensure_users(export: Export) -> None:
 
 
 def tenant_named(paths: Sequence[Path]) -> str:
-    """Return what export files are called after: the tenant, or `unknown` where they differ."""
+    """Return the tenant in the names of export files, or `unknown` if they differ."""
     stems = {_stem(Path(path.name)) for path in paths}
     return stems.pop() if len(stems) == 1 else "unknown"
 
@@ -417,7 +416,7 @@ def _stem(name: Path) -> str:
 
 
 def incomplete(notes: Sequence[str], users: int, out: Path) -> str:
-    """Say what is missing, in a few lines, and what was saved where."""
+    """Return the error: what is missing, in a few lines, and what was saved where."""
     further = len(notes) - _TOLD
     more = f" And {further:,} more notes in the snapshot." if further > 0 else ""
     return (

@@ -3,8 +3,8 @@
 Facts: Auth0 docs, "Bulk User Exports": a JSON export is NDJSON; each string of a CSV gets a
 single quote before it, stands in double quotes, and its double quotes are doubled; a field may
 be asked for by its path (`identities[0].connection`) and under another name.
-INFERRED: a CSV begins with a line of titles, and a field without another name has its path as
-its title, in NDJSON as well.
+INFERRED: a CSV begins with a line of column names, and a field without another name is named by its
+path, in NDJSON as well.
 """
 
 import csv
@@ -23,17 +23,17 @@ from isal import isal_zlib
 from toolkit.errors import UnreadableInputError
 
 _GZIP, BOM = b"\x1f\x8b", b"\xef\xbb\xbf"
-_GZIP_BITS = 31  # zlib's way to say: a gzip header, and check the checksum and the length
+_GZIP_BITS = 31  # zlib's `wbits` for gzip, with checksum and length
 _BLOCK = 65_536
-_INFLATED = 8 * _BLOCK  # what a block rarely exceeds: its rest would be copied, block by block
-# No profile of Auth0 comes near; without an end, a file of one line would have to fit in memory.
+_INFLATED = 8 * _BLOCK  # blocks are rarely larger; a larger rest would be copied each time
+# No profile of Auth0 is nearly as long; without a limit, a file of one line would have to fit in
+# memory.
 LONGEST = 32 * 1024 * 1024
-_PER_LINE = 100  # what Python needs to keep a line, beside its text
+_PER_LINE = 100  # memory for a line in Python, besides its text
 _NAMED = 3
 _DIGITS = 18
 
-# Where a value belongs whose title is not the name of a root attribute: paths of Auth0, and
-# the names that a snapshot has for them.
+# The place of values that are not root attributes: Auth0's paths, and their names in a snapshot.
 _PLACES = {
     "user_metadata.picture": ("user_metadata", "picture"),
     "metadata_picture": ("user_metadata", "picture"),
@@ -47,26 +47,25 @@ _WHOLE = ("identities", "user_metadata")
 
 
 class Export:
-    """One export file: to be gone through once, then it tells what was lost.
+    """One export file, to be read once; afterwards it knows what was lost.
 
-    Going through it yields the number of the line that a record begins in, and the record:
-    a user object as the Management API would return it, or whatever JSON stands there.
-    What cannot be read is left out and told; it never ends the reading before it must.
+    Iterating yields the line number and the record: a user object as in the Management API, or
+    other JSON. Unreadable lines are left out and counted; reading continues as long as possible.
 
-    Who reads many lines at a time takes `blocks` and says of each what came of it (`account`).
-    Going through the export then yields what is left.
+    Batch interface: take `blocks`, and call `account` for each block. Iterating the export
+    afterwards yields the rest.
 
     Args:
         file: the open file.
-        name: what to call it.
+        name: its name in messages.
 
     Attributes:
-        name: what it is called.
-        position: how many of its bytes were read, as they lie on the disk.
+        name: its name in messages.
+        position: how many of its bytes on disk were read.
         lines: how many lines were read, the first is 1.
         rows: how many records were yielded.
         unreadable: how many lines were left out.
-        ending: why the reading ended before the end, or "".
+        ending: why reading ended early, or "".
     """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
@@ -76,10 +75,10 @@ class Export:
         self._file = file
         self._first: list[int] = []
         self._text = self._unmarked()
-        self._rest = b""  # what was taken of the text and is still to be read
-        self._open = False  # whether the last line has no end
+        self._rest = b""  # text that was taken and must still be read
+        self._open = False  # whether the last line has no line end
         self._objects_follow: bool | None = None
-        self._titles: list[str] = []  # of a CSV whose first line was taken
+        self._titles: list[str] = []  # column names of a CSV, if its first line was taken
 
     def __iter__(self) -> Iterator[tuple[int, object]]:
         """Yield each record with its line.
@@ -93,7 +92,7 @@ class Export:
             yield number, record
 
     def is_ndjson(self) -> bool:
-        """Whether its first line that is not blank begins an object; blank lines are skipped."""
+        """Whether the first line that is not blank begins an object; skips blank lines."""
         if self._objects_follow is None:
             while not self._rest.strip() and (block := next(self._text, b"")):
                 self._rest += block
@@ -105,9 +104,9 @@ class Export:
         return self._objects_follow
 
     def blocks(self, size: int) -> Iterator[bytes]:
-        """Yield whole lines, at least so many bytes at a time where there are as many.
+        """Yield complete lines, at least so many bytes at a time if possible.
 
-        A line without an end is left. Of one that is too long, only the beginning is kept.
+        A line without an end is left. Of a line that is too long, only the beginning is kept.
         """
         pieces, held = [self._rest], len(self._rest)
         self._rest = b""
@@ -128,18 +127,18 @@ class Export:
             yield data[:end]
 
     def put_back(self, data: bytes) -> None:
-        """Give back the end of what `blocks` yielded last."""
+        """Return the end of the last block to the export, to be read again."""
         self._rest = data + self._rest
 
     def account(self, lines: int, rows: int, unreadable: Iterable[int]) -> None:
-        """Count what came of the lines that follow; the first of them is 0."""
+        """Count the results of the next lines; the first of them is 0."""
         for number in unreadable:
             self._leave_out(self.lines + number + 1)
         self.lines += lines
         self.rows += rows
 
     def titles(self) -> list[str]:
-        """Take the line of titles of a CSV; where it is no plain line, take and return nothing.
+        """Take the column names of a CSV; if the line is unusual, take and return nothing.
 
         Raises:
             UnreadableInputError: there is no column `user_id`.
@@ -151,7 +150,7 @@ class Export:
         line, end, rest = self._rest.partition(b"\n")
         try:
             cells = next(csv.reader([line.decode()], strict=True), [])
-        except (csv.Error, UnicodeDecodeError):  # going through it tells
+        except (csv.Error, UnicodeDecodeError):  # iterating raises the error
             return []
         if not end or not cells:
             return []
@@ -162,7 +161,7 @@ class Export:
 
     @property
     def troubles(self) -> tuple[str, ...]:
-        """What was lost, in words without an end mark; empty where nothing was."""
+        """What was lost, in words without a full stop; empty if nothing was."""
         told = []
         if self.unreadable:
             numbers = ", ".join(f"{number:,}" for number in self._first)
@@ -198,7 +197,7 @@ class Export:
             yield block
 
     def _content(self) -> Iterator[bytes]:
-        """Yield the file's bytes, inflated where they are gzip, whatever its name says."""
+        """Yield the file's bytes, decompressed if they are gzip, with any file name."""
         blocks = self._blocks()
         head = b""
         while len(head) < len(_GZIP) and (block := next(blocks, b"")):
@@ -207,10 +206,10 @@ class Export:
         return self._inflated(whole) if head.startswith(_GZIP) else whole
 
     def _inflated(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """Inflate gzip of any number of members, and everything that stands before damage.
+        """Decompress gzip with any number of members, up to the first damage.
 
-        ISA-L is several times faster than zlib, but does not tell what stands before damage:
-        where it finds some, zlib reads the file again, for what is still missing.
+        ISA-L is several times faster than zlib, but does not return the data before damage: then
+        zlib reads the file again for the missing part.
         """
         if not self._file.seekable():
             yield from self._exactly_inflated(blocks)
@@ -235,7 +234,7 @@ class Export:
             rest = block
             while rest:
                 if inflater is None:
-                    rest = rest.lstrip(b"\0")  # a member may be padded with these
+                    rest = rest.lstrip(b"\0")  # a member may be padded with zero bytes
                     inflater = zlib.decompressobj(_GZIP_BITS) if rest else None
                     continue
                 before = inflater.copy()
@@ -254,7 +253,7 @@ class Export:
             self.ending = self.ending or "the gzip data is cut short"
 
     def _unmarked(self) -> Iterator[bytes]:
-        """Yield the content without the mark that some programs put before UTF-8."""
+        """Yield the content without a byte order mark."""
         blocks = filter(None, self._content())
         head = b""
         while len(head) < len(BOM) and (block := next(blocks, b"")):
@@ -262,7 +261,7 @@ class Export:
         yield from filter(None, chain([head.removeprefix(BOM)], blocks))
 
     def _numbered(self) -> Iterator[tuple[int, bytes]]:
-        """Yield the lines with their ends; of one that is too long, only the beginning."""
+        """Yield the lines with their ends; if a line is too long, only its beginning."""
         for data in self.blocks(1):
             for line in data[:-1].split(b"\n"):
                 self.lines += 1
@@ -284,7 +283,7 @@ class Export:
             except (ValueError, RecursionError):
                 self._leave_out(number)
                 continue
-            # A number may have been cut: 12 of 123.
+            # A number may be cut: 12 instead of 123.
             if isinstance(value, dict) or not (self.ending and self._open):
                 yield number, value
 
@@ -308,7 +307,7 @@ class Export:
         return titles
 
     def _rows(self, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, list[str]]]:
-        # The limit is one for the whole process, so it is only ever raised.
+        # The limit is global in the process, so it is only raised, never lowered.
         csv.field_size_limit(max(LONGEST, csv.field_size_limit()))
         taken = _Taken(self._uncut(lines))
         rows = csv.reader(taken, strict=True)
@@ -318,7 +317,7 @@ class Export:
                 cells = next(rows, None)
             except csv.Error:
                 if taken.at_end:
-                    # The row was still open: nothing after its beginning can be trusted.
+                    # The row has no end: nothing after its beginning can be trusted.
                     self.ending = self.ending or "the file is cut short"
                     return
                 self._leave_out(taken.number)
@@ -330,14 +329,14 @@ class Export:
                 yield taken.number, cells
 
     def _uncut(self, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-        """Leave out the line in which a file was cut: its last cell may be a part of one."""
+        """Leave out the line in which a file was cut: its last cell may be incomplete."""
         for number, line in lines:
             if not (self.ending and self._open and number == self.lines):
                 yield number, line
 
 
 class _Taken:
-    """Lines as text, for `csv.reader`; those after the first of a row can be put back."""
+    """Lines as text, for `csv.reader`; the lines after the first of a row can be read again."""
 
     def __init__(self, lines: Iterator[tuple[int, bytes]]) -> None:
         self._source = lines
@@ -366,7 +365,7 @@ class _Taken:
 
     @property
     def number(self) -> int:
-        """The line that the row begins in."""
+        """The line in which the row begins."""
         return self.lines[0][0]
 
     def begin(self) -> None:
@@ -381,22 +380,22 @@ class _Taken:
 
 @contextmanager
 def exported(source: Path | str | BinaryIO, name: str | None = None) -> Iterator[Export]:
-    """Open an export file; what it is, is told by its content and not by its name.
+    """Open an export file; its content, not its name, decides its format.
 
     Memory holds one block and one line of it at a time.
 
     Args:
         source: the file's path, or a stream of its bytes.
-        name: what to call it where something is wrong; by default its path.
+        name: its name in messages; by default its path.
 
     Raises:
-        UnreadableInputError: it cannot be opened, or is no export at all.
+        UnreadableInputError: it cannot be opened, or is no export.
     """
     if not isinstance(source, str | Path):
         yield Export(source, name or "the export")
         return
     try:
-        # Without a buffer, or a pipe would be waited for until it is full.
+        # Without a buffer, because otherwise reading a pipe waits until the buffer is full.
         file = Path(source).open("rb", buffering=0)  # noqa: SIM115 - closed below
     except OSError as error:
         raise UnreadableInputError(f"{source} cannot be read: {error.strerror}.") from error
@@ -405,7 +404,7 @@ def exported(source: Path | str | BinaryIO, name: str | None = None) -> Iterator
 
 
 def _quickly_inflated(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Inflate gzip of any number of members.
+    """Decompress gzip with any number of members.
 
     Raises:
         isal_zlib.error, EOFError: it is damaged or cut short.
@@ -426,11 +425,11 @@ def _quickly_inflated(blocks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _rescued(inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
-    """Yield what stands before damage: zlib itself gives nothing of a block that has some."""
+    """Yield the data before damage: zlib returns nothing of a block with damage."""
     for place in range(len(data)):
         try:
             yield inflater.decompress(data[place : place + 1])
-        except zlib.error:  # the damage that is being told already
+        except zlib.error:  # the damage is reported already
             return
 
 
@@ -443,7 +442,7 @@ def _reason(error: zlib.error, *, begun: bool) -> str:
 
 
 def record_of(line: bytes) -> Any:  # noqa: ANN401 - any JSON
-    """Return what a line of NDJSON holds, values that were exported by their path in place.
+    """Return the value of a line of NDJSON, with values that were exported by path in place.
 
     Raises:
         ValueError, RecursionError: it is no JSON.
@@ -459,7 +458,7 @@ def _plain(cell: str) -> str:
 
 
 def _value(title: str, cell: str) -> object:
-    """Return the JSON value that a cell was made of, as far as a snapshot needs it."""
+    """Return the original JSON value of a cell, if a snapshot needs it."""
     if not cell:
         return None
     text = _plain(cell)
@@ -468,21 +467,21 @@ def _value(title: str, cell: str) -> object:
     if title in _WHOLE:
         try:
             return json.loads(text)
-        except (ValueError, RecursionError):  # what is no JSON is kept as the text it is
+        except (ValueError, RecursionError):  # not JSON: keep the text
             return text
     return text
 
 
 def record_of_cells(titles: Iterable[str], cells: Iterable[str]) -> dict[str, Any]:
-    """Return what a row of CSV holds, values that were exported by their path in place."""
+    """Return the record of a row of CSV, with values that were exported by path in place."""
     pairs = zip(titles, cells, strict=True)
     return _rebuilt({title: _value(title, cell) for title, cell in pairs})
 
 
 def _rebuilt(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Put values that were exported by their path back where they came from.
+    """Put values that were exported by path into their places.
 
-    A whole `identities` or `user_metadata` that is there too is left as it is.
+    A complete `identities` or `user_metadata` in the same record stays as it is.
     """
     rebuilt = dict(record)
     parts: dict[str, dict[str, Any]] = {}
@@ -497,11 +496,11 @@ def _rebuilt(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse(lines: Iterable[str | bytes], name: str) -> Iterator[dict[str, Any]]:
-    """Read user objects, one a line; blank lines are skipped.
+    """Read user objects, one in each line; blank lines are skipped.
 
     Args:
         lines: the lines.
-        name: what to call the input in an error.
+        name: the name of the input in messages.
 
     Raises:
         UnreadableInputError: a line is no JSON object; the message names the line.
@@ -519,7 +518,7 @@ def parse(lines: Iterable[str | bytes], name: str) -> Iterator[dict[str, Any]]:
 
 
 def read_records(path: Path | str) -> Iterator[dict[str, Any]]:
-    """Read a file of user objects; gzip is told by its content, whatever the name.
+    """Read a file of user objects; its content, not its name, decides whether it is gzip.
 
     Raises:
         UnreadableInputError: the file cannot be opened or is not of this form.
