@@ -151,7 +151,7 @@ def test_an_interrupted_collection_without_a_file_goes_on_with_the_same_command(
     with Sandbox(made_up, port=int(port)) as sandbox:
         answer = run("collect", "--method", "search", environment=sandbox.environment())
     assert answer.returncode == 0, answer.stderr
-    assert "went on with an interrupted collection" in answer.stderr
+    assert "continued an interrupted collection" in answer.stderr
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [state.with_suffix("")]
 
 

@@ -170,7 +170,9 @@ def html_table(words: "DataFrame", caption: str) -> str:
         caption: what stands above it.
     """
     rows = list(words.itertuples(index=False, name=None))
-    return render("analysis/html_table.html.j2", caption=caption, columns=list(words.columns), rows=rows)
+    return render(
+        "analysis/html_table.html.j2", caption=caption, columns=list(words.columns), rows=rows
+    )
 
 
 @cache

@@ -130,7 +130,7 @@ def test_an_unfinished_collection_goes_on_without_its_name(tenant, tmp_path):
     snapshot = collect(tenant, folder=tmp_path, method="search")
     assert snapshot.path == path
     assert len(snapshot) == 1500
-    assert "went on with an interrupted collection" in snapshot.provenance.notes
+    assert "continued an interrupted collection" in snapshot.provenance.notes
     assert unfinished_file(tenant.domain, tmp_path) is None
     assert collect(tenant, folder=tmp_path, method="search").path != path
 

@@ -13,7 +13,7 @@ from typing import Any, Self, cast
 
 import pandas as pd
 
-from toolkit.analysis.duckdb_engine import damage_told, engine
+from toolkit.analysis.duckdb_engine import engine, one_line_for_damage
 from toolkit.analysis.estimate import Estimate, Interval, Stratum
 from toolkit.analysis.groups import (
     ACTIVITY,
@@ -352,7 +352,7 @@ def _stored_sizes(path: Path | str, by: str, now: pd.Timestamp | None) -> Iterab
         SELECT {_GROUPS[by]} AS key, source, underlying,
             {"coalesce(expires_at < $now, false)" if now else "false"} AS expired, count(*)
         FROM read_parquet($path) GROUP BY ALL"""  # noqa: S608 - expressions of this module
-    with engine() as opened, damage_told(path):
+    with engine() as opened, one_line_for_damage(path):
         return opened.execute(query, {"path": glob.escape(str(path)), **moments}).fetchall()
 
 

@@ -53,7 +53,7 @@ Values that are not UTF-8 raise no error until they are used, or by `RecordBatch
 
 
 @contextmanager
-def damage_told(path: Path | str) -> Iterator[None]:
+def one_line_for_damage(path: Path | str) -> Iterator[None]:
     """Turn an error of DuckDB into one line that says that a snapshot is damaged.
 
     Fact (DuckDB 2.0, tried): damage is found when a column is read. DuckDB then raises plain

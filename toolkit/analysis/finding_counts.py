@@ -15,7 +15,7 @@ import duckdb
 import pandas as pd
 
 from toolkit.analysis.checks import CHECKS, SEVERITIES, SHARED, Check, Severity, bound, wired
-from toolkit.analysis.duckdb_engine import damage_told, engine
+from toolkit.analysis.duckdb_engine import engine, one_line_for_damage
 from toolkit.analysis.tenant_wiring import Wiring
 from toolkit.classification.schema import SNAPSHOT
 from toolkit.errors import UnreadableInputError
@@ -145,7 +145,7 @@ def findings(
     values = bound(as_of, overrides)
     with engine() as opened:
         if isinstance(users, Path | str):
-            with damage_told(users):
+            with one_line_for_damage(users):
                 opened.from_parquet(escape(str(users))).create_view("users")
                 total, *counted = _counted(opened, checks, values)
         else:

@@ -244,5 +244,3 @@ def _rate(value: object) -> float | None:
     if not isinstance(value, int | float) or not 0 < value < MOST_COUNTED:
         raise ValueError("not a rate")
     return float(value)
-
-

@@ -129,16 +129,20 @@ def _encoded(
     strategy: pa.StringArray,
     connection: pa.StringArray,
 ) -> dict[str, pa.Array]:
-    """Classify users; what holds a few values is encoded as a dictionary."""
+    """Classify users; columns with few distinct values are dictionary-encoded."""
     column = _Column(blanked(picture), strategy, connection)
     column.judge()
     overridden = _overridden(metadata_picture)
     return {
-        "source": column.few(lambda one: one.source, overridden, Source.METADATA.value),
-        "underlying": column.few(lambda one: one.source),
-        "provider": column.few(lambda one: one.provider),
-        "fallback": column.few(lambda one: one.fallback),
-        "evidence": column.few(lambda one: one.evidence, overridden, Evidence.URL.value),
+        "source": column.dictionary_column(
+            lambda one: one.source, overridden, Source.METADATA.value
+        ),
+        "underlying": column.dictionary_column(lambda one: one.source),
+        "provider": column.dictionary_column(lambda one: one.provider),
+        "fallback": column.dictionary_column(lambda one: one.fallback),
+        "evidence": column.dictionary_column(
+            lambda one: one.evidence, overridden, Evidence.URL.value
+        ),
         "expires_at": array(column.expiry, column.expiry == 0).cast(
             CLASSIFICATION.field("expires_at").type
         ),
@@ -224,19 +228,19 @@ class _Column:
         self._by_identity(rows[unknown])
         self._one_by_one(np.flatnonzero(self.outcome < 0))
 
-    def few(
+    def dictionary_column(
         self,
-        part: Callable[[_Outcome], str | None],
-        overridden: _Mask | None = None,
-        instead: str | None = None,
+        field: Callable[[_Outcome], str | None],
+        where: _Mask | None = None,
+        value: str | None = None,
     ) -> pa.DictionaryArray:
-        """Return one part of the outcome of every row, or what stands there `instead` of it."""
-        parts = [*(part(one) for one in self.outcomes), instead]
+        """Return one field of the outcome of every row, or `value` in the rows of `where`."""
+        parts = [*(field(one) for one in self.outcomes), value]
         held = dict.fromkeys(one for one in parts if one is not None)
         places = {one: place for place, one in enumerate(held)}
         outcome = self.outcome
-        if overridden is not None:
-            outcome = np.where(overridden, np.int32(len(parts) - 1), outcome)
+        if where is not None:
+            outcome = np.where(where, np.int32(len(parts) - 1), outcome)
         absent = np.array([one is None for one in parts])[outcome]
         code = np.array([0 if one is None else places[one] for one in parts], np.int32)[outcome]
         return pa.DictionaryArray.from_arrays(array(code, absent), texts(list(held)))

@@ -36,9 +36,9 @@ CLASSIFICATION = pa.schema(
 
 SNAPSHOT = pa.unify_schemas([PROFILE, CLASSIFICATION])
 
-# Those that hold a few values over and over.
+# Low-cardinality columns, dictionary-encoded.
 FEW = ("source", "underlying", "provider", "fallback", "evidence")
-# The same columns as they are handed on to be written: each of the few values once, and codes.
+# The columns for writing: in these five each distinct value once, and codes.
 ENCODED = pa.schema(
     [
         field.with_type(pa.dictionary(pa.int32(), pa.string())) if field.name in FEW else field

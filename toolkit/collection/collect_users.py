@@ -177,7 +177,7 @@ def _collected(
                     else _by_export(tenant, state, writer, deadline=deadline, workers=workers)
                 )
                 notes = [f"by {state.method}: {why}"] if why else []
-                notes += ["went on with an interrupted collection"] if state.resumed else []
+                notes += ["continued an interrupted collection"] if state.resumed else []
                 notes += _strays(state.windows)
                 wired, unread = read_wiring(tenant)
                 writer.finish(

@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 
 from toolkit.analysis.coverage_count import Coverage
-from toolkit.analysis.duckdb_engine import damage_told
+from toolkit.analysis.duckdb_engine import one_line_for_damage
 from toolkit.analysis.groups import ensure_choice, named
 from toolkit.analysis.selection import Selection, derived, sights
 from toolkit.classification.schema import SNAPSHOT
@@ -90,7 +90,7 @@ class Roster:
         weakref.finalize(self, self._engine.close)
         self._found = ""
         try:
-            with damage_told(self._path):
+            with one_line_for_damage(self._path):
                 self._open()
         except UnreadableInputError:
             self.close()
@@ -194,7 +194,7 @@ class Roster:
         chosen = selection or Selection()
         if chosen.text:
             self.prepare_search()
-        with self._lock, damage_told(self._path):
+        with self._lock, one_line_for_damage(self._path):
             _, users, condition, values = self._where(chosen)
             rows = self._engine.sql(
                 f"SELECT {', '.join(SNAPSHOT.names)} FROM {users} WHERE {condition} "  # noqa: S608 - names of this package; values are bound
@@ -248,7 +248,7 @@ class Roster:
     def _frames(self, selection: Selection) -> Iterator[pd.DataFrame]:
         """Read a selection in pieces, while other threads ask."""
         condition, values = selection.condition(overrides=self.overrides)
-        with self._streaming, self._cursor() as engine, damage_told(self._path):
+        with self._streaming, self._cursor() as engine, one_line_for_damage(self._path):
             rows = engine.sql(
                 f"SELECT {', '.join(SNAPSHOT.names)} FROM users WHERE {condition}",  # noqa: S608 - names of this package; values are bound
                 params=values,
@@ -267,7 +267,7 @@ class Roster:
         """Sum users by some columns."""
         if selection.text:
             self.prepare_search()
-        with self._lock, damage_told(self._path):
+        with self._lock, one_line_for_damage(self._path):
             counted, _, condition, values = self._where(selection)
             listed = f"{columns}, " if columns else ""
             rows: list[tuple[Any, ...]] = self._engine.execute(
@@ -296,7 +296,7 @@ class Roster:
         with self._naming:
             if self._has_names:
                 return
-            with self._cursor() as engine, damage_told(self._path):
+            with self._cursor() as engine, one_line_for_damage(self._path):
                 engine.execute(
                     f"CREATE TABLE names AS SELECT row_number, searched, {_KIND} FROM users"  # noqa: S608 - names of this module
                 )
@@ -327,9 +327,7 @@ class Roster:
         try:
             now = self._path.stat()
         except OSError as error:
-            raise UnreadableInputError(
-                f"{self._path} is not there any more: collect again."
-            ) from error
+            raise UnreadableInputError(f"{self._path} is gone: collect again.") from error
         return now.st_ino, now.st_size, now.st_mtime_ns
 
     def _ensure_unchanged(self) -> None:
