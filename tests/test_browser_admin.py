@@ -165,7 +165,7 @@ def test_a_default_picture_is_chosen_applied_and_undone(panel, sandbox, claimed)
     assert claimed() == NEW
     button(panel, "Verify").click()
     ended(panel, "Verifying")
-    expect(panel.get_by_text("3 of 3 checked hold")).to_be_visible()
+    expect(panel.get_by_text("3 of 3 checked are in place")).to_be_visible()
     tall(panel, f"admin-applied-{panel.face}")
 
     expect(button(panel, "Undo")).to_be_disabled()

@@ -75,7 +75,7 @@ def test_a_tenant_becomes_the_plan_and_by_undo_what_it_was(site_of, way):
     undone = undo(site.tenant, journal_of(made), execute=True, confirm=site.tenant.domain)
     assert undone.complete
     assert undone.done == outcome.done
-    assert undone.notes == (f"read back: {outcome.done:,} of {outcome.done:,} hold",)
+    assert undone.notes == (f"checked: {outcome.done:,} of {outcome.done:,} are restored",)
     assert site.users() == before
 
 
@@ -188,7 +188,7 @@ def test_an_undo_that_does_not_hold_is_not_called_complete(site_of, person):
     site.tenant._client.event_hooks["response"].append(spoil)
     undone = undo(site.tenant, journal_of(made), execute=True, confirm=site.tenant.domain)
     assert (undone.done, undone.lost, undone.complete) == (30, 1, False)
-    assert "29 of 30 hold" in undone.notes[-1]
+    assert "29 of 30 are restored" in undone.notes[-1]
 
 
 def test_other_metadata_survives_and_what_was_there_comes_back_as_it_was(site_of, person):

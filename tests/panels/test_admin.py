@@ -165,7 +165,7 @@ def test_the_action_is_applied_verified_seen_and_undone(panel_of, made):
     execution.confirm.value = tenant.domain
     assert execution.apply_button.disabled
     execution.verify()
-    assert "3 of 3 checked hold" in ended(panel)
+    assert "3 of 3 checked are in place" in ended(panel)
     again = panel_of(picture="https://images.example.com/newer.png")
     assert shown(again).plan.policy.former == (NEW,)
     assert "pa-removed" in again.change.details.value
@@ -207,7 +207,7 @@ def test_profiles_are_written_with_a_pause_and_a_way_out_and_put_back(panel_of, 
     assert f"{changes:,} of {plan.changes:,} users changed" in ended(panel)
     assert sum(before[who] != text for who, text in users(sandbox).items()) == changes
     execution.verify()
-    assert f"{changes:,} of {plan.changes:,} checked hold" in ended(panel)
+    assert f"{changes:,} of {plan.changes:,} checked are in place" in ended(panel)
     execution.rehearse_undo()
     assert f"{changes:,} of {changes:,} users would be put back" in ended(panel)
     assert execution.undo_button.description == f"Put back {changes:,} people at {tenant.domain}"

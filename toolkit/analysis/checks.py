@@ -145,8 +145,8 @@ CHECKS = (
             "underlying = 'initials' AND gravatar_hash IS NULL",
             f"regexp_matches(picture, '{_COPY}', 'i')",
         ),
-        "The profile holds the address to which Gravatar's proxy redirected: initials for ever, "
-        "though the user may have got a Gravatar since.",
+        "An application saved the address to which Gravatar redirected: these users keep their "
+        "initials, even if they get a Gravatar.",
         "Replace them by the default: picture-audit plan … --through root",
     ),
     Check(
@@ -154,8 +154,7 @@ CHECKS = (
         "medium",
         "Hidden default pictures",
         f"{_SOMEBODYS} AND {_ROOT_SHOWS} AND {_IS_SHARED}",
-        "One and the same image stands in for many different people: a default in all but name, "
-        "counted as their own.",
+        "Many people have the same image: probably a default picture. It is counted as their own.",
         "Treat it as a placeholder when you choose a default.",
     ),
     Check(
@@ -216,7 +215,7 @@ CHECKS = (
         f"Provider pictures that expire within {_SOON} days",
         "expires_at >= $as_of AND expires_at < $soon",
         "These links stop working soon, unless the users log in before.",
-        "Nothing yet; the next audit will tell.",
+        "Nothing to do. Check again next month.",
     ),
     Check(
         "unresolved",

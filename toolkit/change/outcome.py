@@ -101,10 +101,10 @@ class Outcome:
         named = (
             (self.earlier, "of them by earlier runs"),
             (self.held, "have it already"),
-            (self.drifted, "changed since: skipped"),
+            (self.drifted, "skipped, because somebody changed them"),
             (self.refused, f"cannot be {verb}"),
             (self.failed, "failed"),
-            (self.lost, "do not have it when read back"),
+            (self.lost, "do not have the new value when checked"),
             (self.unlisted, "changed, but not in the journal"),
             (self.remaining, "remain"),
         )
@@ -116,7 +116,7 @@ class Outcome:
                 ", ".join(names) or "nothing"
                 for names in (self.action.bindings_before, self.action.bindings_after)
             )
-            lines.append(f"after a login ran: {before}; then: {after}")
+            lines.append(f"Actions at each login before: {before}; afterwards: {after}")
         lines += [f"note: {note}" for note in self.notes]
         if not self.executed:
             lines.append("a rehearsal: nothing was written")

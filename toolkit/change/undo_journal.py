@@ -172,7 +172,7 @@ def _verifying(
     restored = (edit for edit in _inverse(done, *_TOUCHED) if mine.state(edit.number) is State.DONE)
     count = mine.count(State.DONE)
     found = yield from reading_back(errand.tenant, errand.way.value, restored, count, sample)
-    errand.notes += [*found.lines, f"read back: {found.holds:,} of {found.checked:,} hold"]
+    errand.notes += [*found.lines, f"checked: {found.holds:,} of {found.checked:,} are restored"]
     return found.checked - found.holds
 
 
@@ -211,12 +211,12 @@ def _unlisted(errand: Errand, done: Journal) -> Generator[Progress, None, int | 
     chosen = (edit for edit in edits(plan) if done.unnamed(edit.number))
     found = yield from reading_back(errand.tenant, errand.way.value, chosen, len(doubtful), None)
     note(
-        f"read back: of {found.checked:,} whom the plan changes and the journal does not name, "
+        f"checked: of {found.checked:,} users of the plan who are not in the journal, "
         f"{found.holds:,} have the new picture"
     )
     if found.holds:
         note(
-            "what stood there before is in the plan: put it back by hand, or collect again and "
+            "their old pictures are in the plan: restore them by hand, or collect again and "
             "make a new plan"
         )
     return found.holds
@@ -253,7 +253,7 @@ def _undoing_action(
             f"{error} The Action is not taken back yet; run the same command again to go on."
         ) from error
     stands = _restored(made, after)
-    errand.notes.append(f"read back: it {'holds' if stands else 'does not hold'}")
+    errand.notes.append(f"checked: the old state is {'back' if stands else 'not back'}")
     found = tuple(dict.fromkeys((*left, *moved(made, after, undoing=True))))
     state = State.DONE if stands else State.FAILED
     return errand.action_outcome(change, _drifted(errand, found) if found else state)

@@ -77,9 +77,9 @@ class Verification:
         return asdict(self) | {"complete": self.complete}
 
     def _lines(self) -> list[str]:
-        lines = [f"{self.holds:,} of {self.checked:,} checked hold"]
+        lines = [f"{self.holds:,} of {self.checked:,} checked are in place"]
         named = (
-            (self.differs, "have something else: changed since"),
+            (self.differs, "have another value, because somebody changed them"),
             (self.gone, "are gone"),
             (self.open, "were not changed: skipped, refused, or not tried yet"),
             (self.planned - self.checked, "were not checked: this is a sample"),
@@ -166,7 +166,7 @@ def action_verified(tenant: Tenant, plan: Plan) -> Verification:
     checks = {"its code": code, "its deployment": deployed, "its binding": now.bound}
     holds = sum(checks.values())
     lines = tuple(
-        f"{name}: {'holds' if good else 'does not hold'}" for name, good in checks.items()
+        f"{name}: {'in place' if good else 'not in place'}" for name, good in checks.items()
     )
     differs = len(checks) - holds
     return Verification(
