@@ -33,6 +33,7 @@ def test_values_are_written_as_elsewhere(fill):
     assert fill("{{ a|count }} {{ b|percent(1) }}", a=1_200, b=0.9999) == "1,200 &gt;99.9 %"
     assert fill("{{ a|visible }} {{ a|shorten(3) }}", a="a\nbcd") == r"a\nbcd a\…"
     assert fill("{{ a|harmless }}", a="a\n\u202e") == "a\n\\u202e"
+    assert fill("{{ a|png_address }}", a=b"\x89") == "data:image/png;base64,iQ=="
 
 
 def test_a_table_has_a_caption_and_heads_for_columns_and_rows():
