@@ -437,7 +437,7 @@ def redact_(
 ) -> None:
     """Copy a snapshot to share it: who is in it cannot be told, the numbers stay the same.
 
-    Identifiers are replaced by keyed hashes, names and e-mail addresses are left out, times
+    Identifiers and e-mail addresses are replaced by keyed hashes, names are left out, times
     are cut to days. Copies made with one key can be compared with each other; nothing that has
     to find users again takes them.
     """

@@ -263,7 +263,7 @@ def test_undo_waits_for_its_rehearsal_and_names_whom_it_would_put_back(site_of):
         ended(panel)
         assert "damaged" in execution.alert.value
         execution._list()
-        assert "root for 6 people, with a damaged journal" in execution.done.options[1][0]
+        assert "root for 6 people, with an unusable journal" in execution.done.options[1][0]
     finally:
         panel.close()
 

@@ -68,7 +68,6 @@ def apply(  # noqa: PLR0913 - one for each safeguard
     """
     safeguards = Safeguards(
         execute=execute,
-        confirm=confirm,
         limit=limit,
         canary=canary,
         stop_share=stop_share,

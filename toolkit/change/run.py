@@ -146,7 +146,6 @@ class Safeguards:
 
     Attributes:
         execute: whether to write; otherwise everything but the writes is done.
-        confirm: the tenant's domain, typed once more; needed to execute.
         limit: the most users that this run writes, or None; the next run continues.
         canary: how many users to write and check first; None for a few, 0 for none.
         stop_share: the run stops if a larger share of writes fails, or if nearly all of the last
@@ -155,7 +154,6 @@ class Safeguards:
     """
 
     execute: bool = False
-    confirm: str | None = None
     limit: int | None = None
     canary: int | None = None
     stop_share: float = STOP_SHARE

@@ -83,7 +83,6 @@ def undo(  # noqa: PLR0913 - one for each safeguard
     """
     safeguards = Safeguards(
         execute=execute,
-        confirm=confirm,
         limit=limit,
         canary=canary,
         stop_share=stop_share,

@@ -197,8 +197,9 @@ def redact(
     if snapshot.path is not None and is_same(place, snapshot.path):
         raise OutputError(f"{place} is the snapshot itself: name another file for the copy.")
     ensure_writable(place)
-    ensure_replaceable(place, snapshot.provenance.tenant, force=force)
-    told = replace(snapshot.provenance, redacted=key_name(key), notes=())
+    origin = snapshot.provenance
+    ensure_replaceable(place, origin.tenant, seed=origin.seed, force=force)
+    told = replace(origin, redacted=key_name(key), notes=())
     with TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as folder:
         draft = Path(folder) / "draft.parquet"
         with writing(draft) as writer:
@@ -256,7 +257,7 @@ class _Hashes:
 
 
 def _in_order(draft: Path) -> Iterator[pa.Table]:
-    """Yield the users of a file, sorted by all columns; temporary data may go to disk."""
+    """Yield the users of a file, sorted by id, picture and address; what is large goes to disk."""
     with engine(_MEMORY) as database:
         database.execute("SET TimeZone = 'UTC'; SET threads = 2")
         users = database.sql(

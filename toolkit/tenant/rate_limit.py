@@ -12,8 +12,8 @@ Auth0 limits requests by token buckets, and each answer describes the bucket tha
    Otherwise it waits until the copy has refilled, at most until the reset.
 4. After a 429, no request uses that bucket for some time. The time doubles with each further 429,
    ends at the reset, and is at least `Retry-After` seconds.
-5. No request waits longer than a minute, whatever the headers say. Impossible headers are ignored,
-   and `notes` says so, once for each kind.
+5. No request waits longer than a minute, whatever the headers say; only `--rate` asks for more.
+   Impossible headers are ignored, and `notes` says so, once for each kind.
 """
 
 import math

@@ -381,8 +381,8 @@ def _undo_state(journal: Path) -> str:
     try:
         if undone(journal):
             return ", undone"
-    except UnreadableInputError:
-        return ", with a damaged journal"
+    except (UnreadableInputError, SettingsError):
+        return ", with an unusable journal"
     return ", partly undone" if journal_path(journal).exists() else ""
 
 
