@@ -91,7 +91,7 @@ def test_what_is_closed_is_not_read_again(sandbox, tenant, undisturbed, tmp_path
     resumed = collect(tenant, out=out, method="search")
     spared = undisturbed.provenance.requests - resumed.provenance.requests
     assert spared >= sum(map(len, closed)) // 100 - 10
-    assert "went on" in " ".join(resumed.provenance.notes)
+    assert "continued" in " ".join(resumed.provenance.notes)
 
 
 def lines(out):
@@ -164,7 +164,7 @@ def test_killed_after_its_last_step_a_collection_is_finished_and_the_next_begins
     collect(tenant, out=out, method="search")
     state_path(out).write_bytes(state)
     again = collect(tenant, out=out, method="search")
-    assert "went on" not in " ".join(again.provenance.notes)
+    assert "continued" not in " ".join(again.provenance.notes)
     assert len(again) == USERS
 
 

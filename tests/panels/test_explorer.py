@@ -229,7 +229,7 @@ def test_a_snapshot_that_is_gone_is_a_visible_line(snapshot, tmp_path):
     explorer = explore(read_snapshot(path))
     path.unlink()
     choose(explorer, "source", "social")
-    assert "not there any more" in explorer.alert.value
+    assert "is gone" in explorer.alert.value
     explorer.close()
 
 

@@ -252,7 +252,7 @@ def test_a_file_that_changed_meanwhile_is_not_mixed_with_what_was_counted(frame,
         with pytest.raises(UnreadableInputError, match="has changed"):
             roster.users()
         path.unlink()
-        with pytest.raises(UnreadableInputError, match="not there any more"):
+        with pytest.raises(UnreadableInputError, match="is gone"):
             roster.page()
 
 
