@@ -15,7 +15,7 @@ def head(*lines: str, status: str = "200 OK") -> bytes:
 def whole(body: str | bytes, *lines: str, status: str = "200 OK") -> bytes:
     data = body if isinstance(body, bytes) else body.encode()
     length = f"content-length: {len(data)}"
-    # What is sent next must not meet a connection that is about to be closed.
+    # The server closes each connection, so the client must not use it again.
     fixed = ("content-type: application/json", "connection: close", length)
     return head(*fixed, *lines, status=status) + data
 

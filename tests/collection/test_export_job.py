@@ -34,7 +34,7 @@ def sandbox():
 
 
 def test_an_export_finds_what_a_search_finds(sandbox, monkeypatch):
-    # Whoever asks often whether the job is done sends more requests than the pages take.
+    # Polling the job often would send more requests than the search needs.
     monkeypatch.setattr(export_job, "_FIRST_WAIT", 0.5)
     with connect(settings_of(sandbox)) as tenant:
         exported, searched = (collect(tenant, method=name) for name in ("export", "search"))

@@ -406,7 +406,7 @@ def test_without_a_key_the_users_own_is_taken(monkeypatch, tmp_path):
     assert copy.provenance.redacted == key_name(bytes.fromhex(key_path().read_text()))
 
 
-def test_a_copy_takes_the_place_of_made_up_peoples_only(tmp_path):
+def test_a_copy_replaces_only_a_copy_of_made_up_people(tmp_path):
     path, made_up = tmp_path / "copy.parquet", {"sandbox": True, "seed": 1}
     redact(snapshot_of({}, tenant="127.0.0.1:1", **made_up), path, key=KEY)
     redact(snapshot_of({}, tenant="127.0.0.1:2", **made_up), path, key=KEY)

@@ -38,7 +38,7 @@ def engine(memory: str = "400MB", *, ordered: bool = True) -> Iterator[duckdb.Du
             try:
                 yield opened
             except RuntimeError as error:
-                # Fact (DuckDB 2.0, tried): in the main thread it takes the interrupt for itself.
+                # Fact (DuckDB 2.0, tried): in the main thread it raises this for Ctrl-C.
                 if str(error) == "Query interrupted":
                     raise KeyboardInterrupt from error
                 raise
