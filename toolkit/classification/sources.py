@@ -1,37 +1,42 @@
 """What one picture URL is: the sources, the one rule table, and `classify`.
 
-Where a picture comes from is read off its URL, and where the URL is of an
-unknown host, off the identity that brought it. `RULES` is the only place that
-knows hosts: the documentation, the chart legend and both classifiers (this one
-for one URL, `toolkit.classification.frames.audit` for a column) take them from here.
+Where a picture comes from is read off its URL, or, if no rule knows the host, off the identity that
+brought it. `RULES` is the only place that knows hosts: documentation, charts and both classifiers
+(this one for one URL, `toolkit.classification.columnwise` for a column) use it.
 """
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
+from typing import NamedTuple, Self
 from urllib.parse import parse_qsl, unquote
 
 
 class Source(StrEnum):
     """What a person's picture is, in the order in which charts and tables list it."""
 
-    SOCIAL = "social"
-    ENTERPRISE = "enterprise"
-    GRAVATAR = "gravatar"
-    METADATA = "metadata"
-    CUSTOM = "custom"
-    UNRESOLVED = "unresolved"
-    INITIALS = "initials"
-    PLACEHOLDER = "placeholder"
-    MISSING = "missing"
-    INVALID = "invalid"
+    meaning: str
+    """One line of plain words, for legends and tables."""
 
-    @property
-    def meaning(self) -> str:
-        """One line of plain words, for legends and tables."""
-        return _MEANINGS[self]
+    def __new__(cls, name: str, meaning: str = "") -> Self:
+        """Make a member: its value, and what it means."""
+        member = str.__new__(cls, name)
+        member._value_, member.meaning = name, meaning
+        return member
+
+    SOCIAL = "social", "brought by a social login: Google, Facebook, GitHub, …"
+    ENTERPRISE = "enterprise", "brought by an enterprise login"
+    GRAVATAR = "gravatar", "a Gravatar that exists"
+    METADATA = "metadata", "user_metadata.picture overrides the profile"
+    CUSTOM = "custom", "a picture set by hand or by your application"
+    UNRESOLVED = "unresolved", "a Gravatar or its fallback: nobody has asked"
+    INITIALS = "initials", "Auth0's letters on a coloured square"
+    PLACEHOLDER = "placeholder", "somebody's stock image"
+    MISSING = "missing", "no picture at all"
+    INVALID = "invalid", "not a URL that a browser could show"
 
 
 class Fallback(StrEnum):
@@ -52,20 +57,6 @@ class Evidence(StrEnum):
     PROBE = "probe"
 
 
-_MEANINGS = {
-    Source.SOCIAL: "brought by a social login: Google, Facebook, GitHub, …",
-    Source.ENTERPRISE: "brought by an enterprise login",
-    Source.GRAVATAR: "a Gravatar that exists",
-    Source.METADATA: "user_metadata.picture overrides the profile",
-    Source.CUSTOM: "a picture set by hand or by your application",
-    Source.UNRESOLVED: "a Gravatar or its fallback: nobody has asked",
-    Source.INITIALS: "Auth0's letters on a coloured square",
-    Source.PLACEHOLDER: "somebody's stock image",
-    Source.MISSING: "no picture at all",
-    Source.INVALID: "not a URL that a browser could show",
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One row of the rule table; the first row that matches a URL decides.
@@ -73,13 +64,11 @@ class Rule:
     Attributes:
         source: the verdict.
         provider: whose picture it is, by Auth0's strategy name, or None.
-        host: the host itself or any host below it (`gravatar.com` matches
-            `s.gravatar.com`, never `evilgravatar.com`).
-        path: regular expression that the path must begin with (kept to what
-            RE2 understands too, so that column engines can run it).
+        host: the host itself or any host below it.
+        path: regular expression of the path's beginning, without lookaround: RE2 runs it, too.
         why: the reason, as shown to people.
-        expires: query parameter with the UNIX time at which the URL stops
-            working, and its base (10 or 16), or None.
+        expires: query parameter with the UNIX time at which the URL stops working, and its base
+            (10 or 16), or None.
     """
 
     source: Source
@@ -90,149 +79,83 @@ class Rule:
     expires: tuple[str, int] | None = None
 
 
-# Sources of the rows: user objects recorded by Auth0's own SDK repositories,
-# Auth0's documentation ("User Picture", "Sample user profiles") and payloads in
-# public code. Rows marked (*) rest on general knowledge of the host: no Auth0
-# payload with it was found.
+def _rule(
+    source: Source,
+    provider: str | None,
+    address: str,
+    why: str,
+    expires: tuple[str, int] | None = None,
+) -> Rule:
+    """Return a rule; an address is its host and, from the first slash on, its path."""
+    host, slash, path = address.partition("/")
+    return Rule(source, provider, host, slash + path, why, expires)
+
+
+_stock = partial(_rule, Source.PLACEHOLDER)
+_social = partial(_rule, Source.SOCIAL)
+
+# Sources of the rows: user objects recorded by Auth0's own SDK repositories, Auth0's documentation
+# ("User Picture", "Sample user profiles") and payloads in public code. Rows marked (*) rest on
+# general knowledge of the host: no Auth0 payload with it was found.
 RULES: tuple[Rule, ...] = (
-    Rule(Source.INITIALS, None, "cdn.auth0.com", r"/avatars/", "Auth0's own initials image"),
+    _rule(Source.INITIALS, None, "cdn.auth0.com/avatars/", "Auth0's own initials image"),
     *(
-        Rule(
+        _rule(
             Source.INITIALS,
             None,
-            f"i{number}.wp.com",
-            r"/cdn\.auth0\.com/avatars/",
+            rf"i{number}.wp.com/cdn\.auth0\.com/avatars/",
             "Auth0's initials image, as Gravatar's image proxy resolved it",
         )
         for number in range(3)
     ),
-    Rule(
+    _rule(
         Source.UNRESOLVED,
         None,
-        "gravatar.com",
-        r"/avatar/(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{32})(?:[./]|$)",
+        r"gravatar.com/avatar/(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{32})(?:[./]|$)",
         "a Gravatar URL: the URL alone does not say whether that Gravatar exists",
     ),
-    Rule(
-        Source.PLACEHOLDER,
-        "twitter",
-        "abs.twimg.com",
-        r"/sticky/default_profile_images/",
-        "Twitter's stock image",
-    ),
-    Rule(
-        Source.PLACEHOLDER,
+    _stock("twitter", "abs.twimg.com/sticky/default_profile_images/", "Twitter's stock image"),
+    _stock(
         "google-oauth2",
-        "googleusercontent.com",
-        r"/(?:a/default-user|-XdUIqdMkCWA/)",
+        "googleusercontent.com/(?:a/default-user|-XdUIqdMkCWA/)",
         "Google's stock image (*)",
     ),
-    Rule(
-        Source.PLACEHOLDER,
-        "google-oauth2",
-        "ssl.gstatic.com",
-        r"/s2/profiles/images/silhouette",
-        "Google's silhouette",
+    _stock("google-oauth2", "ssl.gstatic.com/s2/profiles/images/silhouette", "Google's silhouette"),
+    _stock("facebook", r"static.xx.fbcdn.net/rsrc\.php/", "Facebook's stock image (*)"),
+    _stock("linkedin", "static.licdn.com/", "LinkedIn's stock image (*)"),
+    _stock("discord", "cdn.discordapp.com/embed/avatars/", "Discord's stock image (*)"),
+    _stock("slack", "a.slack-edge.com/.*/img/avatars/ava_", "Slack's stock image (*)"),
+    _social("google-oauth2", "googleusercontent.com/", "served by Google (googleusercontent.com)"),
+    _social(
+        "github", "githubusercontent.com/u/", "served by GitHub (avatars.githubusercontent.com)"
     ),
-    Rule(
-        Source.PLACEHOLDER,
+    _social(
         "facebook",
-        "static.xx.fbcdn.net",
-        r"/rsrc\.php/",
-        "Facebook's stock image (*)",
-    ),
-    Rule(
-        Source.PLACEHOLDER,
-        "linkedin",
-        "static.licdn.com",
-        r"/",
-        "LinkedIn's stock image (*)",
-    ),
-    Rule(
-        Source.PLACEHOLDER,
-        "discord",
-        "cdn.discordapp.com",
-        r"/embed/avatars/",
-        "Discord's stock image (*)",
-    ),
-    Rule(
-        Source.PLACEHOLDER,
-        "slack",
-        "a.slack-edge.com",
-        r"/.*/img/avatars/ava_",
-        "Slack's stock image (*)",
-    ),
-    Rule(
-        Source.SOCIAL,
-        "google-oauth2",
-        "googleusercontent.com",
-        r"/",
-        "served by Google (googleusercontent.com)",
-    ),
-    Rule(
-        Source.SOCIAL,
-        "github",
-        "githubusercontent.com",
-        r"/u/",
-        "served by GitHub (avatars.githubusercontent.com)",
-    ),
-    Rule(
-        Source.SOCIAL,
-        "facebook",
-        "platform-lookaside.fbsbx.com",
-        r"/",
+        "platform-lookaside.fbsbx.com/",
         "served by Facebook, signed for 30 days (ext)",
-        expires=("ext", 10),
+        ("ext", 10),
     ),
-    Rule(
-        Source.SOCIAL,
+    _social("facebook", "fbcdn.net/", "served by Facebook's CDN, signed (oe)", ("oe", 16)),
+    _social(
         "facebook",
-        "fbcdn.net",
-        r"/",
-        "served by Facebook's CDN, signed (oe)",
-        expires=("oe", 16),
-    ),
-    Rule(
-        Source.SOCIAL,
-        "facebook",
-        "graph.facebook.com",
-        r"/",
+        "graph.facebook.com/",
         "Facebook's picture address for a person (graph.facebook.com)",
     ),
-    Rule(
-        Source.SOCIAL,
-        "twitter",
-        "pbs.twimg.com",
-        r"/profile_images/",
-        "served by Twitter (pbs.twimg.com)",
-    ),
-    Rule(
-        Source.SOCIAL,
-        "linkedin",
-        "media.licdn.com",
-        r"/",
-        "served by LinkedIn, signed (e)",
-        expires=("e", 10),
-    ),
-    Rule(Source.SOCIAL, "line", "line-scdn.net", r"/", "served by LINE (line-scdn.net)"),
-    Rule(
-        Source.SOCIAL,
-        "discord",
-        "cdn.discordapp.com",
-        r"/avatars/",
-        "served by Discord (cdn.discordapp.com)",
-    ),
-    Rule(Source.SOCIAL, "slack", "slack-edge.com", r"/", "served by Slack (slack-edge.com)"),
-    Rule(Source.SOCIAL, "vkontakte", "userapi.com", r"/", "served by VK (userapi.com) (*)"),
-    Rule(Source.SOCIAL, "yandex", "avatars.yandex.net", r"/", "served by Yandex (*)"),
-    Rule(Source.SOCIAL, "windowslive", "apis.live.net", r"/", "served by Microsoft (*)"),
-    Rule(Source.SOCIAL, "spotify", "i.scdn.co", r"/image/", "served by Spotify (i.scdn.co) (*)"),
+    _social("twitter", "pbs.twimg.com/profile_images/", "served by Twitter (pbs.twimg.com)"),
+    _social("linkedin", "media.licdn.com/", "served by LinkedIn, signed (e)", ("e", 10)),
+    _social("line", "line-scdn.net/", "served by LINE (line-scdn.net)"),
+    _social("discord", "cdn.discordapp.com/avatars/", "served by Discord (cdn.discordapp.com)"),
+    _social("slack", "slack-edge.com/", "served by Slack (slack-edge.com)"),
+    _social("vkontakte", "userapi.com/", "served by VK (userapi.com) (*)"),
+    _social("yandex", "avatars.yandex.net/", "served by Yandex (*)"),
+    _social("windowslive", "apis.live.net/", "served by Microsoft (*)"),
+    _social("spotify", "i.scdn.co/image/", "served by Spotify (i.scdn.co) (*)"),
 )
 
 RATING = r"(?i)[?&](?:r|rating)=(g|pg|r|x)(?:[&#]|$)"
-"""Where a Gravatar URL names the rating up to which pictures are shown; without one, `g`.
+"""The highest rating that a Gravatar URL asks for; without one, `g`.
 
-Fact: docs.gravatar.com, "Images": `r` or `rating`.
+Fact: docs.gravatar.com, "Images".
 """
 
 TOKEN_ONLY = (
@@ -245,7 +168,7 @@ TOKEN_ONLY = (
 )
 """Addresses that answer only to requests with an access token, which no `<img>` sends.
 
-Regular expressions that RE2 understands too. They rest on general knowledge of these
+Regular expressions without lookaround, for RE2. They rest on general knowledge of these
 interfaces: no Auth0 payload with one of them was found.
 """
 
@@ -262,16 +185,14 @@ SOCIAL_STRATEGIES = frozenset(
     "thirtysevensignals twitter untappd vkontakte weibo windowslive wordpress yahoo yammer "
     "yandex".split()
 )
-# Strategies whose name says nothing about whose login it is: the connection's name does.
-_GENERIC_STRATEGIES = frozenset({"oauth1", "oauth2"})
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What one user's picture is.
 
-    `provider`, `fallback`, `expires_at` and `gravatar_hash` describe the root
-    `picture`, whether or not `user_metadata.picture` overrides it.
+    All but `source`, `evidence` and `reason` describe the root `picture`, also where
+    `user_metadata.picture` overrides it.
 
     Attributes:
         source: what the person's picture is; `metadata` where an override is usable.
@@ -294,18 +215,15 @@ class Verdict:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Address:
-    """The parts of an http(s) URL that rules look at."""
-
+class _Address(NamedTuple):
     scheme: str
     host: str
     path: str
     query: str
 
 
-# How browsers read a URL (WHATWG URL): outer blanks and inner line breaks are
-# dropped, a backslash is a slash, everything before the last @ is credentials.
+# How browsers read a URL (WHATWG URL): outer blanks and inner line breaks are dropped, a backslash
+# is a slash, everything before the last @ is credentials.
 _BLANKS = "".join(map(chr, range(0x21)))
 _LINE_BREAKS = str.maketrans("", "", "\t\n\r")
 _URL = re.compile(
@@ -316,28 +234,22 @@ _PORT = r"0*(?:[1-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|655
 _HOST = re.compile(rf"(?:(\[[0-9a-f:.]+\])|([^:]*))(?::{_PORT})?", re.ASCII | re.IGNORECASE)
 _FORBIDDEN_IN_HOST = re.compile(r"[\x00-\x20#/:<>?@\\\[\]^|%\x7f]")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20}):", re.IGNORECASE)
-_HASH = re.compile(r"/avatar/([0-9a-fA-F]{64}|[0-9a-fA-F]{32})")
 # Later than any signature in use; keeps nonsense out of the timestamps.
 _MAX_EXPIRY = 2**33
 
 _KEYWORDS = {
-    "404": Fallback.NONE,
-    "blank": Fallback.NONE,
-    "mp": Fallback.SILHOUETTE,
-    "mm": Fallback.SILHOUETTE,
-    "mystery": Fallback.SILHOUETTE,
-    "identicon": Fallback.GENERATED,
-    "monsterid": Fallback.GENERATED,
-    "wavatar": Fallback.GENERATED,
-    "retro": Fallback.GENERATED,
-    "robohash": Fallback.GENERATED,
-    "initials": Fallback.GENERATED,
-    "color": Fallback.GENERATED,
+    keyword: fallback
+    for fallback, keywords in (
+        (Fallback.NONE, "404 blank"),
+        (Fallback.SILHOUETTE, "mp mm mystery"),
+        (Fallback.GENERATED, "identicon monsterid wavatar retro robohash initials color"),
+    )
+    for keyword in keywords.split()
 }
 
 
 def _parse(url: str) -> _Address | None:
-    """Split an http(s) URL as a browser would, or return None if none could load it."""
+    """Split an http(s) URL as browsers do, or return None if they could not load it."""
     match = _URL.match(url.strip(_BLANKS).translate(_LINE_BREAKS))
     if match is None:
         return None
@@ -360,16 +272,9 @@ def _rule_for(address: _Address) -> Rule | None:
     return None
 
 
-def _parameters(address: _Address) -> dict[str, str]:
-    return dict(parse_qsl(address.query, keep_blank_values=True))
-
-
 def _fallback(parameters: dict[str, str]) -> Fallback:
-    """What Gravatar shows for these query parameters where there is no Gravatar.
-
-    Fact: docs.gravatar.com, "Images": `d` or `default` is a keyword or a URL; without
-    one, or with one that it does not know, Gravatar shows its own image.
-    """
+    # Fact: docs.gravatar.com, "Images": `d` or `default` is a keyword or a URL; otherwise Gravatar
+    # shows its own image.
     default = parameters.get("d", parameters.get("default", "")).strip()
     keyword = _KEYWORDS.get(default.lower())
     if keyword is not None:
@@ -378,11 +283,8 @@ def _fallback(parameters: dict[str, str]) -> Fallback:
     if address is None:
         return Fallback.SILHOUETTE
     rule = _rule_for(address)
-    if rule is not None and rule.source is Source.INITIALS:
-        return Fallback.INITIALS
-    if rule is not None and rule.source is Source.PLACEHOLDER:
-        return Fallback.SILHOUETTE
-    return Fallback.CUSTOM
+    shown = {Source.INITIALS: Fallback.INITIALS, Source.PLACEHOLDER: Fallback.SILHOUETTE}
+    return shown.get(rule.source, Fallback.CUSTOM) if rule else Fallback.CUSTOM
 
 
 def without_gravatar(fallback: Fallback) -> Source:
@@ -396,17 +298,10 @@ def _expiry(rule: Rule, parameters: dict[str, str]) -> datetime | None:
     name, base = rule.expires
     digits = "0123456789abcdef"[:base]
     text = parameters.get(name, "").lower()
-    if not text or len(text) > len("8589934592") or text.strip(digits):
+    if not text or len(text) > len(str(_MAX_EXPIRY)) or text.strip(digits):
         return None
     seconds = int(text, base)
     return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < _MAX_EXPIRY else None
-
-
-def _text(value: object) -> str:
-    """Return what the profile holds as text: a value that is no string is no URL either."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, default=repr)
 
 
 def _plain(source: Source, reason: str) -> Verdict:
@@ -414,16 +309,16 @@ def _plain(source: Source, reason: str) -> Verdict:
 
 
 def _by_identity(strategy: str, connection: str) -> Verdict:
-    """Judge a well-formed URL of a host that no rule knows."""
-    for source, strategies, kind in (
-        (Source.SOCIAL, SOCIAL_STRATEGIES, "a social"),
-        (Source.ENTERPRISE, ENTERPRISE_STRATEGIES, "an enterprise"),
-    ):
-        if strategy in strategies:
-            provider = (connection or strategy) if strategy in _GENERIC_STRATEGIES else strategy
-            reason = f"a host that no rule knows, on {kind} identity ({provider})"
-            return Verdict(source, source, provider, None, Evidence.IDENTITY, None, None, reason)
-    return _plain(Source.CUSTOM, "a well-formed URL of a host that no rule knows")
+    if strategy in SOCIAL_STRATEGIES:
+        source, kind = Source.SOCIAL, "a social"
+    elif strategy in ENTERPRISE_STRATEGIES:
+        source, kind = Source.ENTERPRISE, "an enterprise"
+    else:
+        return _plain(Source.CUSTOM, "a well-formed URL of a host that no rule knows")
+    # The name of these two says nothing about whose login it is: the connection's name does.
+    provider = connection or strategy if strategy in {"oauth1", "oauth2"} else strategy
+    reason = f"a host that no rule knows, on {kind} identity ({provider})"
+    return Verdict(source, source, provider, None, Evidence.IDENTITY, None, None, reason)
 
 
 def _root(picture: str, strategy: str, connection: str) -> Verdict:
@@ -438,33 +333,23 @@ def _root(picture: str, strategy: str, connection: str) -> Verdict:
     if rule is None:
         return _by_identity(strategy, connection)
     source, reason, fallback, gravatar_hash = rule.source, rule.why, None, None
-    parameters = _parameters(address)
+    parameters = dict(parse_qsl(address.query, keep_blank_values=True))
     if rule.source is Source.UNRESOLVED:
-        found = _HASH.match(address.path)
-        gravatar_hash = found.group(1).lower() if found else None
+        gravatar_hash = re.split("[./]", address.path.removeprefix("/avatar/"))[0].lower()
         fallback = _fallback(parameters)
         if parameters.get("f", parameters.get("forcedefault", "")).lower() in {"y", "yes"}:
             source = without_gravatar(fallback)
             reason = f"a Gravatar URL that forces its fallback ({fallback})"
         else:
             reason = f"{reason}; without one its fallback shows ({fallback})"
+    expires_at = _expiry(rule, parameters)
     return Verdict(
-        source,
-        source,
-        rule.provider,
-        fallback,
-        Evidence.URL,
-        _expiry(rule, parameters),
-        gravatar_hash,
-        reason,
+        source, source, rule.provider, fallback, Evidence.URL, expires_at, gravatar_hash, reason
     )
 
 
 def usable_override(metadata_picture: object) -> bool:
-    """Whether a `user_metadata.picture` may stand in for the profile's picture.
-
-    Only an https URL may: it ends up in tokens, and pages are served over https.
-    """
+    """Whether a `user_metadata.picture` may replace the profile's: only if it is an https URL."""
     address = _parse(metadata_picture) if isinstance(metadata_picture, str) else None
     return address is not None and address.scheme == "https"
 
@@ -476,28 +361,20 @@ def classify(
     strategy: str | None = None,
     connection: str | None = None,
 ) -> Verdict:
-    """Say where one user's picture comes from. Never raises, whatever the profile holds.
+    """Return where one user's picture comes from. Never raises, whatever the profile holds.
+
+    A Gravatar URL is `unresolved`: it does not say whether people see a Gravatar or its fallback.
 
     Args:
         picture: the root `picture` of the user object.
         metadata_picture: `user_metadata.picture`, or None.
         strategy: the primary identity's `provider` (`google-oauth2`, `samlp`, …).
         connection: the primary identity's `connection`.
-
-    Returns:
-        The verdict. A Gravatar URL is `unresolved`: the URL alone never says
-        whether people see a Gravatar or its fallback.
     """
-    root = _root(_text(picture), strategy or "", connection or "")
+    if picture is not None and not isinstance(picture, str):
+        picture = json.dumps(picture, default=repr)  # and so no URL
+    root = _root(picture or "", strategy or "", connection or "")
     if not usable_override(metadata_picture):
         return root
-    return Verdict(
-        Source.METADATA,
-        root.underlying,
-        root.provider,
-        root.fallback,
-        Evidence.URL,
-        root.expires_at,
-        root.gravatar_hash,
-        f"user_metadata.picture overrides the profile, where the picture is {root.underlying}",
-    )
+    why = f"user_metadata.picture overrides the profile, where the picture is {root.underlying}"
+    return replace(root, source=Source.METADATA, evidence=Evidence.URL, reason=why)
