@@ -21,8 +21,9 @@ from tests.sandbox.conftest import person
 from toolkit.change.plan_summary import Plan as ToolPlan
 from toolkit.change.prepare import plan as make_plan
 from toolkit.classification.columnwise import with_verdicts
+from toolkit.classification.schema import to_frame
 from toolkit.classification.user_profile import tabulated, user
-from toolkit.snapshots.snapshot import Provenance, Snapshot, _types
+from toolkit.snapshots.snapshot import Provenance, Snapshot
 from toolkit.tenant.models import Connection
 
 PATIENCE = 30.0
@@ -394,7 +395,7 @@ class Story:
 def snapshot_of(sandbox: WatchedSandbox) -> Snapshot:
     """Return what a collection would find, without the time that it takes."""
     profiles = tabulated([user(one) for one in sandbox.users()])
-    frame = with_verdicts(profiles).to_pandas(types_mapper=_types)
+    frame = to_frame(with_verdicts(profiles))
     told: dict[str, Any] = {"method": "search", "windows": 1, "requests": 1, "seconds": 1.0}
     told |= {"tenant": sandbox.domain, "users": len(frame), "sandbox": True, "complete": True}
     return Snapshot(Provenance(**told, taken_at=datetime.now(UTC), toolkit_version="0"), frame)

@@ -1,8 +1,7 @@
 """Arrow's arrays and constants, made without pandas.
 
 Fact (pyarrow 26, tried): `pyarrow.array`, `pyarrow.scalar` and every plain value given to a
-function of `pyarrow.compute` import pandas, if only to find out that they were not given any.
-That takes as long as reading a hundred thousand users.
+function of `pyarrow.compute` import pandas, which takes as long as reading 100,000 users.
 """
 
 from collections.abc import Sequence
@@ -15,12 +14,7 @@ import pyarrow as pa
 
 
 def array(values: npt.NDArray[np.generic], absent: npt.NDArray[np.bool_] | None = None) -> pa.Array:
-    """Return numbers or truth values as an Arrow array; numbers are not copied.
-
-    Args:
-        values: one dimension.
-        absent: which of them are null.
-    """
+    """Return numbers or truth values (one dimension) as an Arrow array; `absent` ones are null."""
     held = None if absent is None else _bits(~absent)
     if values.dtype == np.bool_:
         return pa.Array.from_buffers(pa.bool_(), len(values), [held, _bits(values.view(np.bool_))])
@@ -30,7 +24,7 @@ def array(values: npt.NDArray[np.generic], absent: npt.NDArray[np.bool_] | None 
 
 
 def values_of(column: pa.Array) -> npt.NDArray[Any]:
-    """Return an Arrow array of numbers or truth values, none of them null; numbers uncopied.
+    """Return the values of an Arrow array of numbers or truth values.
 
     Raises:
         ValueError: one is null.
@@ -75,48 +69,21 @@ def flag(value: bool) -> pa.BooleanScalar:
     return array(np.array([value]))[0]
 
 
-def text_bytes(column: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
-    """Return where the texts of a column begin and end, and their bytes; a null may hide some."""
-    _, offsets, data = column.buffers()
-    if not len(column):
-        return np.zeros(1, np.int32), np.zeros(0, np.uint8)
-    places = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
-    held = np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)
-    return places - places[0], held[places[0] : places[-1]]
-
-
 def blanked(column: pa.StringArray) -> pa.StringArray:
-    """Return texts with empty ones in the place of nulls; uncopied where these hide no bytes."""
-    if not column.null_count:
-        return column
-    places, _ = text_bytes(column)
-    if np.diff(places)[~values_of(column.is_valid())].any():
-        return column.fill_null(text(""))
-    _, offsets, data = column.buffers()
-    held = data or pa.py_buffer(b"")
-    return pa.StringArray.from_buffers(len(column), offsets, held, None, 0, column.offset)
+    """Return texts with empty ones in the place of nulls."""
+    return column.fill_null(text(""))
 
 
 def first_bytes(column: pa.StringArray) -> npt.NDArray[np.uint8]:
-    """Return the first byte of each text of a column; 0 where it is empty."""
-    places, data = text_bytes(column)
-    if not len(data):
+    """Return the first byte of each text; 0 where it is empty. A null may hide a text."""
+    _, offsets, data = column.buffers()
+    if not len(column) or not data:
         return np.zeros(len(column), np.uint8)
-    first: npt.NDArray[np.uint8] = data.take(places[:-1], mode="clip")  # the last may be empty
+    places = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
+    held = np.frombuffer(data, np.uint8)
+    first: npt.NDArray[np.uint8] = held.take(places[:-1], mode="clip")  # the last may be empty
     first *= places[1:] != places[:-1]
     return first
-
-
-def texts_with(
-    marked: npt.NDArray[np.bool_], places: npt.NDArray[np.int32]
-) -> npt.NDArray[np.int64]:
-    """Return which texts the marked bytes are in: one number for each of these, in their order.
-
-    Args:
-        marked: one truth value for each byte that `text_bytes` returned.
-        places: where it said that the texts begin and end.
-    """
-    return np.searchsorted(places, np.flatnonzero(marked), side="right") - 1
 
 
 def _bits(values: npt.NDArray[np.bool_]) -> pa.Buffer:

@@ -9,46 +9,32 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from toolkit.classification.columnwise import classified, tabulated_verdicts
-from toolkit.classification.schema import CLASSIFICATION
+from toolkit.classification.columnwise import classified
+from toolkit.classification.schema import CLASSIFICATION, to_frame
 from toolkit.classification.sources import classify
 from toolkit.classification.user_profile import User, tabulated, user
 
 _DECIDING = ("picture", "metadata_picture", "strategy", "connection")
-# Rows that are classified at a time.
-_ROWS = 131_072
+_ROWS = 131_072  # classified at a time
 
 
 def profiles(users: Iterable[User]) -> pd.DataFrame:
-    """Put users into a frame.
-
-    Args:
-        users: any number of users.
-
-    Returns:
-        One row per user, in the order given, with the profile columns of a
-        snapshot: strings, UTC timestamps to the millisecond, a nullable count.
-    """
-    return _frame(tabulated(users))
+    """Put users into a frame: one row each, in their order, with the columns of `PROFILE`."""
+    return to_frame(tabulated(users))
 
 
 def audit(frame: pd.DataFrame) -> pd.DataFrame:
-    """Classify every user of a frame as `toolkit.classification.sources.classify` would one by one.
+    """Return a frame of users with the classification of each, as `classify` makes it.
 
     Args:
-        frame: any number of rows with `picture`, `metadata_picture`, `strategy`
-            and `connection` (a missing column counts as all null); further
-            columns are kept.
-
-    Returns:
-        A new frame with the same rows in the same order and the classification
-        columns added, or replaced where the frame already had them.
+        frame: any number of rows with `picture`, `metadata_picture`, `strategy` and `connection`
+            (a missing column counts as all null); other columns, index and order are kept.
     """
     begins = range(0, len(frame), _ROWS)
     verdicts = [_classified(frame.iloc[begin : begin + _ROWS]) for begin in begins]
     table = pa.concat_tables([CLASSIFICATION.empty_table(), *verdicts])
     kept = frame.drop(columns=CLASSIFICATION.names, errors="ignore")
-    joined: pd.DataFrame = kept.join(_frame(table).set_index(frame.index))
+    joined: pd.DataFrame = kept.join(to_frame(table).set_index(frame.index))
     return joined
 
 
@@ -60,7 +46,7 @@ def _classified(frame: pd.DataFrame) -> pa.Table:
         return table
     rows = np.flatnonzero(odd)
     values = [_objects(frame.iloc[rows], name) for name in _DECIDING]
-    exact = tabulated_verdicts(
+    verdicts = [
         classify(
             picture,
             metadata_picture=metadata_picture,
@@ -68,34 +54,26 @@ def _classified(frame: pd.DataFrame) -> pa.Table:
             connection=connection if isinstance(connection, str) else None,
         )
         for picture, metadata_picture, strategy, connection in zip(*values, strict=True)
-    )
+    ]
+    exact = pa.Table.from_pylist([asdict(one) for one in verdicts], CLASSIFICATION)
     place = np.arange(len(frame))
     place[rows] = len(frame) + np.arange(len(rows))
     return pa.concat_tables([table, exact]).take(pa.array(place))
 
 
 def _texts(frame: pd.DataFrame, name: str) -> tuple[pa.StringArray, npt.NDArray[np.bool_]]:
-    """Return a column as text, and which rows no text can stand for; those are null in it."""
+    """Return a column as text, and which rows hold something else; those are null in it."""
+    values = _objects(frame, name)
     odd = np.zeros(len(frame), np.bool_)
-    if name not in frame.columns:
-        return pa.nulls(len(frame), pa.string()), odd
-    column = frame[name]
-    if pd.api.types.infer_dtype(column, skipna=True) in {"string", "empty"}:
+    if pd.api.types.infer_dtype(values, skipna=True) in {"string", "empty"}:
         try:
-            return _string(pa.array(column, from_pandas=True)), odd
+            return pa.array(values, pa.string()), odd
         except UnicodeEncodeError:  # a lone surrogate: found below
             pass
-    values = _objects(frame, name)
     for row, value in enumerate(values):
         if value is not None and not _is_text(value):
             odd[row], values[row] = True, None
     return pa.array(values, pa.string()), odd
-
-
-def _string(column: pa.Array | pa.ChunkedArray) -> pa.StringArray:
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    return column.cast(pa.string())
 
 
 def _is_text(value: object) -> bool:
@@ -114,22 +92,11 @@ def _objects(frame: pd.DataFrame, name: str) -> list[object]:
     return values
 
 
-def _frame(table: pa.Table) -> pd.DataFrame:
-    # A nullable count stays a count instead of turning into a float.
-    types = {pa.int64(): pd.Int64Dtype()}
-    frame: pd.DataFrame = table.to_pandas(types_mapper=types.get)
-    return frame
-
-
 def explain(subject: str | Mapping[str, Any]) -> dict[str, Any]:
-    """Classify one picture URL, or the picture of one Auth0 user object, and say why.
+    """Return the classification of one picture URL or one Auth0 user object, and the `reason`.
 
     Args:
-        subject: a URL, or a user object as the Management API returns it.
-
-    Returns:
-        The classification columns of a snapshot and `reason`, as plain JSON values
-        (times as ISO 8601); for a user object `user_id` too.
+        subject: a URL, or a user object as the Management API returns it (then with `user_id`).
     """
     if isinstance(subject, str):
         verdict, named = classify(subject), {}

@@ -1,10 +1,15 @@
 """The columns of a snapshot: one row per user."""
 
+from typing import TYPE_CHECKING
+
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _TIME = pa.timestamp("ms", tz="UTC")
 
-# What is read off the user object (`toolkit.classification.user_profile.User`, in its order).
+# The fields of `toolkit.classification.user_profile.User`.
 PROFILE = pa.schema(
     [
         ("user_id", pa.string()),
@@ -21,7 +26,7 @@ PROFILE = pa.schema(
     ]
 )
 
-# What the classification says of it (`toolkit.classification.sources.Verdict`).
+# Fields of `toolkit.classification.sources.Verdict`.
 CLASSIFICATION = pa.schema(
     [
         ("source", pa.string()),
@@ -36,12 +41,19 @@ CLASSIFICATION = pa.schema(
 
 SNAPSHOT = pa.unify_schemas([PROFILE, CLASSIFICATION])
 
-# Low-cardinality columns, dictionary-encoded.
+# Columns with few distinct values; for writing, these five are dictionary-encoded.
 FEW = ("source", "underlying", "provider", "fallback", "evidence")
-# The columns for writing: in these five each distinct value once, and codes.
 ENCODED = pa.schema(
     [
         field.with_type(pa.dictionary(pa.int32(), pa.string())) if field.name in FEW else field
         for field in SNAPSHOT
     ]
 )
+
+
+def to_frame(table: pa.Table | pa.RecordBatch) -> "pd.DataFrame":
+    """Return a table as a DataFrame; a nullable count stays one instead of turning into a float."""
+    import pandas as pd  # noqa: PLC0415 - slow to import; writing needs none
+
+    frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    return frame

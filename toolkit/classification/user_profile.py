@@ -12,31 +12,22 @@ from toolkit.classification.arrow import array, texts
 from toolkit.classification.schema import PROFILE
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_UNIT = timedelta(milliseconds=1)
+_MILLISECOND = timedelta(milliseconds=1)
+_MAX_COUNT = 2**63
 
-# What is asked of the tenant, by search and by export. `identities` may hold
-# identity-provider tokens for a client with `read:user_idp_tokens`: of each
-# identity only the connection and the provider are kept, and nothing else of
-# it ever reaches the disk.
-FIELDS = (
-    "user_id",
-    "email",
-    "name",
-    "identities",
-    "created_at",
-    "updated_at",
-    "last_login",
-    "logins_count",
-    "picture",
-    "user_metadata",
+# What is asked of the tenant. `identities` may hold identity-provider tokens for a client with
+# `read:user_idp_tokens`: only connection and provider of an identity ever reach the disk.
+FIELDS = tuple(
+    "user_id email name identities created_at updated_at last_login logins_count picture "
+    "user_metadata".split()
 )
 
 
 class User(NamedTuple):
     """One user, cut down to the first columns of a snapshot.
 
-    Times are UTC, to the millisecond, as Auth0 keeps them. What a profile holds
-    in the wrong type is kept as its JSON text, so that nothing is lost.
+    Times are UTC, to the millisecond, as Auth0 keeps them. A value of the wrong type is kept as
+    its JSON text.
     """
 
     user_id: str
@@ -53,11 +44,8 @@ class User(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What tells this user from others: the id, or without one the whole profile."""
+        """The user_id, or without one the whole profile as text."""
         return self.user_id or repr(self)
-
-
-_MAX_COUNT = 2**63
 
 
 def _text(value: object) -> str | None:
@@ -65,15 +53,11 @@ def _text(value: object) -> str | None:
         return None
     text = value if isinstance(value, str) else json.dumps(value, default=repr)
     # A lone surrogate has no UTF-8 form, so no file and no table can hold it.
-    return text.encode("utf-8", "replace").decode("utf-8") if _has_surrogate(text) else text
-
-
-def _has_surrogate(text: str) -> bool:
-    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def moment(value: object) -> datetime | None:
-    """Return the time that a value stands for, UTC to the millisecond, or None."""
+    """Return a value as a time, UTC to the millisecond, or None."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
@@ -90,30 +74,18 @@ def moment(value: object) -> datetime | None:
 
 def milliseconds(moment: datetime) -> int:
     """Return a time as milliseconds since 1970."""
-    return (moment - EPOCH) // _UNIT
+    return (moment - EPOCH) // _MILLISECOND
 
 
 def at_milliseconds(moment: int) -> datetime:
     """Return the time (UTC) so many milliseconds after 1970 began."""
-    return EPOCH + moment * _UNIT
+    return EPOCH + moment * _MILLISECOND
 
 
 def _count(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 0 <= value < _MAX_COUNT else None
-
-
-def _primary(record: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the identity that the root attributes belong to.
-
-    Fact: Auth0, "User Account Linking": the primary identity's profile is the
-    root profile; it is listed first.
-    """
-    identities = record.get("identities")
-    if not isinstance(identities, list):
-        return {}
-    return next((entry for entry in identities if isinstance(entry, Mapping)), {})
 
 
 def user(record: object) -> User:
@@ -123,17 +95,19 @@ def user(record: object) -> User:
         record: one user object of the Management API or of an export file.
 
     Returns:
-        The user; `user_id` is empty where the object has none. What is no object at
-        all is kept as a user whose picture is its JSON text, and so is invalid.
+        The user; `user_id` is empty where the object has none. What is no object at all is kept
+        as a user whose picture is its JSON text, and so is invalid.
     """
     if not isinstance(record, Mapping):
         record = {"picture": {"not a user object": record}}
-    primary = _primary(record)
+    # Fact: Auth0, "User Account Linking": the root profile is that of the first identity.
+    listed = record.get("identities")
+    identities = listed if isinstance(listed, list) else []
+    primary = next((one for one in identities if isinstance(one, Mapping)), {})
     user_id = _text(record.get("user_id")) or ""
     metadata = record.get("user_metadata")
     override = metadata.get("picture") if isinstance(metadata, Mapping) else None
-    # Without identities the id's first part still names the strategy
-    # (`google-oauth2|123`); the connection cannot be told from it.
+    # Without identities the id still names the strategy, but not the connection.
     strategy = _text(primary.get("provider")) or (
         user_id.partition("|")[0] if "|" in user_id else None
     )
@@ -160,7 +134,7 @@ def tabulated(users: Iterable[User]) -> pa.Table:
 
 
 def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """Return what `pyarrow.array` would, which loads pandas."""
+    """Return what `pyarrow.array`, which loads pandas, would return."""
     if kind == pa.string():
         return texts(values)
     if kind == pa.int64():

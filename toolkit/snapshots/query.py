@@ -1,13 +1,14 @@
 """Count, list, search and export the users of a snapshot, fast enough for a panel.
 
-Slow work is done once. Users who are equal in everything that is counted are one row of a small
-table in memory, which answers every filter. The first search loads names into memory. Pages and
-files are read from the snapshot's Parquet.
+Users who are equal in everything that is counted are one row of a small table in memory, which
+answers every filter. The first search loads names into memory. Pages and files are read from the
+snapshot's Parquet.
 """
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from glob import escape
 from pathlib import Path
@@ -23,7 +24,7 @@ from toolkit.analysis.coverage_count import Coverage
 from toolkit.analysis.duckdb_engine import one_line_for_damage
 from toolkit.analysis.groups import ensure_choice, named
 from toolkit.analysis.selection import Selection, derived, sights
-from toolkit.classification.schema import SNAPSHOT
+from toolkit.classification.schema import SNAPSHOT, to_frame
 from toolkit.errors import UnreadableInputError
 from toolkit.formatting import csv
 from toolkit.snapshots.snapshot import Snapshot, writing
@@ -53,8 +54,22 @@ _GROUPS = {
     "seen": ("sight", "seen"),
 }
 _COUNTED = ", ".join(column for column, _ in _GROUPS.values())
-# One hash key for the six grouping columns.
-_KIND = f"hash({_COUNTED}) AS kind"
+_KIND = f"hash({_COUNTED}) AS kind"  # the users who are counted together
+_NAMES = ", ".join(SNAPSHOT.names)
+_VIEW = """
+    CREATE VIEW users AS
+        SELECT * EXCLUDE file_row_number, file_row_number AS row_number, {} FROM file
+"""
+_EVERYBODY = f"""
+    CREATE TABLE everybody AS SELECT {_COUNTED}, {_KIND}, count(*) AS users FROM users GROUP BY ALL
+"""  # noqa: S608 - names of this module
+_FOUND = """
+    CREATE OR REPLACE TEMP VIEW matching AS
+        SELECT * FROM users WHERE row_number IN (SELECT row_number FROM found);
+    CREATE OR REPLACE TEMP TABLE counted AS
+        SELECT everybody.* REPLACE (met.users AS users) FROM everybody
+        JOIN (SELECT kind, count(*) AS users FROM found GROUP BY kind) AS met USING (kind)
+"""
 
 
 class Roster:
@@ -91,23 +106,14 @@ class Roster:
         self._found = ""
         try:
             with one_line_for_damage(self._path):
-                self._open()
+                self._engine.execute("SET TimeZone = 'UTC'")
+                file = self._engine.from_parquet(escape(str(self._path)), file_row_number=True)
+                file.create_view("file")
+                self._engine.execute(_VIEW.format(derived(self.provenance.taken_at)))
+                self._engine.execute(_EVERYBODY)
         except UnreadableInputError:
             self.close()
             raise
-
-    def _open(self) -> None:
-        self._engine.execute("SET TimeZone = 'UTC'")
-        file = self._engine.from_parquet(escape(str(self._path)), file_row_number=True)
-        file.create_view("file")
-        self._engine.execute(
-            f"CREATE VIEW users AS SELECT * EXCLUDE file_row_number, "  # noqa: S608 - moments and names of this package
-            f"file_row_number AS row_number, {derived(self.provenance.taken_at)} FROM file"
-        )
-        self._engine.execute(
-            f"CREATE TABLE everybody AS SELECT {_COUNTED}, {_KIND}, count(*) AS users "  # noqa: S608 - names of this module
-            "FROM users GROUP BY ALL"
-        )
 
     def close(self) -> None:
         """Release memory and files after the writes under way."""
@@ -123,19 +129,10 @@ class Roster:
 
     def users(self, selection: Selection | None = None) -> int:
         """Count the users of a selection."""
-        chosen = selection or Selection()
-        rows = self._sums("", chosen)
-        return int(rows[0][0] or 0)
+        return sum(int(users) for _, users in self._sums("source", selection or Selection()))
 
     def coverage(self, by: str = "source", selection: Selection | None = None) -> Coverage:
-        """Count the users of a selection by source, connection, provider, cohort or activity.
-
-        Returns:
-            The same as `toolkit.analysis.coverage_count.coverage` of those users alone.
-
-        Raises:
-            SettingsError: `by` is none of these.
-        """
+        """Count the users of a selection, as `toolkit.analysis.coverage_count.coverage` does."""
         ensure_choice(by)
         chosen = selection or Selection()
         column, _ = _GROUPS[by]
@@ -149,27 +146,20 @@ class Roster:
         return Coverage(by, counts, estimate)
 
     def choices(self, selection: Selection | None = None) -> dict[str, dict[str, int]]:
-        """Count the users for each value of each filter while the others stay.
-
-        Returns:
-            For connection, source, provider, cohort, activity and seen: the users of each
-            value that occurs in the snapshot; the count may be 0.
-        """
+        """Count, for each kind of `_GROUPS`, the users of each value while other filters stay."""
         chosen = selection or Selection()
         found = {}
-        for by, (column, field) in _GROUPS.items():
+        for by, (_, field) in _GROUPS.items():
             lifted = {field: ()} if field else {"joined_from": None, "joined_to": None}
-            counts = self._choices(by, column, Selection())
-            some = self._choices(by, column, replace(chosen, **lifted))
-            found[by] = {name: some.get(name, 0) for name in counts}
+            some = self._choices(by, replace(chosen, **lifted))
+            found[by] = {name: some.get(name, 0) for name in self._choices(by, Selection())}
         return found
 
-    def _choices(self, by: str, column: str, selection: Selection) -> dict[str, int]:
+    def _choices(self, by: str, selection: Selection) -> dict[str, int]:
         known = sights(self.overrides)
-        counts: dict[str, int] = {}
-        for key, users in self._sums(column, selection, "ORDER BY ALL"):
-            name = _told(known, key)[1] if by == "seen" else named(by, key)
-            counts[name] = counts.get(name, 0) + int(users)
+        counts: Counter[str] = Counter()
+        for key, users in self._sums(_GROUPS[by][0], selection, "ORDER BY ALL"):
+            counts[_told(known, key)[1] if by == "seen" else named(by, key)] += int(users)
         return counts
 
     def page(
@@ -180,69 +170,41 @@ class Roster:
         limit: int = 25,
         offset: int = 0,
     ) -> pd.DataFrame:
-        """Read some users of a selection.
-
-        Args:
-            selection: the users.
-            order: one of `ORDERS`.
-            limit: how many at most.
-            offset: how many to skip first.
-
-        Returns:
-            One row per user with the columns of `toolkit.classification.schema.SNAPSHOT`.
-        """
+        """Read at most `limit` users of a selection behind the first ones, in one of `ORDERS`."""
         chosen = selection or Selection()
         if chosen.text:
             self.prepare_search()
         with self._lock, one_line_for_damage(self._path):
             _, users, condition, values = self._where(chosen)
             rows = self._engine.sql(
-                f"SELECT {', '.join(SNAPSHOT.names)} FROM {users} WHERE {condition} "  # noqa: S608 - names of this package; values are bound
+                f"SELECT {_NAMES} FROM {users} WHERE {condition} "  # noqa: S608 - names of this package; values are bound
                 f"{ORDERS[order]} LIMIT $limit OFFSET $offset",
                 params=values | {"limit": limit, "offset": offset},
             )
-            return _frame(rows.to_arrow_table())
+            return to_frame(rows.to_arrow_table().cast(SNAPSHOT))
 
     def write_csv(self, path: Path, selection: Selection | None = None) -> int:
-        """Write the users of a selection as CSV for spreadsheets; returns how many.
-
-        Text that a spreadsheet would run as a formula is made harmless. Only the owner may read the
-        file, and an older file is replaced only when the new one is complete.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
+        """Write the users of a selection as `csv` does, for spreadsheets; returns how many."""
         written = 0
         with replacing(path) as file:
+            file.write(csv(to_frame(SNAPSHOT.empty_table())).encode())
             for frame in self._frames(selection or Selection()):
-                text = csv(frame)
-                file.write((text if not written else text.partition("\n")[2]).encode())
+                file.write(csv(frame).partition("\n")[2].encode())
                 written += len(frame)
-            if not written:
-                file.write(csv(_frame(SNAPSHOT.empty_table())).encode())
         return written
 
     def write_parquet(self, path: Path, selection: Selection | None = None) -> int:
-        """Write the users of a selection as a snapshot that is marked as not complete.
-
-        Only the owner may read the file, and an older file is replaced only when the new one is
-        complete.
-
-        Returns:
-            How many users it contains.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
+        """Write the users of a selection as a snapshot marked as not complete; returns how many."""
         chosen, written = selection or Selection(), 0
         with writing(path) as writer:
             for frame in self._frames(chosen):
                 writer.add(frame)
                 written += len(frame)
-            note = f"a selection: {written:,} of {self.provenance.users:,} users"
-            whole = chosen == Selection()
-            part = {"complete": False, "estimate": None, "notes": (*self.provenance.notes, note)}
-            writer.finish(replace(self.provenance, users=written, **({} if whole else part)))  # type: ignore[arg-type] # fields as they are declared
+            told = replace(self.provenance, users=written)
+            if chosen != Selection():
+                note = f"a selection: {written:,} of {self.provenance.users:,} users"
+                told = replace(told, complete=False, estimate=None, notes=(*told.notes, note))
+            writer.finish(told)
         return written
 
     def _frames(self, selection: Selection) -> Iterator[pd.DataFrame]:
@@ -250,35 +212,31 @@ class Roster:
         condition, values = selection.condition(overrides=self.overrides)
         with self._streaming, self._cursor() as engine, one_line_for_damage(self._path):
             rows = engine.sql(
-                f"SELECT {', '.join(SNAPSHOT.names)} FROM users WHERE {condition}",  # noqa: S608 - names of this package; values are bound
+                f"SELECT {_NAMES} FROM users WHERE {condition}",  # noqa: S608 - names of this package; values are bound
                 params=values,
             )
             for batch in rows.to_arrow_reader(_ROWS):
-                yield _frame(pa.Table.from_batches([batch]))
+                yield to_frame(pa.Table.from_batches([batch]).cast(SNAPSHOT))
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
-        """Return a new connection to the same tables."""
         with self._lock:
             self._ensure_unchanged()
             engine = self._engine.cursor()
         return engine.execute("SET TimeZone = 'UTC'")
 
     def _sums(self, columns: str, selection: Selection, order: str = "") -> list[tuple[Any, ...]]:
-        """Sum users by some columns."""
         if selection.text:
             self.prepare_search()
         with self._lock, one_line_for_damage(self._path):
             counted, _, condition, values = self._where(selection)
-            listed = f"{columns}, " if columns else ""
-            rows: list[tuple[Any, ...]] = self._engine.execute(
-                f"SELECT {listed}sum(users) AS users FROM {counted} WHERE {condition} "  # noqa: S608 - names of this module; values are bound
-                f"{'GROUP BY ALL' if columns else ''} {order}",
+            return self._engine.execute(
+                f"SELECT {columns}, sum(users) FROM {counted} WHERE {condition} "  # noqa: S608 - names of this module; values are bound
+                f"GROUP BY ALL {order}",
                 values,
             ).fetchall()
-            return rows
 
     def _where(self, selection: Selection) -> tuple[str, str, str, dict[str, Any]]:
-        """Return what to count, what to read, and the condition and its values for both."""
+        """Return the tables to count and to read, and the condition and its values for both."""
         self._ensure_unchanged()
         rest = replace(selection, text="")
         condition, values = rest.condition(overrides=self.overrides)
@@ -288,11 +246,7 @@ class Roster:
         return "counted", "matching", condition, values
 
     def prepare_search(self) -> None:
-        """Load names into memory before the first search. Other threads may ask meanwhile.
-
-        Raises:
-            UnreadableInputError: the file has changed.
-        """
+        """Load names into memory before the first search. Other threads may ask meanwhile."""
         with self._naming:
             if self._has_names:
                 return
@@ -303,7 +257,6 @@ class Roster:
             self._has_names = True
 
     def _search(self, text: str) -> None:
-        """Find the users for a text, unless the last search was the same."""
         if text == self._found:
             return
         condition, values = Selection(text=text).condition(overrides=None)
@@ -312,15 +265,7 @@ class Roster:
             f"SELECT row_number, kind FROM names WHERE {condition}",
             values,
         )
-        self._engine.execute(
-            "CREATE OR REPLACE TEMP VIEW matching AS "
-            "SELECT * FROM users WHERE row_number IN (SELECT row_number FROM found)"
-        )
-        self._engine.execute(
-            "CREATE OR REPLACE TEMP TABLE counted AS "
-            "SELECT everybody.* REPLACE (met.users AS users) FROM everybody "
-            "JOIN (SELECT kind, count(*) AS users FROM found GROUP BY kind) AS met USING (kind)"
-        )
+        self._engine.execute(_FOUND)
         self._found = text
 
     def _state(self) -> tuple[int, int, int]:
@@ -337,17 +282,7 @@ class Roster:
             )
 
 
-_TYPES: Callable[[pa.DataType], pd.Int64Dtype | None] = {pa.int64(): pd.Int64Dtype()}.get
-
-
-def _frame(table: pa.Table) -> pd.DataFrame:
-    frame: pd.DataFrame = table.cast(SNAPSHOT).to_pandas(types_mapper=_TYPES)
-    return frame
-
-
 def _told(known: Mapping[str, tuple[Any, Any]], sight: str) -> tuple[str, str]:
-    if sight in known:
-        source, shown = known[sight]
-        return str(source), str(shown)
     # Coverage raises the error for an unknown source.
-    return sight.partition("/")[0], "unknown"
+    source, shown = known.get(sight, (sight.partition("/")[0], "unknown"))
+    return str(source), str(shown)

@@ -1,22 +1,25 @@
 """A tenant's users at one moment, as a file: Parquet, one row per user."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from datetime import datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toolkit.analysis.duckdb_engine import ARROW_DAMAGE
-from toolkit.analysis.file_header import header
-from toolkit.classification.schema import ENCODED, FEW, SNAPSHOT
+from toolkit.analysis.estimate import Estimate
+from toolkit.analysis.file_header import as_json, header, read
+from toolkit.analysis.tenant_wiring import Wiring
+from toolkit.classification.schema import ENCODED, FEW, SNAPSHOT, to_frame
 from toolkit.classification.sources import Source
-from toolkit.errors import OutputError, UnreadableInputError
+from toolkit.errors import OutputError, SettingsError, UnreadableInputError
 from toolkit.formatting import shorten
-from toolkit.snapshots.provenance import Provenance
+from toolkit.images.address import is_loopback, split
 from toolkit.snapshots.storage import replacing
 
 if TYPE_CHECKING:
@@ -25,40 +28,95 @@ if TYPE_CHECKING:
     from toolkit.analysis.coverage_count import Coverage
     from toolkit.analysis.finding_counts import Findings
 
-__all__ = [
-    "SCHEMA_VERSION",
-    "Provenance",
-    "Snapshot",
-    "Writer",
-    "ensure_replaceable",
-    "read_snapshot",
-    "writing",
-]
-
 SCHEMA_VERSION = 1
 _LONGEST_NAME = 80
-# Rows to read at a time.
-_CHUNK = 131_072
+_CHUNK = 131_072  # rows read at a time
 # Dictionary-encoded: columns with few distinct values. For the others, dictionaries would make
 # files larger and writing slower.
 _REPEATED = ["connection", "strategy", *FEW]
-# Row-group statistics help only for `connection`, because exports of one connection each follow one
-# another.
-_ORDERED = ["connection"]
 # Delta-encoded: neighbouring values differ little, so this is smaller and faster than compression.
 _NUMBERS = ["created_at", "updated_at", "last_login", "expires_at", "logins_count"]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a snapshot comes from, and whether it is whole.
+
+    Attributes:
+        tenant: the tenant's domain.
+        taken_at: when the collection began (UTC), by the tenant's clock if that is known.
+        method: how the users were read (`search`, …).
+        complete: true only if reconciled with the tenant's counts, or if export files were whole.
+        users: how many users the snapshot holds.
+        windows: into how many windows the reading was divided.
+        requests: number of requests, with retries, without those for tokens.
+        seconds: how long it took.
+        sandbox: whether the tenant is the embedded one.
+        toolkit_version: the version that wrote it.
+        notes: other facts: what is missing, what changed and when.
+        wiring: what sets the picture that applications see; None if it was not read.
+        probed_at: when Gravatar was last asked about these users (UTC), or None.
+        estimate: the result of a sample of the unresolved users, or None.
+        seed: the seed of the embedded tenant's made-up people, or None for real users.
+        redacted: the name of the key that replaced the users' identifiers, or None.
+    """
+
+    tenant: str
+    taken_at: datetime
+    method: str
+    complete: bool
+    users: int
+    windows: int
+    requests: int
+    seconds: float
+    sandbox: bool
+    toolkit_version: str
+    notes: tuple[str, ...] = ()
+    wiring: Wiring | None = None
+    probed_at: datetime | None = None
+    estimate: Estimate | None = None
+    seed: int | None = None
+    redacted: str | None = None
+
+    @property
+    def overrides(self) -> bool | None:
+        """Whether the tenant shows `user_metadata.picture`; None if not known."""
+        return self.wiring.override if self.wiring else None
+
+    def require_people(self) -> None:
+        """Raise SettingsError if it is redacted, so that nobody can be found at the tenant."""
+        if self.redacted is not None:
+            raise SettingsError(
+                "The snapshot is redacted: nobody in it can be found again. Take the one that it "
+                "was made from."
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; times as ISO 8601."""
+        return as_json(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `as_dict` of this version or a former one wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: a value is missing or of another type.
+        """
+        absent = {one.name: one.default for one in fields(cls) if one.default is not MISSING}
+        provenance = read(cls, {**absent, **values})
+        place = split(provenance.tenant)
+        if provenance.sandbox and not (place and is_loopback(place[0])):
+            raise ValueError("a sandbox that is not on this machine")
+        return provenance
 
 
 class Snapshot:
     """The users of a tenant, classified, and where they come from.
 
-    A snapshot that was read from a file loads its users only when they are needed; counting reads
-    the file in pieces.
-
     Args:
         provenance: tenant, time, method and completeness.
         users: one row per user with the columns of `toolkit.classification.schema.SNAPSHOT`.
-        path: the file to read the users from instead.
+        path: the file to read the users from when they are needed.
     """
 
     def __init__(
@@ -87,11 +145,7 @@ class Snapshot:
     def chunks(
         self, columns: Sequence[str] | None = None, *, groups: Sequence[int] | None = None
     ) -> "Iterator[pd.DataFrame]":
-        """Yield the users in pieces, so that memory holds one piece at a time.
-
-        Args:
-            columns: which columns, or None for all.
-            groups: which row groups of the file, or None for all.
+        """Yield the users in pieces: some columns or all, some row groups of the file or all.
 
         Raises:
             UnreadableInputError: the file is gone or damaged.
@@ -103,11 +157,11 @@ class Snapshot:
         try:
             # With read-ahead, memory would hold the whole file.
             with pq.ParquetFile(self.path, pre_buffer=False) as file:
-                yield _empty(names)
+                yield to_frame(SNAPSHOT.empty_table().select(names))
                 for batch in file.iter_batches(_CHUNK, row_groups=groups, columns=names):
                     # Otherwise invalid UTF-8 would raise an error later.
                     batch.validate(full=True)
-                    yield batch.to_pandas(types_mapper=_types)
+                    yield to_frame(batch)
         except ARROW_DAMAGE as error:
             raise UnreadableInputError(f"{self.path} is gone or damaged: collect again.") from error
 
@@ -128,7 +182,7 @@ class Snapshot:
     @property
     def overrides(self) -> bool | None:
         """Whether the tenant shows `user_metadata.picture`; None if not known."""
-        return self.provenance.wiring.override if self.provenance.wiring else None
+        return self.provenance.overrides
 
     def findings(self) -> "Findings":
         """Return what is wrong with the pictures, for how many users, and what to do."""
@@ -146,36 +200,16 @@ class Snapshot:
         """Return the coverage as plain values, as in `coverage.json`.
 
         Returns:
-            `tenant`, `taken_at`, `users`, `complete` and the rest of the provenance,
-            `sources` with users and share (0 to 1) of every source, `own` with the users who
-            see a picture of their own (`low`, `high`, `middle`), `seen` with what people
-            see, and where `by` is something else, `groups` by that. Where a sample was asked
-            for, `estimated` has the sources as the sample divides the unresolved.
+            The provenance; `sources` with users and share (0 to 1) of every source; `own`, the
+            users who see a picture of their own (`low`, `high`, `middle`); `seen`, what people see;
+            `estimated`, the sources as a sample divides the unresolved; and perhaps `groups`.
         """
         grouped = self.coverage(by)
-        whole = grouped.whole
         groups = {} if by == "source" else {"by": by, "groups": grouped.as_dict()}
-        nobody = {source.value: {"users": 0, "share": 0.0} for source in Source}
-        counted = {
-            "users": len(self),
-            "sources": nobody | whole.as_dict(),
-            "own": asdict(whole.own),
-            "seen": {str(name): users for name, users in whole.seen.items()},
-        }
-        estimated = {str(name): asdict(users) for name, users in whole.estimated.items()}
-        return self.provenance.as_dict() | counted | {"estimated": estimated or None} | groups
+        return self.provenance.as_dict() | {"users": len(self)} | totals(grouped.whole) | groups
 
     def write(self, path: Path | str, *, force: bool = False) -> None:
-        """Write the snapshot atomically. Only its owner can read it: it is personal data.
-
-        Args:
-            path: the file.
-            force: whether it may replace another tenant's snapshot.
-
-        Raises:
-            OutputError: the file cannot be written, or is another tenant's snapshot; an older file
-                stays as it was.
-        """
+        """Write the snapshot as `writing` does."""
         with writing(Path(path), force=force) as writer:
             for chunk in self.chunks():
                 writer.add(chunk)
@@ -187,13 +221,25 @@ class Snapshot:
         return f"<Snapshot of {tenant}: {len(self):,} users, {state}>"
 
 
+def totals(whole: "Coverage") -> dict[str, Any]:
+    """Return a coverage by source as plain values: `sources`, `own`, `seen` and `estimated`."""
+    nobody = {source.value: {"users": 0, "share": 0.0} for source in Source}
+    estimated = {str(name): asdict(users) for name, users in whole.estimated.items()}
+    return {
+        "sources": nobody | whole.as_dict(),
+        "own": asdict(whole.own),
+        "seen": {str(name): users for name, users in whole.seen.items()},
+        "estimated": estimated or None,
+    }
+
+
 class Writer:
-    """Writes a snapshot in pieces. Made by `writing`."""
+    """Writes a snapshot in pieces; made by `writing`."""
 
     def __init__(self, file: IO[bytes], path: Path, *, force: bool = False) -> None:
         self._path, self._force = path, force
-        # With Arrow's own schema stored, readers would look for the provenance there,
-        # and it is not known before the end.
+        # Readers would look for the provenance in Arrow's own schema, if it were stored, but the
+        # provenance is not known before the end.
         self._parquet = pq.ParquetWriter(
             file,
             ENCODED,
@@ -201,9 +247,11 @@ class Writer:
             column_encoding=dict.fromkeys(_NUMBERS, "DELTA_BINARY_PACKED")
             | {"gravatar_hash": "DELTA_LENGTH_BYTE_ARRAY"},  # all of the same length
             use_dictionary=_REPEATED,
-            write_statistics=_ORDERED,
+            # They help only where exports of one connection each follow one another.
+            write_statistics=["connection"],
             store_schema=False,
         )
+        self.close = self._parquet.close
 
     def add(self, users: "pd.DataFrame | pa.Table") -> None:
         """Append classified users: the columns of `SNAPSHOT`, in any order."""
@@ -213,11 +261,7 @@ class Writer:
             self._parquet.write_table(users.select(ENCODED.names).cast(ENCODED))
 
     def finish(self, provenance: Provenance) -> None:
-        """Set the provenance; call it once, at the end.
-
-        Raises:
-            OutputError: the file that this one would replace is another tenant's snapshot.
-        """
+        """Set the provenance, at the end. Raises what `ensure_replaceable` does."""
         ensure_replaceable(self._path, provenance.tenant, seed=provenance.seed, force=self._force)
         self._parquet.add_key_value_metadata(
             {
@@ -226,22 +270,15 @@ class Writer:
             }
         )
 
-    def close(self) -> None:
-        """End the file."""
-        self._parquet.close()
-
 
 @contextmanager
 def writing(path: Path, *, force: bool = False) -> Iterator[Writer]:
     """Write a snapshot in pieces; an older file is replaced only when it is finished.
 
-    Args:
-        path: the file.
-        force: whether it may replace another tenant's snapshot.
+    Only its owner can read it: it is personal data. `force`: it may replace another tenant's.
 
     Raises:
-        OutputError: the file cannot be written, or is another tenant's snapshot; an older file
-            stays as it was.
+        OutputError: it cannot be written, or is another tenant's; an older file stays as it was.
     """
     with replacing(path) as file, closing(Writer(file, path, force=force)) as writer:
         yield writer
@@ -250,48 +287,29 @@ def writing(path: Path, *, force: bool = False) -> Iterator[Writer]:
 def ensure_replaceable(
     path: Path, tenant: str, *, seed: int | None = None, force: bool = False
 ) -> None:
-    """Check that a snapshot would not replace another tenant's.
+    """Raise OutputError if a snapshot would replace one of another tenant, and `force` is not set.
 
-    Every finished snapshot is checked; long work also checks before it begins.
-
-    Args:
-        path: the file.
-        tenant: the tenant of the new snapshot.
-        seed: the seed of its made-up people, for the embedded tenant. Made-up people may replace
-            made-up people, because the embedded tenant has another port each time.
-        force: whether another tenant's snapshot may be replaced.
-
-    Raises:
-        OutputError: the file is another tenant's snapshot, and `force` is not set.
+    Made-up people (with a seed) may replace others, because the embedded tenant has another port
+    each time. Long work checks this before it begins, too.
     """
-    held = None if force else _held(path)
-    if held is None or held["tenant"].casefold() == tenant.casefold():
-        return
-    if seed is None or held.get("seed") is None:
+    try:
+        held = json.loads((pq.read_schema(path).metadata or {})[b"provenance"])
+        other = held["tenant"].casefold() != tenant.casefold()
+        made_up = seed is not None and held.get("seed") is not None
+    except (*ARROW_DAMAGE, AttributeError, KeyError, TypeError, ValueError):
+        return  # it is no snapshot, so none can be lost
+    if other and not (made_up or force):
         raise OutputError(
             f"{path} is a snapshot of another tenant, {held['tenant']}: name another file, or add "
             "--force (in Python: force=True) to replace it."
         )
 
 
-def _held(path: Path) -> dict[str, Any] | None:
-    """Return tenant and seed of the snapshot in a file, of any version; None if there is none."""
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-        values = json.loads(metadata[b"provenance"])
-        return values if isinstance(values["tenant"], str) else None
-    except (*ARROW_DAMAGE, KeyError, TypeError, ValueError):
-        return None  # it is no snapshot, so none can be lost
-
-
 def read_snapshot(path: Path | str) -> Snapshot:
-    """Read a snapshot file.
+    """Return the snapshot in a file; its users are read when they are needed.
 
     Args:
         path: the file.
-
-    Returns:
-        The snapshot; its users are read when they are needed.
 
     Raises:
         UnreadableInputError: it does not exist, is no snapshot, or is of a later version.
@@ -320,14 +338,3 @@ def read_snapshot(path: Path | str) -> Snapshot:
             f"{path} is a Parquet file, but not a snapshot of picture-audit."
         )
     return Snapshot(provenance, path=Path(path))
-
-
-def _empty(names: list[str]) -> "pd.DataFrame":
-    frame: pd.DataFrame = SNAPSHOT.empty_table().select(names).to_pandas(types_mapper=_types)
-    return frame
-
-
-def _types(kind: pa.DataType) -> "pd.Int64Dtype | None":
-    import pandas as pd  # noqa: PLC0415 - as above
-
-    return pd.Int64Dtype() if kind == pa.int64() else None
