@@ -1,11 +1,8 @@
-"""Compare two snapshots of a tenant.
-
-Users are matched by their user_id, in one pass of DuckDB over DataFrames or files. What does not
-fit into memory goes to disk.
-"""
+"""Compare two snapshots of a tenant: users are matched by their user_id, in one pass of DuckDB."""
 
 import glob
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +19,8 @@ from toolkit.snapshots.snapshot import Provenance, Snapshot
 
 _EXAMPLES = 3
 
-# Users are compared by a 128-bit hash of their user_id, which is shorter: among ten million users,
-# the chance that two share it is about 1 in 10^24. A source takes one byte. Compare
-# `metadata_picture` if the source is `metadata`, otherwise `picture`.
+# Users are compared by a 128-bit hash of their user_id, which is shorter: among ten million, the
+# chance that two share it is about 1 in 10^24. A source takes one byte.
 _SOURCE = f"ENUM {tuple(source.value for source in Source)}"
 _USERS = f"""
     CREATE VIEW {{}} AS SELECT user_id::VARCHAR AS user_id, source::{_SOURCE} AS source,
@@ -63,8 +59,7 @@ class Move:
         before: the source in the old snapshot; None for new users.
         after: the source in the new snapshot; None for deleted users.
         users: how many they are.
-        changed: how many of them have another picture address than before. The signed addresses of
-            some providers change with each login, although the picture stays.
+        changed: how many of them have another picture address; signed ones change with each login.
         examples: up to three of their user_ids, in order, with the middle hidden.
     """
 
@@ -77,14 +72,10 @@ class Move:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
-    """The comparison of two snapshots of the same tenant; notebooks show it as a table.
+    """The comparison of two snapshots of a tenant; notebooks show it as a table.
 
-    Attributes:
-        old: the totals of the old snapshot.
-        new: the totals of the new snapshot.
-        moves: the users of each pair of sources that occurs, the most users first, including users
-            with the same source, new users and deleted users.
-        notes: how to read these numbers.
+    `moves` has each pair of sources that occurs, the most users first, with those who stayed;
+    `notes` tell how to read the numbers.
     """
 
     old: Moment
@@ -94,42 +85,27 @@ class Comparison:
 
     @property
     def flow(self) -> pd.DataFrame:
-        """Users who are in both snapshots, from source to source, the most first.
+        """Users who are in both snapshots, the most first; where `from` is `to`, they stayed.
 
-        Columns `from`, `to`, `users` (int64) and `examples` (masked user_ids, separated
-        by blanks). Rows where both sources are the same are those who stayed.
+        Columns `from`, `to`, `users` (int64) and `examples` (masked user_ids between blanks).
         """
-        rows = [
-            (one.before, one.after, one.users, " ".join(one.examples))
-            for one in self.moves
-            if one.before and one.after
-        ]
-        return _frame(rows, ["from", "to", "users", "examples"])
+        both = [one for one in self.moves if one.before and one.after]
+        return _listed(both, {"from": "before", "to": "after"})
 
     @property
     def came(self) -> pd.DataFrame:
         """Users who are only in the new snapshot: columns `source`, `users`, `examples`."""
-        rows = [
-            (one.after, one.users, " ".join(one.examples))
-            for one in self.moves
-            if one.before is None
-        ]
-        return _frame(rows, ["source", "users", "examples"])
+        return _listed([one for one in self.moves if not one.before], {"source": "after"})
 
     @property
     def went(self) -> pd.DataFrame:
         """Users who are only in the old snapshot: columns `source`, `users`, `examples`."""
-        rows = [
-            (one.before, one.users, " ".join(one.examples))
-            for one in self.moves
-            if one.after is None
-        ]
-        return _frame(rows, ["source", "users", "examples"])
+        return _listed([one for one in self.moves if not one.after], {"source": "before"})
 
     @property
     def moved(self) -> int:
         """How many users are in both snapshots, with different sources."""
-        return sum(one.users for one in self.moves if one.before and one.after and _another(one))
+        return sum(one.users for one in self.changes if one.before and one.after)
 
     @property
     def matched(self) -> int:
@@ -139,50 +115,35 @@ class Comparison:
     @property
     def changes(self) -> tuple[Move, ...]:
         """New users, deleted users and users with another source, the most users first."""
-        return tuple(filter(_another, self.moves))
+        return tuple(one for one in self.moves if one.before is not one.after)
 
     def table(self) -> pd.DataFrame:
         """Return the changes of each source.
 
         Returns:
-            One row for each source that occurs, in the order of `Source`: `source`, and
-            in users (int64) `before`, `after`, `change`, `came`, `went`, `moved_in`,
-            `moved_out`, `stayed` and `changed` (those of `stayed` who have another
-            picture of the same source).
+            One row for each source that occurs, in the order of `Source`: `source`, and in users
+            (int64) `before`, `after`, `change`, `came`, `went`, `moved_in`, `moved_out`, `stayed`
+            and `changed` (those of `stayed` who have another picture).
         """
+        sums: Counter[tuple[Source | None, str]] = Counter()
+        for one in self.moves:
+            if one.before is one.after:
+                sums[one.after, "stayed"] += one.users
+                sums[one.after, "changed"] += one.changed
+            else:
+                sums[one.after, "moved_in" if one.before else "came"] += one.users
+                sums[one.before, "moved_out" if one.after else "went"] += one.users
+        names = "came went moved_in moved_out stayed changed".split()
         rows = []
         for source in Source:
             before, after = self.old.sources.get(source, 0), self.new.sources.get(source, 0)
-            if not before and not after:
-                continue
-            ins = [one for one in self.changes if one.after is source]
-            outs = [one for one in self.changes if one.before is source]
-            kept = [one for one in self.moves if one.before is source is one.after]
-            rows.append(
-                (
-                    source,
-                    before,
-                    after,
-                    after - before,
-                    sum(one.users for one in ins if one.before is None),
-                    sum(one.users for one in outs if one.after is None),
-                    sum(one.users for one in ins if one.before),
-                    sum(one.users for one in outs if one.after),
-                    sum(one.users for one in kept),
-                    sum(one.changed for one in kept),
-                )
-            )
-        names = "before after change came went moved_in moved_out stayed changed".split()
-        return _frame(rows, ["source", *names])
+            if before or after:
+                counts = (sums[source, name] for name in names)
+                rows.append((source, before, after, after - before, *counts))
+        return _frame(rows, ["source", "before", "after", "change", *names])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON.
-
-        Returns:
-            `old` and `new` (`Moment.as_dict`), `matched`, `moved`, `came`, `went` (users),
-            `sources` (`table` as `{SOURCE: {"before", …}}`), `flow`, `came_by_source`,
-            `went_by_source` (those frames, one object a row) and `notes`.
-        """
+        """Return plain values for JSON: the attributes and frames, one object a row."""
         table = self.table().set_index("source")
         return {
             "old": self.old.as_dict(),
@@ -199,22 +160,18 @@ class Comparison:
         }
 
     def __repr__(self) -> str:
-        """Draw the comparison as text: numbers, moves, sources, notes."""
         moves = _moves_in_words(self).to_string(index=False) if self.changes else ""
         table = _words(self.table()).to_string(index=False)
         notes = map(visible, self.notes)
         return "\n".join([_caption(self), *_sums(self), *filter(None, (moves, table)), *notes])
 
     def _repr_html_(self) -> str:
-        """Draw the comparison as HTML for a notebook, as two tables."""
-        moves = (
-            html_table(_moves_in_words(self), "Who moved, came and went") if self.changes else ""
-        )
+        moves = html_table(_moves_in_words(self), "Who moved, came and went")
         return render(
             "snapshots/comparison.html.j2",
             sources=html_table(_words(self.table()), _caption(self)),
             sums=_sums(self),
-            moves=moves,
+            moves=moves if self.changes else "",
             notes=self.notes,
         )
 
@@ -244,27 +201,20 @@ def compare(old: Snapshot, new: Snapshot, *, anyway: bool = False) -> Comparison
                 f"A user_id occurs more than once in the {name} snapshot, or in both: "
                 "collect again."
             )
-    nameless = sum(row[4] for row in rows)
-    if nameless:
+    if nameless := sum(row[4] for row in rows):
         notes.append(
             f"{nameless:,} users without a user_id cannot be matched: they count as come or gone."
         )
-    moves = [
-        Move(
-            before and Source(before),
-            after and Source(after),
-            users,
-            changed,
-            tuple(map(mask, examples or ())),
-        )
-        for before, after, users, changed, _, examples in rows
-    ]
+    moves = []
+    for source, target, users, changed, _, ids in rows:
+        ends = (source and Source(source), target and Source(target))
+        moves.append(Move(*ends, users, changed, tuple(map(mask, ids or ()))))
     moves.sort(key=lambda one: (-one.users, one.before or "", one.after or ""))
     return Comparison(before, after, tuple(moves), tuple(notes))
 
 
 def _matched(old: Snapshot, new: Snapshot) -> list[tuple[Any, ...]]:
-    """Return source before and after, users, pictures changed, users without an id, examples."""
+    """Return rows of source before and after, users, changed, users without an id, examples."""
     with engine(ordered=False) as opened:
         try:
             for name, snapshot in (("old", old), ("new", new)):
@@ -276,10 +226,7 @@ def _matched(old: Snapshot, new: Snapshot) -> list[tuple[Any, ...]]:
                 opened.execute(_USERS.format(name, f"{name}_users"))
             opened.execute(_MATCHED)
             return opened.execute(_NAMED).fetchall()
-        except (
-            duckdb.Error,
-            UnicodeDecodeError,
-        ) as error:  # as of `toolkit.analysis.duckdb_engine`
+        except (duckdb.Error, UnicodeDecodeError) as error:  # see `one_line_for_damage`
             raise UnreadableInputError(
                 "The snapshots cannot be compared: one of them is damaged, or the folder for "
                 "temporary files is full. Collect again, or set TMPDIR to a larger place."
@@ -319,14 +266,20 @@ def _doubts(old: Provenance, new: Provenance, *, anyway: bool) -> Iterator[str]:
         )
 
 
-def _another(one: Move) -> bool:
-    return one.before is not one.after
+def _listed(moves: Sequence[Move], sides: dict[str, str]) -> pd.DataFrame:
+    """Return moves as a frame with some of their sides, by the names of the columns."""
+    rows = [
+        (*(getattr(one, side) for side in sides.values()), one.users, " ".join(one.examples))
+        for one in moves
+    ]
+    return _frame(rows, [*sides, "users", "examples"])
 
 
 def _frame(rows: list[tuple[Any, ...]], names: list[str]) -> pd.DataFrame:
-    words = {"from", "to", "source", "examples"}
-    types = {name: "str" if name in words else "int64" for name in names}
-    return pd.DataFrame(rows, columns=names).astype(types)
+    words = dict.fromkeys(["from", "to", "source", "examples"], "str")
+    return pd.DataFrame(rows, columns=names).astype(
+        {name: words.get(name, "int64") for name in names}
+    )
 
 
 def _caption(one: Comparison) -> str:
@@ -335,9 +288,8 @@ def _caption(one: Comparison) -> str:
 
 
 def _sums(one: Comparison) -> list[str]:
-    """Return users, moves and coverage in lines."""
     came, went = one.new.users - one.matched, one.old.users - one.matched
-    changed = sum(move.changed for move in one.moves if not _another(move))
+    changed = sum(move.changed for move in one.moves if move.before is move.after)
     part = percent(one.moved / max(one.matched, 1), 1)
     own = [between(moment.own_low, moment.own_high, 1) for moment in (one.old, one.new)]
     return [
@@ -349,14 +301,11 @@ def _sums(one: Comparison) -> list[str]:
 
 
 def _moves_in_words(one: Comparison) -> pd.DataFrame:
-    rows = [
-        (move.before or "(came)", move.after or "(went)", f"{move.users:,}") for move in one.changes
-    ]
+    rows = [(m.before or "(came)", m.after or "(went)", f"{m.users:,}") for m in one.changes]
     return pd.DataFrame(rows, columns=["from", "to", "users"], dtype="str")
 
 
 def _words(table: pd.DataFrame) -> pd.DataFrame:
-    """Return counts as text."""
     rows = table.astype("object")
     for name in rows.columns[1:]:
         sign = "+" if name == "change" else ""

@@ -19,17 +19,7 @@ UNNAMED = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The totals of one snapshot.
-
-    Attributes:
-        tenant: the tenant's domain.
-        taken_at: when the collection began (UTC).
-        complete: whether the snapshot is known to be complete.
-        users: how many users there were.
-        own: how many of them see a picture of their own
-            (`toolkit.analysis.coverage_count.Coverage.own`).
-        sources: users of each source that occurs, in the order of `Source`.
-    """
+    """The totals of one snapshot: `own` as `Coverage.own`, `sources` in the order of `Source`."""
 
     tenant: str
     taken_at: datetime
@@ -61,11 +51,7 @@ class Moment:
 
 
 def moment_of(snapshot: Snapshot) -> Moment:
-    """Count a snapshot.
-
-    Raises:
-        UnreadableInputError: its file is damaged.
-    """
+    """Count a snapshot."""
     told, counted = snapshot.provenance, snapshot.coverage()
     return Moment(
         told.tenant, told.taken_at, told.complete, counted.users, counted.own, counted.sources
@@ -73,11 +59,7 @@ def moment_of(snapshot: Snapshot) -> Moment:
 
 
 def ensure_same_tenant(old: Provenance, new: Provenance) -> None:
-    """Check that two snapshots are not of different tenants.
-
-    Raises:
-        SettingsError: they are.
-    """
+    """Raise SettingsError if two snapshots are known to be of different tenants."""
     if differ(old, new):
         both = [f"{one.tenant}, seed {one.seed}" if one.seed else one.tenant for one in (old, new)]
         raise SettingsError(
@@ -97,11 +79,7 @@ def differ(old: Provenance, new: Provenance) -> bool:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Series:
-    """Many snapshots of a tenant in the order of time; notebooks show it as a table.
-
-    Attributes:
-        moments: one for each snapshot, the earliest first.
-    """
+    """Many snapshots of a tenant, the earliest first; notebooks show it as a table."""
 
     moments: tuple[Moment, ...]
 
@@ -120,26 +98,19 @@ class Series:
         """Return one row for each snapshot, the earliest first.
 
         Returns:
-            Columns `taken_at` (UTC), `complete`, `users` (int64), `own_low` and `own_high`
-            (the share, 0 to 1, that sees a picture of their own: from those known to, up to
-            those of whom nobody knows; or the 95 % interval of a sample), and the share of
-            each source that occurs in any of them.
+            Columns `taken_at` (UTC), `complete`, `users` (int64), `own_low` and `own_high` (the
+            share, 0 to 1, that sees a picture of their own: from those known to, up to those of
+            whom nobody knows; or the 95 % interval of a sample), and the share of each source that
+            occurs in any of them.
         """
-        rows = [
-            (
-                moment.taken_at,
-                moment.complete,
-                moment.users,
-                moment.own_low,
-                moment.own_high,
-                *(moment.sources.get(source, 0) / max(moment.users, 1) for source in self.sources),
-            )
-            for moment in self.moments
-        ]
-        shares = ["own_low", "own_high", *(source.value for source in self.sources)]
-        types = {"complete": "bool", "users": "int64"} | dict.fromkeys(shares, "float64")
-        frame = pd.DataFrame(rows, columns=["taken_at", "complete", "users", *shares])
+        plain = ["taken_at", "complete", "users", "own_low", "own_high"]
+        rows = [[getattr(moment, name) for name in plain] for moment in self.moments]
+        frame = pd.DataFrame(rows, columns=plain)
+        for source in self.sources:
+            shares = [moment.sources.get(source, 0) / max(moment.users, 1) for moment in self]
+            frame[source.value] = shares
         frame["taken_at"] = pd.to_datetime(frame["taken_at"], utc=True)
+        types = {"complete": "bool", "users": "int64", "own_low": "float64", "own_high": "float64"}
         return frame.astype(types)
 
     def as_dict(self) -> dict[str, Any]:
@@ -147,23 +118,18 @@ class Series:
         return {"moments": [moment.as_dict() for moment in self.moments]}
 
     def __repr__(self) -> str:
-        """Draw the table as text."""
         return f"{_span(self)}\n{_over_time(self).to_string(index=False)}"
 
     def _repr_html_(self) -> str:
-        """Draw the table as HTML for a notebook."""
         return html_table(_over_time(self), _span(self))
 
 
 def series(snapshots: Iterable[Snapshot], *, anyway: bool = False) -> Series:
-    """Put snapshots of a tenant in the order of time; memory holds one at a time.
+    """Return the series of a tenant's snapshots; memory holds one at a time.
 
     Args:
         snapshots: any number, in any order.
         anyway: also accept snapshots of different tenants.
-
-    Returns:
-        The series.
 
     Raises:
         SettingsError: they are of different tenants, and `anyway` is not set.

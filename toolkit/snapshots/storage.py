@@ -3,9 +3,8 @@
 The process that writes a draft locks it, and the system releases the lock if the process is
 killed. So an unlocked draft was left behind, and is removed.
 
-A name alone proves nothing: only regular files of this user are truncated, replaced or removed,
-never links or devices. Before this tool continues an existing file, its first line must show that
-this tool made it (`ensure_own`).
+Only regular files of this user are truncated, replaced or removed, never links or devices. A file
+is continued only if its first line shows that this tool made it (`ensure_own`).
 """
 
 import errno
@@ -26,9 +25,10 @@ from toolkit.errors import OutputError
 # Endings of journals (`toolkit.change.journal`): without them nothing could be undone.
 _JOURNALS = (".journal", ".journal.undo")
 _LINK = "it is a symbolic link; name the file that it points to"
+_NOT_REGULAR = "Cannot write {}: it is no regular file. Name another file."
+_NOT_OURS = "Cannot write {}: it belongs to another user. Name another file."
 _TOOL = "picture-audit"
-# Names of drafts, and of the folders of parts of `toolkit.collection.exports.cluster`; only this
-# tool uses them.
+# Names of drafts, and of the folders of parts of `toolkit.collection.exports.cluster`.
 _DRAFT = re.compile(rf"\.(.+)\.{_TOOL}-[0-9a-f]{{8}}", re.DOTALL)
 _FOLDER = re.compile(rf"\.(.+)\.{_TOOL}-parts-[a-z0-9_]{{8}}", re.DOTALL)
 _PART = re.compile(r"[0-9]+\.(?:parquet|npy)")
@@ -38,13 +38,10 @@ _BEGINNING, _TELLING = b'{"format":"auth0-picture-audit ', 17
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that replaces `path` only when it is complete and on disk.
-
-    Only its owner can read the new file.
+    """Open a file that replaces `path` only when it is complete and on disk; for its owner only.
 
     Raises:
-        OutputError: the folder cannot be made or written, the disk is full, or the existing file
-            must not be replaced (`_ensure_replaceable`).
+        OutputError: it cannot be written, or the existing file must not be replaced.
     """
     _ensure_replaceable(path)
     draft = draft_of(path)
@@ -56,8 +53,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            # Check again: the file may be new.
-            _ensure_replaceable(path)
+            _ensure_replaceable(path)  # again: the file may be new
             draft.replace(path)
     except OSError as error:
         raise OutputError(
@@ -77,8 +73,7 @@ def drafted(path: Path) -> Iterator[Path]:
     """Make a temporary draft beside `path`; it replaces no file and is removed."""
     draft = draft_of(path)
     try:
-        with open(draft, "xb", opener=private_opener) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with open(draft, "xb", opener=private_opener), held(draft):
             yield draft
     finally:
         _discard(draft)
@@ -101,10 +96,9 @@ def held(path: Path) -> Iterator[None]:
 
 
 def discard_drafts(path: Path) -> None:
-    """Remove what killed processes left when they wrote `path`.
+    """Remove drafts, drafts of drafts and folders of parts that killed processes left of `path`.
 
-    These are drafts, drafts of drafts, and folders of parts. A link, a file of another user, or a
-    folder with other content stays.
+    A link, a file of another user, or a folder with other content stays.
 
     Raises:
         OutputError: one cannot be removed.
@@ -119,7 +113,6 @@ def discard_drafts(path: Path) -> None:
 
 
 def _is_left(place: Path, name: str) -> bool:
-    """Whether this is a draft of a file with this name, a draft of one, or a folder of parts."""
     draft, folder = _DRAFT.fullmatch(place.name), _FOLDER.fullmatch(place.name)
     inner = _DRAFT.fullmatch(draft[1]) if draft else None
     if name not in {found[1] for found in (draft, inner, folder) if found}:
@@ -149,10 +142,9 @@ def _is_held(draft: Path) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    else:
-        return False
     finally:
         os.close(descriptor)
+    return False
 
 
 def _discard(draft: Path) -> None:
@@ -168,32 +160,24 @@ def _discard(draft: Path) -> None:
 
 
 def ensure_own(file: IO[bytes], path: Path) -> None:
-    """Check that an existing file was made by this tool, before it is changed.
+    """Raise OutputError if an open file is not regular, of this user, and made by this tool.
 
     Its first line must begin with a format of this tool, or with a part of it, if the process was
     killed. An empty file is accepted.
-
-    Args:
-        file: the file, open for reading; its position moves.
-        path: its name.
-
-    Raises:
-        OutputError: it is no regular file, another user's, or was made by another program.
     """
     found = os.fstat(file.fileno())
     if not stat.S_ISREG(found.st_mode):
-        raise OutputError(f"Cannot write {path}: it is no regular file. Name another file.")
+        raise OutputError(_NOT_REGULAR.format(path))
     file.seek(0)
     beginning = file.read(len(_BEGINNING))
-    whole = beginning == _BEGINNING
-    torn = _BEGINNING.startswith(beginning) and len(beginning) >= _TELLING
-    if beginning and not (whole or torn):
+    enough = len(beginning) >= _TELLING or not beginning
+    if not (enough and _BEGINNING.startswith(beginning)):
         raise OutputError(
             f"{path} is there and was not written by picture-audit: it stays as it is. Move it "
             "away, or name another file."
         )
     if found.st_uid != os.geteuid():
-        raise OutputError(f"Cannot write {path}: it belongs to another user. Name another file.")
+        raise OutputError(_NOT_OURS.format(path))
 
 
 def private_opener(path: str, flags: int) -> int:
@@ -207,11 +191,7 @@ def private_opener(path: str, flags: int) -> int:
 
 
 def ensure_writable(path: Path) -> None:
-    """Check before long work that its result can be written.
-
-    Raises:
-        OutputError: it cannot.
-    """
+    """Raise OutputError, before long work, if its result cannot be written."""
     try:
         is_folder = path.is_dir()
     except OSError as error:  # the name is too long, or the folder is not readable
@@ -234,11 +214,7 @@ def is_same(path: Path, other: Path) -> bool:
 
 
 def _ensure_replaceable(path: Path) -> None:
-    """Make sure that no name of a journal is taken, and nothing but a regular file is replaced.
-
-    Raises:
-        OutputError: it is a link, a device or the like, or what this tool would go on with.
-    """
+    """Raise OutputError for a journal's name, a link, a device, or a file to be continued."""
     if path.name.endswith(_JOURNALS):
         raise OutputError(f"Cannot write {path}: journals are called that. Name another file.")
     try:
@@ -246,7 +222,7 @@ def _ensure_replaceable(path: Path) -> None:
         if stat.S_ISLNK(mode):
             raise OutputError(f"Cannot write {path}: {_LINK}.")
         if not stat.S_ISREG(mode):
-            raise OutputError(f"Cannot write {path}: it is no regular file. Name another file.")
+            raise OutputError(_NOT_REGULAR.format(path))
         with path.open("rb") as file:
             resumable = file.read(len(_BEGINNING)) == _BEGINNING
     except OSError:  # nothing is there, or it may not be read: then it is none of these
@@ -259,14 +235,10 @@ def _ensure_replaceable(path: Path) -> None:
 
 
 def _ensure_same_owner(path: Path, file: IO[bytes]) -> None:
-    """Make sure that nothing of another user is replaced; a new file tells whose ours are.
-
-    Raises:
-        OutputError: it is another user's.
-    """
+    """Raise OutputError for another user's file; the new one tells whose ours are."""
     try:
         owner = path.lstat().st_uid
     except OSError:
         return
     if owner != os.fstat(file.fileno()).st_uid:
-        raise OutputError(f"Cannot write {path}: it belongs to another user. Name another file.")
+        raise OutputError(_NOT_OURS.format(path))
