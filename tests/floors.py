@@ -27,7 +27,6 @@ PURE = {
     "change/scopes.py": "tests/change/test_scopes.py",
     "reporting/palette.py": "tests/reporting/test_charts.py",
     "reporting/charts/chart.py": "tests/reporting/test_charts.py",
-    "reporting/charts/group_chart.py": "tests/reporting/test_charts.py",
     "reporting/charts/month_charts.py": "tests/reporting/test_charts.py",
     "reporting/charts/source_charts.py": "tests/reporting/test_charts.py",
     "tenant/models.py": "tests/tenant/test_models.py",

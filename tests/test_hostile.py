@@ -42,8 +42,8 @@ from toolkit.panels.explorer.explorer_panel import explore
 from toolkit.probing.picture_reach import Manners, reaching
 from toolkit.probing.snapshot_probe import reach
 from toolkit.progress import Progress
-from toolkit.reporting.charts.group_chart import by_group
 from toolkit.reporting.charts.month_charts import cohorts
+from toolkit.reporting.charts.source_charts import by_group
 from toolkit.reporting.html_report import report
 from toolkit.reporting.terminal import progress
 from toolkit.sandbox.server import Sandbox

@@ -29,8 +29,8 @@ from toolkit.cli import main
 from toolkit.errors import UnreadableInputError
 from toolkit.panels.choose.admin_panel import choose_default_picture
 from toolkit.panels.explorer.explorer_panel import explore
-from toolkit.reporting.charts.group_chart import by_group
 from toolkit.reporting.charts.month_charts import cohorts, own_by_month
+from toolkit.reporting.charts.source_charts import by_group
 from toolkit.reporting.html_report import report
 from toolkit.snapshots.comparison import compare
 from toolkit.snapshots.snapshot import Provenance, Snapshot, read_snapshot

@@ -43,9 +43,9 @@ from .probing.snapshot_probe import reach as reach
 from .progress import Progress as Progress
 from .reporting.charts.flow_charts import flows as flows
 from .reporting.charts.flow_charts import over_time as over_time
-from .reporting.charts.group_chart import by_group as by_group
 from .reporting.charts.month_charts import cohorts as cohorts
 from .reporting.charts.month_charts import own_by_month as own_by_month
+from .reporting.charts.source_charts import by_group as by_group
 from .reporting.charts.source_charts import by_source as by_source
 from .reporting.charts.source_charts import what_people_see as what_people_see
 from .reporting.html_report import report as report

@@ -7,7 +7,7 @@ not run it.
 import re
 import unicodedata
 from base64 import b64encode
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,7 @@ _MINUTES = 100  # from here on hours read better
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """Write a share (0 to 1) as people read it: never 0 % of somebody, nor 100 % of not all.
-
-    Args:
-        share: 0 to 1.
-        digits: digits after the point.
-    """
+    """Write a share (0 to 1): never 0 % if there is somebody, nor 100 % if it is not everybody."""
     least = 10.0**-digits
     value = share * _PERCENT
     text = f"{value:.{digits}f}"
@@ -38,18 +33,12 @@ def percent(share: float, digits: int = 0) -> str:
 
 
 def plural(number: int, one: str, several: str | None = None) -> str:
-    """Write how many there are of something: `1 user`, `2 users`.
-
-    Args:
-        number: how many.
-        one: what one of them is called.
-        several: what several are called; `one` and an s without it.
-    """
+    """Write how many there are of something: `1 user`, `2 users` (or `several`, if it is given)."""
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
 def lasting(seconds: float) -> str:
-    """Write how long something takes: seconds, minutes or hours, whichever reads best."""
+    """Write how long something takes, as seconds, minutes or hours."""
     minutes = seconds / 60
     if minutes < 1:
         return f"{seconds:.0f} s"
@@ -62,7 +51,12 @@ def visible(text: str) -> str:
     That is: control and format characters (bidi overrides, joiners, line breaks), lone
     surrogates, private and unassigned characters. It is not escaped for HTML.
     """
-    return "".join(_seen(character) for character in text)
+    return "".join(
+        character.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(character)[0] == "C" or character in "\u2028\u2029"
+        else character
+        for character in text
+    )
 
 
 def shorten(text: str, limit: int) -> str:
@@ -76,23 +70,14 @@ def harmless(text: str) -> str:
     return "\n".join(map(visible, text.split("\n")))
 
 
-def _seen(character: str) -> str:
-    kind = unicodedata.category(character)
-    if kind[0] == "C" or kind in {"Zl", "Zp"}:
-        return character.encode("unicode_escape").decode("ascii")
-    return character
-
-
 _ENDS = 2
 _LONGEST = 40
 
 
 def mask(user_id: str) -> str:
-    """Return a user_id with the middle of what stands behind its connection left out.
+    """Return a user_id with its middle left out: `auth0|5f7c8ec7c33c6c004bbafe82` as `auth0|5f…82`.
 
-    `auth0|5f7c8ec7c33c6c004bbafe82` becomes `auth0|5f…82`. What stands before the first
-    `|` names a strategy and stays. What is an e-mail address may stand anywhere behind it,
-    and hold a `|` itself: of all of that only the first and last two characters stay.
+    The strategy before the first `|` stays, unless it contains an `@`.
     """
     strategy, bar, rest = user_id.partition("|")
     if not bar or "@" in strategy:
@@ -114,9 +99,9 @@ def mask_email(email: str) -> str:
 # Fact: OWASP, "CSV Injection" and ASVS 5.0, 1.2.10: a cell that begins like this is taken for a
 # formula; where Japanese or Chinese is written, in full width, too.
 _FORMULA = "=+\\-@\uff1d\uff0b\uff0d\uff20"
-# A spreadsheet whose list separator is a semicolon (most of Europe) or a tab divides the same line
-# at other places, and there quotes that stand for ours mean nothing: what follows such a place
-# begins a cell, and what follows a line break begins a row. Readers drop quotes and blanks there.
+# A spreadsheet with another list separator, a semicolon or a tab, divides the same line at other
+# places, whatever our quotes say: a cell begins there and after a line break. Readers drop quotes
+# and blanks there.
 _BEGINS = re.compile(rf"""^(?=[\t\r\n\0])|(^|[;\t\r\n\0])(?=[" ]*[{_FORMULA}])""")
 
 
@@ -124,8 +109,7 @@ def csv(frame: "DataFrame") -> str:
     """Write a frame as CSV (header, comma, UTF-8 text, no index).
 
     Text that a spreadsheet would take for a formula gets a leading `'`, as in Auth0's own CSV
-    exports; so does what would begin a cell where a semicolon or a tab divides cells, which is
-    then within the text.
+    exports, also within the text, where another separator would begin a cell.
     """
     from pandas.api.types import is_numeric_dtype  # noqa: PLC0415 - heavy, and few print a table
 
@@ -145,30 +129,18 @@ def _cell(value: object) -> object:
     return value if safe == text else safe
 
 
-# HTML. A template is a file `NAME.html.j2` beside the module that fills it: all values are
-# escaped, and a name without a value is an error.
-
-
 def render(template: str, **values: object) -> str:
-    """Fill a template with values.
-
-    Args:
-        template: its path below `toolkit/`, such as `change/plan.html.j2`.
-        values: what the template names.
+    """Fill a template, by its path below `toolkit/`, such as `change/plan.html.j2`.
 
     Returns:
-        HTML in which every value is text, unless the template marks it as `safe`.
+        HTML in which every value is text, unless the template marks it as `safe`. A name without a
+        value is an error.
     """
     return _environment().get_template(template).render(values)
 
 
 def html_table(words: "DataFrame", caption: str) -> str:
-    """Draw a table whose first column names its rows.
-
-    Args:
-        words: every value as the text that people read.
-        caption: what stands above it.
-    """
+    """Draw a table of texts as HTML; its first column names its rows."""
     rows = list(words.itertuples(index=False, name=None))
     return render(
         "analysis/html_table.html.j2", caption=caption, columns=list(words.columns), rows=rows
@@ -177,17 +149,12 @@ def html_table(words: "DataFrame", caption: str) -> str:
 
 @cache
 def _environment() -> "Environment":
-    """Return the one environment; its filters write values as the rest of the toolkit does."""
-    from jinja2 import (  # noqa: PLC0415 - `import toolkit` and most commands draw no HTML
-        Environment,
-        PackageLoader,
-        StrictUndefined,
-    )
+    import jinja2  # noqa: PLC0415 - `import toolkit` and most commands draw no HTML
 
-    made = Environment(
-        loader=PackageLoader("toolkit", ""),
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("toolkit", ""),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=jinja2.StrictUndefined,
         auto_reload=False,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -195,19 +162,11 @@ def _environment() -> "Environment":
     made.filters |= {
         "count": "{:,}".format,
         "harmless": harmless,
-        "moment": _moment,
+        "moment": lambda time: f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
         "percent": percent,
-        "png_address": _png_address,
+        "plural": plural,
+        "png_address": lambda png: f"data:image/png;base64,{b64encode(png).decode('ascii')}",
         "shorten": shorten,
         "visible": visible,
     }
     return made
-
-
-def _moment(value: datetime) -> str:
-    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def _png_address(png: bytes) -> str:
-    """Write a picture as an address that holds it."""
-    return f"data:image/png;base64,{b64encode(png).decode('ascii')}"

@@ -85,12 +85,11 @@ def chart(results: dict[str, Any]) -> Chart | None:
     for place, (name, row) in enumerate(sorted(shown.items(), key=lambda pair: pair[1]["seconds"])):
         middle = card.top + _HEIGHT * (place + 0.5)
         mine = name == _TOOLKIT
-        card.write(PAD, middle, _NAMES[name], weight="bold" if mine else "normal")
+        card.write(PAD, middle, _NAMES[name], bold=mine)
         width = max((right - left) * row["seconds"] / most, 1.5)
         card.plain([(left, middle - 8, width, 16)], _OURS if mine else _OTHERS)
         said = f"{row['seconds']:.1f} s   {row['peak'] / 1e6:,.0f} MB"
-        weight = "bold" if mine else "normal"
-        card.write(left + width + 8, middle, said, weight=weight, colour=INK if mine else MUTED)
+        card.write(left + width + 8, middle, said, bold=mine, colour=INK if mine else MUTED)
         words.append(f"{_NAMES[name]}: {said}")
     return Chart(card.figure, title, sentences(title, subtitle, "; ".join(words)))
 

@@ -13,9 +13,8 @@ from toolkit.analysis.coverage_count import Coverage, coverage
 from toolkit.analysis.estimate import Estimate, Stratum
 from toolkit.classification.sources import Source
 from toolkit.errors import SettingsError
-from toolkit.reporting.charts.group_chart import by_group, largest
 from toolkit.reporting.charts.month_charts import cohorts, own_by_month
-from toolkit.reporting.charts.source_charts import by_source, what_people_see
+from toolkit.reporting.charts.source_charts import by_group, by_source, largest, what_people_see
 from toolkit.reporting.palette import COLOURS
 
 HOSTILE = [

@@ -16,9 +16,7 @@ from toolkit.classification.sources import Source
 from toolkit.classification.user_profile import user
 from toolkit.errors import OutputError, SettingsError
 from toolkit.reporting.html_report import report
-from toolkit.reporting.html_report.report_content import LISTED as LISTED_IN_TWIN
-from toolkit.reporting.html_report.report_content import content, twin
-from toolkit.reporting.html_report.report_page import LISTED, page
+from toolkit.reporting.html_report.report_page import LISTED, LISTED_IN_TWIN, content, page, twin
 from toolkit.sandbox.made_up.tenants import people
 from toolkit.snapshots.snapshot import Provenance, Snapshot
 

@@ -21,6 +21,9 @@ COLOURS: Mapping[Source, str] = MappingProxyType(
 )
 """One colour for each source, everywhere: Okabe and Ito's, and greys for what is no picture."""
 
+DARK = frozenset({Source.SOCIAL, Source.MISSING})
+"""The sources on whose colours letters are white: their relative luminance is below 0.2."""
+
 EDGES: Mapping[Source, str] = MappingProxyType({Source.PLACEHOLDER: "#8A7F00"})
 """The edge of a colour that a white ground would swallow."""
 

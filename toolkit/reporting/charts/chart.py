@@ -1,12 +1,7 @@
-"""A chart: a figure drawn on a card in points, its letters and its words, as SVG and HTML.
+"""A chart: a figure drawn on a card, its letters and its words, as SVG and HTML.
 
-A point of the figure is a unit of its one pair of axes, y downwards: layout is
-arithmetic.
-
-Text in a drawing: how wide it is, where it breaks, what the font cannot draw.
-
-The fonts are matplotlib's own files, so that every machine draws alike. Lengths are
-points.
+Lengths are points: a point of the figure is a unit of its one pair of axes, y downwards. The fonts
+are matplotlib's own files, so that every machine draws alike.
 """
 
 import re
@@ -21,7 +16,6 @@ from threading import Lock
 from typing import Literal
 
 import matplotlib as mpl
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, get_font
 from matplotlib.ft2font import LoadFlags
@@ -31,25 +25,14 @@ from matplotlib.path import Path as Outline
 
 from toolkit.classification.sources import Source
 from toolkit.formatting import visible
-from toolkit.reporting.palette import COLOURS, CROSSES, EDGES, ON_DARK, ON_LIGHT, STRIPE
-
-Weight = Literal["normal", "bold"]
-"""How heavy letters are."""
+from toolkit.reporting.palette import COLOURS, CROSSES, DARK, EDGES, ON_DARK, ON_LIGHT, STRIPE
 
 TITLE, TEXT, SMALL = 15.0, 10.0, 8.5
 """Sizes of letters."""
 
 _FONTS = Path(mpl.get_data_path()) / "fonts" / "ttf"
-_FILES: dict[Weight, Path] = {
-    "normal": _FONTS / "DejaVuSans.ttf",
-    "bold": _FONTS / "DejaVuSans-Bold.ttf",
-}
-
-
-@cache
-def font(size: float, weight: Weight = "normal") -> FontProperties:
-    """Return the font of a size and weight."""
-    return FontProperties(fname=_FILES[weight], size=size)
+# By whether letters are bold.
+_FILES = {False: _FONTS / "DejaVuSans.ttf", True: _FONTS / "DejaVuSans-Bold.ttf"}
 
 
 def drawable(text: str) -> str:
@@ -60,9 +43,9 @@ def drawable(text: str) -> str:
     )
 
 
-def extent(text: str, size: float, weight: Weight = "normal") -> float:
+def extent(text: str, size: float, *, bold: bool = False) -> float:
     """Return the width of a line, but for kerning and ligatures, which are narrower."""
-    return size * sum(_advance(character, weight) for character in drawable(text))
+    return size * sum(_advance(character, bold) for character in drawable(text))
 
 
 def cut(text: str, size: float, width: float) -> str:
@@ -75,12 +58,12 @@ def cut(text: str, size: float, width: float) -> str:
     return text.rstrip() + "…"
 
 
-def wrap(text: str, size: float, width: float, weight: Weight = "normal") -> list[str]:
-    """Break a sentence into lines of at most a width."""
+def _wrap(text: str, size: float, *, bold: bool = False) -> list[str]:
+    """Break a sentence into lines of at most the width of a card."""
     lines = [""]
     for word in drawable(text).split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and extent(longer, size, weight) > width:
+        if lines[-1] and extent(longer, size, bold=bold) > WIDTH - 2 * PAD:
             lines.append(word)
         else:
             lines[-1] = longer
@@ -93,9 +76,9 @@ def _has_glyph(character: str) -> bool:
 
 
 @cache
-def _advance(character: str, weight: Weight) -> float:
+def _advance(character: str, bold: bool) -> float:
     """Return how far a character moves the pen, in parts of the font size."""
-    face = get_font(_FILES[weight])
+    face = get_font(_FILES[bold])
     face.set_size(100, 72)
     glyph = face.load_char(ord(character), flags=LoadFlags.NO_HINTING)
     return float(glyph.linearHoriAdvance) / 65536 / 100
@@ -109,21 +92,13 @@ WIDTH, PAD = 720.0, 24.0
 
 _HATCHES = {Source.UNRESOLVED: ("////", STRIPE), Source.INVALID: ("xxxx", CROSSES)}
 _BROKEN = (r"\\\\", ON_DARK)
-_HALFWAY = 0.2  # relative luminance; under it white is the better ink, with room to spare
 
-_Align = Literal["left", "center", "right"]
 _Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a part of a chart looks, and what a legend calls it.
-
-    Attributes:
-        source: whose colour, stripes and edge it has.
-        name: what the legend calls it.
-        broken: whether it is striped in that colour.
-    """
+    """A part of a chart, with the colour and edge of a source, and its name in a legend."""
 
     source: Source
     name: str
@@ -131,7 +106,7 @@ class Look:
 
     @property
     def hatch(self) -> tuple[str, str] | None:
-        """The pattern and its colour, or None."""
+        """The pattern of its stripes and their colour, or None."""
         return _HATCHES.get(self.source, _BROKEN if self.broken else None)
 
 
@@ -143,26 +118,18 @@ def look(source: Source, *, broken: bool = False) -> Look:
 class Card:
     """A card with a heading and a legend; draws in points from its upper left corner.
 
-    Args:
-        title: what the chart shows, as a sentence.
-        subtitle: what is drawn.
-        height: the room below the heading.
-        legend: what the colours and stripes stand for.
-
-    Attributes:
-        figure: the figure.
-        top: where the room below heading and legend begins.
+    `height` is the room below heading and legend, which begins at `top`.
     """
 
     def __init__(
         self, title: str, subtitle: str, height: float, legend: Sequence[Look] = ()
     ) -> None:
-        titles = wrap(title, TITLE, WIDTH - 2 * PAD, "bold")
-        subtitles = wrap(subtitle, TEXT, WIDTH - 2 * PAD)
+        titles, subtitles = _wrap(title, TITLE, bold=True), _wrap(subtitle, TEXT)
         self.top = PAD + 21 * len(titles) + 16 * len(subtitles) + 12
-        keys = list(_keys(legend, self.top + 6))
+        widths = [19 + extent(key.name, 9) + 9 for key in legend]
+        keys = list(zip(legend, in_lines(widths, self.top + 6, 17), strict=True))
         if keys:
-            self.top = keys[-1][2] + 20
+            self.top = keys[-1][1][1] + 20
         tall = self.top + height + PAD - 4
         self.figure = Figure(figsize=(WIDTH / 72, tall / 72), dpi=72, facecolor=PAPER)
         self._axes = self.figure.add_axes((0, 0, 1, 1))
@@ -170,10 +137,10 @@ class Card:
         self._axes.set_xlim(0, WIDTH)
         self._axes.set_ylim(tall, 0)
         for place, line in enumerate(titles):
-            self.write(PAD, PAD + 7 + 21 * place, line, size=TITLE, weight="bold")
+            self.write(PAD, PAD + 7 + 21 * place, line, size=TITLE, bold=True)
         for place, line in enumerate(subtitles):
             self.write(PAD, PAD + 8 + 21 * len(titles) + 16 * place, line, colour=MUTED)
-        for key, x, y in keys:
+        for key, (x, y) in keys:
             self.bar((x, y - 5, 14, 10), key)
             self.write(x + 19, y, key.name, size=9)
 
@@ -184,8 +151,8 @@ class Card:
         text: str,
         *,
         size: float = TEXT,
-        weight: Weight = "normal",
-        align: _Align = "left",
+        bold: bool = False,
+        align: Literal["left", "center", "right"] = "left",
         colour: str = INK,
     ) -> None:
         """Write one line, centred on y. A dollar sign is a dollar sign."""
@@ -193,7 +160,7 @@ class Card:
             x,
             y,
             drawable(text),
-            fontproperties=font(size, weight),
+            fontproperties=FontProperties(fname=_FILES[bold], size=size),
             ha=align,
             va="center_baseline",
             color=colour,
@@ -204,13 +171,9 @@ class Card:
     def bar(self, box: _Box, look: Look, *, rounded: bool = False) -> None:
         """Draw a rectangle (x, y, width, height) in the colour, stripes and edge of its look."""
         x, y, width, height = box
-        patch: Patch
-        if rounded:
-            corner = f"round,pad=0,rounding_size={min(3.0, width / 2)}"
-            patch = FancyBboxPatch((x, y), width, height, boxstyle=corner)
-        else:
-            patch = Rectangle((x, y), width, height)
-        self._add(patch, look)
+        corner = f"round,pad=0,rounding_size={min(3.0, width / 2)}"
+        patch = FancyBboxPatch((x, y), width, height, boxstyle=corner)
+        self._add(patch if rounded else Rectangle((x, y), width, height), look)
 
     def area(self, boxes: Sequence[_Box], look: Look) -> None:
         """Draw many rectangles (x, y, width, height) of one look as one shape."""
@@ -231,11 +194,19 @@ class Card:
             if 2 * half > width:
                 continue
             ground = COLOURS[look.source]
-            colour = ON_DARK if luminance(ground) < _HALFWAY else ON_LIGHT
+            colour = ON_DARK if look.source in DARK else ON_LIGHT
             if look.hatch:  # stripes behind a number would cross it out
                 self.plain([(x + width / 2 - half, middle - 7, 2 * half, 14)], ground)
             self.write(x + width / 2, middle, text, size=SMALL, align="center", colour=colour)
             return
+
+    def percents(self, left: float, base: float, tall: float, *, wide: float = 0) -> None:
+        """Write 0, 50 and 100 % beside a base line and above it, with lines if these are wide."""
+        for tick in (0, 50, 100):
+            y = base - tall * tick / 100
+            if wide:
+                self.plain([(left, y, wide, 0.8)], LINE)
+            self.write(left - 6, y, f"{tick} %", size=SMALL, align="right", colour=MUTED)
 
     def whisker(self, low: float, high: float, middle: float) -> None:
         """Draw the range from one x to another, with ends, on a ground that parts it from bars."""
@@ -273,23 +244,13 @@ class Card:
         self._axes.add_patch(patch)
 
 
-def luminance(colour: str) -> float:
-    """Return the relative luminance of a colour (0 to 1), as WCAG 2 defines it."""
-    linear = [
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4  # noqa: PLR2004 - sRGB
-        for c in to_rgb(colour)
-    ]
-    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-
-def _keys(legend: Sequence[Look], y: float) -> Iterator[tuple[Look, float, float]]:
-    """Place the keys of a legend in lines: look, x, y."""
+def in_lines(widths: Sequence[float], y: float, step: float) -> Iterator[tuple[float, float]]:
+    """Place things of some widths beside each other, as far as the card is wide: x and y."""
     x = PAD
-    for key in legend:
-        width = 19 + extent(key.name, 9) + 9
+    for width in widths:
         if x > PAD and x + width > WIDTH - PAD:
-            x, y = PAD, y + 17
-        yield key, x, y
+            x, y = PAD, y + step
+        yield x, y
         x += width
 
 
@@ -312,7 +273,7 @@ class Chart:
     """A figure and its words.
 
     Attributes:
-        figure: the drawing, which no pyplot knows of; `figure.savefig` works.
+        figure: the drawing; `figure.savefig` works.
         title: what the chart shows, as a sentence.
         alt: all that the chart says, for those who do not see it.
     """
@@ -331,15 +292,13 @@ class Chart:
         return out.getvalue().decode("utf-8")
 
     def inline_svg(self, name: str) -> str:
-        """Return the drawing as an `<svg>` element to stand in a page.
+        """Return the drawing as an `<svg>` element for a page, described for screen readers.
 
-        It has a title and a description that screen readers read, identifiers that
-        begin with `name`, and the page's colours where the page sets `--card`,
-        `--ink`, `--muted` and `--line`.
+        It takes the page's colours where the page sets `--card`, `--ink`, `--muted` and `--line`.
 
         Args:
-            name: a word that no other chart of the page has; a letter, then letters,
-                digits or dashes.
+            name: what identifiers begin with; no other chart of the page may have it. A letter,
+                then letters, digits or dashes.
         """
         svg = self.svg()
         svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
@@ -364,5 +323,5 @@ class Chart:
 
 
 def sentences(*parts: str) -> str:
-    """Join what a chart says; what would not be seen, or would move other text, is escaped."""
+    """Join what a chart says, and make it visible."""
     return visible(". ".join(part for part in parts if part) + ".")

@@ -1,17 +1,18 @@
 """Comparisons as pictures: who moved from which source to which, and coverage over time."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate
 
 from matplotlib.colors import to_rgba
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
+from matplotlib.transforms import Bbox
 
 from toolkit.analysis.headline_words import between
 from toolkit.classification.sources import Source
 from toolkit.formatting import plural
 from toolkit.reporting.charts.chart import (
-    INK,
     LINE,
     MUTED,
     PAD,
@@ -24,6 +25,7 @@ from toolkit.reporting.charts.chart import (
     look,
     sentences,
 )
+from toolkit.reporting.charts.month_charts import change
 from toolkit.reporting.charts.source_charts import SAYS
 from toolkit.reporting.palette import COLOURS
 from toolkit.snapshots.comparison import Comparison, Move
@@ -49,7 +51,6 @@ _PLACES = (0.3, 0.7, 0.4, 0.6, 0.5, 0.2, 0.8)  # of the way; where a number may 
 _End = Source | None
 # The top and the height of each bar of one side, downwards.
 _Bars = Mapping[_End, tuple[float, float]]
-_Box = tuple[float, float, float, float]
 
 
 class _Stream(Card):
@@ -89,34 +90,31 @@ class _Stream(Card):
         else:
             self.bar(box, look(source))
 
-    def number(self, start: float, end: float, text: str, source: _End, taken: list[_Box]) -> None:
+    def number(self, start: float, end: float, text: str, source: _End, taken: list[Bbox]) -> None:
         """Write how many moved onto their ribbon, beside its colour, where nothing is written."""
-        width, wide = extent(text, SMALL, "bold") + 16, self.right - self.left - 2 * _NODE
+        width, wide = extent(text, SMALL, bold=True) + 16, self.right - self.left - 2 * _NODE
         for t in _PLACES:
             x = self.left + _NODE + wide * (1.5 * t * (1 - t) + t**3)
             y = start + (end - start) * (3 - 2 * t) * t**2
-            box = (x - width / 2, y - _PILL / 2, width, _PILL)
-            if not any(_overlap(box, other) for other in taken):
-                taken.append(box)
-                self.plain([box], PAPER)
-                self.node(box[0] + 3, y - 4, 8.0, source, width=5.0)
-                self.write(box[0] + 12, y, text, size=SMALL, weight="bold")
+            box = Bbox.from_bounds(x - width / 2, y - _PILL / 2, width, _PILL)
+            if not box.count_overlaps(taken):
+                taken.append(box.padded(2))
+                self.plain([box.bounds], PAPER)
+                self.node(box.x0 + 3, y - 4, 8.0, source, width=5.0)
+                self.write(box.x0 + 12, y, text, size=SMALL, bold=True)
                 return
 
 
 def flows(comparison: Comparison) -> Chart:
-    """Draw who moved from which source to which, who came and who went.
+    """Return a chart of who moved from which source to which, who came and who went.
 
-    Each source is a bar on either side, as high as it has users; the bands between
-    them are people. Those who stayed are faint, and where they would leave hardly any
-    room to the others they are drawn narrower, which the subtitle says. Moves of fewer
-    than `FOLDED` of all who moved, came or went are grey stubs, summed up below.
+    Each source is a bar on either side, as high as it has users; the bands between them are
+    people. Those who stayed are faint; where they would leave hardly any room to the others they
+    are drawn narrower, which the subtitle says. Moves of fewer than `FOLDED` of all who moved, came
+    or went are grey stubs, summed up below.
 
     Args:
         comparison: of two snapshots of a tenant.
-
-    Returns:
-        The chart, a value that shows itself.
     """
     changes, total = comparison.changes, sum(one.users for one in comparison.changes)
     kept = comparison.matched - comparison.moved
@@ -126,10 +124,11 @@ def flows(comparison: Comparison) -> Chart:
     drawn = {
         one: one.users / (narrow if one.before is one.after else 1) for one in comparison.moves
     }
-    ends: list[_End] = [s for s in Source if any(s in {one.before, one.after} for one in drawn)]
-    if any(None in {one.before, one.after} for one in drawn):
-        ends.append(None)
-    before, after = (_sums(drawn, side) for side in ("before", "after"))
+    before, after = defaultdict[_End, float](float), defaultdict[_End, float](float)
+    for one, n in drawn.items():
+        before[one.before] += n
+        after[one.after] += n
+    ends = [end for end in (*Source, None) if end in before or end in after]
     most = [max(before[end], after[end]) for end in ends]
     scale = _HEIGHT / max(sum(most), 1)
     rows = [max(_ROW, n * scale) + _GAP for n in most]
@@ -139,11 +138,9 @@ def flows(comparison: Comparison) -> Chart:
     if drawn:
         heights = accumulate(rows[:-1], initial=card.top + _HEAD)
         middles = [top + (row - _GAP) / 2 for top, row in zip(heights, rows, strict=True)]
+        places = list(zip(ends, middles, strict=True))
         bars = [
-            {
-                end: (middle - users[end] * scale / 2, users[end] * scale)
-                for end, middle in zip(ends, middles, strict=True)
-            }
+            {end: (y - users[end] * scale / 2, users[end] * scale) for end, y in places}
             for users in (before, after)
         ]
         _draw(card, {one: n * scale for one, n in drawn.items()}, bars, folded)
@@ -154,22 +151,19 @@ def flows(comparison: Comparison) -> Chart:
 
 
 def over_time(series: Series) -> Chart:
-    """Draw the share that sees a picture of their own, from snapshot to snapshot.
+    """Return a chart of the share that sees a picture of their own, by snapshot.
 
-    The line, with a dot for each snapshot, is of those who are known to; the striped
-    band above it is of those of whom nobody knows.
+    The line, with a dot for each snapshot, is of those who are known to; the striped band above it
+    is of those of whom nobody knows.
 
     Args:
         series: of any number of snapshots.
-
-    Returns:
-        The chart, a value that shows itself.
     """
     moments = series.moments
-    doubt = any(moment.own_high > moment.own_low for moment in moments)
     partial = sum(not moment.complete for moment in moments)
     subtitle = "Share of people who see a picture of their own"
-    subtitle += "; striped: nobody knows" if doubt else ""
+    if any(moment.own_high > moment.own_low for moment in moments):
+        subtitle += "; striped: nobody knows"
     if partial:
         subtitle += f". {partial:,} of {len(moments):,} snapshots are not complete"
     title = _time_title(moments)
@@ -204,7 +198,7 @@ def _draw(
             card.stub(stops[one], thick[one], leaving=False)
         else:
             card.ribbon(starts[one], stops[one], max(thick[one], _LEAST), one.before, _MOVED)
-    taken: list[_Box] = []
+    taken: list[Bbox] = []
     for one in moving:
         if one not in folded:
             half = thick[one] / 2
@@ -217,27 +211,21 @@ def _label(card: _Stream, comparison: Comparison, bars: Sequence[_Bars]) -> None
     there, here = card.left - 9, card.right + 9
     card.write(there, card.top + 7, f"{old.taken_at:%Y-%m-%d}", align="right", colour=MUTED)
     card.write(here, card.top + 7, f"{new.taken_at:%Y-%m-%d}", colour=MUTED)
-    users = _users(comparison)
+    came, went = new.users - comparison.matched, old.users - comparison.matched
     for end, (top, tall) in bars[0].items():
         if tall:
-            middle = top + tall / 2
+            middle, was = top + tall / 2, old.sources[end] if end else came
             card.node(card.left, top, tall, end)
-            card.write(there, middle - 7, end or "came", weight="bold", align="right", colour=INK)
-            card.write(there, middle + 7, f"{users[end][0]:,}", align="right", colour=MUTED)
+            card.write(there, middle - 7, end or "came", bold=True, align="right")
+            card.write(there, middle + 7, f"{was:,}", align="right", colour=MUTED)
     for end, (top, tall) in bars[1].items():
         if tall:
-            middle, (was, became) = top + tall / 2, users[end]
-            change = f" ({became - was:+,})" if end and became != was else ""
+            middle, became = top + tall / 2, new.sources[end] if end else went
+            more = became - old.sources.get(end, 0) if end else 0
             card.node(card.right - _NODE, top, tall, end)
-            card.write(here, middle - 7, end or "went", weight="bold", colour=INK)
-            card.write(here, middle + 7, f"{became:,}{change}", colour=MUTED)
-
-
-def _sums(users: Mapping[Move, float], side: str) -> dict[_End, float]:
-    sums: dict[_End, float] = dict.fromkeys([*Source, None], 0.0)
-    for one, n in users.items():
-        sums[getattr(one, side)] += n
-    return sums
+            card.write(here, middle - 7, end or "went", bold=True)
+            said = f"{became:,} ({more:+,})" if more else f"{became:,}"
+            card.write(here, middle + 7, said, colour=MUTED)
 
 
 def _stacked(
@@ -250,22 +238,6 @@ def _stacked(
         places[one] = free[end]
         free[end] += thick[one]
     return places
-
-
-def _overlap(one: _Box, other: _Box) -> bool:
-    return all(
-        one[i] < other[i] + other[i + 2] + 2 and other[i] < one[i] + one[i + 2] + 2 for i in (0, 1)
-    )
-
-
-def _users(comparison: Comparison) -> dict[_End, tuple[int, int]]:
-    """Return users before and after by source; under None those who came and who went."""
-    old, new = comparison.old, comparison.new
-    users: dict[_End, tuple[int, int]] = {
-        source: (old.sources.get(source, 0), new.sources.get(source, 0)) for source in Source
-    }
-    users[None] = new.users - comparison.matched, old.users - comparison.matched
-    return users
 
 
 def _title(comparison: Comparison) -> str:
@@ -286,8 +258,7 @@ def _title(comparison: Comparison) -> str:
 def _subtitle(comparison: Comparison, narrow: int) -> str:
     old, new = comparison.old, comparison.new
     said = f"The sources of {comparison.matched:,} people, before and after; faint: no change"
-    if narrow > 1:
-        said += f", drawn {narrow:,} times narrower"
+    said += f", drawn {narrow:,} times narrower" if narrow > 1 else ""
     partial = [name for name, one in (("old", old), ("new", new)) if not one.complete]
     if partial:
         plural = "s are" if len(partial) > 1 else " is"
@@ -297,23 +268,20 @@ def _subtitle(comparison: Comparison, narrow: int) -> str:
 
 def _folded(moves: Collection[Move]) -> str:
     users = sum(one.users for one in moves)
+    together = " together" if len(moves) > 1 else ""
     people = plural(users, "person", "people")
-    if len(moves) == 1:
-        return f"Grey stubs: 1 more move, of {people}."
-    return f"Grey stubs: {len(moves):,} more moves, of {people} together."
+    return f"Grey stubs: {plural(len(moves), 'more move')}, of {people}{together}."
 
 
 def _told(comparison: Comparison) -> list[str]:
     """Say all moves in words."""
-    moved = [
-        f"{one.before} to {one.after} {one.users:,}"
-        for one in comparison.changes
-        if one.before and one.after
-    ]
-    came = [f"{one.after} {one.users:,}" for one in comparison.changes if one.before is None]
-    went = [f"{one.before} {one.users:,}" for one in comparison.changes if one.after is None]
-    stayed = [f"{one.before} {one.users:,}" for one in comparison.moves if one.before is one.after]
-    parts = {"Moved": moved, "Came": came, "Went": went, "Stayed": stayed}
+    parts: dict[str, list[str]] = {"Moved": [], "Came": [], "Went": [], "Stayed": []}
+    for one in comparison.moves:
+        if one.before and one.after and one.before is not one.after:
+            parts["Moved"].append(f"{one.before} to {one.after} {one.users:,}")
+        else:
+            kind = "Came" if not one.before else "Stayed" if one.after else "Went"
+            parts[kind].append(f"{one.before or one.after} {one.users:,}")
     return [f"{name}: {'; '.join(words)}" for name, words in parts.items() if words]
 
 
@@ -322,27 +290,17 @@ def _time_title(moments: Sequence[Moment]) -> str:
     if not moments:
         return "There are no snapshots"
     first, last = moments[0], moments[-1]
-    was, became = (between(one.own_low, one.own_high) for one in (first, last))
+    was, became = ((one.own_low, one.own_high) for one in (first, last))
     if len(moments) == 1:
-        return f"{became} of people see a picture of their own"
-    since = f"{first.taken_at:%Y-%m-%d}"
-    rise, fall = last.own_low - first.own_high, first.own_low - last.own_high
-    if max(rise, fall) >= _SEEABLE:
-        verb = "risen" if rise > 0 else "fallen"
-        return f"Coverage has {verb} since {since}: from {was} to {became}"
-    if max(one.own_high - one.own_low for one in (first, last)) < _SEEABLE:
-        return f"Coverage has hardly changed since {since}: {was}, and now {became}"
-    return f"Whether coverage has changed since {since} is not known: {was}, and now {became}"
+        return f"{between(*became)} of people see a picture of their own"
+    return change(was, became, f"{first.taken_at:%Y-%m-%d}", _SEEABLE)
 
 
 def _draw_time(card: Card, moments: Sequence[Moment]) -> None:
     left, wide, tall = PAD + 38, WIDTH - 2 * PAD - 38 - 92, 180.0
     top = card.top + 14
     base = top + tall
-    for tick in (0, 50, 100):
-        y = base - tall * tick / 100
-        card.plain([(left, y, wide, 0.8)], LINE)
-        card.write(left - 6, y, f"{tick} %", size=SMALL, align="right", colour=MUTED)
+    card.percents(left, base, tall, wide=wide)
     begin = moments[0].taken_at
     span = (moments[-1].taken_at - begin).total_seconds() or 1.0
     xs = [left + wide * (one.taken_at - begin).total_seconds() / span for one in moments]
@@ -357,9 +315,9 @@ def _draw_time(card: Card, moments: Sequence[Moment]) -> None:
     for point in points:
         card.line([point], Source.SOCIAL)
     ends = [between(moments[i].own_low, moments[i].own_high) for i in (0, -1)]
-    card.write(left, high[0] - 12, ends[0], weight="bold")
+    card.write(left, high[0] - 12, ends[0], bold=True)
     if len(points) > 1:
-        card.write(left + wide + 9, (low[-1] + high[-1]) / 2, ends[1], weight="bold")
+        card.write(left + wide + 9, (low[-1] + high[-1]) / 2, ends[1], bold=True)
     _dates(card, xs, base, moments)
 
 

@@ -1,6 +1,7 @@
 """What changes with the month in which people joined."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import groupby
 
 import pandas as pd
 
@@ -32,57 +33,46 @@ _LABEL = 40.0  # points that a label is wide
 
 
 def cohorts(coverage: Coverage) -> Chart:
-    """Draw the share of each source among those who joined in the same month.
+    """Return a chart of the share of each source among those who joined in the same month.
 
-    More than fifteen years of months are drawn as years. Users whose date is not
-    known are left out, and the subtitle says how many they are.
+    More than fifteen years of months are drawn as years. Users whose date is not known are left
+    out, and the subtitle says how many they are.
 
     Args:
         coverage: by cohort.
 
-    Returns:
-        The chart, a value that shows itself.
-
     Raises:
         SettingsError: the coverage is not by cohort.
     """
-    months = _dated(coverage)
+    months, left_out = _dated(coverage)
     title = _sources_title(months)
     step, periods = _periods(months, "source", [source.value for source in months.sources])
-    subtitle = f"Share of each source by {step} of joining; below, how many joined"
-    subtitle += _left_out(coverage, months)
-    sources = list(months.sources)
-    legend = [look(source) for source in sources]
+    subtitle = f"Share of each source by {step} of joining; below, how many joined{left_out}"
+    legend = [look(source) for source in months.sources]
     card = Card(title, subtitle, 264 if len(periods) else 0, legend=legend)
     if len(periods):
-        _draw_sources(card, periods, sources, step)
+        _draw_sources(card, periods, step)
     years = periods.groupby([name[:4] for name in periods.index]).sum()
     lines = [
-        f"{year}, {sum(row.values()):,} users: {_told(row)}"
-        for year, row in zip(years.index, _records(years), strict=True)
-        if any(row.values())
+        f"{year}, {row.sum():,} users: {_told(row)}" for year, row in years.iterrows() if row.any()
     ]
     return Chart(card.figure, title, sentences(title, subtitle, *lines))
 
 
 def own_by_month(coverage: Coverage) -> Chart:
-    """Draw the share that sees a picture of their own, by month of joining.
+    """Return a chart of the share that sees a picture of their own, by month of joining.
 
-    Each point is of all who joined in the twelve months up to it (of half the months where
-    there are fewer than two years), so that few people in a month do not look like a
-    change. The line is of those who are known to; the striped band above it is of those
-    of whom nobody knows.
+    Each point is of all who joined in the twelve months up to it (of half the months where there
+    are fewer than two years), so that few people in a month do not look like a change. The line is
+    of those who are known to; the striped band above it is of those of whom nobody knows.
 
     Args:
         coverage: by cohort.
 
-    Returns:
-        The chart, a value that shows itself.
-
     Raises:
         SettingsError: the coverage is not by cohort.
     """
-    months = _dated(coverage)
+    months, left_out = _dated(coverage)
     step, periods = _periods(months, "seen", [name.value for name in Seen])
     span = min(_YEAR if step == "month" else 1, max(1, len(periods) // 2))
     summed = periods.rolling(span).sum().dropna()
@@ -92,9 +82,7 @@ def own_by_month(coverage: Coverage) -> Chart:
     title = _own_title(low, high, list(periods.index))
     over = f"over the {span} months up to each" if span > 1 else f"by {step} of joining"
     subtitle = f"Share of people who see a picture of their own, {over}"
-    doubt = (high > low).any()
-    subtitle += "; striped: nobody knows" if doubt else ""
-    subtitle += _left_out(coverage, months)
+    subtitle += f"; striped: nobody knows{left_out}" if (high > low).any() else left_out
     card = Card(title, subtitle, 232 if len(low) else 0)
     if len(low):
         _draw_own(card, low, high, list(summed.index), step)
@@ -111,11 +99,11 @@ def _draw_own(card: Card, low: pd.Series, high: pd.Series, names: Sequence[str],
     top = card.top + 14
     base, each = top + tall, wide / max(len(names) - 1, 1)
     place = {name: left + each * i for i, name in enumerate(names)}
-    for tick in (0, 50, 100):
-        y = base - tall * tick / 100
-        card.plain([(left, y, wide, 0.8)], LINE)
-        card.write(left - 6, y, f"{tick} %", size=SMALL, align="right", colour=MUTED)
-    for run in _runs(low.index, names):
+    card.percents(left, base, tall, wide=wide)
+    for known, names_of_run in groupby(names, low.index.__contains__):
+        if not known:
+            continue
+        run = list(names_of_run)
         points = [(place[name], base - tall * float(low[name])) for name in run]
         if any(high[name] > low[name] for name in run):
             upper = [(place[name], base - tall * float(high[name])) for name in run]
@@ -125,52 +113,48 @@ def _draw_own(card: Card, low: pd.Series, high: pd.Series, names: Sequence[str],
     # Above whatever the line does below the label.
     near = high[[name for name in high.index if place[name] < place[first] + _LABEL]].max()
     text = between(low[first], high[first])
-    card.write(place[first], base - tall * float(near) - 12, text, weight="bold")
+    card.write(place[first], base - tall * float(near) - 12, text, bold=True)
     if first != last:
         y = base - tall * float(low[last] + high[last]) / 2
-        card.write(place[last] + 7, y, between(low[last], high[last]), weight="bold")
+        card.write(place[last] + 7, y, between(low[last], high[last]), bold=True)
     _axis(card, left - each / 2, each, base, names, step)
 
 
-def _runs(known: Iterable[str], names: Sequence[str]) -> list[list[str]]:
-    """Divide what is known into runs without a gap."""
-    there = set(known)
-    runs: list[list[str]] = [[]]
-    for name in names:
-        if name in there:
-            runs[-1].append(name)
-        elif runs[-1]:
-            runs.append([])
-    return [run for run in runs if run]
-
-
 def _own_title(low: pd.Series, high: pd.Series, names: Sequence[str]) -> str:
-    """State how the share changed, as far as that is known."""
     if not len(low):
         return "No user has a date of joining"
-    first, last = (between(low.iloc[i], high.iloc[i]) for i in (0, -1))
+    first, last = ((float(low.iloc[i]), float(high.iloc[i])) for i in (0, -1))
     if len(low) == 1:
-        return f"{first} of those who joined in {names[-1]} see a picture of their own"
+        return f"{between(*first)} of those who joined in {names[-1]} see a picture of their own"
     since = names[0][:4] if names[0][:4] != names[-1][:4] else names[0]
-    rise, fall = low.iloc[-1] - high.iloc[0], low.iloc[0] - high.iloc[-1]
-    if max(rise, fall) >= _CHANGED:
+    return change(first, last, since, _CHANGED, " of those who join")
+
+
+def change(
+    first: tuple[float, float], last: tuple[float, float], since: str, least: float, whom: str = ""
+) -> str:
+    """State how the share with a picture of their own changed, as far as that is known.
+
+    Lowest and highest of the first and the last share are 0 to 1, and so is the `least` change that
+    counts. `whom`: words behind the last share.
+    """
+    was, became = between(*first), between(*last)
+    rise, fall = last[0] - first[1], first[0] - last[1]
+    if max(rise, fall) >= least:
         verb = "risen" if rise > 0 else "fallen"
-        return f"Coverage has {verb} since {since}: from {first} to {last} of those who join"
-    doubt = max(high.iloc[0] - low.iloc[0], high.iloc[-1] - low.iloc[-1])
-    if doubt < _CHANGED:
-        return f"Coverage has hardly changed since {since}: {first}, and now {last}"
-    return f"Whether coverage has changed since {since} is not known: {first}, and now {last}"
+        return f"Coverage has {verb} since {since}: from {was} to {became}{whom}"
+    if max(high - low for low, high in (first, last)) < least:
+        return f"Coverage has hardly changed since {since}: {was}, and now {became}"
+    return f"Whether coverage has changed since {since} is not known: {was}, and now {became}"
 
 
-def _dated(coverage: Coverage) -> Coverage:
+def _dated(coverage: Coverage) -> tuple[Coverage, str]:
+    """Return the users with a date of joining, and words about the others."""
     if coverage.by != "cohort":
         raise SettingsError(f"coverage by {coverage.by} has no months; count by cohort")
-    return Coverage("cohort", coverage.counts[coverage.counts["group"] != UNKNOWN])
-
-
-def _left_out(coverage: Coverage, months: Coverage) -> str:
+    months = Coverage("cohort", coverage.counts[coverage.counts["group"] != UNKNOWN])
     unknown = coverage.users - months.users
-    return f". {unknown:,} without a date are left out" if unknown else ""
+    return months, f". {unknown:,} without a date are left out" if unknown else ""
 
 
 def _periods(months: Coverage, what: str, columns: list[str]) -> tuple[str, pd.DataFrame]:
@@ -194,26 +178,24 @@ def _number(month: str) -> int:
     return int(month[:4]) * 12 + int(month[5:]) - 1
 
 
-def _draw_sources(card: Card, periods: pd.DataFrame, sources: Sequence[Source], step: str) -> None:
+def _draw_sources(card: Card, periods: pd.DataFrame, step: str) -> None:
     left, wide, high, low = PAD + 38, WIDTH - 2 * PAD - 38, 190.0, 36.0
     top, joined = card.top + 4, periods.sum(axis="columns")
     bottom, each, most = top + high, wide / len(periods), int(joined.max())
     gap = 1.0 if each > 6 else 0.0  # noqa: PLR2004 - points; narrower bars would be half gap
     done = joined * 0.0
-    for source in sources:
-        share = (periods[source] / joined.where(joined > 0)).fillna(0.0)
+    for name in periods.columns:
+        share = (periods[name] / joined.where(joined > 0)).fillna(0.0)
         card.area(
             [
                 (left + each * i, bottom - high * (below + part), each - gap, high * part)
                 for i, (below, part) in enumerate(zip(done, share, strict=True))
                 if part
             ],
-            look(source),
+            look(Source(name)),
         )
         done += share
-    for tick in (0, 50, 100):
-        y = bottom - high * tick / 100
-        card.write(left - 6, y, f"{tick} %", size=SMALL, align="right", colour=MUTED)
+    card.percents(left, bottom, high)
     base = bottom + 14 + low
     heights = [low * n / most for n in joined]
     card.plain(
@@ -243,7 +225,6 @@ def _axis(
 
 
 def _sources_title(months: Coverage) -> str:
-    """State which source changed most between the first year and the last."""
     counts = months.counts
     if counts.empty:
         return "No user has a date of joining"
@@ -253,13 +234,10 @@ def _sources_title(months: Coverage) -> str:
     if span == 0:
         return f"All users joined in {counts['group'].iloc[0]}"
     early, late = counts[numbers < first + span], counts[numbers > last - span]
-    old_shares, new_shares = (
-        part.groupby("source")["users"].sum() / int(part["users"].sum()) for part in (early, late)
+    was, now = (
+        part.groupby("source")["users"].sum() / part["users"].sum() for part in (early, late)
     )
-    changes = [
-        (float(old_shares.get(source, 0.0)), float(new_shares.get(source, 0.0)), source)
-        for source in months.sources
-    ]
+    changes = [(float(was.get(s, 0)), float(now.get(s, 0)), s) for s in months.sources]
     old, new, source = max(changes, key=lambda change: abs(change[1] - change[0]))
     if abs(new - old) < _SEEABLE:
         begin, end = early["group"].iloc[0], late["group"].iloc[-1]
@@ -270,13 +248,7 @@ def _sources_title(months: Coverage) -> str:
     return f"{source.capitalize()} pictures {verb} from {share}"
 
 
-def _told(counts: dict[str, int]) -> str:
+def _told(counts: pd.Series) -> str:
     """Say the sources of one period in words, the largest first."""
-    total = sum(counts.values())
-    found = sorted((pair for pair in counts.items() if pair[1]), key=lambda pair: -pair[1])
-    return ", ".join(f"{name} {percent(n / total)}" for name, n in found)
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, int]]:
-    rows = table.to_dict("records")
-    return [{str(name): int(n) for name, n in row.items()} for row in rows]
+    found = counts[counts > 0].sort_values(ascending=False, kind="stable")
+    return ", ".join(f"{name} {percent(n / counts.sum())}" for name, n in found.items())

@@ -1,17 +1,14 @@
-"""The report: one HTML page that explains itself and loads nothing, and its machine twin.
+"""The report: one HTML page that explains itself and loads nothing, and its twin, the same as JSON.
 
-It shows what a snapshot holds and decides nothing. Unless asked for examples it names
-no user: groups are connections and months, never people. Page and twin stay below 1 MB
-whatever the tenant's size: of more groups than `LISTED` in `report_page` and in `report_content`
-the largest are listed, the others are added up, and it says how many they are.
+Unless asked for examples it names no user. Page and twin stay below 1 MB whatever the tenant's
+size: the largest groups are listed, the others are added up, and it says how many they are.
 """
 
 import json
 from pathlib import Path
 
 from toolkit.errors import OutputError, SettingsError
-from toolkit.reporting.html_report.report_content import Content, content, twin
-from toolkit.reporting.html_report.report_page import page
+from toolkit.reporting.html_report.report_page import Content, content, page, twin
 from toolkit.snapshots.snapshot import Snapshot
 from toolkit.snapshots.storage import is_same, replacing
 
@@ -26,8 +23,8 @@ def report(snapshot: Snapshot, path: Path | str, *, personal: bool = False) -> N
     """Write the report of a snapshot: FILE.html, and FILE.json with the same numbers.
 
     Args:
-        snapshot: the snapshot; its file is read piece by piece.
-        path: where to write the page. Its twin stands beside it, with the suffix `.json`.
+        snapshot: the snapshot.
+        path: where to write the page. The JSON file is beside it.
         personal: name a few users for each finding. The report is personal data then.
 
     Raises:
@@ -50,11 +47,7 @@ def report(snapshot: Snapshot, path: Path | str, *, personal: bool = False) -> N
 
 
 def _ensure_free(place: Path, snapshot: Snapshot) -> None:
-    """Make sure that neither file takes the place of somebody's data.
-
-    Raises:
-        OutputError: one would.
-    """
+    """Raise OutputError if a file would take the place of somebody's data."""
     machine = place.with_suffix(".json")
     for target in (place, machine):
         if snapshot.path and is_same(target, snapshot.path):

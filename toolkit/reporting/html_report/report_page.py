@@ -1,15 +1,17 @@
-"""The report's page: HTML that needs no script and asks nobody for anything.
+"""What a report tells, as one value, as plain values for JSON, and as a page.
 
-What is counted is made ready here; how it is said and laid out stands in the templates beside
-this file, `report.html.j2` first.
+The page is HTML that needs no script and asks nobody for anything. What is counted is made ready
+here; how it is said and laid out stands in the templates beside this file, `report.html.j2` first.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any
 
 from toolkit.analysis.coverage_count import Coverage
-from toolkit.analysis.groups import ACTIVITY, Seen
+from toolkit.analysis.finding_counts import Findings
+from toolkit.analysis.groups import ACTIVITY
 from toolkit.analysis.headline_words import (
     between,
     deviation,
@@ -18,33 +20,134 @@ from toolkit.analysis.headline_words import (
     problem,
     sampled,
 )
-from toolkit.analysis.tenant_wiring import RULES_END
+from toolkit.analysis.tenant_wiring import RULES_END, Setter
 from toolkit.classification.sources import Source
 from toolkit.formatting import percent, render, shorten
-from toolkit.reporting.charts.group_chart import by_group
 from toolkit.reporting.charts.month_charts import cohorts, own_by_month
-from toolkit.reporting.charts.source_charts import LOOKS
-from toolkit.reporting.html_report.report_content import Content, listed
+from toolkit.reporting.charts.source_charts import LOOKS, by_group, largest
 from toolkit.reporting.palette import COLOURS, CROSSES, EDGES, ON_DARK, STRIPE
+from toolkit.snapshots.query import Roster
+from toolkit.snapshots.snapshot import Provenance, Snapshot, totals
 
-LISTED = 100
-"""How many groups of a kind have a row; the others share one."""
+LISTED, LISTED_IN_TWIN = 100, 500
+"""How many groups of a kind the page and the JSON list; the others are added up."""
 
+_GROUPED = ("connection", "cohort", "activity")
+_SCRIPTS = 40
 _LONGEST_NAME = 80
+_LONGEST_NOTE, _NOTES = 500, 40
 _FITS = 0.13  # of the bar; what its name and share need
 _NUMBER_FITS = 0.055
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a report tells.
+
+    `whole` is by source, `groups` by connection, cohort and activity.
+    """
+
+    provenance: Provenance
+    whole: Coverage
+    groups: Mapping[str, Coverage]
+    findings: Findings
+
+    @property
+    def scripts(self) -> tuple[tuple[Setter, ...], int]:
+        """The scripts that set a picture, the running ones first, and how many more there are."""
+        wiring = self.provenance.wiring
+        if wiring is None:
+            return (), 0
+        found = sorted(wiring.setters, key=lambda one: (not one.runs, not one.stopped))
+        return tuple(found[:_SCRIPTS]), max(0, len(found) - _SCRIPTS)
+
+
+def content(snapshot: Snapshot) -> Content:
+    """Count what a report tells of a snapshot."""
+    with Roster(snapshot) as roster:  # reads the file once, however many groups are counted
+        groups = {by: roster.coverage(by) for by in _GROUPED}
+    whole = groups["connection"].whole
+    return Content(snapshot.provenance, whole, groups, snapshot.findings())
+
+
+def twin(content: Content, *, personal: bool = False) -> dict[str, Any]:
+    """Return what a report tells as plain JSON values.
+
+    Args:
+        content: what it tells.
+        personal: name a few users for each finding.
+
+    Returns:
+        What `Snapshot.summary` does, but without what a sample found connection by connection;
+        `broken`, users by source; `groups` by connection, cohort and activity, each with `groups`,
+        a list of the largest (of months the latest), and `others`, what the rest adds up to, or
+        None; and `findings`. Names that somebody typed are cut, and made visible.
+    """
+    whole, facts = content.whole, content.provenance
+    provenance = facts.as_dict()
+    for name in ("tenant", "method", "toolkit_version"):
+        provenance[name] = shorten(provenance[name], _LONGEST_NAME)
+    scripts, more = content.scripts
+    if facts.wiring is not None:
+        provenance["wiring"] |= {
+            "setters": [
+                asdict(one) | {"name": shorten(one.name, _LONGEST_NAME)} for one in scripts
+            ],
+            "setters_left_out": more,
+            "override": facts.wiring.override,
+            "default": facts.wiring.default,
+        }
+    if facts.estimate is not None:
+        provenance["estimate"] = {
+            "users": facts.estimate.users,
+            "asked": facts.estimate.asked,
+            "unclear": facts.estimate.unclear,
+            "gravatars": asdict(facts.estimate.gravatars),
+        }
+    provenance["notes"] = [shorten(note, _LONGEST_NOTE) for note in facts.notes[:_NOTES]]
+    counted = totals(whole)
+    return {
+        "provenance": provenance,
+        "users": whole.users,
+        **{name: counted[name] for name in ("sources", "estimated", "own", "seen")},
+        "broken": {str(source): users for source, users in whole.broken.items()},
+        "groups": {by: _listed(counted) for by, counted in content.groups.items()},
+        "findings": _findings(content, personal=personal),
+    }
+
+
+def _listed(coverage: Coverage) -> dict[str, Any]:
+    kept, rest = largest(coverage, LISTED_IN_TWIN, latest=coverage.by == "cohort")
+    groups = [{"name": shorten(name, _LONGEST_NAME)} | row for name, row in kept.as_dict().items()]
+    others = {
+        "number": int(rest.counts["group"].nunique()),
+        "users": rest.users,
+        "own": {
+            "low": rest.own.low / max(rest.users, 1),
+            "high": rest.own.high / max(rest.users, 1),
+        },
+        "sources": {str(source): users for source, users in rest.sources.items()},
+    }
+    return {"groups": groups, "others": others if rest.users else None}
+
+
+def _findings(content: Content, *, personal: bool) -> dict[str, Any]:
+    found = content.findings.as_dict(masked=False)
+    for row in found["findings"]:
+        if personal:
+            row["examples"] = [shorten(one, _LONGEST_NOTE) for one in row["examples"]]
+        else:
+            del row["examples"]
+    return found
+
+
 def page(content: Content, *, twin: str = "", personal: bool = False) -> str:
-    """Write the page of a report.
+    """Write the page of a report: a whole HTML document.
 
     Args:
         content: what it tells.
         twin: the name of the file that holds the same as JSON.
         personal: name a few users for each finding.
-
-    Returns:
-        A whole HTML document: no script, no address outside itself.
     """
     whole, groups = content.whole, content.groups
     return render(
@@ -59,12 +162,10 @@ def page(content: Content, *, twin: str = "", personal: bool = False) -> str:
         rules_end=f"{RULES_END:%Y-%m-%d}",
         style=_style(),
         tenant=shorten(content.provenance.tenant or "not named", _LONGEST_NAME),
-        reading=_reading(content),
         answer=headline(whole) if whole.users else None,
-        problem=problem(whole, overrides=content.overrides) if whole.users else None,
+        problem=problem(whole, overrides=content.provenance.overrides) if whole.users else None,
         seen=list(_seen(whole)),
-        striped=_striped(whole),
-        sources=_sources(content) if whole.users else None,
+        sources=_sources(whole) if whole.users else None,
         connection=_groups(groups["connection"]),
         cohort=_groups(groups["cohort"]),
         activity=_groups(groups["activity"]),
@@ -91,26 +192,13 @@ def _stripes(angle: int, ground: str, stripe: str) -> str:
     return f"repeating-linear-gradient({angle}deg, {ground} 0 5px, {stripe} 5px 7px)"
 
 
-def _reading(content: Content) -> str:
-    """Say in words how the users were read."""
-    facts = content.provenance
-    words = f"{content.whole.users:,} read, by {shorten(facts.method, 40)}"
-    if facts.method != "ingest":
-        words += f", reconciled over {_count(facts.windows, 'window')}"
-        words += f", {_count(facts.requests, 'request')}"
-    return f"{words}, {facts.seconds:,.1f} s"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def _seen(whole: Coverage) -> Iterator[dict[str, Any]]:
     """Return the parts of the bar of what people see."""
     for seen, users in people_see(whole).items() if whole.users else ():
         look, share = LOOKS[seen], users.middle / whole.users
         text = f"{look.name} {percent(share)}" if share >= _FITS else percent(share)
         yield {
+            "kind": seen,
             "name": look.name,
             "users": users.middle,
             "share": share,
@@ -119,91 +207,57 @@ def _seen(whole: Coverage) -> Iterator[dict[str, Any]]:
         }
 
 
-def _striped(whole: Coverage) -> str:
-    seen = people_see(whole) if whole.users else {}
-    said = []
-    if Seen.UNKNOWN in seen:
-        said.append("striped grey: nobody has asked what they see")
-    if Seen.BROKEN in seen:
-        said.append("striped blue: a picture that does not load")
-    return f"{'; '.join(said)}.".capitalize() if said else ""
-
-
-def _sources(content: Content) -> dict[str, Any]:
-    """Return the table of sources; widths are percents of the longest bar."""
-    whole = content.whole
+def _sources(whole: Coverage) -> dict[str, Any]:
+    """Return the table of sources; the longest bar has the width of `most` users."""
     found = {Source(row["source"]): int(row["users"]) for row in whole.table().to_dict("records")}
     sample = sampled(whole)
     estimated = whole.estimated if sample else {}
-    most = max([*found.values(), *(part.high for part in estimated.values())])
     rows = []
     for source, users in found.items():
         late = whole.broken.get(source, 0) if source is not Source.INVALID else 0
         part = estimated.get(source)
-        rows.append(
-            {
-                "source": source,
-                "users": users,
-                "share": users / whole.users,
-                "width": 100 * (users - late) / most,
-                "late": late,
-                "late_width": 100 * late / most,
-                "late_word": "broken" if source is Source.METADATA else "expired",
-                "unshown": source is Source.METADATA and content.overrides is False,
-                "interval": part
-                and {
-                    "users": deviation(part),
-                    "points": 100 * deviation(part) / whole.users,
-                    "left": 100 * part.low / most,
-                    "width": 100 * (part.high - part.low) / most,
-                },
-            }
-        )
-    caption = "Each user counts once, under what their picture is"
-    if sample:
-        caption += f"; ± is a 95 % interval from {sample}, which divides the unresolved"
-    absent = [source for source in Source if source not in found and not estimated]
-    return {"caption": caption, "rows": rows, "absent": absent}
+        doubt = deviation(part) if part else 0
+        rows.append({"source": source, "users": users, "late": late, "part": part, "doubt": doubt})
+    return {
+        "sample": sample,
+        "rows": rows,
+        "most": max([*found.values(), *(part.high for part in estimated.values())]),
+        "absent": [source for source in Source if source not in found and not estimated],
+    }
 
 
 def _groups(coverage: Coverage) -> dict[str, Any] | None:
     """Return the charts and the table of users by group; None where there are no users."""
     if not coverage.users:
         return None
-    kept, rest = listed(coverage, LISTED)
+    kept, rest = largest(coverage, LISTED, latest=coverage.by == "cohort")
     sources = list(coverage.sources)
     rows = {}
     for group, row in kept.as_dict().items():
         words = ACTIVITY.get(group, group) if coverage.by == "activity" else group
         mine = {source: cell["users"] for source, cell in row["sources"].items()}
         own = between(row["own"]["low"], row["own"]["high"])
-        rows[words] = [
-            f"{row['users']:,}",
-            percent(row["share"], 1),
-            own,
-            *_cells(mine, sources),
-        ]
-    others, last = 0, []
+        numbers = [f"{row['users']:,}", percent(row["share"], 1), own]
+        rows[words] = [*numbers, *_cells(mine, sources)]
+    last = []
     if rest.users:
-        others = rest.counts["group"].nunique()
         own = between(rest.own.low / rest.users, rest.own.high / rest.users)
-        mine = {str(source): users for source, users in rest.sources.items()}
         last = [f"{rest.users:,}", percent(rest.users / coverage.users, 1), own]
-        last += _cells(mine, sources)
-    charts = {
-        "connection": lambda: [by_group(coverage)],
-        "cohort": lambda: [own_by_month(coverage), cohorts(coverage)],
-    }.get(coverage.by, list)()
-    columns = [(str(source), "number") for source in sources]
+        last += _cells(rest.sources, sources)
+    charts = []
+    if coverage.by == "connection":
+        charts = [by_group(coverage)]
+    if coverage.by == "cohort":
+        charts = [own_by_month(coverage), cohorts(coverage)]
     return {
         "by": coverage.by,
         "charts": charts,
-        "columns": columns,
+        "columns": [(str(source), "number") for source in sources],
         "rows": rows,
-        "others": others,
+        "others": rest.counts["group"].nunique(),
         "rest": last,
     }
 
 
-def _cells(users: dict[str, int], sources: list[Source]) -> list[str]:
+def _cells(users: Mapping[Any, int], sources: list[Source]) -> list[str]:
     return [f"{users[source]:,}" if source in users else "" for source in sources]
