@@ -1,24 +1,7 @@
-"""Everything that can go wrong, named by its situation.
+"""The errors, named by their situation.
 
-::
-
-    PictureAuditError
-    ├── SettingsError         a setting is missing or cannot be used         exit 2
-    ├── UnreadableInputError  a file is not what it was taken for            exit 2
-    ├── OutputError           a file cannot be written where it was asked    exit 2
-    ├── TenantError           the tenant answered something unexpected       exit 2
-    │   ├── UnreachableError  no answer at all
-    │   ├── CredentialsError  the tenant does not accept the credentials
-    │   ├── ScopeError        the token may not do this
-    │   ├── MissingError      the tenant does not know what was asked for
-    │   ├── QueryError        the tenant does not take this search query
-    │   ├── SlowQueryError    the tenant gave up on a search query
-    │   ├── BusyError         the tenant cannot answer now: the same again may work
-    │   └── StaleError        too much time passed between reading and writing
-    └── IncompleteError       it ended, and something is missing             exit 1
-
-Messages say what happened and what to do next, in one or two lines. They never
-carry a token, a secret, an e-mail address or a raw payload.
+Messages say what happened and what to do next, in one or two lines. They never contain a token, a
+secret, an e-mail address or a raw payload. Commands end with the `exit_code` of the class.
 """
 
 
@@ -33,7 +16,7 @@ class SettingsError(PictureAuditError):
 
 
 class UnreadableInputError(PictureAuditError):
-    """A file is not what it was taken for."""
+    """A file cannot be read, or is of another kind."""
 
 
 class OutputError(PictureAuditError):
@@ -64,7 +47,7 @@ class QueryError(TenantError):
     """The tenant does not take this search query, or this change of a user.
 
     Attributes:
-        code: Auth0's `errorCode`, such as `invalid_body`; empty where it names none.
+        code: Auth0's `errorCode`, such as `invalid_body`, or "".
     """
 
     def __init__(self, message: str, code: str = "") -> None:
@@ -81,10 +64,10 @@ class BusyError(TenantError):
 
 
 class StaleError(TenantError):
-    """A write was not sent: what it rests on was read too long ago."""
+    """A write was not sent, because too much time passed since its data was read."""
 
 
 class IncompleteError(PictureAuditError):
-    """The work ended and something is missing; never a quiet success."""
+    """The work ended and something is missing."""
 
     exit_code = 1

@@ -17,12 +17,11 @@ class Progress:
 
     Attributes:
         done: units finished so far (users, requests, bytes: the work says which).
-        total: units expected, or None while nobody can know. Where it is an
-            estimate, `estimated` is true and it may move.
+        total: units expected, or None while unknown.
         rate: units a second over the work so far, or None at the start.
         eta: seconds left at that rate, or None while unknown.
         note: one short line for people: what is going on.
-        estimated: whether `total` is an estimate.
+        estimated: whether `total` is an estimate, which may change.
     """
 
     done: int
@@ -43,15 +42,9 @@ class Progress:
         before: int = 0,
         estimated: bool = False,
     ) -> Self:
-        """Reckon the rate and the time left from the time that it took so far.
+        """Calculate the rate and the time left from the seconds since the work began.
 
-        Args:
-            seconds: since the work began.
-            done: units finished so far.
-            total: units expected; at least those that are done.
-            note: what is going on.
-            before: units that were finished when it began.
-            estimated: whether `total` is an estimate.
+        `before` units were finished when it began.
         """
         rate = (done - before) / seconds if done > before and seconds > 0 else None
         total = None if total is None else max(done, total)
@@ -81,7 +74,7 @@ Show: TypeAlias = Callable[[Progress], None]
 
 
 def run(steps: Generator[Progress, None, _T], show: Show | None) -> _T:
-    """Do long work to its end, showing each step, and return what it comes to."""
+    """Do long work to its end, showing each step, and return its result."""
     while True:
         try:
             progress = next(steps)
@@ -100,19 +93,15 @@ class LongJob(Protocol[_P, _T_co]):
 
     @property
     def steps(self) -> Callable[_P, Generator[Progress, None, _T_co]]:
-        """The work as a generator, with the same arguments; `show` counts for nothing there.
+        """The work as a generator, with the same arguments; `show` is ignored.
 
-        Not asking for the next step pauses: what is under way still ends. Closing the
-        generator stops cleanly.
+        Not asking for the next step pauses: what is under way still ends. Closing the generator
+        stops cleanly.
         """
 
 
 def long_job(steps: Callable[_P, Generator[Progress, None, _T]]) -> LongJob[_P, _T]:
-    """Make of a generator a function that runs it to its end.
-
-    Args:
-        steps: the generator. Its argument `show` is for the function.
-    """
+    """Make a function that runs a generator to its end, and calls its argument `show`."""
 
     @functools.wraps(steps)
     def job(*args: _P.args, **kwargs: _P.kwargs) -> _T:
