@@ -7,7 +7,6 @@ URL that needs decoding. So both classifiers always say the same, and a new row 
 to both.
 """
 
-import re
 from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ import pyarrow.compute as pc
 
 from toolkit.classification.arrow import array, blanked, first_bytes, text, texts, values_of, whole
 from toolkit.classification.schema import CLASSIFICATION, ENCODED
-from toolkit.classification.sources import RULES, Evidence, Rule, Source, Verdict, classify
+from toolkit.classification.sources import RULES, Evidence, Source, Verdict, classify
 from toolkit.classification.sources import usable_override as usable
 
 _Mask = npt.NDArray[np.bool_]
@@ -46,7 +45,7 @@ _DEEP = [n for n, rule in enumerate(RULES) if rule.path != "/" or rule.expires o
 
 
 class _Outcome(NamedTuple):
-    """What many verdicts have in common, as plain texts: enums are slow to look up."""
+    """What many verdicts have in common, as plain texts, because enums are slow to look up."""
 
     source: str
     provider: str | None
@@ -54,7 +53,7 @@ class _Outcome(NamedTuple):
     evidence: str
 
 
-# Verdicts that were asked for once; data of columns, so it is forgotten when it grows.
+# Outcomes by what decides them; emptied when it has grown, because the keys are users' data.
 _known: dict[Hashable, _Outcome] = {}
 
 
@@ -120,11 +119,11 @@ class _Column:
         self.outcomes: dict[_Outcome, int] = {}
         self.outcome = np.full(len(picture), -1, np.int32)
         self.expiry = np.zeros(len(picture), np.int64)  # milliseconds; 0 is none
-        self.rule = np.full(len(picture), -1, np.int64)  # places in RULES, where URLs were cut
+        self.rule = np.full(len(picture), -1, np.int64)  # places in RULES, as `alike` returns them
         self._hashes: list[tuple[_Rows, pa.StringArray]] = []
         first = first_bytes(picture)
         nothing = values_of(pc.binary_length(picture)) == 0
-        # No blank that a browser would drop, and no http: nothing that it could load.
+        # It begins neither with a blank, which browsers drop, nor with an h: no http(s) URL.
         foreign = (first > ord(" ")) & (first | 0x20 != ord("h"))
         self._all_alike(np.flatnonzero(nothing))
         self._all_alike(np.flatnonzero(foreign & ~nothing))
@@ -149,7 +148,7 @@ class _Column:
         return pa.concat_arrays([one for _, one in self._hashes]).take(array(place, place < 0))
 
     def _ask(self, keys: Iterable[Hashable], rows: Iterable[int]) -> npt.NDArray[np.int32]:
-        """Return where the outcome of each key stands; `classify` says it of one row of each."""
+        """Return the place of each key's outcome; `classify` is asked about one row of each key."""
         found = []
         for key, row in zip(keys, rows, strict=True):
             outcome = _known.get(key)
@@ -177,7 +176,7 @@ class _Column:
             self.outcome[rows] = self._places([_outcome(self._verdict(int(rows[0])))])
 
     def _defaults(self) -> None:
-        """Judge what Auth0 gives every user of a database: the digits decide nothing."""
+        """Judge what Auth0 gives every user of a database: only the query decides."""
         rows = np.flatnonzero(values_of(pc.match_substring_regex(self.picture, _DEFAULT)))
         urls = self.picture.take(array(rows)).cast(pa.binary())  # bytes are cut ten times as fast
         self.rule[rows] = _GRAVATAR
@@ -195,7 +194,10 @@ class _Column:
         host = values_of(hosts.indices)
         below = _below(hosts.dictionary)
         at = np.flatnonzero(np.any(below[_DEEP], axis=0)[host])
-        path, query = _halves(parts.take(array(begins[at] + 3)))
+        halves = pc.split_pattern(parts.take(array(begins[at] + 3)), "?", max_splits=1)
+        starts = values_of(halves.offsets)
+        path = halves.values.take(array(starts[:-1]))  # without its first slash
+        query = blanked(halves.values.take(array(starts[:-1] + 1, np.diff(starts) == 1)))
         place = np.zeros(len(rows), np.int64)  # where the halves of each URL are
         place[at] = np.arange(len(at))
         unknown = np.ones(len(rows), np.bool_)
@@ -203,7 +205,9 @@ class _Column:
             rule = RULES[number]
             mine = np.flatnonzero(below[number][host] & unknown)
             if rule.path != "/":
-                mine = mine[_fits(path.take(array(place[mine])), rule)]
+                pattern = f"^(?:{rule.path.removeprefix('/')})"
+                paths = path.take(array(place[mine]))
+                mine = mine[values_of(pc.match_substring_regex(paths, pattern))]
             unknown[mine] = False
             there = array(place[mine])
             known = rows[mine]
@@ -278,22 +282,6 @@ def _below(hosts: pa.StringArray) -> _Mask:
             below[_OF_HOST.get(above, []), column] = True
             _, _, above = above.partition(".")
     return below
-
-
-def _halves(rest: pa.StringArray) -> tuple[pa.StringArray, pa.StringArray]:
-    """Return paths without their first slash, and queries, "" where there is none."""
-    parts = pc.split_pattern(rest, "?", max_splits=1)
-    starts = values_of(parts.offsets)
-    place = array(starts[:-1] + 1, np.diff(starts) == 1)
-    return parts.values.take(array(starts[:-1])), blanked(parts.values.take(place))
-
-
-def _fits(path: pa.StringArray, rule: Rule) -> _Mask:
-    """Whether each path, without its first slash, is one of the rule's."""
-    pattern = rule.path.removeprefix("/")
-    if re.escape(pattern) == pattern:
-        return values_of(pc.starts_with(path, pattern))
-    return values_of(pc.match_substring_regex(path, f"^(?:{pattern})"))
 
 
 def _expiry(query: pa.StringArray, name: str, base: int) -> _Rows:

@@ -251,12 +251,10 @@ _KEYWORDS = {
 def _parse(url: str) -> _Address | None:
     """Split an http(s) URL as browsers do, or return None if they could not load it."""
     match = _URL.match(url.strip(_BLANKS).translate(_LINE_BREAKS))
-    if match is None:
+    parts = _HOST.fullmatch(match[2].rpartition("@")[2]) if match else None
+    if match is None or parts is None:
         return None
-    scheme, authority, path, query = match.groups()
-    parts = _HOST.fullmatch(authority.rpartition("@")[2])
-    if parts is None:
-        return None
+    scheme, _, path, query = match.groups()
     number, name = parts.groups()
     host = (number or unquote(name).removesuffix(".")).lower()
     if not number and (not host or _FORBIDDEN_IN_HOST.search(host)):
@@ -266,8 +264,7 @@ def _parse(url: str) -> _Address | None:
 
 def _rule_for(address: _Address) -> Rule | None:
     for rule in RULES:
-        below = address.host == rule.host or address.host.endswith("." + rule.host)
-        if below and re.match(rule.path, address.path):
+        if f".{address.host}".endswith(f".{rule.host}") and re.match(rule.path, address.path):
             return rule
     return None
 
@@ -334,7 +331,7 @@ def _root(picture: str, strategy: str, connection: str) -> Verdict:
         return _by_identity(strategy, connection)
     source, reason, fallback, gravatar_hash = rule.source, rule.why, None, None
     parameters = dict(parse_qsl(address.query, keep_blank_values=True))
-    if rule.source is Source.UNRESOLVED:
+    if source is Source.UNRESOLVED:
         gravatar_hash = re.split("[./]", address.path.removeprefix("/avatar/"))[0].lower()
         fallback = _fallback(parameters)
         if parameters.get("f", parameters.get("forcedefault", "")).lower() in {"y", "yes"}:
