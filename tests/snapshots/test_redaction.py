@@ -60,7 +60,7 @@ def one(**record):
     return row
 
 
-def stand_in(picture):
+def replaced(picture):
     return one(user_id="auth0|1", picture=picture)["picture"]
 
 
@@ -236,8 +236,8 @@ def test_nothing_of_an_address_stays_and_its_findings_do(picture):
 
 def test_different_pictures_stay_different_but_for_initials():
     some = [url for url in KNOWN if url.strip() and "com/avatars/kan" not in url]
-    assert len({stand_in(url) for url in some}) == len(some)
-    assert stand_in("https://cdn.auth0.com/avatars/qx.png").endswith("/avatars/xx.png")
+    assert len({replaced(url) for url in some}) == len(some)
+    assert replaced("https://cdn.auth0.com/avatars/qx.png").endswith("/avatars/xx.png")
 
 
 @pytest.mark.parametrize("pattern", TOKEN_ONLY)
@@ -251,8 +251,8 @@ def test_what_needs_a_token_to_load_still_does(pattern):
         "[^/]": "https://kanarienvogel.sharepoint.com/_layouts/15/userphoto.aspx?accountname=k",
     }
     picture = next(url for url in known.values() if re.search(pattern, url))
-    assert re.search(pattern, stand_in(picture))
-    assert CANARY not in stand_in(picture)
+    assert re.search(pattern, replaced(picture))
+    assert CANARY not in replaced(picture)
 
 
 @settings(max_examples=20)

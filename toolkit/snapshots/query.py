@@ -13,7 +13,6 @@ from dataclasses import replace
 from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
 from typing import Any, Self
 
 import duckdb
@@ -30,16 +29,14 @@ from toolkit.formatting import csv
 from toolkit.snapshots.snapshot import Snapshot, writing
 from toolkit.snapshots.storage import replacing
 
-ORDERS: Mapping[str, str] = MappingProxyType(
-    {
-        "as stored": "",
-        "newest first": "ORDER BY created_at DESC NULLS LAST, row_number",
-        "oldest first": "ORDER BY created_at ASC NULLS LAST, row_number",
-        "last seen first": "ORDER BY last_login DESC NULLS LAST, row_number",
-        "longest away first": "ORDER BY last_login ASC NULLS FIRST, row_number",
-        "expired first": "ORDER BY expires_at ASC NULLS LAST, row_number",
-    }
-)
+ORDERS: Mapping[str, str] = {
+    "as stored": "",
+    "newest first": "ORDER BY created_at DESC NULLS LAST, row_number",
+    "oldest first": "ORDER BY created_at ASC NULLS LAST, row_number",
+    "last seen first": "ORDER BY last_login DESC NULLS LAST, row_number",
+    "longest away first": "ORDER BY last_login ASC NULLS FIRST, row_number",
+    "expired first": "ORDER BY expires_at ASC NULLS LAST, row_number",
+}
 """How a page can be sorted."""
 
 _MEMORY = "1GB"

@@ -31,6 +31,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -104,10 +105,8 @@ def own_key(path: Path | str | None = None) -> bytes:
     place = Path(path) if path else key_path()
     try:
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(place, "x", opener=private_opener) as file:
+        with suppress(FileExistsError), open(place, "x", opener=private_opener) as file:
             file.write(f"{secrets.token_hex(_KEY_BYTES)}\n")
-    except FileExistsError:
-        pass  # it is read below
     except OSError as error:
         raise OutputError(
             f"Cannot write the key {place}: {error.strerror or error}. Choose another place with "
