@@ -1,30 +1,27 @@
 """The colours of the sources, the same in every chart, page and terminal."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from toolkit.classification.sources import Source
 
-COLOURS: Mapping[Source, str] = MappingProxyType(
-    {
-        Source.SOCIAL: "#0072B2",
-        Source.ENTERPRISE: "#56B4E9",
-        Source.GRAVATAR: "#009E73",
-        Source.METADATA: "#CC79A7",
-        Source.CUSTOM: "#D55E00",
-        Source.UNRESOLVED: "#D9DDE3",
-        Source.INITIALS: "#E69F00",
-        Source.PLACEHOLDER: "#F0E442",
-        Source.MISSING: "#6B7280",
-        Source.INVALID: "#8B93A1",
-    }
-)
+COLOURS: Mapping[Source, str] = {
+    Source.SOCIAL: "#0072B2",
+    Source.ENTERPRISE: "#56B4E9",
+    Source.GRAVATAR: "#009E73",
+    Source.METADATA: "#CC79A7",
+    Source.CUSTOM: "#D55E00",
+    Source.UNRESOLVED: "#D9DDE3",
+    Source.INITIALS: "#E69F00",
+    Source.PLACEHOLDER: "#F0E442",
+    Source.MISSING: "#6B7280",
+    Source.INVALID: "#8B93A1",
+}
 """One colour for each source, everywhere: Okabe and Ito's, and greys for what is no picture."""
 
 DARK = frozenset({Source.SOCIAL, Source.MISSING})
 """The sources on whose colours letters are white: their relative luminance is below 0.2."""
 
-EDGES: Mapping[Source, str] = MappingProxyType({Source.PLACEHOLDER: "#8A7F00"})
+EDGES: Mapping[Source, str] = {Source.PLACEHOLDER: "#8A7F00"}
 """The edge of a colour that a white ground would swallow."""
 
 STRIPE = "#9AA3B0"

@@ -314,7 +314,7 @@ class Chart:
         return head.replace("<svg", told, 1) + ">" + words + body
 
     def _repr_html_(self) -> str:
-        """Show the card in a notebook: its ground is white there, whatever the theme."""
+        """Show the card in a notebook, on white."""
         data = b64encode(self.svg().encode("utf-8")).decode("ascii")
         return (
             '<figure style="margin:0.5em 0"><img style="max-width:100%;border-radius:10px" '

@@ -1,7 +1,7 @@
 """Comparisons as pictures: who moved from which source to which, and coverage over time."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
 
 from matplotlib.colors import to_rgba
@@ -184,14 +184,18 @@ def _draw(
     """Draw the bands, given how thick they are and the bars of both sides."""
     order = {end: place for place, end in enumerate(bars[0])}
     # Bands leave and arrive in the order of where they go and come from: they cross less.
-    leaving = sorted(thick, key=lambda one: order[one.after])
-    arriving = sorted(thick, key=lambda one: order[one.before])
-    starts = _stacked(leaving, "before", thick, bars[0])
-    stops = _stacked(arriving, "after", thick, bars[1])
-    still = [one for one in thick if one.before is one.after]
+    starts, stops = {}, {}
+    left, right = ({end: top for end, (top, _) in side.items()} for side in bars)
+    for one in sorted(thick, key=lambda one: order[one.after]):
+        starts[one] = left[one.before]
+        left[one.before] += thick[one]
+    for one in sorted(thick, key=lambda one: order[one.before]):
+        stops[one] = right[one.after]
+        right[one.after] += thick[one]
     moving = [one for one in thick if one.before is not one.after]
-    for one in still:
-        card.ribbon(starts[one], stops[one], thick[one], one.before, _STAYED)
+    for one in thick:
+        if one.before is one.after:
+            card.ribbon(starts[one], stops[one], thick[one], one.before, _STAYED)
     for one in moving:
         if one in folded:
             card.stub(starts[one], thick[one], leaving=True)
@@ -226,18 +230,6 @@ def _label(card: _Stream, comparison: Comparison, bars: Sequence[_Bars]) -> None
             card.write(here, middle - 7, end or "went", bold=True)
             said = f"{became:,} ({more:+,})" if more else f"{became:,}"
             card.write(here, middle + 7, said, colour=MUTED)
-
-
-def _stacked(
-    ordered: Iterable[Move], side: str, thick: Mapping[Move, float], bars: _Bars
-) -> dict[Move, float]:
-    """Stack the bands of each bar on each other: the y of each."""
-    free, places = {end: top for end, (top, _) in bars.items()}, {}
-    for one in ordered:
-        end: _End = getattr(one, side)
-        places[one] = free[end]
-        free[end] += thick[one]
-    return places
 
 
 def _title(comparison: Comparison) -> str:

@@ -8,14 +8,11 @@ import json
 from pathlib import Path
 
 from toolkit.errors import OutputError, SettingsError
-from toolkit.reporting.html_report.report_page import Content, content, page, twin
+from toolkit.reporting.html_report.report_page import content, page, twin
 from toolkit.snapshots.snapshot import Snapshot
 from toolkit.snapshots.storage import is_same, replacing
 
-__all__ = ["Content", "content", "page", "report", "twin"]
-
-
-# How every twin begins; what begins otherwise is somebody else's.
+# How every twin begins; other files are not replaced.
 _BEGINNING = b'{\n "provenance": {'
 
 
@@ -33,33 +30,31 @@ def report(snapshot: Snapshot, path: Path | str, *, personal: bool = False) -> N
         UnreadableInputError: the snapshot's file is damaged.
     """
     place = Path(path)
+    machine = place.with_suffix(".json")
     if place.suffix.lower() == ".json":
         raise SettingsError(f"{place.name} is what the report's twin is called: name a .html file.")
-    _ensure_free(place, snapshot)
-    told = content(snapshot)
-    text = page(told, twin=place.with_suffix(".json").name, personal=personal)
-    values = json.dumps(twin(told, personal=personal), indent=1)
-    # Neither takes its place before both are on disk, or nearly.
-    with replacing(place) as html, replacing(place.with_suffix(".json")) as machine:
-        html.write(text.encode())
-        html.flush()
-        machine.write(f"{values}\n".encode())
-
-
-def _ensure_free(place: Path, snapshot: Snapshot) -> None:
-    """Raise OutputError if a file would take the place of somebody's data."""
-    machine = place.with_suffix(".json")
     for target in (place, machine):
         if snapshot.path and is_same(target, snapshot.path):
             raise OutputError(f"{target} is the snapshot itself: choose another place with --out.")
-    try:
-        with machine.open("rb") as file:
-            ours = file.read(len(_BEGINNING)) == _BEGINNING
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise OutputError(f"Cannot write {machine}: {error.strerror or error}.") from error
-    if not ours:
+    if not _is_free(machine):
         raise OutputError(
             f"{machine} is there and is no report's twin: choose another place with --out."
         )
+    told = content(snapshot)
+    text = page(told, twin=machine.name, personal=personal)
+    values = json.dumps(twin(told, personal=personal), indent=1)
+    # Neither takes its place before both are on disk, or nearly.
+    with replacing(place) as html, replacing(machine) as data:
+        html.write(text.encode())
+        html.flush()
+        data.write(f"{values}\n".encode())
+
+
+def _is_free(machine: Path) -> bool:
+    try:
+        with machine.open("rb") as file:
+            return file.read(len(_BEGINNING)) == _BEGINNING
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise OutputError(f"Cannot write {machine}: {error.strerror or error}.") from error

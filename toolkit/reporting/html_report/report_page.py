@@ -149,7 +149,7 @@ def page(content: Content, *, twin: str = "", personal: bool = False) -> str:
         twin: the name of the file that holds the same as JSON.
         personal: name a few users for each finding.
     """
-    whole, groups = content.whole, content.groups
+    whole = content.whole
     return render(
         "reporting/html_report/report.html.j2",
         content=content,
@@ -161,14 +161,11 @@ def page(content: Content, *, twin: str = "", personal: bool = False) -> str:
         listed=LISTED,
         rules_end=f"{RULES_END:%Y-%m-%d}",
         style=_style(),
-        tenant=shorten(content.provenance.tenant or "not named", _LONGEST_NAME),
         answer=headline(whole) if whole.users else None,
         problem=problem(whole, overrides=content.provenance.overrides) if whole.users else None,
         seen=list(_seen(whole)),
         sources=_sources(whole) if whole.users else None,
-        connection=_groups(groups["connection"]),
-        cohort=_groups(groups["cohort"]),
-        activity=_groups(groups["activity"]),
+        **{by: _groups(counted) for by, counted in content.groups.items()},
     )
 
 
