@@ -104,11 +104,11 @@ class Series:
             occurs in any of them.
         """
         plain = ["taken_at", "complete", "users", "own_low", "own_high"]
-        rows = [[getattr(moment, name) for name in plain] for moment in self.moments]
-        frame = pd.DataFrame(rows, columns=plain)
+        frame = pd.DataFrame(
+            [[getattr(one, name) for name in plain] for one in self], columns=plain
+        )
         for source in self.sources:
-            shares = [moment.sources.get(source, 0) / max(moment.users, 1) for moment in self]
-            frame[source.value] = shares
+            frame[source.value] = [one.sources.get(source, 0) / max(one.users, 1) for one in self]
         frame["taken_at"] = pd.to_datetime(frame["taken_at"], utc=True)
         types = {"complete": "bool", "users": "int64", "own_low": "float64", "own_high": "float64"}
         return frame.astype(types)

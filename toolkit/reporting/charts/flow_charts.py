@@ -160,22 +160,20 @@ def over_time(series: Series) -> Chart:
         series: of any number of snapshots.
     """
     moments = series.moments
-    partial = sum(not moment.complete for moment in moments)
     subtitle = "Share of people who see a picture of their own"
-    if any(moment.own_high > moment.own_low for moment in moments):
+    if any(one.own_high > one.own_low for one in moments):
         subtitle += "; striped: nobody knows"
-    if partial:
+    if partial := sum(not one.complete for one in moments):
         subtitle += f". {partial:,} of {len(moments):,} snapshots are not complete"
     title = _time_title(moments)
     card = Card(title, subtitle, 232 if moments else 0)
     if moments:
         _draw_time(card, moments)
-    words = "; ".join(
-        f"{moment.taken_at:%Y-%m-%d}, {moment.users:,} users: "
-        f"{between(moment.own_low, moment.own_high, 1)}"
-        for moment in moments
-    )
-    return Chart(card.figure, title, sentences(title, subtitle, words))
+    words = [
+        f"{one.taken_at:%Y-%m-%d}, {one.users:,} users: {between(one.own_low, one.own_high, 1)}"
+        for one in moments
+    ]
+    return Chart(card.figure, title, sentences(title, subtitle, "; ".join(words)))
 
 
 def _draw(
@@ -290,8 +288,7 @@ def _time_title(moments: Sequence[Moment]) -> str:
 
 def _draw_time(card: Card, moments: Sequence[Moment]) -> None:
     left, wide, tall = PAD + 38, WIDTH - 2 * PAD - 38 - 92, 180.0
-    top = card.top + 14
-    base = top + tall
+    base = card.top + 14 + tall
     card.percents(left, base, tall, wide=wide)
     begin = moments[0].taken_at
     span = (moments[-1].taken_at - begin).total_seconds() or 1.0

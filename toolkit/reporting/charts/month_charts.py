@@ -96,8 +96,7 @@ def own_by_month(coverage: Coverage) -> Chart:
 
 def _draw_own(card: Card, low: pd.Series, high: pd.Series, names: Sequence[str], step: str) -> None:
     left, wide, tall = PAD + 38, WIDTH - 2 * PAD - 38 - 64, 180.0
-    top = card.top + 14
-    base, each = top + tall, wide / max(len(names) - 1, 1)
+    base, each = card.top + 14 + tall, wide / max(len(names) - 1, 1)
     place = {name: left + each * i for i, name in enumerate(names)}
     card.percents(left, base, tall, wide=wide)
     for known, names_of_run in groupby(names, low.index.__contains__):
@@ -180,8 +179,8 @@ def _number(month: str) -> int:
 
 def _draw_sources(card: Card, periods: pd.DataFrame, step: str) -> None:
     left, wide, high, low = PAD + 38, WIDTH - 2 * PAD - 38, 190.0, 36.0
-    top, joined = card.top + 4, periods.sum(axis="columns")
-    bottom, each, most = top + high, wide / len(periods), int(joined.max())
+    joined = periods.sum(axis="columns")
+    bottom, each, most = card.top + 4 + high, wide / len(periods), int(joined.max())
     gap = 1.0 if each > 6 else 0.0  # noqa: PLR2004 - points; narrower bars would be half gap
     done = joined * 0.0
     for name in periods.columns:

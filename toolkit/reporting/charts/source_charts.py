@@ -164,23 +164,12 @@ def what_people_see(coverage: Coverage) -> Chart:
     return Chart(card.figure, title, sentences(title, subtitle, "; ".join(words)))
 
 
-_WHOSE = {
-    "connection": "{} users",
-    "provider": "the provider {}",
-    "cohort": "people who joined in {}",
-    "activity": "people {}",
-}
-_EACH = {
-    "connection": "among the users of each connection",
-    "provider": "among the users of each provider",
-    "cohort": "by month of joining",
-    "activity": "by the time since the last login",
-}
-_HARDLY = {
-    "connection": "between connections",
-    "provider": "between providers",
-    "cohort": "between months of joining",
-    "activity": "between active and inactive users",
+# By kind of groups: the users of one, how they are compared, and between what.
+_KINDS = {
+    "connection": ("{} users", "among the users of each connection", "connections"),
+    "provider": ("the provider {}", "among the users of each provider", "providers"),
+    "cohort": ("people who joined in {}", "by month of joining", "months of joining"),
+    "activity": ("people {}", "by the time since the last login", "active and inactive users"),
 }
 
 
@@ -202,10 +191,11 @@ def by_group(coverage: Coverage, top: int = 12) -> Chart:
     table = kept.table()
     names = [str(name) for name in table["group"]]
     title = _group_title(coverage, table)
-    subtitle = f"Share of each source {_EACH[coverage.by]}"
+    _, each, kinds = _KINDS[coverage.by]
+    subtitle = f"Share of each source {each}"
     others = rest.counts["group"].nunique()
     if others:
-        plural = {"cohort": "months", "activity": "groups"}.get(coverage.by, f"{coverage.by}s")
+        plural = {"cohort": "months", "activity": "groups"}.get(coverage.by, kinds)
         subtitle += f"; the {len(names)} largest of {len(names) + others:,} {plural}"
     sums, words = _parts(kept.counts), ACTIVITY if coverage.by == "activity" else {}
     rows = [(words.get(name, name), sums[name]) for name in names]
@@ -300,7 +290,7 @@ def _group_title(coverage: Coverage, kept: pd.DataFrame) -> str:
     }
     (source, place), most = max(beyond.items(), key=lambda pair: pair[1])
     if most < total / 100:
-        return f"The sources hardly differ {_HARDLY[coverage.by]}"
+        return f"The sources hardly differ between {_KINDS[coverage.by][2]}"
     counts = rows[place]
     n, group = int(counts[source]), str(counts["group"])
     whole, part = n / int(counts["users"]), n / sources[source]
@@ -319,4 +309,4 @@ def _whose(by: str, group: str) -> str:
     if group == NONE:
         return f"users without a {by}"
     name = ACTIVITY[group] if by == "activity" else cut(group, TITLE, 300)
-    return _WHOSE[by].format(f"who {name}" if group == "never" else name)
+    return _KINDS[by][0].format(f"who {name}" if group == "never" else name)
