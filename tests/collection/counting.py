@@ -12,8 +12,7 @@ from random import Random
 from typing import Any
 
 from toolkit.errors import QueryError, SlowQueryError
-from toolkit.sandbox.directory.lucene import LONGEST_QUERY
-from toolkit.sandbox.directory.sql_condition import condition
+from toolkit.sandbox.directory.lucene import LONGEST_QUERY, condition
 from toolkit.sandbox.directory.stale_index import Index, Trouble
 from toolkit.sandbox.directory.store import Order
 from toolkit.sandbox.problem import Problem

@@ -35,8 +35,8 @@ from toolkit.sandbox.api.gate import Call, Gate
 from toolkit.sandbox.api.legacy_rules import Rule, Rules
 from toolkit.sandbox.api.tokens import Tokens
 from toolkit.sandbox.api.users import ROOT, merged
+from toolkit.sandbox.directory.fields import iso
 from toolkit.sandbox.directory.store import Store, connections_of
-from toolkit.sandbox.directory.timestamps import iso
 from toolkit.sandbox.problem import bad_body, invalid_body, json_response, no_such_user
 from toolkit.sandbox.server import Sandbox
 

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from toolkit.sandbox.directory.sql_condition import ALL, condition
+from toolkit.sandbox.directory.lucene import ALL, condition
 from toolkit.sandbox.directory.store import Order, Store
 
 ODD = [

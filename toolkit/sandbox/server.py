@@ -30,8 +30,8 @@ from toolkit.sandbox.api.legacy_rules import Rules
 from toolkit.sandbox.api.tokens import Tokens
 from toolkit.sandbox.api.users import ROOT, Api
 from toolkit.sandbox.asgi import Certificate, Protocol, Tally, door
+from toolkit.sandbox.directory.fields import iso
 from toolkit.sandbox.directory.store import Store
-from toolkit.sandbox.directory.timestamps import iso
 from toolkit.sandbox.faults.catalogue import Faults
 from toolkit.sandbox.faults.churn import Churn, Churned
 from toolkit.sandbox.played_hosts import PlayedHosts

@@ -38,8 +38,8 @@ from starlette.routing import BaseRoute, Route
 from toolkit.sandbox.api.export_files import Export, read_export
 from toolkit.sandbox.api.gate import Call, Gate
 from toolkit.sandbox.api.users import ROOT
+from toolkit.sandbox.directory.fields import iso
 from toolkit.sandbox.directory.store import Store
-from toolkit.sandbox.directory.timestamps import iso
 from toolkit.sandbox.problem import Problem, json_response
 
 VALIDITY = 60

@@ -21,10 +21,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from toolkit.sandbox.api.gate import MOST_PER_PAGE, REST, Call, Gate, flag, number, projection
-from toolkit.sandbox.directory.lucene import LONGEST_QUERY, QueryError
-from toolkit.sandbox.directory.sql_condition import condition
+from toolkit.sandbox.directory.fields import iso
+from toolkit.sandbox.directory.lucene import LONGEST_QUERY, QueryError, condition
 from toolkit.sandbox.directory.store import Connection, Order, Store, connections_of, sortable
-from toolkit.sandbox.directory.timestamps import iso
 from toolkit.sandbox.problem import (
     Problem,
     bad_body,

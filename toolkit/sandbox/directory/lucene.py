@@ -1,11 +1,16 @@
-"""The search syntax of `GET /api/v2/users`: a subset of Lucene's, parsed into a small tree.
+"""The search syntax of `GET /api/v2/users`, a subset of Lucene's, made into conditions of SQL.
 
-Facts: Auth0 docs, "User Search Query Syntax" (fields, ranges, wildcards, existence). Where
-Auth0 says nothing the parser refuses, so that a client which works here works there too:
-`+`, `?`, boosts, fuzzy terms and terms without a field are errors.
+Facts: Auth0 docs, "User Search Query Syntax" (fields, ranges, wildcards, existence); ranges on
+metadata answer "operator 'less or equal' is not supported" (measured by a public client of the
+API). Where Auth0 says nothing the parser refuses, so that a client which works here works there
+too: `+`, `?`, boosts, fuzzy terms and terms without a field are errors.
 """
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from toolkit.sandbox.directory.fields import Field, Kind, field_named, identifier, searchable, span
 
 LONGEST_QUERY = 8000
 _MOST_CLAUSES = 200
@@ -13,7 +18,27 @@ _DEEPEST_NESTING = 40
 _MOST_STARS = 2  # more of them make matching slow
 _SHORTEST_SUFFIX = 3
 _SPACE = " \t\r\n\u3000"
-_ENDS_TERM = _SPACE + '()[]{}":^~'
+_NUMBER = re.compile(r"-?\d{1,15}", re.ASCII)
+_FLAGS = {"true": 1, "false": 0}
+_SEVERAL = {Kind.FACET, Kind.METADATA}
+
+
+def _token(pattern: str) -> re.Pattern[str]:
+    return re.compile(rf"[{_SPACE}]*(?:{pattern})", re.DOTALL)
+
+
+# An operator in letters is a word of its own; a backslash takes the next character as it is.
+_ALONE = rf'(?=[{_SPACE}("]|\Z)'
+_AND, _OR = _token(rf"AND{_ALONE}|&&"), _token(rf"OR{_ALONE}|\|\|")
+_NOT, _TO = _token(rf"NOT{_ALONE}|-|!"), _token(f"TO{_ALONE}")
+_OPEN, _CLOSE, _END = _token(r"\("), _token(r"\)"), _token(r"\)|\Z")
+_FROM, _UNTIL = _token(r"([\[{])"), _token(r"([\]}])")
+_CHARACTERS = rf'((?![+<>/])(?:[^{_SPACE}()\[\]{{}}":^~\\]|\\.)+)'
+_WORD, _NAME = _token(_CHARACTERS), _token(rf"{_CHARACTERS}[{_SPACE}]*:")
+_QUOTED = _token(r'"((?:[^"\\]|\\.)*)"')
+_LIMIT = _token(rf'((?!")(?:[^{_SPACE}\]}}\\]|\\.)+)')
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_PIECE = re.compile(r"\\(.)|(\*)|([^\\*]+)", re.DOTALL)
 
 
 class QueryError(ValueError):
@@ -21,69 +46,27 @@ class QueryError(ValueError):
 
 
 @dataclass(frozen=True)
-class Term:
-    """The field has exactly this value."""
+class Condition:
+    """SQL that can stand after WHERE. Names of columns come from a fixed table."""
 
-    field: str
-    value: str
-
-
-@dataclass(frozen=True)
-class Wildcard:
-    """The field's value is these literal parts with anything between them."""
-
-    field: str
-    parts: tuple[str, ...]
+    sql: str
+    parameters: tuple[str | int, ...] = ()
+    negates: bool = False  # whether it is the negation of another one
 
 
-@dataclass(frozen=True)
-class Range:
-    """The field's value lies between two ends; None is an open end."""
-
-    field: str
-    low: str | None
-    high: str | None
-    with_low: bool
-    with_high: bool
+ALL = Condition("1")
+"""The condition that every user meets."""
 
 
-@dataclass(frozen=True)
-class Exists:
-    """The field has any value."""
-
-    field: str
-
-
-@dataclass(frozen=True)
-class Not:
-    """The clause does not hold."""
-
-    clause: "Node"
-
-
-@dataclass(frozen=True)
-class And:
-    """Every clause holds."""
-
-    clauses: "tuple[Node, ...]"
-
-
-@dataclass(frozen=True)
-class Or:
-    """At least one clause holds."""
-
-    clauses: "tuple[Node, ...]"
-
-
-Node = Term | Wildcard | Range | Exists | Not | And | Or
-
-
-def parse(text: str) -> Node:
-    """Return the tree of a query.
+def condition(text: str) -> Condition:
+    """Return the condition that a query string stands for; a blank query holds for all.
 
     Raises:
-        QueryError: If the query is not understood; the message says where and why.
+        QueryError: If the query is not understood or asks for what Auth0 does not support; the
+            message says where and why.
     """
+    if not text.strip():
+        return ALL
     if len(text) > LONGEST_QUERY:
         raise QueryError("the query is too long")
     return _Parser(text).parse()
@@ -98,205 +81,110 @@ class _Parser:
         self._depth = 0
         self._clauses = 0
 
-    def parse(self) -> Node:
-        node = self._any(None)
-        if self._at < len(self._text):
+    def parse(self) -> Condition:
+        found = self._any(None)
+        if _CLOSE.match(self._text, self._at):
             raise self._unexpected()
-        return node
+        return found
 
-    # --- clauses ---
+    # --- clauses; the field is the one before the parenthesis that they are in ---
 
-    def _any(self, field: str | None) -> Node:
+    def _any(self, field: Field | None) -> Condition:
         """Clauses joined by OR, or by nothing (Lucene's default operator is OR)."""
-        joined: list[tuple[bool, Node]] = [(True, self._all(field))]
-        while not self._at_end():
-            explicit = self._operator("OR") or self._operator("||")
-            joined.append((not explicit, self._all(field)))
-        nodes = [node for _, node in joined]
-        if not any(implicit for implicit, _ in joined[1:]):
-            return _join(Or, nodes)
+        clauses, is_implicit = [self._all(field)], [True]
+        while not _END.match(self._text, self._at):
+            is_implicit.append(not self._take(_OR))
+            clauses.append(self._all(field))
+        if not any(is_implicit[1:]):
+            return _join(" OR ", clauses)
         # As in Lucene, `a -b` means a without b, not "a, or anything but b".
-        banned: list[Node] = [
-            node for implicit, node in joined if implicit and isinstance(node, Not)
-        ]
-        wanted = [node for node in nodes if node not in banned]
-        return _join(And, [_join(Or, wanted), *banned] if wanted else banned)
+        pairs = zip(clauses, is_implicit, strict=True)
+        banned = [clause for clause, implicit in pairs if implicit and clause.negates]
+        wanted = [clause for clause in clauses if clause not in banned]
+        return _join(" AND ", [_join(" OR ", wanted), *banned] if wanted else banned)
 
-    def _all(self, field: str | None) -> Node:
+    def _all(self, field: Field | None) -> Condition:
         """Clauses joined by AND."""
-        nodes = [self._one(field)]
-        while self._operator("AND") or self._operator("&&"):
-            nodes.append(self._one(field))
-        return _join(And, nodes)
+        clauses = [self._one(field)]
+        while self._take(_AND):
+            clauses.append(self._one(field))
+        return _join(" AND ", clauses)
 
-    def _one(self, field: str | None) -> Node:
+    def _one(self, field: Field | None) -> Condition:
         """One clause, perhaps negated."""
-        if self._operator("NOT") or self._take("-") or self._take("!"):
+        if self._take(_NOT):
             self._deeper()
-            node = self._one(field)
+            clause = self._one(field)
             self._depth -= 1
-            return Not(node)
-        return self._clause(field)
-
-    def _clause(self, field: str | None) -> Node:
-        self._skip_space()
-        if self._take("("):
-            return self._group(field)
-        if self._peek() in ('"', "[", "{"):
-            return self._value(self._known(field))
-        start = self._at
-        parts = self._word()
-        if self._take(":"):
-            name = self._known("".join(parts) if len(parts) == 1 else None)
-            if name == "_exists_":
+            # IS NOT TRUE and not NOT: users without the field belong to the complement.
+            return Condition(f"({clause.sql}) IS NOT TRUE", clause.parameters, negates=True)
+        if name := self._take(_NAME):
+            if name[1] == "_exists_":
                 self._count()
-                return Exists(self._exact())
-            self._skip_space()
-            if self._take("("):
-                return self._group(name)
-            return self._value(name)
-        self._at = start
-        return self._value(self._known(field))
+                return _exists(_named(self._text_or_word()))
+            field = _named(_parts(name[1]))
+        if self._take(_OPEN):
+            self._deeper()
+            clause = self._any(field)
+            if not self._take(_CLOSE):
+                raise QueryError("a parenthesis is not closed")
+            self._depth -= 1
+            return clause
+        if field is None:
+            raise QueryError(f"a field name is needed before position {self._at}")
+        return self._value(field)
 
-    def _group(self, field: str | None) -> Node:
-        self._deeper()
-        node = self._any(field)
-        if not self._take(")"):
-            raise QueryError("a parenthesis is not closed")
-        self._depth -= 1
-        return node
-
-    def _value(self, field: str) -> Node:
+    def _value(self, field: Field) -> Condition:
         self._count()
-        self._skip_space()
-        if self._peek() == '"':
-            return Term(field, self._quoted())
-        if self._peek() in ("[", "{"):
-            return self._range(field)
-        parts = self._word()
+        if opened := self._take(_FROM):
+            return self._range(field, with_low=opened[1] == "[")
+        parts = self._text_or_word()
         if len(parts) == 1:
-            return Term(field, parts[0])
+            return _equals(field, parts[0])
         if not any(parts):
-            return Exists(field)
+            return _exists(field)
         if len(parts) - 1 > _MOST_STARS:
             raise QueryError("too many wildcards in one term")
         if parts[0] == "" and sum(map(len, parts)) < _SHORTEST_SUFFIX:
             raise QueryError("for suffix matching, literals must have 3 characters or more")
-        return Wildcard(field, tuple(parts))
+        return _like(field, parts)
 
-    def _range(self, field: str) -> Range:
-        with_low = self._take("[") or not self._take("{")
+    def _range(self, field: Field, *, with_low: bool) -> Condition:
         low = self._end()
-        self._skip_space()
-        if not self._operator("TO"):
+        if not self._take(_TO):
             raise QueryError("a range needs TO between its two ends")
         high = self._end()
-        self._skip_space()
-        with_high = self._take("]")
-        if not with_high and not self._take("}"):
+        closed = self._take(_UNTIL)
+        if not closed:
             raise QueryError("a range is not closed")
-        return Range(field, low, high, with_low, with_high)
-
-    # --- characters ---
+        return _between(field, low, high, with_low=with_low, with_high=closed[1] == "]")
 
     def _end(self) -> str | None:
         """One end of a range; unlike a term it may contain colons unescaped."""
-        self._skip_space()
-        if self._peek() == '"':
-            return self._quoted()
-        start, end = self._at, []
-        while self._at < len(self._text) and self._peek() not in _SPACE + "]}":
-            end.append(self._character())
+        end = self._take(_LIMIT)
+        if end and end[1] == "*":
+            return None
+        end = end or self._take(_QUOTED)
         if not end:
             raise QueryError("a range has an empty end")
-        return None if self._text[start : self._at] == "*" else "".join(end)
+        return _ESCAPED.sub(r"\1", end[1])
 
-    def _exact(self) -> str:
-        """A name after `_exists_:`, quoted or not."""
-        self._skip_space()
-        if self._peek() == '"':
-            return self._quoted()
-        parts = self._word()
-        if len(parts) != 1:
-            raise QueryError("a field's name cannot contain wildcards")
-        return parts[0]
-
-    def _quoted(self) -> str:
-        self._at += 1
-        found = []
-        while self._peek() != '"':
-            if self._at >= len(self._text):
-                raise QueryError("a quotation mark is not closed")
-            found.append(self._character())
-        self._at += 1
-        return "".join(found)
-
-    def _word(self) -> list[str]:
-        """A term's literal parts, split at its unescaped stars."""
-        if self._peek() in ("+", "<", ">", "/"):
+    def _text_or_word(self) -> list[str]:
+        """A quoted text, or the literal parts of a word."""
+        if quoted := self._take(_QUOTED):
+            return [_ESCAPED.sub(r"\1", quoted[1])]
+        word = self._take(_WORD)
+        if not word or self._text.startswith(("^", "~", "\\"), self._at):
             raise self._unexpected()
-        start = self._at
-        parts = [""]
-        while self._at < len(self._text) and self._peek() not in _ENDS_TERM:
-            if self._peek() == "?":
-                raise QueryError("the ? wildcard is not supported")
-            if self._take_here("*"):
-                parts.append("")
-            else:
-                parts[-1] += self._character()
-        if self._at == start:
-            raise self._unexpected()
-        if self._peek() in ("^", "~"):
-            raise self._unexpected()
-        if self._text[start : self._at] in {"AND", "OR", "NOT", "&&", "||"}:
+        if word[1] in {"AND", "OR", "NOT", "&&", "||"}:
             raise QueryError("an operator stands where a term should")
-        return parts
+        return _parts(word[1])
 
-    def _character(self) -> str:
-        """The next character; a backslash takes the one after it as it is."""
-        if self._take_here("\\") and self._at >= len(self._text):
-            raise QueryError("nothing follows the backslash")
-        self._at += 1
-        return self._text[self._at - 1]
-
-    def _peek(self) -> str:
-        """The next character; a space at the end, which ends every term."""
-        return self._text[self._at] if self._at < len(self._text) else " "
-
-    def _take_here(self, mark: str) -> bool:
-        taken = self._text.startswith(mark, self._at)
-        self._at += len(mark) if taken else 0
-        return taken
-
-    def _take(self, mark: str) -> bool:
-        self._skip_space()
-        return self._take_here(mark)
-
-    def _operator(self, word: str) -> bool:
-        """Take an operator if it stands here as a word of its own."""
-        self._skip_space()
-        after = self._at + len(word)
-        if not self._text.startswith(word, self._at):
-            return False
-        if word.isalpha() and self._text[after : after + 1] not in ("", "(", '"', *_SPACE):
-            return False
-        self._at = after
-        return True
-
-    def _skip_space(self) -> None:
-        while self._at < len(self._text) and self._text[self._at] in _SPACE:
-            self._at += 1
-
-    def _at_end(self) -> bool:
-        self._skip_space()
-        return self._at >= len(self._text) or self._text[self._at] == ")"
-
-    # --- bounds and errors ---
-
-    def _known(self, field: str | None) -> str:
-        if not field:
-            raise QueryError(f"a field name is needed before position {self._at}")
-        return field
+    def _take(self, token: re.Pattern[str]) -> re.Match[str] | None:
+        """Take the token if it stands here, perhaps after space."""
+        match = token.match(self._text, self._at)
+        self._at = match.end() if match else self._at
+        return match
 
     def _deeper(self) -> None:
         self._depth += 1
@@ -309,10 +197,121 @@ class _Parser:
             raise QueryError("the query has too many clauses")
 
     def _unexpected(self) -> QueryError:
-        if self._at >= len(self._text):
+        rest = self._text[self._at :].lstrip(_SPACE)
+        if not rest:
             return QueryError("the query ends too early")
-        return QueryError(f"unexpected character at position {self._at}")
+        if rest.startswith('"'):
+            return QueryError("a quotation mark is not closed")
+        return QueryError(f"unexpected character at position {len(self._text) - len(rest)}")
 
 
-def _join(kind: type[And] | type[Or], nodes: list[Node]) -> Node:
-    return nodes[0] if len(nodes) == 1 else kind(tuple(nodes))
+def _parts(word: str) -> list[str]:
+    """Return a word's literal parts, split at its unescaped stars."""
+    parts = [""]
+    for escaped, star, plain in _PIECE.findall(word):
+        if "?" in plain:
+            raise QueryError("the ? wildcard is not supported")
+        if star:
+            parts.append("")
+        parts[-1] += escaped + plain
+    return parts
+
+
+# --- what the clauses are in SQL ---
+
+
+def _join(word: str, clauses: list[Condition]) -> Condition:
+    if len(clauses) == 1:
+        return clauses[0]
+    values = tuple(value for clause in clauses for value in clause.parameters)
+    return Condition(f"({word.join(clause.sql for clause in clauses)})", values)
+
+
+def _named(parts: list[str]) -> Field:
+    """Return the field of this name, which has no wildcards."""
+    field = field_named(parts[0]) if len(parts) == 1 else None
+    if field is None:
+        raise QueryError(f"field '{'*'.join(parts)[:60]}' is not searchable")
+    return field
+
+
+def _exists(field: Field) -> Condition:
+    """The field has any value."""
+    if field.kind not in _SEVERAL:
+        return Condition(f"{field.column} IS NOT NULL")
+    # "/" follows "." in ASCII: an object exists where anything under its name does.
+    name = field.column
+    return _facet("(field = ? OR (field > ? AND field < ?))", (name, name + ".", name + "/"))
+
+
+def _equals(field: Field, value: str) -> Condition:
+    """The field has exactly this value."""
+    first, last = _bounds(field, value)
+    if field.kind in _SEVERAL:
+        return _facet("field = ? AND value = ?", (field.column, first), is_point=True)
+    if field.kind is Kind.MOMENT:
+        return Condition(f"{field.column} BETWEEN ? AND ?", (first, last))
+    return Condition(f"{field.column} = ?", (first,))
+
+
+def _like(field: Field, parts: Iterable[str]) -> Condition:
+    """The field's value is these literal parts with anything between them."""
+    if field.kind not in {Kind.FOLDED, Kind.EXACT, Kind.FACET}:
+        raise QueryError("wildcards are not supported on this field")
+    literals = (re.sub(r"([*?\[])", r"[\1]", str(_bounds(field, part)[0])) for part in parts)
+    pattern = "*".join(literals)
+    if field.kind is Kind.FACET:
+        return _facet("field = ? AND value GLOB ?", (field.column, pattern))
+    return Condition(f"{field.column} GLOB ?", (pattern,))
+
+
+def _between(
+    field: Field, low: str | None, high: str | None, *, with_low: bool, with_high: bool
+) -> Condition:
+    """The field's value lies between two ends; None is an open end."""
+    if field.kind in _SEVERAL:
+        raise QueryError("operator 'less or equal' is not supported")
+    if field.kind in {Kind.ID, Kind.FLAG}:
+        raise QueryError("ranges are not supported on this field")
+    if low is None and high is None:
+        return _exists(field)
+    ends: list[tuple[str, str | int]] = []
+    if low is not None:
+        first, last = _bounds(field, low)
+        ends.append((">=", first) if with_low else (">", last))
+    if high is not None:
+        first, last = _bounds(field, high)
+        ends.append(("<=", last) if with_high else ("<", first))
+    sql = " AND ".join(f"{field.column} {operator} ?" for operator, _ in ends)
+    return Condition(f"({sql})", tuple(value for _, value in ends))
+
+
+def _facet(sql: str, values: tuple[str | int, ...], *, is_point: bool = False) -> Condition:
+    """The test of one row of the table of facets."""
+    sql = f"SELECT user FROM facets WHERE {sql}"  # noqa: S608 - fixed words, values are bound
+    # One value is looked up for each user; a scan over many values is done once.
+    whole = f"EXISTS ({sql} AND user = users.key)" if is_point else f"users.key IN ({sql})"
+    return Condition(whole, values)
+
+
+def _bounds(field: Field, value: str) -> tuple[str | int, str | int]:
+    """Return the smallest and the largest value that a text means; only dates have two."""
+    if field.kind is Kind.MOMENT:
+        moment = span(value)
+        if moment is None:
+            raise QueryError("a date in ISO 8601 format is needed")
+        return moment
+    meant: str | int
+    if field.kind is Kind.NUMBER:
+        if not _NUMBER.fullmatch(value):
+            raise QueryError("a whole number is needed")
+        meant = int(value)
+    elif field.kind is Kind.FLAG:
+        if value not in _FLAGS:
+            raise QueryError("a boolean field is true or false")
+        meant = _FLAGS[value]
+    elif field.kind is Kind.ID:
+        meant = identifier(value)
+    else:
+        meant = searchable(value.lower() if field.kind is Kind.FOLDED else value)
+    return meant, meant

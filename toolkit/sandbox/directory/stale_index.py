@@ -11,46 +11,28 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from toolkit.sandbox.directory.sql_condition import Condition
+from toolkit.sandbox.directory.lucene import Condition
 from toolkit.sandbox.directory.store import Order, Store
 from toolkit.sandbox.problem import too_slow
-
-_ALL_OF_THEM = 2**62
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """What is wrong with the index; by default nothing.
+    """What is wrong with the index; by default nothing."""
 
-    Attributes:
-        lag: Seconds until a write can be seen in searches.
-        slow_over: A search that more users match times out, unless they were all created in
-            the same millisecond, because such a block cannot be split; None for never.
-        uncapped: Whether totals count on past 1,000.
-        shuffle: Where the order of equals comes from, another one for each page; None for
-            an order that stays.
-    """
-
-    lag: float = 0
+    lag: float = 0  # seconds until a write can be seen in searches
+    # A search that more users match times out, unless they were all created in the same
+    # millisecond, because such a block cannot be split.
     slow_over: int | None = None
-    uncapped: bool = False
-    shuffle: Random | None = None
+    uncapped: bool = False  # whether totals count on past 1,000
+    shuffle: Random | None = None  # puts equals into another order for each page
 
 
 class Index(Store):
-    """A store that is searched through a troubled index.
-
-    Args:
-        users: Auth0 user objects.
-        trouble: What is wrong.
-        monotonic: Seconds that never run backwards, for the lag.
-    """
+    """A store that is searched through a troubled index; `monotonic` is seconds, for the lag."""
 
     def __init__(
-        self,
-        users: Iterable[Mapping[str, Any]],
-        trouble: Trouble,
-        monotonic: Callable[[], float],
+        self, users: Iterable[Mapping[str, Any]], trouble: Trouble, monotonic: Callable[[], float]
     ) -> None:
         super().__init__(users)
         self._trouble = trouble
@@ -68,7 +50,7 @@ class Index(Store):
 
     def total(self, condition: Condition, most: int) -> int:
         """Return how many users meet the condition, as the index counts."""
-        return super().total(condition, _ALL_OF_THEM if self._trouble.uncapped else most)
+        return super().total(condition, 2**62 if self._trouble.uncapped else most)
 
     def page(self, condition: Condition, order: Order, limit: int, offset: int) -> list[str]:
         """Return users as the index has them.
@@ -85,17 +67,24 @@ class Index(Store):
 
     def by_email(self, email: str) -> list[str]:
         """Return the users with this e-mail address as they are now."""
-        with self._lock:
-            fresh = {user_id: body for user_id, (_, body) in self._fresh.items()}
-        settled = [body for body in super().by_email(email) if _id(body) not in fresh]
-        return settled + [body for body in fresh.values() if body and _has_email(body, email)]
+        fresh = self._now()
+        settled = [body for body in super().by_email(email) if _of(body, "user_id") not in fresh]
+        wanted = email.lower()
+        late = [body for body in fresh.values() if body]
+        return settled + [body for body in late if str(_of(body, "email")).lower() == wanted]
 
     def records(self) -> Iterator[str]:
         """Yield every user as it is now; those that changed lately come last."""
+        fresh = self._now()
+        for body in super().records():
+            if not fresh or _of(body, "user_id") not in fresh:
+                yield body
+        yield from filter(None, fresh.values())
+
+    def _now(self) -> dict[str, str | None]:
+        """Return what the users with late writes are now."""
         with self._lock:
-            fresh = {user_id: body for user_id, (_, body) in self._fresh.items()}
-        yield from (body for body in super().records() if not fresh or _id(body) not in fresh)
-        yield from (body for body in fresh.values() if body)
+            return {user_id: body for user_id, (_, body) in self._fresh.items()}
 
     def _is_slow(self, condition: Condition) -> bool:
         most = self._trouble.slow_over
@@ -134,9 +123,5 @@ class Index(Store):
                     self._fresh[user_id] = late - 1, body
 
 
-def _id(body: str) -> object:
-    return json.loads(body).get("user_id")
-
-
-def _has_email(body: str, email: str) -> bool:
-    return str(json.loads(body).get("email")).lower() == email.lower()
+def _of(body: str, key: str) -> object:
+    return json.loads(body).get(key)

@@ -3,23 +3,17 @@
 One connection behind one lock serves all threads. SQLite keeps the database in its page
 cache and spills to a nameless temporary file, so that 100,000 users need little memory and
 nothing is left behind. The JSON of a user is stored as text beside the columns that are
-searched, and served as it is. A search has five seconds of one core, and a change makes no
-user larger than a megabyte.
+searched, and served as it is. The connections are those of the users' identities.
 
 Facts: Auth0 docs, "User Search" (a query that takes too long answers 503), "User Profile
-Structure" (1 MB of a profile is searched and returned). INFERRED: that a change which makes it
-larger is refused.
-
-The tenant's connections, derived from its users' identities.
-
-Facts: Auth0 Management API, "Get all connections" (`options` needs the scope
-`read:connections_options`); Auth0 docs, "Configure Identity Provider Connection for User
-Profile Updates" (`set_user_root_attributes`, which passwordless connections do not have).
+Structure" (1 MB of a profile is searched and returned), "Configure Identity Provider Connection
+for User Profile Updates" (`set_user_root_attributes`, which passwordless connections do not
+have); Auth0 Management API, "Get all connections" (`options` needs the scope
+`read:connections_options`). INFERRED: a change that makes a profile larger is refused.
 """
 
 import hashlib
 import json
-import re
 import sqlite3
 import threading
 import time
@@ -28,8 +22,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
-from urllib.parse import urlsplit
 
+from toolkit.classification.sources import classify
 from toolkit.sandbox.directory.fields import (
     COLUMNS,
     FIELDS,
@@ -38,12 +32,8 @@ from toolkit.sandbox.directory.fields import (
     identifier,
     identities,
 )
-from toolkit.sandbox.directory.sql_condition import Condition
+from toolkit.sandbox.directory.lucene import Condition
 from toolkit.sandbox.problem import too_large, too_slow
-
-_DATABASE = "auth0"
-_PASSWORDLESS = frozenset({"email", "sms"})
-_ID_LENGTH = 16
 
 
 @dataclass(frozen=True)
@@ -57,19 +47,12 @@ class Connection:
     def id(self) -> str:
         """`con_` and 16 characters, the same in every run."""
         digest = hashlib.sha256(f"{self.strategy} {self.name}".encode("utf-8", "replace"))
-        return "con_" + digest.hexdigest()[:_ID_LENGTH]
+        return "con_" + digest.hexdigest()[:16]
 
     @property
     def syncs(self) -> bool:
         """Whether each login overwrites root attributes, which then cannot be patched."""
-        return self.strategy != _DATABASE and self.strategy not in _PASSWORDLESS
-
-    @property
-    def options(self) -> dict[str, str]:
-        """The part of the options that the sandbox knows."""
-        if self.strategy in _PASSWORDLESS:
-            return {}
-        return {"set_user_root_attributes": "on_each_login" if self.syncs else "on_first_login"}
+        return self.strategy not in {"auth0", "email", "sms"}
 
     def document(self, *, with_options: bool) -> dict[str, Any]:
         """Return the connection as the API shows it."""
@@ -82,7 +65,9 @@ class Connection:
             "enabled_clients": [],
         }
         if with_options:
-            shown["options"] = self.options
+            known = "on_each_login" if self.syncs else "on_first_login"
+            is_passwordless = self.strategy in {"email", "sms"}
+            shown["options"] = {} if is_passwordless else {"set_user_root_attributes": known}
         return shown
 
 
@@ -111,28 +96,23 @@ _CHUNK = 10_000
 _PRIME = 2**31 - 1
 _CACHE_KIB = 64 * 1024
 _INDEXED = ("created_at", "updated_at", "last_login", "logins_count", "email", "name")
-_HASH_PATH = re.compile(r"/avatar/([0-9a-f]{64}|[0-9a-f]{32})(?:\.\w+)?/?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Order:
-    """How a page is sorted: by a column (missing values last), ties by an internal key.
+    """How a page is sorted: by a column (missing values last), equals by an internal key."""
 
-    Attributes:
-        column: The column; `key` is the order of loading.
-        descending: Whether the largest comes first.
-        ties_descending: Whether equals come in the reverse of the order of loading.
-        salt: Anything but 0 puts equals into an order of this number's own.
-    """
-
-    column: str = "key"
+    column: str = "key"  # `key` is the order of loading
     descending: bool = False
-    ties_descending: bool = False
-    salt: int = 0
+    ties_descending: bool = False  # equals in the reverse of the order of loading
+    salt: int = 0  # each number but 0 puts equals into another order
 
 
 class Store:
-    """All users of one sandbox, searchable. Safe to use from several threads."""
+    """All users of one sandbox, searchable. Safe to use from several threads.
+
+    Searches raise `Problem` if they take too long.
+    """
 
     def __init__(self, users: Iterable[Mapping[str, Any]]) -> None:
         self._lock = threading.RLock()
@@ -168,20 +148,12 @@ class Store:
         return int(self._rows("SELECT count(*) FROM users")[0][0])
 
     def total(self, condition: Condition, most: int) -> int:
-        """Return how many users meet the condition, counting no further than `most`.
-
-        Raises:
-            Problem: If that takes too long.
-        """
+        """Return how many users meet the condition, counting no further than `most`."""
         sql = f"SELECT count(*) FROM (SELECT 1 FROM users WHERE {condition.sql} LIMIT ?)"  # noqa: S608 - built from a fixed table of columns, values are bound
         return int(self._found(sql, (*condition.parameters, most))[0][0])
 
     def page(self, condition: Condition, order: Order, limit: int, offset: int) -> list[str]:
-        """Return the JSON of the users that meet the condition, sorted, from an offset on.
-
-        Raises:
-            Problem: If that takes too long.
-        """
+        """Return the JSON of the users that meet the condition, sorted, from an offset on."""
         by = f"users.{order.column} {'DESC' if order.descending else 'ASC'} NULLS LAST"
         ties = f"users.key * {order.salt} % {_PRIME}, " if order.salt else ""
         ties += f"users.key {'DESC' if order.ties_descending else 'ASC'}"
@@ -201,7 +173,7 @@ class Store:
     def records(self) -> Iterator[str]:
         """Yield the JSON of every user, in the order of loading, in bounded memory.
 
-        Up to 10,000 users are read at one instant; others can write between two such chunks.
+        Others can write between two chunks of 10,000 users.
         """
         key = 0
         sql = "SELECT key, body FROM bodies WHERE key > ? ORDER BY key LIMIT ?"
@@ -215,9 +187,8 @@ class Store:
             SELECT body FROM bodies
             WHERE key >= (SELECT CAST(max(key) * ? AS INTEGER) FROM bodies) ORDER BY key LIMIT 1
         """
-        with self._lock:
-            row = self._database.execute(sql, (share,)).fetchone()
-        return str(row[0]) if row else None
+        rows = self._rows(sql, (share,))
+        return rows[0][0] if rows else None
 
     def by_email(self, email: str) -> list[str]:
         """Return the JSON of all users with this e-mail address, upper and lower case alike."""
@@ -228,8 +199,7 @@ class Store:
     ) -> str | None:
         """Replace one user by what `change` makes of it; return its JSON, or None.
 
-        Nobody else reads or writes in between. Whatever `change` raises leaves the user as
-        it was.
+        Nobody else reads or writes in between. If `change` raises, the user stays as it was.
 
         Raises:
             Problem: If the user would be too large.
@@ -246,11 +216,7 @@ class Store:
         return text
 
     def create(self, user: Mapping[str, Any]) -> None:
-        """Add a user.
-
-        Raises:
-            ValueError: If it has no user_id, or there is such a user already.
-        """
+        """Add a user with a new user_id; without one this raises ValueError."""
         user_id = user.get("user_id")
         if not isinstance(user_id, str):
             raise ValueError("a user needs a user_id")  # noqa: TRY004 - the value is at fault
@@ -272,14 +238,8 @@ class Store:
         rows = self._rows("SELECT rating FROM gravatars WHERE hash = ?", (digest.lower(),))
         return rows[0][0] if rows else None
 
-    # --- reading ---
-
     def _found(self, sql: str, parameters: tuple[str | int, ...]) -> list[tuple[Any, ...]]:
-        """Return what a search finds.
-
-        Raises:
-            Problem: If it takes too long.
-        """
+        """Return what a search finds."""
         with self._lock:
             end = time.thread_time() + _PATIENCE
             self._database.set_progress_handler(lambda: time.thread_time() > end, _STEPS)
@@ -292,7 +252,7 @@ class Store:
             finally:
                 self._database.set_progress_handler(None, _STEPS)
 
-    def _rows(self, sql: str, parameters: tuple[str | int, ...] = ()) -> list[tuple[Any, ...]]:
+    def _rows(self, sql: str, parameters: tuple[float | str, ...] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
             return self._database.execute(sql, parameters).fetchall()
 
@@ -302,59 +262,26 @@ class Store:
         return found[1] if found else None
 
     def _find(self, user_id: str) -> tuple[int, str] | None:
+        """Return the key and the JSON of one user as they are stored."""
         sql = "SELECT key, body FROM users JOIN bodies USING (key) WHERE user_id = ?"
-        found: tuple[int, str] | None = self._database.execute(
-            sql, (identifier(user_id),)
-        ).fetchone()
-        return found
-
-    # --- writing ---
+        rows = self._rows(sql, (identifier(user_id),))
+        return rows[0] if rows else None
 
     def _write(self, user_id: str, user: Mapping[str, Any] | None) -> None:
         """Add, replace or (None) remove one user as a whole; the caller holds the lock."""
         found = self._find(user_id)
-        self._database.execute("BEGIN")
-        try:
-            if found is None:
-                self._append(user)
-            elif user is None:
-                self._remove(*found)
-            else:
-                self._replace(*found, user)
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
-
-    def _append(self, user: Mapping[str, Any] | None) -> None:
-        if user is not None:
-            sql = "SELECT coalesce(max(key), 0) + 1 FROM bodies"
-            self._insert([(self._database.execute(sql).fetchone()[0], user)])
-
-    def _replace(self, key: int, old: str, user: Mapping[str, Any]) -> None:
-        # The user_id that finds it stays, whatever the record says.
-        values = {name: value for name, value in columns(user).items() if name != "user_id"}
-        assignments = ", ".join(f"{column} = ?" for column in values)
-        self._database.execute(
-            f"UPDATE users SET {assignments} WHERE key = ?",  # noqa: S608 - fixed columns
-            (*values.values(), key),
-        )
-        self._database.execute("UPDATE bodies SET body = ? WHERE key = ?", (_text(user), key))
-        self._remove_facets(key, old)
-        self._add_facets((*facet, key) for facet in facets(user))
-
-    def _remove(self, key: int, old: str) -> None:
-        self._remove_facets(key, old)
-        self._database.execute("DELETE FROM users WHERE key = ?", (key,))
-        self._database.execute("DELETE FROM bodies WHERE key = ?", (key,))
-
-    def _remove_facets(self, key: int, body: str) -> None:
-        self._database.executemany(
-            "DELETE FROM facets WHERE field = ? AND value = ? AND user = ?",
-            ((*facet, key) for facet in facets(json.loads(body))),
-        )
-
-    # --- loading ---
+        with self._database:  # commits, or rolls back
+            self._database.execute("BEGIN")
+            key = self._rows("SELECT coalesce(max(key), 0) + 1 FROM bodies")[0][0]
+            if found is not None:
+                key, body = found
+                former = ((*facet, key) for facet in facets(json.loads(body)))
+                sql = "DELETE FROM facets WHERE field = ? AND value = ? AND user = ?"
+                self._database.executemany(sql, former)
+                self._database.execute("DELETE FROM users WHERE key = ?", (key,))
+                self._database.execute("DELETE FROM bodies WHERE key = ?", (key,))
+            if user is not None:
+                self._insert([(key, user)])
 
     def _create(self) -> None:
         typed = ", ".join(f"{column} {'UNIQUE' * (column == 'user_id')}" for column in COLUMNS)
@@ -372,20 +299,21 @@ class Store:
 
     def _load(self, users: Iterable[Mapping[str, Any]]) -> None:
         numbered = enumerate(users, start=1)
-        replaced = 0
-        self._database.execute("BEGIN")
-        while batch := list(islice(numbered, _BATCH)):
-            replaced += self._insert(batch)
-        if replaced:
-            self._database.execute("DELETE FROM bodies WHERE key NOT IN (SELECT key FROM users)")
-            self._database.execute("DELETE FROM facets WHERE user NOT IN (SELECT key FROM users)")
-        for column in _INDEXED:
-            self._database.execute(f"CREATE INDEX users_{column} ON users ({column})")
-        self._database.execute("COMMIT")
+        with self._database:
+            self._database.execute("BEGIN")
+            while batch := list(islice(numbered, _BATCH)):
+                self._insert(batch)
+            # A later user has replaced an earlier one with the same user_id.
+            counts = self._rows("SELECT count(*) FROM users UNION ALL SELECT count(*) FROM bodies")
+            if counts[0] != counts[1]:
+                for table, key in (("bodies", "key"), ("facets", "user")):
+                    sql = f"DELETE FROM {table} WHERE {key} NOT IN (SELECT key FROM users)"  # noqa: S608 - fixed words
+                    self._database.execute(sql)
+            for column in _INDEXED:
+                self._database.execute(f"CREATE INDEX users_{column} ON users ({column})")
 
-    def _insert(self, batch: list[tuple[int, Mapping[str, Any]]]) -> int:
-        """Insert users; a later one replaces an earlier one with the same user_id."""
-        before = self._database.execute("SELECT count(*) FROM users").fetchone()[0]
+    def _insert(self, batch: list[tuple[int, Mapping[str, Any]]]) -> None:
+        """Insert users with their keys."""
         rows, bodies = [], []
         found: list[tuple[str, str, int]] = []
         hashes: list[tuple[str, str]] = []
@@ -401,16 +329,11 @@ class Store:
             for connection in connections_of(user):
                 self._connections.setdefault(connection.name, connection)
         places = ", ".join("?" * (len(COLUMNS) + 1))
-        database = self._database
-        database.executemany(f"INSERT OR REPLACE INTO users VALUES ({places})", rows)  # noqa: S608 - question marks only
-        database.executemany("INSERT INTO bodies VALUES (?, ?)", bodies)
-        self._add_facets(found)
-        database.executemany("INSERT OR IGNORE INTO gravatars VALUES (?, ?)", hashes)
-        after = database.execute("SELECT count(*) FROM users").fetchone()[0]
-        return int(before + len(batch) - after)
-
-    def _add_facets(self, rows: Iterable[tuple[str, str, int]]) -> None:
-        self._database.executemany("INSERT OR IGNORE INTO facets VALUES (?, ?, ?)", rows)
+        insert = self._database.executemany
+        insert(f"INSERT OR REPLACE INTO users VALUES ({places})", rows)  # noqa: S608 - question marks only
+        insert("INSERT INTO bodies VALUES (?, ?)", bodies)
+        insert("INSERT OR IGNORE INTO facets VALUES (?, ?, ?)", found)
+        insert("INSERT OR IGNORE INTO gravatars VALUES (?, ?)", hashes)
 
 
 def sortable(field: str) -> str | None:
@@ -430,11 +353,6 @@ def _hashes(user: Mapping[str, Any]) -> set[str]:
         address = user["email"].strip().lower().encode("utf-8", "replace")
         found.add(hashlib.md5(address, usedforsecurity=False).hexdigest())
         found.add(hashlib.sha256(address).hexdigest())
-    if isinstance(user.get("picture"), str):
-        try:
-            path = urlsplit(user["picture"]).path
-        except ValueError:  # not a URL at all
-            return found
-        if match := _HASH_PATH.fullmatch(path):
-            found.add(match[1].lower())
+    if digest := classify(user.get("picture")).gravatar_hash:
+        found.add(digest)
     return found

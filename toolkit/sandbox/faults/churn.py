@@ -8,14 +8,13 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
+from toolkit.sandbox.directory.fields import iso
 from toolkit.sandbox.directory.store import Store
-from toolkit.sandbox.directory.timestamps import iso
 
-_MOST = 40
 _TRIES = 20
 
 
@@ -31,31 +30,17 @@ class Churned:
 class Churn:
     """Changes a store a little at each step, until so many have come, changed and left.
 
-    Args:
-        store: The tenant's users.
-        random: Who changes and who leaves.
-        clock: UNIX seconds.
-        most: How many come, how many change and how many leave.
+    `random` decides who changes and who leaves; `clock` is UNIX seconds.
     """
 
-    def __init__(
-        self, store: Store, random: Random, clock: Callable[[], float], most: int = _MOST
-    ) -> None:
+    def __init__(self, store: Store, random: Random, clock: Callable[[], float], most: int) -> None:
+        self.record = Churned()
         self._store = store
         self._random = random
         self._clock = clock
         self._most = most
         self._steps = 0
         self._lock = threading.Lock()
-        self._created: list[str] = []
-        self._changed: list[str] = []
-        self._deleted: list[str] = []
-
-    @property
-    def record(self) -> Churned:
-        """What happened so far."""
-        with self._lock:
-            return Churned(tuple(self._created), tuple(self._changed), tuple(self._deleted))
 
     def step(self) -> None:
         """One person logs in, one leaves, one comes."""
@@ -65,17 +50,18 @@ class Churn:
             self._steps += 1
             if user_id := self._untouched():
                 self._store.change(user_id, self._after_login)
-                self._changed.append(user_id)
+                self.record = replace(self.record, changed=(*self.record.changed, user_id))
             if user_id := self._untouched():
                 self._store.delete(user_id)
-                self._deleted.append(user_id)
+                self.record = replace(self.record, deleted=(*self.record.deleted, user_id))
             newcomer = self._newcomer()
             self._store.create(newcomer)
-            self._created.append(newcomer["user_id"])
+            created = (*self.record.created, newcomer["user_id"])
+            self.record = replace(self.record, created=created)
 
     def _untouched(self) -> str | None:
-        """Choose somebody to whom nothing happened yet; None where such are hard to find."""
-        touched = {*self._created, *self._changed, *self._deleted}
+        """Choose somebody to whom nothing happened yet; None if some tries find nobody."""
+        touched = {*self.record.created, *self.record.changed, *self.record.deleted}
         for _ in range(_TRIES):
             body = self._store.somebody(self._random.random())
             user_id = json.loads(body).get("user_id") if body else None

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from toolkit.classification.sources import Source
-from toolkit.sandbox.directory.timestamps import SECOND, iso, since_1970
+from toolkit.sandbox.directory.fields import SECOND, iso, since_1970
 from toolkit.sandbox.made_up.names import Dice, Name, initials
 
 

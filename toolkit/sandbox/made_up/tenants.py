@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.classification.sources import Source
-from toolkit.sandbox.directory.timestamps import DAY, SECOND, iso, since_1970
+from toolkit.sandbox.directory.fields import DAY, SECOND, iso, since_1970
 from toolkit.sandbox.made_up.names import PAIRS, Dice, name
 from toolkit.sandbox.made_up.sign_ups import ABSENT, KINDS, LINKED, PIXEL, Kind, Someone
 
