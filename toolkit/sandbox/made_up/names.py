@@ -25,14 +25,11 @@ _STRIDE = 7919
 
 
 class Name(NamedTuple):
-    """What one made-up person is called.
+    """What one made-up person is called, and what that means for their e-mail address.
 
     Attributes:
-        full: the name as shown.
-        first: the given name.
-        last: the family name.
-        local: the part of the e-mail address before the @; no two people share it.
-        domain: the e-mail domain where the name asks for one, or None.
+        local: the part before the @; no two people share it.
+        domain: the part after it, where the name asks for one.
     """
 
     full: str
@@ -64,10 +61,8 @@ _ODD_FIRST = 17
 def name(index: int, offset: int, style: float) -> Name:
     """Return the name of the person with this index; no two share an address.
 
-    Args:
-        index: the person's number in the tenant.
-        offset: where the walk through the names starts, 0 ≤ offset < `PAIRS`.
-        style: how the address is built from the name, 0 ≤ style < 1.
+    The walk through the names starts at `offset`, 0 ≤ offset < `PAIRS`; `style`, 0 ≤ style < 1,
+    decides how the address is built from the name.
     """
     if index % _ODD_EVERY == _ODD_FIRST:
         odd = _ODD[index // _ODD_EVERY % len(_ODD)]
@@ -91,10 +86,9 @@ def name(index: int, offset: int, style: float) -> Name:
 def initials(shown: str, email: str | None) -> str:
     """Return the two letters that Auth0 draws for this name.
 
-    Fact: of every recorded user, one word gives its first two characters, two words
-    give their first letters, digits count. What happens to other characters and to
-    three words is not recorded; here the e-mail's characters and the first two words
-    stand in.
+    Fact: of every recorded user, one word gives its first two characters, two words give their
+    first letters, digits count. INFERRED: of three words the first two count, and for other
+    characters those of the e-mail address.
     """
     words = shown.split()
     letters = words[0][0] + words[1][0] if len(words) > 1 else shown[:2]
@@ -109,10 +103,9 @@ _LETTERS = string.ascii_letters + string.digits + "-_"
 
 
 class Dice:
-    """Seeded chance that falls the same way on every platform and Python version.
+    """Seeded chance, the same on every platform and Python version.
 
-    Everything rests on `Random.random`: the other methods of `Random` may change
-    between Python versions, that one is promised not to.
+    Of all methods of `Random`, only `random` is promised not to change between Python versions.
     """
 
     def __init__(self, seed: int) -> None:
@@ -128,10 +121,10 @@ class Dice:
 
     def pick(self, items: Sequence[_T]) -> _T:
         """Pick one of these."""
-        return items[int(self.roll() * len(items))]
+        return items[self.below(len(items))]
 
     def share(self, table: Sequence[tuple[float, _T]]) -> _T:
-        """Pick by percentages; the last row takes what the others leave."""
+        """Pick by percentages; the last row takes the rest."""
         left = self.roll() * 100
         for percent, item in table:
             left -= percent
@@ -145,13 +138,18 @@ class Dice:
 
     def text(self, length: int) -> str:
         """Return a token of URL-safe base64 letters."""
-        roll = self.roll
+        roll = self.roll  # a local name, because this is the slowest part of making people up
         return "".join([_LETTERS[int(roll() * 64)] for _ in range(length)])
 
     def digits(self, length: int) -> str:
         """Return at most 15 digits, none of them a leading zero."""
         low: int = 10 ** (length - 1)
         return str(low + int(self.roll() * 9 * low))
+
+    def __format__(self, drawn: str) -> str:
+        """Return what a method of this name draws: `f"{dice:digits 8}"` is `dice.digits(8)`."""
+        method, number = drawn.split()
+        return str(getattr(self, method)(int(number)))
 
     def hexadecimal(self, length: int) -> str:
         """Return hexadecimal digits."""

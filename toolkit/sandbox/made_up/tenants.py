@@ -1,14 +1,10 @@
 """Made-up tenants: users as the Management API returns them, and what people really see.
 
-Nobody in here exists: names are put together from word lists, addresses are in
-reserved domains. How they log in, and what pictures that brings, is
-`toolkit.sandbox.made_up.sign_ups`.
+Nobody in here exists: names are put together from word lists, addresses are in reserved domains.
+How they log in, and what pictures that brings, is `toolkit.sandbox.made_up.sign_ups`.
 
-`python -m toolkit.sandbox.made_up.tenants data` writes the sample tenant.
-
-The made-up scripts of the sample tenant: two legacy Rules and two Actions of its own.
-
-They are what many tenants have: Rules that once decided which picture people see, which have
+`python -m toolkit.sandbox.made_up.tenants data` writes the sample tenant. `RULES` and `ACTIONS`
+are scripts that many tenants have: Rules that once decided which picture people see, which have
 stopped with the end of Rules, and Actions that have nothing to do with pictures.
 """
 
@@ -19,6 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -35,18 +32,11 @@ SEED = 1
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One made-up user.
+    """One made-up user."""
 
-    Attributes:
-        record: the Auth0 user object, as the Management API returns it.
-        gravatar: whether Gravatar has a picture for the hash in their picture URL.
-        truth: what people really see, as a perfect probe would find it; decided by how
-            the person was made, and never `unresolved`.
-    """
-
-    record: dict[str, Any]
-    gravatar: bool
-    truth: Source
+    record: dict[str, Any]  # the user object, as the Management API returns it
+    gravatar: bool  # whether Gravatar has a picture for the hash in their picture URL
+    truth: Source  # what people really see, as a perfect probe would find it; never `unresolved`
 
 
 _MAIL = (
@@ -59,16 +49,14 @@ _MAIL = (
     (4.0, "studio.test"),
 )
 
-
-# --- Time -----------------------------------------------------------------------
-
 _LAUNCH = since_1970(datetime(2018, 1, 8, tzinfo=UTC))
 _MONTH = (1.15, 1.0, 1.05, 1.0, 0.95, 0.85, 0.7, 0.75, 1.2, 1.15, 1.2, 0.9)
 _WEEKDAY = (1.2, 1.25, 1.2, 1.15, 1.0, 0.6, 0.6)
 _HOUR = (2, 1, 1, 1, 1, 2, 4, 7, 10, 12, 12, 11, 10, 11, 12, 12, 11, 10, 10, 11, 11, 9, 6, 4)
-_HOURS = tuple(accumulate(float(weight) for weight in _HOUR))
+_HOURS = tuple(accumulate(_HOUR))
 # How the imported users fell on the milliseconds in which the job wrote them.
-_BURST = (22.0, 27.0, 25.0, 16.0, 10.0)
+_BURST = tuple(accumulate((22, 27, 25, 16, 10)))
+_ONCE, _LATELY = 0.22, 0.6  # shares of people, added up
 
 
 class _Calendar:
@@ -86,7 +74,6 @@ class _Calendar:
         )
         # A night in the middle of the tenant's life, at 02:00:00.417 UTC.
         self.job = _LAUNCH + len(self.days) // 2 * DAY + 7_200_417
-        self.burst = tuple(accumulate(_BURST))
 
     def sign_up(self, dice: Dice) -> int:
         while True:
@@ -96,7 +83,7 @@ class _Calendar:
                 return moment
 
     def imported(self, dice: Dice) -> int:
-        return min(self.job + dice.weighed(self.burst), self.now)
+        return min(self.job + dice.weighed(_BURST), self.now)
 
     def last_login(self, dice: Dice, created: int, *, imported: bool) -> int:
         """Return when somebody came last: many once, many lately, the rest at any time."""
@@ -110,10 +97,6 @@ class _Calendar:
         return created + int(since * dice.roll())
 
 
-_ONCE, _LATELY = 0.22, 0.6
-
-# --- Everything else about a user ----------------------------------------------
-
 _UNUSABLE: tuple[object, ...] = (
     "",
     None,
@@ -123,14 +106,6 @@ _UNUSABLE: tuple[object, ...] = (
     42,
 )
 _DOCUMENTATION = ("192.0.2.", "198.51.100.", "203.0.113.")
-
-
-def _override(dice: Dice) -> tuple[object, bool]:
-    """Return a `user_metadata.picture`, and whether it may stand in for the profile's."""
-    if dice.chance(0.24):
-        return dice.pick(_UNUSABLE), False
-    host = dice.pick(("assets.example.com", "img.example.net", "uploads.example.com"))
-    return f"https://{host}/avatars/{dice.hexadecimal(20)}.png", True
 
 
 def _metadata(dice: Dice) -> dict[str, Any]:
@@ -145,12 +120,12 @@ def _metadata(dice: Dice) -> dict[str, Any]:
     return metadata
 
 
-def _identity(kind: Kind, who: Someone) -> dict[str, Any]:
+def _identity(kind: Kind, account: str | int) -> dict[str, Any]:
     return {
         "connection": kind.connection,
         "isSocial": kind.social,
         "provider": kind.provider,
-        "user_id": who.account,
+        "user_id": account,
     }
 
 
@@ -163,13 +138,12 @@ def _linked(kind: Kind, who: Someone) -> Iterator[dict[str, Any]]:
     start = dice.below(len(LINKED))
     others = [other for other in LINKED[start:] + LINKED[:start] if other is not kind]
     for other in others[:wanted]:
-        also = replace(who, account="")
-        also.account = other.account(also)
+        also = replace(who, account=other.account(who))
         picture = dice.share(other.portraits)(also).picture
         profile: dict[str, Any] = {"name": who.called.full, "picture": picture}
         if who.email:
             profile |= {"email": who.email, "email_verified": True}
-        yield _identity(other, also) | {"profileData": profile}
+        yield _identity(other, also.account) | {"profileData": profile}
 
 
 def _someone(dice: Dice, index: int, offset: int, kind: Kind, calendar: _Calendar) -> Someone:
@@ -193,8 +167,7 @@ def _someone(dice: Dice, index: int, offset: int, kind: Kind, calendar: _Calenda
     never = kind.provider == "auth0" and dice.chance(0.3 if kind.imported else 0.012)
     login = None if never else calendar.last_login(dice, created, imported=kind.imported)
     who = Someone(dice, index, called, shown, email, created, login)
-    who.account = kind.account(who)
-    return who
+    return replace(who, account=kind.account(who))
 
 
 def _profile(kind: Kind, who: Someone, now: int) -> dict[str, Any]:
@@ -205,7 +178,7 @@ def _profile(kind: Kind, who: Someone, now: int) -> dict[str, Any]:
         touched += int((now - who.seen) * dice.roll())
     record: dict[str, Any] = {
         "created_at": iso(who.created / SECOND),
-        "identities": [_identity(kind, who), *_linked(kind, who)],
+        "identities": [_identity(kind, who.account), *_linked(kind, who)],
         "name": who.shown,
         "nickname": called.local if kind.provider != "sms" else "",
         "updated_at": iso(min(touched, now) / SECOND),
@@ -242,8 +215,11 @@ def _person(kind: Kind, who: Someone, now: int) -> Person:
         record["picture"] = picture
     metadata = _metadata(dice)
     if dice.chance(0.05):
-        metadata["picture"], usable = _override(dice)
-        if usable:
+        if dice.chance(0.24):
+            metadata["picture"] = dice.pick(_UNUSABLE)
+        else:
+            host = dice.pick(("assets.example.com", "img.example.net", "uploads.example.com"))
+            metadata["picture"] = f"https://{host}/avatars/{dice:hexadecimal 20}.png"
             truth = Source.METADATA
     if metadata:
         record["user_metadata"] = metadata
@@ -257,24 +233,21 @@ def _person(kind: Kind, who: Someone, now: int) -> Person:
 def people(count: int = USERS, *, seed: int = SEED, now: datetime = NOW) -> Iterator[Person]:
     """Yield a made-up tenant, one person at a time, in no order.
 
-    The same arguments give the same people everywhere; a larger count adds people to
-    them, in the same proportions.
-
-    Args:
-        count: how many people.
-        seed: which tenant.
-        now: the latest time in it, with a timezone; after 8 January 2018.
+    The same arguments give the same people everywhere; a larger `count` adds people to them, in
+    the same proportions. `seed` decides which tenant it is. `now`, with a timezone, is the latest
+    time in it.
 
     Raises:
-        ValueError: At the first step, if `now` is before the tenant's first day.
+        ValueError: At the first step, if `now` is before 8 January 2018, the tenant's first day.
     """
     latest = since_1970(now)
     if latest <= _LAUNCH:
         raise ValueError("now must be after 2018-01-08, the tenant's first day")
     dice, calendar = Dice(seed), _Calendar(latest)
     offset = dice.below(PAIRS)
+    kinds = [(kind.percent, kind) for kind in KINDS]
     for index in range(count):
-        kind = dice.share(KINDS)
+        kind = dice.share(kinds)
         yield _person(kind, _someone(dice, index, offset, kind, calendar), latest)
 
 
@@ -286,7 +259,7 @@ def loadable(person: Person) -> dict[str, Any]:
     return person.record | {"_gravatar": True} if person.gravatar else dict(person.record)
 
 
-def write(folder: Path, *, count: int = USERS, seed: int = SEED) -> None:
+def write(folder: Path) -> None:
     """Write `users.ndjson.gz` and, beside it, `truth.csv`; the same bytes every time."""
     with (
         (folder / "users.ndjson.gz").open("wb") as file,
@@ -296,81 +269,39 @@ def write(folder: Path, *, count: int = USERS, seed: int = SEED) -> None:
     ):
         truth = csv.writer(table, lineterminator="\n")
         truth.writerow(("user_id", "source", "gravatar"))
-        for person in people(count, seed=seed):
-            line = json.dumps(
-                loadable(person), ensure_ascii=False, separators=(",", ":"), sort_keys=True
-            )
+        for person in people():
+            user = loadable(person)
+            line = json.dumps(user, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
             users.write(line.encode() + b"\n")
-            truth.writerow(
-                (person.record["user_id"], person.truth, "true" if person.gravatar else "false")
-            )
+            truth.writerow((user["user_id"], person.truth, json.dumps(person.gravatar)))
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write the sample tenant into the folder that is named; return the exit code."""
     if len(arguments) != 1 or not Path(arguments[0]).is_dir():
-        sys.stderr.write(
-            "usage: python -m toolkit.sandbox.made_up.tenants FOLDER (an existing folder)\n"
-        )
+        module = "toolkit.sandbox.made_up.tenants"
+        sys.stderr.write(f"usage: python -m {module} FOLDER (an existing folder)\n")
         return 2
     write(Path(arguments[0]))
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def _script(name: str) -> str:
+    return files("toolkit.sandbox.made_up").joinpath("scripts", f"{name}.js").read_text("utf-8")
 
-
-_OWN_PICTURE = """\
-function ownPicture(user, context, callback) {
-  // Whoever has uploaded a picture is shown with it.
-  const uploaded = user.user_metadata && user.user_metadata.picture;
-  if (uploaded) {
-    user.picture = uploaded;
-  }
-  callback(null, user, context);
-}
-"""
-
-_HOUSE_PLACEHOLDER = """\
-function housePlaceholder(user, context, callback) {
-  // Whoever has no Gravatar is shown with the house's placeholder instead of initials.
-  const { URL } = require('url');
-  if (user.picture && user.picture.includes('gravatar.com/avatar/')) {
-    const address = new URL(user.picture);
-    address.searchParams.set('d', 'https://www.example.com/placeholder.png');
-    user.picture = address.href;
-  }
-  callback(null, user, context);
-}
-"""
-
-_ROLE = """\
-exports.onExecutePostLogin = async (event, api) => {
-  const { role = 'member' } = event.user.app_metadata || {};
-  api.idToken.setCustomClaim('https://www.example.com/role', role);
-};
-"""
-
-_COUNTRIES = """\
-const CLOSED = new Set(['AQ', 'BV']);
-
-exports.onExecutePostLogin = async (event, api) => {
-  const country = event.request && event.request.geoip && event.request.geoip.countryCode;
-  if (CLOSED.has(country)) {
-    api.access.deny('This service is not available in your country.');
-  }
-};
-"""
 
 RULES: tuple[Mapping[str, Any], ...] = (
-    {"name": "Picture from the profile page", "script": _OWN_PICTURE, "enabled": True},
-    {"name": "Placeholder for Gravatar", "script": _HOUSE_PLACEHOLDER, "enabled": True},
+    {"name": "Picture from the profile page", "script": _script("own_picture"), "enabled": True},
+    {"name": "Placeholder for Gravatar", "script": _script("house_placeholder"), "enabled": True},
 )
 """For `Sandbox(rules=…)`, in the order in which they run."""
 
 ACTIONS: tuple[Mapping[str, Any], ...] = (
-    {"name": "Add role to tokens", "code": _ROLE},
-    {"name": "Closed countries", "code": _COUNTRIES},
+    {"name": "Add role to tokens", "code": _script("role")},
+    {"name": "Closed countries", "code": _script("closed_countries")},
 )
 """For `Sandbox(actions=…)`: deployed and bound, in this order."""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,4 @@
+exports.onExecutePostLogin = async (event, api) => {
+  const { role = 'member' } = event.user.app_metadata || {};
+  api.idToken.setCustomClaim('https://www.example.com/role', role);
+};
