@@ -46,17 +46,9 @@ FAULTS: Mapping[str, str] = {
 }
 """Each fault's name and what it does."""
 
-_SLOW_OVER = 400
-_LAG = 2.0
-_LIFETIME = 20
-
 
 class Faults:
-    """The faults of one sandbox.
-
-    Args:
-        names: Names in `FAULTS`.
-        seed: The same seed makes the same faults.
+    """The faults of one sandbox: some names in `FAULTS`.
 
     Raises:
         ValueError: If a name is not in `FAULTS`; the message lists those that are.
@@ -72,22 +64,20 @@ class Faults:
     def store(self, users: Iterable[Mapping[str, Any]], monotonic: Callable[[], float]) -> Store:
         """Return a store of these users, searched as the faults have it."""
         trouble = Trouble(
-            lag=_LAG if "lag" in self.names else 0,
-            slow_over=_SLOW_OVER if "503-slow" in self.names else None,
+            lag=2.0 if "lag" in self.names else 0,
+            slow_over=400 if "503-slow" in self.names else None,
             uncapped="uncapped-total" in self.names,
             shuffle=self._random("shuffled-ties") if "shuffled-ties" in self.names else None,
         )
         return Store(users) if trouble == Trouble() else Index(users, trouble, monotonic)
 
     def churn(self, store: Store, clock: Callable[[], float]) -> Churn:
-        """Return the one who changes the store; it does nothing where that is no fault."""
-        if "churn" in self.names:
-            return Churn(store, self._random("churn"), clock)
-        return Churn(store, self._random("churn"), clock, most=0)
+        """Return what changes the store; it does nothing unless that is a fault."""
+        return Churn(store, self._random("churn"), clock, most=40 if "churn" in self.names else 0)
 
     def lifetime(self, seconds: int) -> int:
         """Return how long a token is good for where it would be this many seconds."""
-        return min(seconds, _LIFETIME) if "short-tokens" in self.names else seconds
+        return min(seconds, 20) if "short-tokens" in self.names else seconds
 
     @property
     def jobs(self) -> jobs.Trouble:
@@ -105,7 +95,7 @@ class Faults:
         layers: Mapping[str, Callable[[ASGIApp, Random, network.Streak], ASGIApp]] = {
             "churn": lambda inner, *_: network.before_reads(inner, churn.step),
             "429-storm": partial(network.storm, clock=clock),
-            "429-bare": network.bare_storm,
+            "429-bare": partial(network.storm, clock=None),
             "503-flaky": network.flaky,
             "slow": network.slow,
             "reset": network.reset,

@@ -1,12 +1,13 @@
-"""Bad weather between a client and a host: refusals, gateways that fail, lost connections.
+"""Faults between a client and a host: refusals, gateways that fail, lost connections.
 
-Each kind is one ASGI middleware. It strikes in bursts that a seed decides on, and has a
-budget: a client that tries again gets through.
+Each kind is one ASGI middleware. It strikes in bursts that a seed decides on, and only so
+often: a client that tries again gets through.
 """
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from itertools import count
 from random import Random
 
@@ -27,21 +28,14 @@ _GATEWAY = (
     "<body><center><h1>502 Bad Gateway</h1></center></body></html>"
 )
 _PORTAL = "<html><head><title>Welcome</title></head><body>Sign in to go online</body></html>"
-_CALM = 49
 _LONGEST_STREAK = 4
-_SHORTEST, _LONGEST = 0.05, 0.3  # seconds of a delay
 
 
+@dataclass
 class Streak:
-    """How many requests in a row were struck, by whatever; no more than four are."""
+    """How many requests in a row were struck, by whatever kind; no more than four are."""
 
-    def __init__(self) -> None:
-        self.length = 0
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the next request must get through."""
-        return self.length >= _LONGEST_STREAK
+    length: int = 0
 
     def ended_by(self, application: ASGIApp) -> ASGIApp:
         """Return the application; a request that reaches it ends the streak."""
@@ -53,61 +47,51 @@ class Streak:
         return reached
 
 
+@dataclass
 class Bursts:
-    """Decides which requests are struck: some in a row, then none for a while.
+    """Decides which requests are struck: some in a row, then none for a while."""
 
-    Args:
-        random: Where the decisions come from.
-        streak: What all kinds of weather did to the last requests.
-        gap: The fewest and the most requests between two bursts; the first comes earlier.
-        length: The fewest and the most requests in a burst.
-        budget: How many are struck in all.
-    """
+    random: Random
+    streak: Streak
+    _: KW_ONLY
+    gap: tuple[int, int]  # fewest and most requests between two bursts; the first comes earlier
+    length: tuple[int, int]  # fewest and most requests in a burst
+    budget: int  # how many are struck in all
 
-    def __init__(
-        self,
-        random: Random,
-        streak: Streak,
-        *,
-        gap: tuple[int, int],
-        length: tuple[int, int],
-        budget: int,
-    ) -> None:
-        self._streak = streak
-        self._random = random
-        self._gap = gap
-        self._length = length
-        self._budget = budget
-        self._calm = random.randint(1, gap[0])
-        self._left = random.randint(*length)
+    def __post_init__(self) -> None:
+        self._calm = self.random.randint(1, self.gap[0])
+        self._left = self.random.randint(*self.length)
 
-    def strikes(self) -> bool:
+    def strike(self, _: Scope) -> bool:
         """Tell whether the next request is struck."""
         if self._calm > 0:
             self._calm -= 1
             return False
-        if self._budget <= 0 or self._streak.is_over:
+        if self.budget <= 0 or self.streak.length >= _LONGEST_STREAK:
             return False
-        self._budget -= 1
-        self._streak.length += 1
+        self.budget -= 1
+        self.streak.length += 1
         self._left -= 1
         if self._left == 0:
-            self._calm = self._random.randint(*self._gap)
-            self._left = self._random.randint(*self._length)
+            self._calm = self.random.randint(*self.gap)
+            self._left = self.random.randint(*self.length)
         return True
 
 
-def bare_storm(application: ASGIApp, random: Random, streak: Streak) -> ASGIApp:
-    """Refuse bursts of API requests with 429 and nothing that says for how long."""
-    return _storm(application, random, streak, dict)
-
-
 def storm(
-    application: ASGIApp, random: Random, streak: Streak, clock: Callable[[], float]
+    application: ASGIApp, random: Random, streak: Streak, clock: Callable[[], float] | None
 ) -> ASGIApp:
-    """Refuse bursts of API requests with 429; wait until the next full second, it says."""
+    """Refuse bursts of API requests with 429.
 
-    def headers(remaining: int) -> dict[str, str]:
+    With a clock, all answers of the API tell the limit, and a refusal says to wait until the
+    next full second.
+    """
+    # A refusal costs a client seconds: there are few.
+    bursts = Bursts(random, streak, gap=(10, 25), length=(2, 4), budget=12)
+
+    def limit(remaining: int) -> dict[str, str]:
+        if clock is None:
+            return {}
         return {
             "x-ratelimit-limit": "50",
             "x-ratelimit-remaining": str(remaining),
@@ -115,38 +99,21 @@ def storm(
         }
 
     async def telling(scope: Scope, receive: Receive, send: Send) -> None:
-        """Tell the limit with every other answer too: a tenant that has one always does."""
-
         async def tell(message: Message) -> None:
             if message["type"] == "http.response.start":
                 told = MutableHeaders(scope=message)
                 if "x-ratelimit-limit" not in told:
-                    told.update(headers(_CALM))
+                    told.update(limit(49))
             await send(message)
 
         await application(scope, receive, tell if scope["path"].startswith(_API) else send)
 
-    return _storm(telling, random, streak, lambda: headers(0))
-
-
-def _storm(
-    application: ASGIApp,
-    random: Random,
-    streak: Streak,
-    headers: Callable[[], Mapping[str, str]],
-) -> ASGIApp:
-    # A refusal costs a client seconds: there are few.
-    bursts = Bursts(random, streak, gap=(10, 25), length=(2, 4), budget=12)
-
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
         text = "Global limit has been reached"
-        refusal = Problem(429, text, "too_many_requests", headers=headers()).response()
+        refusal = Problem(429, text, "too_many_requests", headers=limit(0)).response()
         await refusal(scope, receive, send)
 
-    def strikes(scope: Scope) -> bool:
-        return scope["path"].startswith(_API) and bursts.strikes()
-
-    return _either(application, refuse, strikes)
+    return _either(telling, refuse, bursts.strike, _API)
 
 
 def flaky(application: ASGIApp, random: Random, streak: Streak) -> ASGIApp:
@@ -159,7 +126,7 @@ def flaky(application: ASGIApp, random: Random, streak: Streak) -> ASGIApp:
             answer = Problem(503, "Service Unavailable").response()
         await answer(scope, receive, send)
 
-    return _either(application, fail, lambda _: bursts.strikes())
+    return _either(application, fail, bursts.strike)
 
 
 def slow(application: ASGIApp, random: Random, streak: Streak) -> ASGIApp:
@@ -167,11 +134,10 @@ def slow(application: ASGIApp, random: Random, streak: Streak) -> ASGIApp:
     bursts = Bursts(random, streak, gap=(3, 8), length=(1, 2), budget=40)
 
     async def slowed(scope: Scope, receive: Receive, send: Send) -> None:
-        if bursts.strikes():
-            await asyncio.sleep(random.uniform(_SHORTEST, _LONGEST))
+        await asyncio.sleep(random.uniform(0.05, 0.3))
         await application(scope, receive, send)
 
-    return slowed
+    return _either(application, slowed, bursts.strike)
 
 
 def reset(application: ASGIApp, random: Random, streak: Streak) -> ASGIApp:
@@ -180,33 +146,30 @@ def reset(application: ASGIApp, random: Random, streak: Streak) -> ASGIApp:
 
     async def hang_up(scope: Scope, receive: Receive, send: Send) -> None:
         transport: asyncio.Transport = scope["state"][HANG_UP]
-        how = random.choice((_unheard, _lost, _torn))
+        how = random.choice(("unheard", "lost", "torn"))
         streak_so_far = streak.length
-        await how(application, scope, receive, send)
+        if how != "unheard":
+            await application(scope, receive, _torn(send) if how == "torn" else _lost)
         streak.length = streak_so_far
         # What was sent of a torn answer still goes out; a connection without any breaks.
-        (transport.close if how is _torn else transport.abort)()
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        (transport.close if how == "torn" else transport.abort)()
+        await _silence(scope, receive, send)
 
-    return _either(application, hang_up, lambda _: bursts.strikes())
-
-
-async def _unheard(_: ASGIApp, __: Scope, ___: Receive, ____: Send) -> None:
-    """Do nothing at all."""
+    return _either(application, hang_up, bursts.strike)
 
 
-async def _lost(application: ASGIApp, scope: Scope, receive: Receive, _: Send) -> None:
-    """Do what is asked, and answer nothing."""
-
-    async def drop(_: Message) -> None:
+async def _silence(_: Scope, receive: Receive, __: Send) -> None:
+    """Wait until the client is gone."""
+    while (await receive())["type"] != "http.disconnect":
         pass
 
-    await application(scope, receive, drop)
+
+async def _lost(_: Message) -> None:
+    """Send nothing of an answer."""
 
 
-async def _torn(application: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Do what is asked, and send the answer's head and half of the first piece of its body."""
+def _torn(send: Send) -> Send:
+    """Send the answer's head and half of the first piece of its body."""
     is_torn = False
 
     async def tear(message: Message) -> None:
@@ -219,7 +182,7 @@ async def _torn(application: ASGIApp, scope: Scope, receive: Receive, send: Send
             half = body[: len(body) // 2]
             await send({"type": "http.response.body", "body": half, "more_body": True})
 
-    await application(scope, receive, tear)
+    return tear
 
 
 def before_reads(application: ASGIApp, action: Callable[[], None]) -> ASGIApp:
@@ -238,52 +201,40 @@ def busy_pictures(application: ASGIApp, random: Random, streak: Streak, status: 
     """Refuse bursts of requests for Gravatars; come back in a second, it says."""
     bursts = Bursts(random, streak, gap=(20, 60), length=(1, 3), budget=6)
     refusal = PlainTextResponse("Try again later", status, {"retry-after": "1"})
-    return _for_pictures(application, refusal, lambda _: bursts.strikes())
+    return _either(application, refusal, bursts.strike, _PICTURES)
 
 
 def silent_pictures(application: ASGIApp, random: Random, streak: Streak) -> ASGIApp:
     """Never answer some requests for Gravatars."""
     bursts = Bursts(random, streak, gap=(15, 40), length=(1, 2), budget=8)
-
-    async def silence(_: Scope, receive: Receive, __: Send) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    return _for_pictures(application, silence, lambda _: bursts.strikes())
+    return _either(application, _silence, bursts.strike, _PICTURES)
 
 
 def lying_heads(application: ASGIApp, _: Random, __: Streak) -> ASGIApp:
     """Say that there is a picture, to whoever asks for a Gravatar with HEAD."""
     lie = Response(media_type="image/png")
-    return _for_pictures(application, lie, lambda scope: scope["method"] == "HEAD")
+    return _either(application, lie, lambda scope: scope["method"] == "HEAD", _PICTURES)
 
 
 def portal(application: ASGIApp, _: Random, __: Streak) -> ASGIApp:
     """Answer all requests for Gravatars with somebody else's page."""
-    return _for_pictures(application, HTMLResponse(_PORTAL), lambda _: True)
+    return _either(application, HTMLResponse(_PORTAL), lambda _: True, _PICTURES)
 
 
 def blind_pictures(application: ASGIApp, _: Random, __: Streak, after: int) -> ASGIApp:
     """Find no Gravatar any more, and no silhouette either, after some requests."""
     numbers = count(1)
-    return _for_pictures(
-        application, PlainTextResponse("404 Not Found", 404), lambda _: next(numbers) > after
-    )
+    missing = PlainTextResponse("404 Not Found", 404)
+    return _either(application, missing, lambda _: next(numbers) > after, _PICTURES)
 
 
-def _for_pictures(
-    application: ASGIApp, other: ASGIApp, strikes: Callable[[Scope], bool]
+def _either(
+    application: ASGIApp, other: ASGIApp, strikes: Callable[[Scope], bool], path: str = ""
 ) -> ASGIApp:
-    """Answer some requests for Gravatars by another application."""
-    return _either(
-        application, other, lambda scope: scope["path"].startswith(_PICTURES) and strikes(scope)
-    )
-
-
-def _either(application: ASGIApp, other: ASGIApp, strikes: Callable[[Scope], bool]) -> ASGIApp:
-    """Answer some requests by another application."""
+    """Answer some of the requests whose path begins like this by another application."""
 
     async def either(scope: Scope, receive: Receive, send: Send) -> None:
-        await (other if strikes(scope) else application)(scope, receive, send)
+        is_struck = scope["path"].startswith(path) and strikes(scope)
+        await (other if is_struck else application)(scope, receive, send)
 
     return either
