@@ -30,16 +30,13 @@ def demo(
         force: whether a real tenant's snapshot in that folder may be replaced.
         show: called with each `Progress`.
 
-    Returns:
-        The snapshot.
-
     Raises:
         OutputError: the folder cannot be written, or holds a real tenant's `snapshot.parquet`.
     """
     folder = Path(out)
-    ensure_writable(folder / "snapshot.parquet")
+    path = folder / "snapshot.parquet"
+    ensure_writable(path)
     with embedded_tenant(users, seed=seed) as tenant:
-        path = folder / "snapshot.parquet"
         snapshot = collect(tenant, out=path, method="search", force=force, show=show)
     with replacing(folder / "coverage.json") as file:
         file.write(json.dumps(snapshot.summary(), indent=2).encode())

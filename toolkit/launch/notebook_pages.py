@@ -22,7 +22,7 @@ _TEMPLATE = "picture-audit"
 # A socket's path has at most 103 bytes on macOS, 107 on Linux; a kernel's is
 # FOLDER/voila_12345678/kernel-UUID-ipc-5.
 _LONGEST_FOLDER = 38
-# Voilà's own template, without the icons that it loads from the internet.
+# Voilà's own template, without the icons from the internet.
 _PAGE = """
 {%- extends 'voila/templates/lab/index.html.j2' -%}
 {% import "spinner.macro.html.j2" as spinner %}
@@ -72,7 +72,7 @@ def dashboard(
             "code as you, with your credentials.",
             file=sys.stderr,
         )
-    # Whoever ends this process means the server, too.
+    # A signal that ends this process ends the server, too.
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     with TemporaryDirectory(prefix="picture-audit-") as folder:
         command, environment = served(Path(folder), Path.cwd(), address, port, token=token)
@@ -92,12 +92,8 @@ def served(
 ) -> tuple[list[str], dict[str, str]]:
     """Write down what Voilà serves, and return the command and the environment that serve it.
 
-    Args:
-        folder: an empty folder for the page, which only its owner may enter.
-        here: where the panels read `.env` and write files.
-        address: where to listen.
-        port: the port to listen on.
-        token: whether visitors must know a token.
+    `folder` is empty, and only its owner may enter it; the panels read `.env` and write files
+    `here`; the others are as of `dashboard`.
     """
     page = folder / "page" / "dashboard.ipynb"
     page.parent.mkdir()
@@ -124,20 +120,13 @@ def served(
 
 
 def _folder_of_sockets() -> str:
-    """Return the usual temporary folder, unless its path is too long for sockets in it.
-
-    Voilà makes a folder there that only its owner may enter.
-    """
+    """Return the usual temporary folder; `/tmp` if its path is too long for sockets in it."""
     usual = gettempdir()
-    return usual if len(os.fsencode(usual)) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108 - as above
+    return usual if len(os.fsencode(usual)) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108 - Voilà makes a folder there that only its owner may enter
 
 
 def ensure_private(address: str, *, expose: bool = False) -> None:
-    """Make sure that the dashboard can be served, and by whom it can be reached.
-
-    Raises:
-        SettingsError: Voilà is not installed, or others could reach the address.
-    """
+    """Raise `SettingsError` if Voilà is not installed, or others could reach the address."""
     if find_spec("voila") is None:
         raise SettingsError(
             "The dashboard needs Voilà, which is not installed: "
@@ -152,17 +141,12 @@ def ensure_private(address: str, *, expose: bool = False) -> None:
 
 
 def _notebook(folder: Path) -> str:
-    cell: dict[str, object] = {
-        "cell_type": "code",
-        "id": "0",
-        "metadata": {},
-        "execution_count": None,
-        "outputs": [],
-        "source": _CELL.format(folder=repr(str(folder))).strip(),
-    }
+    source = _CELL.format(folder=repr(str(folder))).strip()
+    cell = {"cell_type": "code", "id": "0", "metadata": {}, "outputs": [], "source": source}
+    cells = [{**cell, "execution_count": None}]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     metadata = {"kernelspec": kernel, "title": "Picture audit"}
-    return json.dumps({"cells": [cell], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
+    return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
 
 
 # In a checkout these are links to the notebooks, of which a wheel has copies.
@@ -170,10 +154,9 @@ _SAMPLES = Path(__file__).with_name("samples")
 
 
 def notebook_folder() -> Path:
-    """Return the folder with the notebooks: of this folder, or of the checkout.
+    """Return the folder with the notebooks: of the current folder, or of the checkout.
 
-    Where there is neither, as with an installed wheel, copies of the notebooks are written to
-    `notebooks` in this folder.
+    If there is neither, as with an installed wheel, copies are written to `notebooks` here.
 
     Raises:
         OutputError: they cannot be written.

@@ -1,13 +1,13 @@
 """Voilà behind a token: what `picture-audit dashboard` runs as a process of its own.
 
-Whoever knows the token is led from `/?token=TOKEN` to the page, which stands at an address with a
-second secret in its path: `/SECRET/`. Everything that Voilà serves is below that path: the page,
-the kernels and their websockets, and files. Any other address is refused with HTTP 403.
+`/?token=TOKEN` redirects to the page, at an address with a second secret in its path: `/SECRET/`.
+Everything that Voilà serves is below that path: the page, the kernels and their websockets, and
+files. Any other address is refused with HTTP 403.
 
 Why not Voilà's own token (0.5.8): it guards the page and the kernels, but not its files, and it
 remembers a visitor by a cookie. Browsers send the cookies of one port to all ports of a host, so
 another user of this machine, whose page the owner visits, could take it. A path is sent to nobody
-else, so there is no cookie to steal and nothing that a page of another origin could make use of.
+else.
 """
 
 import hmac
@@ -41,14 +41,10 @@ _ALL_INTERFACES = ("", "0.0.0.0", "::")  # noqa: S104 - what such an address is 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The two secrets that lead to the page.
+    """The two secrets that lead to the page: a token to say, and the part of its address.
 
     They are handed over in a file that only its owner may read: every user of a machine can read
     the command line of every process.
-
-    Attributes:
-        token: what a visitor must know.
-        path: the part of the address below which everything is served.
     """
 
     token: str
@@ -64,7 +60,7 @@ class Access:
 
 
 class _Refusal(RequestHandler):
-    """Answers whoever does not say the token, whatever they ask for."""
+    """Refuses every request without the token."""
 
     def prepare(self) -> None:
         self.set_status(403)
@@ -73,7 +69,7 @@ class _Refusal(RequestHandler):
 
 
 class _Entrance(_Refusal):
-    """Leads whoever says the token to the page."""
+    """Redirects a request with the token to the page."""
 
     def initialize(self, access: Access) -> None:
         self._access = access
@@ -105,7 +101,7 @@ class PageServer(Voila):  # type: ignore[misc] # Voilà has no types
 
     folder = Path()
     access: Access | None = None
-    # Voilà's own, of which only the types are said here.
+    # Voilà's own; here are only their types.
     base_url: str
     server_url: str | None
     ip: str
@@ -121,8 +117,7 @@ class PageServer(Voila):  # type: ignore[misc] # Voilà has no types
             self.server_url = f"{self._entrance}{self.access.path}/"
             self.base_url = f"{self.base_url}{self.access.path}/"
         settings: dict[str, Any] = super().init_settings()
-        # Voilà answers to any name: a page elsewhere that lets its name mean this machine
-        # (DNS rebinding) could read all.
+        # By default Voilà answers to any host name, so that DNS rebinding could read all.
         settings["allow_remote_access"] = not is_loopback(self.ip)
         return settings | ({"default_handler_class": _Refusal} if self.access else {})
 
@@ -131,12 +126,12 @@ class PageServer(Voila):  # type: ignore[misc] # Voilà has no types
         handlers = super().init_handlers()
         if self.access is None:
             return list(handlers)
-        # Voilà's login form stands elsewhere: it would let nobody in.
+        # Voilà's login form is not below that path: it would let nobody in.
         within = [one for one in handlers if one[0].startswith(str(self.server_url))]
         return [(self._entrance, _Entrance, {"access": self.access}), *within]
 
     def listen(self) -> None:
-        """Serve until interrupted; print the address once somebody can open it."""
+        """Serve until interrupted; print the address once it can be opened."""
         try:
             self._serve()
         except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Who answers for the hosts of pictures: they themselves, or, for made-up people, a sandbox."""
+"""Where pictures are asked for: at their hosts, or, for made-up people, at a sandbox."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,6 @@ from toolkit.tenant.http_transport import transport
 GRAVATAR = "https://gravatar.com"
 """Where Gravatar answers."""
 
-
 _PATIENCE = 2.0  # seconds
 _LONGEST_NAME = 80
 _MOST_USERS = 1_000_000
@@ -29,11 +28,7 @@ _MOST_USERS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """Where pictures are asked for.
-
-    Attributes:
-        sandbox: the base URL of the sandbox that plays all hosts, or None for the real ones.
-    """
+    """The hosts of pictures; with `sandbox`, its base URL, that sandbox plays all of them."""
 
     sandbox: str | None = None
 
@@ -43,12 +38,7 @@ class Hosts:
         return self.sandbox or GRAVATAR
 
     def address(self, picture: str, *, insecure: bool = False) -> str:
-        """Return where to ask for a picture.
-
-        Args:
-            picture: its address.
-            insecure: whether an `http:` address is asked, too.
-        """
+        """Return where to ask for the picture at an address; at `http:` only if `insecure`."""
         if self.sandbox is None or picture.startswith(f"{self.sandbox}/"):
             return picture
         # What would be refused anywhere is refused here, too.
@@ -58,26 +48,24 @@ class Hosts:
 
 @contextmanager
 def hosts_of(provenance: Provenance) -> Iterator[Hosts]:
-    """Open whoever answers for the pictures of a snapshot.
+    """Yield where to ask for the pictures of a snapshot.
 
     The people of a sandbox are made up, and nobody else may be asked about them: that
-    sandbox answers, and where it has stopped, one with the same people is started.
+    sandbox answers, and if it has stopped, a new one with the same people is started.
 
-    What a snapshot says of its tenant is not believed: anybody could have written the file,
-    and any service of this machine could be at the port that it names. Nothing is sent there
-    unless it is a sandbox of this process, or AUTH0_DOMAIN names the same address and a sandbox
-    answers at it.
+    Anybody could have written the snapshot, and any service of this machine could be at the port
+    that it names. So nothing is sent there unless it is a sandbox of this process, or AUTH0_DOMAIN
+    names the same address and a sandbox answers at it.
 
     Raises:
-        SettingsError: the sandbox is neither of these, and nobody knows who its people were; or
-            the snapshot is redacted, so that its pictures are nobody's.
+        SettingsError: the sandbox is neither of these, and its people are not known; or the
+            snapshot is redacted.
     """
     provenance.require_people()
     if not provenance.sandbox:
         yield Hosts()
         return
-    running = _running(provenance.tenant)
-    if running is not None:
+    if running := _running(provenance.tenant):
         yield Hosts(running)
     elif provenance.seed is not None and provenance.users <= _MOST_USERS:
         with embedded_sandbox(provenance.users, seed=provenance.seed) as sandbox:
@@ -92,8 +80,7 @@ def hosts_of(provenance: Provenance) -> Iterator[Hosts]:
 
 def _running(domain: str) -> str | None:
     """Return the base URL of the sandbox at a host and port, if it is known to be one."""
-    here = sandbox_at(domain)
-    if here is not None:
+    if here := sandbox_at(domain):
         return here.base_url
     settings = read_settings()
     named = urlsplit(settings.base_url) if settings.domain else None

@@ -1,13 +1,11 @@
-"""The hosts of pictures, played by the sandbox: its people are made up, and so are they.
+"""The hosts of pictures, played by the sandbox for its made-up people.
 
 Gravatar, Auth0's initials and the WordPress image proxy have routes of their own. For every
 other host, `/hosts/ADDRESS` answers for the picture at that address (percent-encoded) as its
 host would: a face for a picture of somebody's own, a silhouette for a provider's stock image,
 403 once a signed address has expired. What Gravatar, Auth0's CDN or the image proxy would
-answer is redirected to where the sandbox plays those.
-
-`/hosts` itself answers with `SIGN`: whoever sends something to a sandbox can find out before
-that it is one, and not another service that took its port.
+answer is redirected to where the sandbox plays those. `/hosts` itself answers with `SIGN`, so
+that nothing is sent to another service that took a sandbox's port.
 
 Facts: Gravatar docs, "Images" (size, default, forcedefault, rating; which URLs can be a
 default: http or https on the standard port, a known extension, no query string). A URL
@@ -20,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -42,8 +40,8 @@ _AVATAR = re.compile(r"([0-9a-f]{64}|[0-9a-f]{32})(?:\.(png|jpg|jpeg))?", re.IGN
 _INITIALS = re.compile(r"([A-Za-z0-9]{1,3})\.png")
 _HOST = re.compile(r"[a-z0-9.-]{1,253}", re.IGNORECASE)
 _EXTENSIONS = (".jpg", ".jpeg", ".gif", ".png", ".heic")
-_GENERATED = frozenset({"identicon", "monsterid", "wavatar", "retro", "robohash"})
-_SILHOUETTES = frozenset({"mp", "mm", "mystery", "mysteryperson"})
+_GENERATED = {"identicon", "monsterid", "wavatar", "retro", "robohash"}
+_SILHOUETTES = {"mp", "mm", "mystery", "mysteryperson"}
 _DEFAULT_SIZE = 80
 _LARGEST = 2048
 _DENIED = """<?xml version="1.0" encoding="UTF-8"?>
@@ -55,9 +53,8 @@ _DENIED = """<?xml version="1.0" encoding="UTF-8"?>
 class PlayedHosts:
     """Answers for every host of pictures.
 
-    Attributes:
-        gravatar: tells the rating of a hash's picture, or None where it has none.
-        clock: UNIX seconds, by which addresses expire.
+    `gravatar` returns the rating of a hash's picture, or None where it has none; addresses expire
+    by `clock`, in UNIX seconds.
     """
 
     gravatar: Callable[[str], str | None]
@@ -81,7 +78,7 @@ class PlayedHosts:
             return PlainTextResponse("404 Not Found", 404)
         asked = request.query_params
         digest = match[1].lower()
-        kind = "jpeg" if (match[2] or "png").lower() in {"jpg", "jpeg"} else "png"
+        kind = _KINDS.get(f".{match[2]}".lower(), "png")
         size = _size(asked)
         forced = _either(asked, "f", "forcedefault").lower() in {"y", "yes"}
         rating = None if forced else self.gravatar(digest)
@@ -90,7 +87,7 @@ class PlayedHosts:
         return _fallback(_either(asked, "d", "default"), digest, size, kind)
 
     def initials(self, request: Request) -> Response:
-        """Answer as Auth0's CDN does: initials, or S3's words where there is no such file."""
+        """Answer as Auth0's CDN does: initials, or S3's error where there is no such file."""
         match = _INITIALS.fullmatch(request.path_params["name"])
         if match is None:
             return Response(_DENIED, 403, media_type="application/xml")
@@ -144,8 +141,7 @@ def _fallback(default: str, digest: str, size: int, kind: str) -> Response:
         return _image(drawing.silhouette(size, kind), kind)
     if default == "blank":
         return _image(drawing.blank(size), "png")
-    target = _photon(default)
-    if target:
+    if target := _photon(default):
         return RedirectResponse(target, 302)
     return _image(drawing.pattern("gravatar", size, kind), kind)
 
@@ -154,24 +150,15 @@ def _photon(default: str) -> str | None:
     """Return the sandbox's own proxy path for a default URL that Gravatar would take."""
     try:
         url = urlsplit(default)
-        usable = _usable(url)
-    except ValueError:  # not a URL: a bad port, an unclosed bracket
+        port = {"http": 80, "https": 443}[url.scheme]
+        is_standard = url.port in {None, port}
+    except (KeyError, ValueError):  # another scheme, a bad port, an unclosed bracket
         return None
-    if not usable:
+    is_picture = url.path.lower().endswith(_EXTENSIONS) and not url.query
+    if not (is_standard and is_picture and _HOST.fullmatch(url.hostname or "")):
         return None
     secure = "?ssl=1" if url.scheme == "https" else ""
     return f"/photon/{url.hostname}{quote(url.path, safe='/%')}{secure}"
-
-
-def _usable(url: SplitResult) -> bool:
-    port = {"http": 80, "https": 443}.get(url.scheme)
-    return (
-        port is not None
-        and url.port in {None, port}
-        and _HOST.fullmatch(url.hostname or "") is not None
-        and url.path.lower().endswith(_EXTENSIONS)
-        and not url.query
-    )
 
 
 def _size(asked: QueryParams) -> int:
