@@ -67,7 +67,7 @@ class PlayedHosts:
             Route("/avatars/{name}", self.initials),
             Route("/photon/cdn.auth0.com/avatars/{name}", self.initials),
             Route(f"/photon/{{address:{REST}}}", self.photon),
-            Route(ROOT, self.sign),
+            Route(ROOT, PlainTextResponse(SIGN), methods=["GET"]),
             Route(f"{ROOT}/{{address:{REST}}}", self.picture),
         ]
 
@@ -81,8 +81,10 @@ class PlayedHosts:
         kind = _KINDS.get(f".{match[2]}".lower(), "png")
         size = _size(asked)
         forced = _either(asked, "f", "forcedefault").lower() in {"y", "yes"}
-        rating = None if forced else self.gravatar(digest)
-        if rating and _shows(rating, _either(asked, "r", "rating").lower()):
+        highest = _either(asked, "r", "rating").lower()
+        # Without a rating asked for, only those pictures show that suit everybody.
+        shown = RATINGS[: RATINGS.index(highest) + 1] if highest in RATINGS else RATINGS[:1]
+        if not forced and self.gravatar(digest) in shown:
             return _image(drawing.pattern(digest, size, kind), kind)
         return _fallback(_either(asked, "d", "default"), digest, size, kind)
 
@@ -96,10 +98,6 @@ class PlayedHosts:
     def photon(self, request: Request) -> Response:
         """Answer as the proxy does for any other picture."""
         return _image(drawing.pattern(request.path_params["address"], _DEFAULT_SIZE), "png")
-
-    def sign(self, _: Request) -> Response:
-        """Say that this is a sandbox."""
-        return PlainTextResponse(SIGN)
 
     def picture(self, request: Request) -> Response:
         """Answer for the picture at an address."""
@@ -124,11 +122,6 @@ class PlayedHosts:
 def played(base_url: str, address: str) -> str:
     """Return where a sandbox answers for the picture at an address."""
     return f"{base_url}{ROOT}/{quote(address, safe='', errors='replace')}"
-
-
-def _shows(rating: str, highest: str) -> bool:
-    """Tell whether a picture is shown; without a rating asked for, only to everybody."""
-    return RATINGS.index(rating) <= (RATINGS.index(highest) if highest in RATINGS else 0)
 
 
 def _fallback(default: str, digest: str, size: int, kind: str) -> Response:
@@ -163,9 +156,8 @@ def _photon(default: str) -> str | None:
 
 def _size(asked: QueryParams) -> int:
     text = _either(asked, "s", "size")
-    if not re.fullmatch(r"-?[0-9]{1,9}", text):
-        return _DEFAULT_SIZE
-    return min(max(int(text), 1), _LARGEST)
+    is_number = re.fullmatch(r"-?[0-9]{1,9}", text)
+    return min(max(int(text), 1), _LARGEST) if is_number else _DEFAULT_SIZE
 
 
 def _either(asked: QueryParams, short: str, long: str) -> str:

@@ -32,8 +32,7 @@ from toolkit.sandbox.api.users import ROOT, Api
 from toolkit.sandbox.asgi import Certificate, Protocol, Tally, door
 from toolkit.sandbox.directory.fields import iso
 from toolkit.sandbox.directory.store import Store
-from toolkit.sandbox.faults.catalogue import Faults
-from toolkit.sandbox.faults.churn import Churn, Churned
+from toolkit.sandbox.faults.catalogue import Churn, Churned, Faults
 from toolkit.sandbox.played_hosts import PlayedHosts
 from toolkit.sandbox.problem import Problem
 

@@ -91,10 +91,7 @@ LARGEST = 1024 * 1024
 
 _PATIENCE = 5.0  # seconds of a core, whatever else it does meanwhile
 _STEPS = 1000  # of SQLite's machine, between two looks at the time
-_BATCH = 2000
 _CHUNK = 10_000
-_PRIME = 2**31 - 1
-_CACHE_KIB = 64 * 1024
 _INDEXED = ("created_at", "updated_at", "last_login", "logins_count", "email", "name")
 
 
@@ -119,7 +116,6 @@ class Store:
         self._database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
         self._connections: dict[str, Connection] = {}
         try:
-            self._create()
             self._load(users)
         except BaseException:
             self._database.close()
@@ -155,7 +151,8 @@ class Store:
     def page(self, condition: Condition, order: Order, limit: int, offset: int) -> list[str]:
         """Return the JSON of the users that meet the condition, sorted, from an offset on."""
         by = f"users.{order.column} {'DESC' if order.descending else 'ASC'} NULLS LAST"
-        ties = f"users.key * {order.salt} % {_PRIME}, " if order.salt else ""
+        # Modulo a prime, so that no two keys become the same.
+        ties = f"users.key * {order.salt} % 2147483647, " if order.salt else ""
         ties += f"users.key {'DESC' if order.ties_descending else 'ASC'}"
         sorting = ties if order.column == "key" else f"{by}, {ties}"
         # CROSS JOIN keeps users as the outer loop, so that its index does the sorting.
@@ -283,12 +280,12 @@ class Store:
             if user is not None:
                 self._insert([(key, user)])
 
-    def _create(self) -> None:
+    def _load(self, users: Iterable[Mapping[str, Any]]) -> None:
         typed = ", ".join(f"{column} {'UNIQUE' * (column == 'user_id')}" for column in COLUMNS)
         self._database.executescript(f"""
             PRAGMA journal_mode = MEMORY;
             PRAGMA synchronous = OFF;
-            PRAGMA cache_size = -{_CACHE_KIB};
+            PRAGMA cache_size = -65536;  -- KiB
             CREATE TABLE users (key INTEGER PRIMARY KEY, {typed});
             CREATE TABLE bodies (key INTEGER PRIMARY KEY, body TEXT NOT NULL);
             CREATE TABLE facets (
@@ -296,12 +293,10 @@ class Store:
             ) WITHOUT ROWID;
             CREATE TABLE gravatars (hash TEXT PRIMARY KEY, rating TEXT) WITHOUT ROWID;
         """)
-
-    def _load(self, users: Iterable[Mapping[str, Any]]) -> None:
         numbered = enumerate(users, start=1)
         with self._database:
             self._database.execute("BEGIN")
-            while batch := list(islice(numbered, _BATCH)):
+            while batch := list(islice(numbered, 2000)):
                 self._insert(batch)
             # A later user has replaced an earlier one with the same user_id.
             counts = self._rows("SELECT count(*) FROM users UNION ALL SELECT count(*) FROM bodies")

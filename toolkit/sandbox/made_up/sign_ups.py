@@ -54,22 +54,22 @@ class Portrait(NamedTuple):
 
 
 _RELAY = "relay.example"
-_Painter = Callable[[Someone], Portrait]
+_PictureOf = Callable[[Someone], Portrait]
 ABSENT = object()
 """The picture of a user object that has no such key."""
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 """A picture of one pixel, in the address itself."""
 
 
-def _at(source: Source, picture: object) -> _Painter:
+def _at(source: Source, picture: object) -> _PictureOf:
     """Return what gives people a picture: by a function, a template of `Someone.fill`, or as is."""
 
-    def paint(who: Someone) -> Portrait:
+    def picture_of(who: Someone) -> Portrait:
         if callable(picture):
             return Portrait(picture(who), source)
         return Portrait(who.fill(picture) if isinstance(picture, str) else picture, source)
 
-    return paint
+    return picture_of
 
 
 _social = partial(_at, Source.SOCIAL)
@@ -92,13 +92,13 @@ def _gravatar(
     digest: str = "md5",
     former_domain: str | None = None,
     defaults: Sequence[str] = (),
-) -> _Painter:
+) -> _PictureOf:
     """Point at Gravatar, with Auth0's initials image behind it unless there are `defaults`.
 
     With a `former_domain` the hash is of the address that people had before they changed it.
     """
 
-    def paint(who: Someone) -> Portrait:
+    def picture_of(who: Someone) -> Portrait:
         if not who.email:
             return _initials(who)
         email = f"{who.called.local}@{former_domain}" if former_domain else who.email
@@ -114,7 +114,7 @@ def _gravatar(
         url = f"https://{host}.gravatar.com/avatar/{hashed}?s=480&r=pg&d={default}"
         return Portrait(url, Source.GRAVATAR if exists else truth, exists)
 
-    return paint
+    return picture_of
 
 
 _canonical = _gravatar()
@@ -324,7 +324,7 @@ class Kind:
     connection: str
     provider: str  # the connection's strategy
     account: Callable[[Someone], str | int]  # makes the id that the provider gave
-    portraits: Sequence[tuple[float, _Painter]]  # percentages; the last row takes the rest
+    portraits: Sequence[tuple[float, _PictureOf]]  # percentages; the last row takes the rest
     social: bool = True  # as Auth0 marks the identity
     imported: bool = False  # by the bulk import
     email: float = 1.0  # share of people with an e-mail address
