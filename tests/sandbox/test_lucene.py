@@ -61,8 +61,8 @@ def _found(store, text):
         ("name:*", "name IS NOT NULL", ()),
         ("_exists_:email.domain", "email_domain IS NOT NULL", ()),
         ("logins_count:[1 TO 2}", "(logins_count >= ? AND logins_count < ?)", (1, 2)),
-        ("created_at:{* TO 2026-08-17T20:25:34.048Z]", "(created_at <= ?)", (1786998334048,)),
-        ('name:["x y" TO *]', "(name >= ?)", ("x y",)),
+        ("created_at:{* TO 2026-08-17T20:25:34.048Z]", "created_at <= ?", (1786998334048,)),
+        ('name:["x y" TO *]', "name >= ?", ("x y",)),
         (
             "name:1 AND email:2 OR username:3",
             "((name = ? AND email = ?) OR username = ?)",

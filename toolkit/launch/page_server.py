@@ -21,7 +21,7 @@ import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
@@ -80,12 +80,9 @@ class _Entrance(_Refusal):
             super().prepare()
 
     def get(self) -> None:
-        asked = {
-            name: [text.decode("utf-8", "replace") for text in texts]
-            for name, texts in self.request.query_arguments.items()
-            if name != "token"
-        }
-        query = f"?{urlencode(asked, doseq=True)}" if asked else ""
+        given = parse_qsl(self.request.query, keep_blank_values=True)
+        others = [(name, value) for name, value in given if name != "token"]
+        query = f"?{urlencode(others)}" if others else ""
         self.set_header("Cache-Control", "no-store")
         self.set_header("Referrer-Policy", "no-referrer")
         # Relative, so that it is right behind a proxy, too.
@@ -93,13 +90,9 @@ class _Entrance(_Refusal):
 
 
 class PageServer(Voila):  # type: ignore[misc] # Voilà has no types
-    """Voilà, which serves nothing to those who do not know the token.
+    """Voilà, which serves nothing to those who do not know the token."""
 
-    Attributes:
-        folder: the private folder that `toolkit.launch.notebook_pages.served` has filled.
-    """
-
-    folder = Path()
+    folder = Path()  # the private one that `toolkit.launch.notebook_pages.served` has filled
     access: Access | None = None
     # Voilà's own; here are only their types.
     base_url: str
@@ -107,7 +100,7 @@ class PageServer(Voila):  # type: ignore[misc] # Voilà has no types
     ip: str
     port: int
     _opened = "/"  # the path in the address that is printed
-    _entrance = "/"  # the path that the entrance has here; another one only behind some proxies
+    _entrance = "/"  # the path of the entrance here, which can be another one behind a proxy
 
     def init_settings(self) -> dict[str, Any]:
         """Move everything below the secret path, and refuse what is above it."""

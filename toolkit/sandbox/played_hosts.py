@@ -82,7 +82,7 @@ class PlayedHosts:
         size = _size(asked)
         forced = _either(asked, "f", "forcedefault").lower() in {"y", "yes"}
         highest = _either(asked, "r", "rating").lower()
-        # Without a rating asked for, only those pictures show that suit everybody.
+        # If no rating is asked for, only pictures for everybody (g) are shown.
         shown = RATINGS[: RATINGS.index(highest) + 1] if highest in RATINGS else RATINGS[:1]
         if not forced and self.gravatar(digest) in shown:
             return _image(drawing.pattern(digest, size, kind), kind)

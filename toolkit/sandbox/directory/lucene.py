@@ -235,23 +235,31 @@ def _named(parts: list[str]) -> Field:
     return field
 
 
+def _compared(field: Field, comparison: str, *values: str | int) -> Condition:
+    """The field's value, or one of them, compares like this."""
+    if field.kind not in _SEVERAL:
+        return Condition(f"{field.column} {comparison}", values)
+    sql = f"SELECT user FROM facets WHERE field = ? AND value {comparison}"  # noqa: S608 - fixed words, values are bound
+    # One value is looked up for each user; a scan over many values is done once.
+    is_point = comparison == "= ?"
+    whole = f"EXISTS ({sql} AND user = users.key)" if is_point else f"users.key IN ({sql})"
+    return Condition(whole, (field.column, *values))
+
+
 def _exists(field: Field) -> Condition:
-    """The field has any value."""
     if field.kind not in _SEVERAL:
         return Condition(f"{field.column} IS NOT NULL")
     # "/" follows "." in ASCII: an object exists where anything under its name does.
+    sql = "SELECT user FROM facets WHERE field = ? OR (field > ? AND field < ?)"
     name = field.column
-    return _facet("(field = ? OR (field > ? AND field < ?))", (name, name + ".", name + "/"))
+    return Condition(f"users.key IN ({sql})", (name, f"{name}.", f"{name}/"))
 
 
 def _equals(field: Field, value: str) -> Condition:
-    """The field has exactly this value."""
     first, last = _bounds(field, value)
-    if field.kind in _SEVERAL:
-        return _facet("field = ? AND value = ?", (field.column, first), is_point=True)
     if field.kind is Kind.MOMENT:
-        return Condition(f"{field.column} BETWEEN ? AND ?", (first, last))
-    return Condition(f"{field.column} = ?", (first,))
+        return _compared(field, "BETWEEN ? AND ?", first, last)
+    return _compared(field, "= ?", first)
 
 
 def _like(field: Field, parts: Iterable[str]) -> Condition:
@@ -259,10 +267,7 @@ def _like(field: Field, parts: Iterable[str]) -> Condition:
     if field.kind not in {Kind.FOLDED, Kind.EXACT, Kind.FACET}:
         raise QueryError("wildcards are not supported on this field")
     literals = (re.sub(r"([*?\[])", r"[\1]", str(_bounds(field, part)[0])) for part in parts)
-    pattern = "*".join(literals)
-    if field.kind is Kind.FACET:
-        return _facet("field = ? AND value GLOB ?", (field.column, pattern))
-    return Condition(f"{field.column} GLOB ?", (pattern,))
+    return _compared(field, "GLOB ?", "*".join(literals))
 
 
 def _between(
@@ -273,25 +278,16 @@ def _between(
         raise QueryError("operator 'less or equal' is not supported")
     if field.kind in {Kind.ID, Kind.FLAG}:
         raise QueryError("ranges are not supported on this field")
-    if low is None and high is None:
-        return _exists(field)
-    ends: list[tuple[str, str | int]] = []
+    ends = []
     if low is not None:
         first, last = _bounds(field, low)
-        ends.append((">=", first) if with_low else (">", last))
+        end = _compared(field, ">= ?", first) if with_low else _compared(field, "> ?", last)
+        ends.append(end)
     if high is not None:
         first, last = _bounds(field, high)
-        ends.append(("<=", last) if with_high else ("<", first))
-    sql = " AND ".join(f"{field.column} {operator} ?" for operator, _ in ends)
-    return Condition(f"({sql})", tuple(value for _, value in ends))
-
-
-def _facet(sql: str, values: tuple[str | int, ...], *, is_point: bool = False) -> Condition:
-    """The test of one row of the table of facets."""
-    sql = f"SELECT user FROM facets WHERE {sql}"  # noqa: S608 - fixed words, values are bound
-    # One value is looked up for each user; a scan over many values is done once.
-    whole = f"EXISTS ({sql} AND user = users.key)" if is_point else f"users.key IN ({sql})"
-    return Condition(whole, values)
+        end = _compared(field, "<= ?", last) if with_high else _compared(field, "< ?", first)
+        ends.append(end)
+    return _join(" AND ", ends) if ends else _exists(field)
 
 
 def _bounds(field: Field, value: str) -> tuple[str | int, str | int]:

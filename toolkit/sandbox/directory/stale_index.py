@@ -1,4 +1,4 @@
-"""A store whose search has the troubles of a real search index.
+"""A store whose search has the faults of a real search index.
 
 Facts: Auth0 docs, "User Search" (eventually consistent; a query of more than two seconds
 answers 503; reading a user by id or by e-mail is immediately consistent).
@@ -37,6 +37,7 @@ class Index(Store):
         super().__init__(users)
         self._trouble = trouble
         self._monotonic = monotonic
+        # The writes that no search sees yet, with the time from which one does.
         self._late: deque[tuple[float, str, Mapping[str, Any] | None]] = deque()
         # The newest state of users with late writes, and how many of their writes are late.
         self._fresh: dict[str, tuple[int, str | None]] = {}
@@ -53,11 +54,7 @@ class Index(Store):
         return super().total(condition, 2**62 if self._trouble.uncapped else most)
 
     def page(self, condition: Condition, order: Order, limit: int, offset: int) -> list[str]:
-        """Return users as the index has them.
-
-        Raises:
-            Problem: If the query takes too long.
-        """
+        """Return users as the index has them; raise `Problem` if it is slow for this search."""
         self._settle()
         if self._is_slow(condition):
             raise too_slow()
@@ -107,13 +104,13 @@ class Index(Store):
         if not self._trouble.lag:
             super()._write(user_id, user)
             return
-        self._settle()  # whoever only writes leaves no more behind than the lag's worth
+        self._settle()  # so that late writes do not pile up if nobody searches
         late, _ = self._fresh.get(user_id, (0, None))
         self._fresh[user_id] = late + 1, None if user is None else json.dumps(user)
         self._late.append((self._monotonic() + self._trouble.lag, user_id, user))
 
     def _settle(self) -> None:
-        """Let the writes that are old enough reach the index."""
+        """Write to the index what is old enough."""
         with self._lock:
             while self._late and self._late[0][0] <= self._monotonic():
                 _, user_id, user = self._late.popleft()

@@ -89,8 +89,8 @@ RATINGS = ("g", "pg", "r", "x")
 LARGEST = 1024 * 1024
 """Characters of a user's JSON after a change, unless it was as long before."""
 
-_PATIENCE = 5.0  # seconds of a core, whatever else it does meanwhile
-_STEPS = 1000  # of SQLite's machine, between two looks at the time
+_PATIENCE = 5.0  # seconds of processor time for a search
+_STEPS = 1000  # of SQLite's virtual machine, between two checks of the time
 _CHUNK = 10_000
 _INDEXED = ("created_at", "updated_at", "last_login", "logins_count", "email", "name")
 
@@ -236,7 +236,6 @@ class Store:
         return rows[0][0] if rows else None
 
     def _found(self, sql: str, parameters: tuple[str | int, ...]) -> list[tuple[Any, ...]]:
-        """Return what a search finds."""
         with self._lock:
             end = time.thread_time() + _PATIENCE
             self._database.set_progress_handler(lambda: time.thread_time() > end, _STEPS)
@@ -254,7 +253,6 @@ class Store:
             return self._database.execute(sql, parameters).fetchall()
 
     def _read(self, user_id: str) -> str | None:
-        """Return the JSON of one user; the caller holds the lock."""
         found = self._find(user_id)
         return found[1] if found else None
 
@@ -308,7 +306,6 @@ class Store:
                 self._database.execute(f"CREATE INDEX users_{column} ON users ({column})")
 
     def _insert(self, batch: list[tuple[int, Mapping[str, Any]]]) -> None:
-        """Insert users with their keys."""
         rows, bodies = [], []
         found: list[tuple[str, str, int]] = []
         hashes: list[tuple[str, str]] = []

@@ -1,4 +1,4 @@
-"""What can go wrong at a real tenant, by name, for a sandbox that shall do the same.
+"""What can go wrong at a real tenant, by name; a sandbox does it on request.
 
 Every fault but `job-fails` and `job-truncated-always` ends, or leaves a way round: a client
 that does the right thing gets every user. The same seed makes the same faults for the same
@@ -145,7 +145,7 @@ class Faults:
             raise ValueError(f"no such fault: {', '.join(unknown)}; there are {', '.join(FAULTS)}")
 
     def store(self, users: Iterable[Mapping[str, Any]], monotonic: Callable[[], float]) -> Store:
-        """Return a store of these users, searched as the faults have it."""
+        """Return a store of these users, with the faults of searches."""
         trouble = Trouble(
             lag=2.0 if "lag" in self.names else 0,
             slow_over=400 if "503-slow" in self.names else None,
@@ -164,7 +164,7 @@ class Faults:
 
     @property
     def jobs(self) -> jobs.Trouble:
-        """What goes wrong with jobs."""
+        """The faults of jobs."""
         once = 1.0 if "job-truncated" in self.names else 0.0
         return jobs.Trouble(
             fails="job-fails" in self.names,
@@ -174,7 +174,7 @@ class Faults:
         )
 
     def around(self, application: ASGIApp, churn: Churn, clock: Callable[[], float]) -> ASGIApp:
-        """Return the application with the faults that strike requests around it."""
+        """Return the application with the faults of requests around it."""
         layers: Mapping[str, Callable[[ASGIApp, Random, network.Streak], ASGIApp]] = {
             "churn": lambda inner, *_: network.before_reads(inner, churn.step),
             "429-storm": partial(network.storm, clock=clock),
@@ -185,10 +185,12 @@ class Faults:
             "gravatar-503": partial(network.busy_pictures, status=503),
             "gravatar-429": partial(network.busy_pictures, status=429),
             "gravatar-hangs": network.silent_pictures,
-            "gravatar-lies": network.lying_heads,
-            "gravatar-blind": partial(network.blind_pictures, after=0),
-            "gravatar-portal": network.portal,
-            "gravatar-turns": partial(network.blind_pictures, after=100),
+            "gravatar-lies": partial(
+                network.false_pictures, answer=network.A_PICTURE, method="HEAD"
+            ),
+            "gravatar-blind": partial(network.false_pictures, answer=network.NO_PICTURE),
+            "gravatar-portal": partial(network.false_pictures, answer=network.PORTAL),
+            "gravatar-turns": partial(network.false_pictures, answer=network.NO_PICTURE, after=100),
         }
         if self.names.isdisjoint(layers):
             return application

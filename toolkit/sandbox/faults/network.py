@@ -27,13 +27,17 @@ _GATEWAY = (
     "<html><head><title>502 Bad Gateway</title></head>"
     "<body><center><h1>502 Bad Gateway</h1></center></body></html>"
 )
-_PORTAL = "<html><head><title>Welcome</title></head><body>Sign in to go online</body></html>"
+PORTAL = HTMLResponse(
+    "<html><head><title>Welcome</title></head><body>Sign in to go online</body></html>"
+)
+NO_PICTURE = PlainTextResponse("404 Not Found", 404)
+A_PICTURE = Response(media_type="image/png")
 _LONGEST_STREAK = 4
 
 
 @dataclass
 class Streak:
-    """How many requests in a row were struck, by whatever kind; no more than four are."""
+    """How many requests in a row were struck, by any fault; no more than four are."""
 
     length: int = 0
 
@@ -149,7 +153,7 @@ def reset(application: ASGIApp, random: Random, streak: Streak) -> ASGIApp:
         how = random.choice(("unheard", "lost", "torn"))
         streak_so_far = streak.length
         if how != "unheard":
-            await application(scope, receive, _torn(send) if how == "torn" else _lost)
+            await application(scope, receive, _torn(send) if how == "torn" else _send_nothing)
         streak.length = streak_so_far
         # What was sent of a torn answer still goes out; a connection without any breaks.
         (transport.close if how == "torn" else transport.abort)()
@@ -164,8 +168,8 @@ async def _silence(_: Scope, receive: Receive, __: Send) -> None:
         pass
 
 
-async def _lost(_: Message) -> None:
-    """Send nothing of an answer."""
+async def _send_nothing(_: Message) -> None:
+    pass
 
 
 def _torn(send: Send) -> Send:
@@ -198,7 +202,7 @@ def before_reads(application: ASGIApp, action: Callable[[], None]) -> ASGIApp:
 
 
 def busy_pictures(application: ASGIApp, random: Random, streak: Streak, status: int) -> ASGIApp:
-    """Refuse bursts of requests for Gravatars; come back in a second, it says."""
+    """Refuse bursts of requests for Gravatars, with a Retry-After of one second."""
     bursts = Bursts(random, streak, gap=(20, 60), length=(1, 3), budget=6)
     refusal = PlainTextResponse("Try again later", status, {"retry-after": "1"})
     return _either(application, refusal, bursts.strike, _PICTURES)
@@ -210,28 +214,22 @@ def silent_pictures(application: ASGIApp, random: Random, streak: Streak) -> ASG
     return _either(application, _silence, bursts.strike, _PICTURES)
 
 
-def lying_heads(application: ASGIApp, _: Random, __: Streak) -> ASGIApp:
-    """Say that there is a picture, to whoever asks for a Gravatar with HEAD."""
-    lie = Response(media_type="image/png")
-    return _either(application, lie, lambda scope: scope["method"] == "HEAD", _PICTURES)
-
-
-def portal(application: ASGIApp, _: Random, __: Streak) -> ASGIApp:
-    """Answer all requests for Gravatars with somebody else's page."""
-    return _either(application, HTMLResponse(_PORTAL), lambda _: True, _PICTURES)
-
-
-def blind_pictures(application: ASGIApp, _: Random, __: Streak, after: int) -> ASGIApp:
-    """Find no Gravatar any more, and no silhouette either, after some requests."""
+def false_pictures(
+    application: ASGIApp, _: Random, __: Streak, answer: ASGIApp, method: str = "", after: int = 0
+) -> ASGIApp:
+    """Give requests for Gravatars a false answer: of one method, or after some true answers."""
     numbers = count(1)
-    missing = PlainTextResponse("404 Not Found", 404)
-    return _either(application, missing, lambda _: next(numbers) > after, _PICTURES)
+
+    def is_struck(scope: Scope) -> bool:
+        return scope["method"].startswith(method) and next(numbers) > after
+
+    return _either(application, answer, is_struck, _PICTURES)
 
 
 def _either(
     application: ASGIApp, other: ASGIApp, strikes: Callable[[Scope], bool], path: str = ""
 ) -> ASGIApp:
-    """Answer some of the requests whose path begins like this by another application."""
+    """Let another application answer some of the requests for paths that begin like this."""
 
     async def either(scope: Scope, receive: Receive, send: Send) -> None:
         is_struck = scope["path"].startswith(path) and strikes(scope)

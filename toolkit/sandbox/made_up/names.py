@@ -20,7 +20,7 @@ _ENDING = "brook combe dale field ford gate hollow ley moor stone wick worth".sp
 # Surnames are put together from parts: no list of real people's names is behind them.
 SURNAMES = tuple(place + ending for place in _PLACE for ending in _ENDING)
 PAIRS = len(FIRST) * len(SURNAMES)
-# Prime to PAIRS: walking in this stride meets every pair once before any comes again.
+# It has no divisor in common with PAIRS, so these steps reach every pair before one comes again.
 _STRIDE = 7919
 
 
@@ -39,7 +39,7 @@ class Name(NamedTuple):
     domain: str | None = None
 
 
-# Legal in Auth0, and a trap for whoever shows, sorts, exports or hashes them.
+# Auth0 takes these names, and they are hard to show, sort, export or hash.
 _ODD = (
     Name("Zoë Ñandú-Åsgård", "Zoë", "Ñandú-Åsgård", "zoe"),
     Name("Jürgen Größe", "Jürgen", "Größe", "jürgen", "bücher.example"),
@@ -61,15 +61,15 @@ _ODD_FIRST = 17
 def name(index: int, offset: int, style: float) -> Name:
     """Return the name of the person with this index; no two share an address.
 
-    The walk through the names starts at `offset`, 0 ≤ offset < `PAIRS`; `style`, 0 ≤ style < 1,
-    decides how the address is built from the name.
+    The first pair of names is at `offset`, 0 ≤ offset < `PAIRS`; `style`, 0 ≤ style < 1, decides
+    how the address is built from the name.
     """
     if index % _ODD_EVERY == _ODD_FIRST:
         odd = _ODD[index // _ODD_EVERY % len(_ODD)]
         return odd._replace(local=f"{odd.local}{index}")
     place, surname = divmod((offset + index * _STRIDE) % PAIRS, len(SURNAMES))
     first, last = FIRST[place], SURNAMES[surname]
-    # Past the last pair the walk begins again: a number keeps addresses apart.
+    # After the last pair the first comes again: a number keeps addresses apart.
     again = f".{index // PAIRS + 1}" if index >= PAIRS else ""
     # Each style has a mark that the others lack (a dot, digits, an underscore, the order).
     styles = (

@@ -127,7 +127,7 @@ _foreign_default = _gravatar(
 
 
 def _resolved(who: Someone) -> str:
-    """Keep where Gravatar's redirect led to, as some applications do."""
+    """Return what Gravatar redirected to: some applications store that."""
     ending = "?ssl=1" if who.dice.chance(0.7) else ""
     return f"https://i{who.dice.below(3)}.wp.com/{_letters(who)}{ending}"
 

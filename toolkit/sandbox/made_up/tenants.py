@@ -89,7 +89,7 @@ class _Calendar:
         """Return when somebody came last: many once, many lately, the rest at any time."""
         since = self.now - created
         roll = dice.roll()
-        if roll < _ONCE and not imported:  # an import is no visit
+        if roll < _ONCE and not imported:  # an import is no login
             return min(created + 40 + dice.below(4000), self.now)
         if roll < _LATELY:
             share = dice.roll()
@@ -153,7 +153,7 @@ def _someone(dice: Dice, index: int, offset: int, kind: Kind, calendar: _Calenda
     if dice.chance(kind.email):
         email = f"{called.local}@{kind.domain or called.domain or dice.share(_MAIL)}"
         if kind.provider == "apple" and dice.chance(0.4):
-            email = f"{called.local}@{dice.share(_MAIL)}"  # did not hide it
+            email = f"{called.local}@{dice.share(_MAIL)}"  # the person did not hide it
         elif kind.provider == "samlp" and dice.chance(0.3):
             email = email.title()  # as directories write addresses; hashes ignore case
     if kind.provider == "sms":
@@ -163,7 +163,7 @@ def _someone(dice: Dice, index: int, offset: int, kind: Kind, calendar: _Calenda
         shown = called.full
     else:
         shown = email or called.local
-    # A few never came: half-finished registrations, and many of those imported.
+    # A few never logged in: half-finished registrations, and many of those imported.
     never = kind.provider == "auth0" and dice.chance(0.3 if kind.imported else 0.012)
     login = None if never else calendar.last_login(dice, created, imported=kind.imported)
     who = Someone(dice, index, called, shown, email, created, login)
