@@ -7,7 +7,6 @@ too: `+`, `?`, boosts, fuzzy terms and terms without a field are errors.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from toolkit.sandbox.directory.fields import Field, Kind, field_named, identifier, searchable, span
@@ -138,18 +137,10 @@ class _Parser:
         self._count()
         if opened := self._take(_FROM):
             return self._range(field, with_low=opened[1] == "[")
-        parts = self._text_or_word()
-        if len(parts) == 1:
-            return _equals(field, parts[0])
-        if not any(parts):
-            return _exists(field)
-        if len(parts) - 1 > _MOST_STARS:
-            raise QueryError("too many wildcards in one term")
-        if parts[0] == "" and sum(map(len, parts)) < _SHORTEST_SUFFIX:
-            raise QueryError("for suffix matching, literals must have 3 characters or more")
-        return _like(field, parts)
+        return _matching(field, self._text_or_word())
 
     def _range(self, field: Field, *, with_low: bool) -> Condition:
+        """The field's value lies between two ends, of which a star is an open one."""
         low = self._end()
         if not self._take(_TO):
             raise QueryError("a range needs TO between its two ends")
@@ -157,7 +148,21 @@ class _Parser:
         closed = self._take(_UNTIL)
         if not closed:
             raise QueryError("a range is not closed")
-        return _between(field, low, high, with_low=with_low, with_high=closed[1] == "]")
+        if field.kind in _SEVERAL:
+            raise QueryError("operator 'less or equal' is not supported")
+        if field.kind in {Kind.ID, Kind.FLAG}:
+            raise QueryError("ranges are not supported on this field")
+        ends = []
+        if low is not None:
+            first, last = _bounds(field, low)
+            end = _compared(field, ">= ?", first) if with_low else _compared(field, "> ?", last)
+            ends.append(end)
+        if high is not None:
+            first, last = _bounds(field, high)
+            with_high = closed[1] == "]"
+            end = _compared(field, "<= ?", last) if with_high else _compared(field, "< ?", first)
+            ends.append(end)
+        return _join(" AND ", ends) if ends else _exists(field)
 
     def _end(self) -> str | None:
         """One end of a range; unlike a term it may contain colons unescaped."""
@@ -255,39 +260,23 @@ def _exists(field: Field) -> Condition:
     return Condition(f"users.key IN ({sql})", (name, f"{name}.", f"{name}/"))
 
 
-def _equals(field: Field, value: str) -> Condition:
-    first, last = _bounds(field, value)
-    if field.kind is Kind.MOMENT:
-        return _compared(field, "BETWEEN ? AND ?", first, last)
-    return _compared(field, "= ?", first)
-
-
-def _like(field: Field, parts: Iterable[str]) -> Condition:
+def _matching(field: Field, parts: list[str]) -> Condition:
     """The field's value is these literal parts with anything between them."""
+    if len(parts) == 1:
+        first, last = _bounds(field, parts[0])
+        if field.kind is Kind.MOMENT:
+            return _compared(field, "BETWEEN ? AND ?", first, last)
+        return _compared(field, "= ?", first)
+    if not any(parts):
+        return _exists(field)
+    if len(parts) - 1 > _MOST_STARS:
+        raise QueryError("too many wildcards in one term")
+    if parts[0] == "" and sum(map(len, parts)) < _SHORTEST_SUFFIX:
+        raise QueryError("for suffix matching, literals must have 3 characters or more")
     if field.kind not in {Kind.FOLDED, Kind.EXACT, Kind.FACET}:
         raise QueryError("wildcards are not supported on this field")
     literals = (re.sub(r"([*?\[])", r"[\1]", str(_bounds(field, part)[0])) for part in parts)
     return _compared(field, "GLOB ?", "*".join(literals))
-
-
-def _between(
-    field: Field, low: str | None, high: str | None, *, with_low: bool, with_high: bool
-) -> Condition:
-    """The field's value lies between two ends; None is an open end."""
-    if field.kind in _SEVERAL:
-        raise QueryError("operator 'less or equal' is not supported")
-    if field.kind in {Kind.ID, Kind.FLAG}:
-        raise QueryError("ranges are not supported on this field")
-    ends = []
-    if low is not None:
-        first, last = _bounds(field, low)
-        end = _compared(field, ">= ?", first) if with_low else _compared(field, "> ?", last)
-        ends.append(end)
-    if high is not None:
-        first, last = _bounds(field, high)
-        end = _compared(field, "<= ?", last) if with_high else _compared(field, "< ?", first)
-        ends.append(end)
-    return _join(" AND ", ends) if ends else _exists(field)
 
 
 def _bounds(field: Field, value: str) -> tuple[str | int, str | int]:

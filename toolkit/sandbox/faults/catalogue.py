@@ -194,8 +194,7 @@ class Faults:
         }
         if self.names.isdisjoint(layers):
             return application
-        streak = network.Streak()
-        application = streak.ended_by(application)
+        application = streak = network.Streak(application)
         for name, layer in layers.items():
             if name in self.names:
                 application = layer(application, self._random(name), streak)

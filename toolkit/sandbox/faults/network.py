@@ -39,16 +39,13 @@ _LONGEST_STREAK = 4
 class Streak:
     """How many requests in a row were struck, by any fault; no more than four are."""
 
+    application: ASGIApp
     length: int = 0
 
-    def ended_by(self, application: ASGIApp) -> ASGIApp:
-        """Return the application; a request that reaches it ends the streak."""
-
-        async def reached(scope: Scope, receive: Receive, send: Send) -> None:
-            self.length = 0
-            await application(scope, receive, send)
-
-        return reached
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request on; one that comes so far ends the streak."""
+        self.length = 0
+        await self.application(scope, receive, send)
 
 
 @dataclass
