@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from toolkit.analysis.checks import SEVERITIES
-from toolkit.analysis.finding_counts import Findings, findings
+from toolkit.analysis.finding_counts import SEVERITIES, Findings, findings
 from toolkit.analysis.tenant_wiring import Script, wiring
 from toolkit.classification.frames import audit, profiles
 from toolkit.classification.schema import SNAPSHOT

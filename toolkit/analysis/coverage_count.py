@@ -1,24 +1,24 @@
 """How many users each source of pictures has, and how many see a picture of their own.
 
-The coverage of a whole snapshot is exactly the sum of the coverages of its chunks, so pages, export
-files and partitions can be counted apart and added with `+`.
+The coverage of a snapshot is the sum of the coverages of its chunks, so pages, export files and
+partitions can be counted apart and added with `+`.
 """
 
-import glob
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar
 
 import pandas as pd
+import pyarrow as pa
 
-from toolkit.analysis.duckdb_engine import engine, one_line_for_damage
+from toolkit.analysis.duckdb_engine import engine_with
 from toolkit.analysis.estimate import Estimate, Interval, Stratum
 from toolkit.analysis.groups import (
     ACTIVITY,
     COHORT,
-    DAYS,
     UNKNOWN,
     Seen,
     activity,
@@ -30,6 +30,8 @@ from toolkit.classification.sources import Source
 from toolkit.errors import SettingsError, UnreadableInputError
 from toolkit.formatting import html_table, percent, shorten, visible
 
+_Name = TypeVar("_Name", bound=StrEnum)
+
 _ORDER = {name.value: place for names in (Source, Seen) for place, name in enumerate(names)}
 _KEYS = ["group", "source", "seen"]
 
@@ -39,7 +41,7 @@ _GROUPS = {
     "connection": "connection",
     "provider": "provider",
     "cohort": COHORT,
-    "activity": activity("$day_{}".format),
+    "activity": activity("$now"),
 }
 
 
@@ -51,10 +53,10 @@ class Coverage:
 
     Attributes:
         by: the kind of groups, one of `toolkit.analysis.groups.CHOICES`.
-        counts: columns `group` (str; the source itself where `by` is "source"),
-            `source` (str), `seen` (str, of `toolkit.analysis.groups.Seen`; where the column is
-            missing, what the source alone says) and `users` (int64); one row for each
-            triple that occurs, sorted by group, then in the order of `Source` and `Seen`.
+        counts: columns `group` (str; the source itself where `by` is "source"), `source` (str),
+            `seen` (str, of `toolkit.analysis.groups.Seen`; without the column, what follows from
+            the source alone) and `users` (int64); one row for each triple that occurs, sorted by
+            group, then in the order of `Source` and `Seen`.
         estimate: the result of a sample of the unresolved users, or None.
 
     Raises:
@@ -76,8 +78,8 @@ class Coverage:
             )
         rows = self.counts
         if "seen" not in rows.columns:
-            alone = {s: seen(Source(s), None, expired=False, overrides=None) for s in {*Source}}
-            rows = rows.assign(seen=[str(alone[Source(name)]) for name in rows["source"]])
+            alone = [_shown(name, None, expired=False, overrides=None) for name in rows["source"]]
+            rows = rows.assign(seen=alone)
         rows = rows.astype(dict.fromkeys(_KEYS, "str") | {"users": "int64"})
         rows = rows.groupby(_KEYS)["users"].sum().reset_index()
         rows = rows[rows["users"] > 0]
@@ -103,21 +105,17 @@ class Coverage:
     @property
     def sources(self) -> dict[Source, int]:
         """Users of each source that occurs, in all groups, in the order of `Source`."""
-        sums = self.counts.groupby("source")["users"].sum().to_dict()
-        return {source: int(sums[source]) for source in Source if source in sums}
+        return _sums(self.counts, "source", Source)
 
     @property
     def seen(self) -> dict[Seen, int]:
         """Users by what people see, in the order of `Seen`; kinds without users are left out."""
-        sums = self.counts.groupby("seen")["users"].sum().to_dict()
-        return {name: int(sums[name]) for name in Seen if name in sums}
+        return _sums(self.counts, "seen", Seen)
 
     @property
     def broken(self) -> dict[Source, int]:
         """Users by source whose picture is a broken image; sources without any are left out."""
-        rows = self.counts[self.counts["seen"] == Seen.BROKEN]
-        sums = rows.groupby("source")["users"].sum().to_dict()
-        return {source: int(sums[source]) for source in Source if source in sums}
+        return _sums(self.counts[self.counts["seen"] == Seen.BROKEN], "source", Source)
 
     @property
     def own(self) -> Interval:
@@ -126,8 +124,11 @@ class Coverage:
         `low` counts users who certainly do, `high` also all unknown users. With a sample, its 95 %
         interval is used for the unresolved users.
         """
-        unresolved = self.sources.get(Source.UNRESOLVED, 0)
-        return _own(self.seen, unresolved, self.estimate)
+        return _own(self.seen, self._unresolved, self.estimate)
+
+    @property
+    def _unresolved(self) -> int:
+        return self.sources.get(Source.UNRESOLVED, 0)
 
     @property
     def estimated(self) -> dict[Source, Interval]:
@@ -136,12 +137,12 @@ class Coverage:
         The sample divides the unresolved users: `gravatar` gets those whose Gravatar exists,
         `initials` and `placeholder` the others.
         """
-        unresolved = self.sources.get(Source.UNRESOLVED, 0)
-        if self.estimate is None or not unresolved or self.estimate.users != unresolved:
+        estimate = _fitting(self.estimate, self._unresolved)
+        if estimate is None:
             return {}
-        shares: dict[Source, Interval] = {Source.GRAVATAR: self.estimate.gravatars}
+        shares = {Source.GRAVATAR: estimate.gravatars}
         for source in (Source.INITIALS, Source.PLACEHOLDER):
-            part = self.estimate.where(lambda one, source=source: one.otherwise is source)  # type: ignore[misc] # bound at once
+            part = estimate.where(lambda one, source=source: one.otherwise is source)  # type: ignore[misc] # bound at once
             if part.users:
                 found = part.gravatars
                 rest = (part.users - n for n in (found.high, found.low, found.middle))
@@ -152,23 +153,18 @@ class Coverage:
         """Return the counts as a table.
 
         Returns:
-            Where `by` is "source": columns `source`, `users`, `share` (0 to 1), the
-            largest first; where a sample was asked for, the unresolved are shared out by
-            its best guess, and `low` and `high` are the ends of the 95 % interval in users.
-            Otherwise one row for each group: `group`, `users`, `share`, `own_low` and
-            `own_high` (the share of the group, 0 to 1, that sees a picture of their own:
-            from those known to, up to those of whom nobody knows; or the 95 % interval
-            of a sample), and a column of users for each source that occurs; the largest
-            first, but cohorts by date and activity from recent to never.
+            Where `by` is "source": columns `source`, `users`, `share` (0 to 1), the largest first;
+            with a sample, the unresolved are divided by its best estimate, and `low` and `high`
+            are the ends of the 95 % interval in users.
+            Otherwise one row for each group: `group`, `users`, `share`, `own_low` and `own_high`
+            (the ends of `own`, as shares of the group, 0 to 1), and a column of users for each
+            source that occurs; the largest first, but cohorts by date and activity from recent to
+            never.
         """
         total = max(self.users, 1)
         if self.by == "source":
             return self._by_source(total)
-        wide = self.counts.pivot_table(
-            index="group", columns="source", values="users", aggfunc="sum", fill_value=0
-        )
-        wide = wide.reindex(columns=[source.value for source in self.sources]).astype("int64")
-        wide.columns.name = None
+        wide = self._wide("source").reindex(columns=[source.value for source in self.sources])
         users = wide.sum(axis="columns").astype("int64")
         own = self._own_by_group()
         wide.insert(0, "users", users)
@@ -180,35 +176,39 @@ class Coverage:
             return rows.sort_values("group", key=_in_time, ignore_index=True)
         return rows.sort_values("users", ascending=False, kind="stable", ignore_index=True)
 
+    def _wide(self, column: str) -> pd.DataFrame:
+        """Return users by group (rows) and the values of a column (columns)."""
+        wide = self.counts.pivot_table(
+            index="group", columns=column, values="users", aggfunc="sum", fill_value=0
+        )
+        wide.columns.name = None
+        return wide.astype("int64")
+
     def _by_source(self, total: int) -> pd.DataFrame:
-        known: dict[Source, float] = dict(self.sources)
-        if self.estimated:
+        estimated = self.estimated
+        known = {name: Interval(n, n, n) for name, n in self.sources.items()} | estimated
+        if estimated:
             del known[Source.UNRESOLVED]
-            known |= {source: round(part.middle) for source, part in self.estimated.items()}
-        rows = pd.DataFrame(known.items(), columns=["source", "users"])
-        rows = rows.astype({"source": "str", "users": "int64"})
-        rows["share"] = rows["users"] / total
-        if self.estimated:
-            exact = {s: Interval(n, n, n) for s, n in self.sources.items()} | self.estimated
-            rows["low"] = [exact[Source(name)].low for name in rows["source"]]
-            rows["high"] = [exact[Source(name)].high for name in rows["source"]]
+        rows = pd.DataFrame(
+            [(name, round(one.middle), one.low, one.high) for name, one in known.items()],
+            columns=["source", "users", "low", "high"],
+        ).astype({"source": "str", "users": "int64"})
+        rows.insert(2, "share", rows["users"] / total)
+        rows = rows if estimated else rows.drop(columns=["low", "high"])
         return rows.sort_values("users", ascending=False, kind="stable", ignore_index=True)
 
     def _own_by_group(self) -> dict[str, Interval]:
-        """How many users of each group see a picture of their own."""
-        known: dict[str, dict[Seen, int]] = {}
-        unresolved: dict[str, int] = {}
-        for group, source, seen_, users in self.counts.itertuples(index=False, name=None):
-            mine = known.setdefault(group, {})
-            mine[Seen(seen_)] = mine.get(Seen(seen_), 0) + users
-            unresolved[group] = unresolved.get(group, 0) + users * (source == Source.UNRESOLVED)
-        parts: dict[str, list[Stratum]] = {}
+        """Return how many users of each group see a picture of their own."""
+        unresolved = self.counts[self.counts["source"] == Source.UNRESOLVED]
+        undecided = unresolved.groupby("group")["users"].sum().to_dict()
+        strata: dict[str, tuple[Stratum, ...]] = {}
         if self.estimate is not None and self.by == "connection":
-            for stratum in self.estimate.strata:
-                parts.setdefault(_name(self.by, stratum.connection), []).append(stratum)
+            for one in self.estimate.strata:
+                name = _name(self.by, one.connection)
+                strata[name] = (*strata.get(name, ()), one)
         return {
-            group: _own(mine, unresolved[group], Estimate(tuple(parts.get(group, ()))))
-            for group, mine in known.items()
+            str(group): _own(known, undecided.get(group, 0), Estimate(strata.get(str(group), ())))
+            for group, known in self._wide("seen").to_dict("index").items()
         }
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
@@ -279,17 +279,14 @@ def coverage(
     """Count the users of each source, by group.
 
     Args:
-        users: a snapshot file, which may be larger than memory; or a frame, one row per
-            user, with the snapshot's columns. Of a frame it needs
-            `source` and the one that `by` looks at (`created_at` for "cohort",
-            `last_login` for "activity"), and looks at `underlying` and `expires_at`
-            where they are there, to say what people see. The dtypes do not matter.
-        by: "source", "connection", "provider", "cohort" (the month of creation,
-            "2024-03") or "activity" (the time since the last login, see
-            `toolkit.analysis.groups.ACTIVITY`).
-        as_of: the moment that activity is counted back from, and at which signed URLs
-            have expired or not; UTC where it names no zone. A later login counts as
-            recent. Without it no URL counts as expired.
+        users: a snapshot file of any size; or a frame, one row for each user, with `source`, the
+            column that `by` needs (`created_at` for "cohort", `last_login` for "activity"), and
+            perhaps `underlying` and `expires_at`. The dtypes do not matter.
+        by: "source", "connection", "provider", "cohort" (the month of creation, "2024-03") or
+            "activity" (the time since the last login, see `toolkit.analysis.groups.ACTIVITY`).
+        as_of: the time from which activity is counted back, and at which signed URLs have expired
+            or not; UTC if it has no zone. A later login counts as recent. Without it no URL counts
+            as expired.
         overrides: whether the tenant shows `user_metadata.picture`; None if not known.
 
     Returns:
@@ -305,55 +302,38 @@ def coverage(
     now = None if as_of is None or pd.isna(as_of) else _utc(as_of)
     if by == "activity" and now is None:
         raise SettingsError("activity needs a date to count back from: pass as_of")
-    if isinstance(users, Path | str):
-        sizes = _stored_sizes(users, by, now)
-    else:
-        sizes = _sizes(users, by, now)
+    table = users if isinstance(users, Path | str) else _columns(users, by)
+    query = f"""
+        SELECT {_GROUPS[by]} AS key, source, underlying,
+            {"coalesce(expires_at < $now, false)" if now else "false"} AS expired, count(*)
+        FROM users GROUP BY ALL"""  # noqa: S608 - expressions of this package
+    with engine_with(table) as opened:
+        counted = opened.execute(query, {"now": now.to_pydatetime()} if now else {}).fetchall()
     rows = [
-        (_name(by, key), _text(named), _shown(named, below, bool(late), overrides), number)
-        for key, named, below, late, number in sizes
+        (_name(by, key), _text(source), _shown(source, below, late, overrides), number)
+        for key, source, below, late, number in counted
     ]
     return Coverage(by, pd.DataFrame(rows, columns=[*_KEYS, "users"]))
 
 
-def _sizes(frame: pd.DataFrame, by: str, now: pd.Timestamp | None) -> Iterable[tuple[Any, ...]]:
-    """Count users with the same values: key of the group, source, underlying, expired, users."""
-    source = _column(frame, "source")
-    if by == "cohort":
-        created = _moments(_column(frame, "created_at"))
-        group = created.dt.year * 100 + created.dt.month
-    elif by == "activity":
-        login = _moments(_column(frame, "last_login"))
-        past = pd.concat([login < _before(now, days) for days in DAYS], axis=1)
-        group = past.sum(axis=1).where(login.notna())
-    else:
-        group = _column(frame, by)
-    nobody = pd.Series(None, index=frame.index, dtype="str")
-    underlying = _column(frame, "underlying") if "underlying" in frame.columns else nobody
-    expired = pd.Series(False, index=frame.index)
-    if now is not None and "expires_at" in frame.columns:
-        expired = _moments(frame["expires_at"]) < now
-    # Count first and name afterwards: then only a few keys, and not a million values, depend on the
-    # dtype of the column (str, object, Arrow, categorical).
-    keys = pd.DataFrame(
-        {"group": group, "source": source, "underlying": underlying, "expired": expired}
-    )
-    sizes = keys.groupby([*keys], dropna=False, observed=True, sort=False).size()
-    counts = cast("dict[tuple[Any, ...], int]", sizes.to_dict())
-    return [(*key, number) for key, number in counts.items()]
+def _columns(frame: pd.DataFrame, by: str) -> pa.Table:
+    """Return the columns that are counted, with the types that they have in a file."""
+    needed = ["source", {"cohort": "created_at", "activity": "last_login"}.get(by, by)]
+    for name in needed:
+        if name not in frame.columns:
+            raise UnreadableInputError(
+                f"the snapshot has no column {name!r}; collect or classify it again"
+            )
+    columns = frame.reindex(columns=[*dict.fromkeys([*needed, "underlying", "expires_at"])])
+    typed = pd.DataFrame({name: _typed(columns[name]) for name in columns})
+    return pa.Table.from_pandas(typed, preserve_index=False)
 
 
-def _stored_sizes(path: Path | str, by: str, now: pd.Timestamp | None) -> Iterable[tuple[Any, ...]]:
-    """Do the same with a file, without holding its users in memory."""
-    moments = {} if now is None else {"now": now.to_pydatetime()}
-    if by == "activity":
-        moments = moments | {f"day_{days}": _before(now, days).to_pydatetime() for days in DAYS}
-    query = f"""
-        SELECT {_GROUPS[by]} AS key, source, underlying,
-            {"coalesce(expires_at < $now, false)" if now else "false"} AS expired, count(*)
-        FROM read_parquet($path) GROUP BY ALL"""  # noqa: S608 - expressions of this module
-    with engine() as opened, one_line_for_damage(path):
-        return opened.execute(query, {"path": glob.escape(str(path)), **moments}).fetchall()
+def _typed(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    if values.name in {"created_at", "last_login", "expires_at"}:
+        return pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601")
+    # DuckDB keeps text as UTF-8, which a lone surrogate does not have.
+    return values.map(_text, na_action="ignore") if values.dtype == "object" else values
 
 
 def combine(first: Coverage, second: Coverage) -> Coverage:
@@ -380,22 +360,6 @@ def combine(first: Coverage, second: Coverage) -> Coverage:
     return Coverage(first.by, counts, first.estimate or second.estimate)
 
 
-def _column(frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
-    if name not in frame.columns:
-        raise UnreadableInputError(
-            f"the snapshot has no column {name!r}; collect or classify it again"
-        )
-    values = frame[name]
-    if values.dtype == "object" and name not in {"created_at", "last_login"}:
-        # pandas keeps text as UTF-8, which a lone surrogate does not have.
-        return values.map(_text, na_action="ignore")
-    return values
-
-
-def _before(now: pd.Timestamp | None, days: int) -> pd.Timestamp:
-    return cast("pd.Timestamp", now) - pd.Timedelta(days=days)
-
-
 def _utc(moment: datetime | pd.Timestamp) -> pd.Timestamp:
     stamp = pd.Timestamp(moment)
     return stamp.tz_localize(UTC) if stamp.tzinfo is None else stamp.tz_convert(UTC)
@@ -404,25 +368,33 @@ def _utc(moment: datetime | pd.Timestamp) -> pd.Timestamp:
 def _shown(source: Any, underlying: Any, expired: bool, overrides: bool | None) -> str:  # noqa: ANN401 - whatever the columns hold
     try:
         below = None if pd.isna(underlying) else Source(underlying)
-        return seen(Source(source), below, expired=expired, overrides=overrides).value
+        return seen(Source(source), below, expired=bool(expired), overrides=overrides).value
     except ValueError:
         return Seen.UNKNOWN.value  # Coverage raises the error
 
 
-def _own(seen_: Mapping[Seen, int], unresolved: int, estimate: Estimate | None) -> Interval:
-    """Return how many see a picture of their own, from counts and a sample."""
-    known, unknown = seen_.get(Seen.OWN, 0), seen_.get(Seen.UNKNOWN, 0)
-    if estimate is None or not unresolved or estimate.users != unresolved:
+def _sums(counts: pd.DataFrame, column: str, kinds: type[_Name]) -> dict[_Name, int]:
+    """Return users by the names in a column that occur, in the order of these names."""
+    sums = counts.groupby(column)["users"].sum().to_dict()
+    return {name: int(sums[name]) for name in kinds if name in sums}
+
+
+def _fitting(estimate: Estimate | None, unresolved: int) -> Estimate | None:
+    """Return an estimate if it is of so many users, who are unresolved now."""
+    fits = estimate is not None and unresolved and estimate.users == unresolved
+    return estimate if fits else None
+
+
+def _own(shown: Mapping[Any, int], unresolved: int, estimate: Estimate | None) -> Interval:
+    """Return how many see a picture of their own, from counts by `Seen` and a sample."""
+    known, unknown = shown.get(Seen.OWN, 0), shown.get(Seen.UNKNOWN, 0)
+    sample = _fitting(estimate, unresolved)
+    if sample is None:
         return Interval(known, known + unknown, known + unknown / 2)
-    found, others = estimate.gravatars, unknown - unresolved
+    found, others = sample.gravatars, unknown - unresolved
     return Interval(
         known + found.low, known + found.high + others, known + found.middle + others / 2
     )
-
-
-def _moments(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Return UTC timestamps, with NaT for other values."""
-    return pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601")
 
 
 def _text(value: object) -> str:

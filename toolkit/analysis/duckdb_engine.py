@@ -5,13 +5,18 @@ A query uses limited memory, and a private folder for what does not fit.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
 
 from toolkit.errors import UnreadableInputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -44,6 +49,25 @@ def engine(memory: str = "400MB", *, ordered: bool = True) -> Iterator[duckdb.Du
                 raise
 
 
+@contextmanager
+def engine_with(
+    users: "pd.DataFrame | pa.Table | Path | str",
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open DuckDB with a table `users`: a frame, a table, or a snapshot file of any size.
+
+    Raises:
+        UnreadableInputError: the file cannot be read.
+    """
+    with engine() as opened:
+        if isinstance(users, Path | str):
+            with one_line_for_damage(users):
+                opened.from_parquet(escape(str(users))).create_view("users")
+                yield opened
+        else:
+            opened.register("users", users)
+            yield opened
+
+
 ARROW_DAMAGE = (OSError, pa.ArrowException, UnicodeDecodeError)
 """The errors of Arrow for a damaged file (tried with pyarrow 26); the last one is for names in a
 footer that are not UTF-8.
@@ -59,14 +83,9 @@ def one_line_for_damage(path: Path | str) -> Iterator[None]:
     Fact (DuckDB 2.0, tried): damage is found when a column is read. DuckDB then raises plain
     `duckdb.Error`, whose text may quote a profile; if that is not UTF-8, it is another error.
 
-    Args:
-        path: the file that is read in this block.
-
     Raises:
-        UnreadableInputError: DuckDB could not read it.
+        UnreadableInputError: DuckDB could not read the file at `path`.
     """
-    import duckdb  # noqa: PLC0415 - not needed for reading with Arrow
-
     try:
         yield
     except (duckdb.ConnectionException, duckdb.InterruptException):  # closed or interrupted

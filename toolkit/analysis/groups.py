@@ -4,7 +4,7 @@ The key of a group is a value of the column; for a cohort a number such as 20240
 an activity its position in `ACTIVITY`; None if a user has no group.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -32,8 +32,7 @@ ACTIVITY: Mapping[str, str] = MappingProxyType(
 )
 """The groups by last login, most recent first, with their descriptions."""
 
-DAYS = (30, 90, 365)
-"""The upper ends of the first groups of `ACTIVITY`, in days."""
+_DAYS = (30, 90, 365)  # the ends of the first groups of `ACTIVITY`
 
 # Calculated from the number: the calendar of a time zone is several times slower.
 COHORT = (
@@ -42,22 +41,15 @@ COHORT = (
 """DuckDB's SQL for the key of a cohort, in any time zone of the engine."""
 
 
-def activity(before: Callable[[int], str]) -> str:
-    """Return DuckDB's SQL for the key of an activity.
-
-    Args:
-        before: returns SQL for the time so many days ago.
-    """
-    return " + ".join(f"CAST(last_login < {before(days)} AS TINYINT)" for days in DAYS)
+def activity(now: str) -> str:
+    """Return DuckDB's SQL for the key of an activity, from SQL for the time to count back from."""
+    # In hours: in some time zones, not every day has 24.
+    ends = (f"{now} - INTERVAL {24 * days} HOURS" for days in _DAYS)
+    return " + ".join(f"CAST(last_login < {end} AS TINYINT)" for end in ends)
 
 
 def named(by: str, key: Any) -> str:  # noqa: ANN401 - a name or a number
-    """Name a group by its key.
-
-    Args:
-        by: one of `CHOICES`.
-        key: the group's, or None.
-    """
+    """Name a group of a kind, one of `CHOICES`, by its key or None."""
     if by == "cohort":
         return UNKNOWN if key is None else f"{key // 100:04d}-{key % 100:02d}"
     if by == "activity":
@@ -100,12 +92,9 @@ _MEANINGS = {
     Seen.NONE: "nothing",
 }
 
-# What a root picture of each source shows if its URL works.
+# What root pictures show. Those of other sources are the user's own, if their URL works.
 _SHOWS = {
-    Source.SOCIAL: Seen.OWN,
-    Source.ENTERPRISE: Seen.OWN,
-    Source.GRAVATAR: Seen.OWN,
-    Source.CUSTOM: Seen.OWN,
+    Source.METADATA: Seen.UNKNOWN,
     Source.UNRESOLVED: Seen.UNKNOWN,
     Source.INITIALS: Seen.INITIALS,
     Source.PLACEHOLDER: Seen.PLACEHOLDER,
@@ -126,17 +115,10 @@ def seen(
         overrides: whether the tenant shows `user_metadata.picture`
             (`toolkit.analysis.tenant_wiring.Wiring.override`); None if not known.
     """
-    if source is not Source.METADATA:
-        return _root(source, expired=expired)
-    if overrides:
+    if source is Source.METADATA and overrides:
         return Seen.OWN
-    below = _root(underlying, expired=expired)
+    root = underlying or Source.METADATA if source is Source.METADATA else source
+    below = _SHOWS.get(root, Seen.BROKEN if expired else Seen.OWN)
     # The same with and without the override, or else it depends on the override.
-    return below if overrides is False or below is Seen.OWN else Seen.UNKNOWN
-
-
-def _root(source: Source | None, *, expired: bool) -> Seen:
-    if source is None or source is Source.METADATA:
-        return Seen.UNKNOWN
-    shown = _SHOWS[source]
-    return Seen.BROKEN if expired and shown is Seen.OWN else shown
+    known = source is not Source.METADATA or overrides is False or below is Seen.OWN
+    return below if known else Seen.UNKNOWN

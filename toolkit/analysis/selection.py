@@ -5,7 +5,7 @@ SQL. The condition uses the columns of `derived`.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from toolkit.analysis.groups import ACTIVITY, COHORT, NONE, Seen, activity, seen
@@ -17,13 +17,13 @@ class Selection:
     """Users who match all fields; an empty field matches everybody.
 
     Attributes:
-        connections: any of these; `toolkit.analysis.groups.NONE` means users without one.
+        connections: any of these, or `toolkit.analysis.groups.NONE`.
         sources: any of these, of `toolkit.classification.sources.Source`.
-        providers: any of these; `toolkit.analysis.groups.NONE` means users without one.
+        providers: any of these, or `toolkit.analysis.groups.NONE`.
         joined_from: first month of creation: "2024-03".
         joined_to: last month of creation.
-        activity: any of these groups by last login, of `toolkit.analysis.groups.ACTIVITY`.
-        seen: any of what people see, of `toolkit.analysis.groups.Seen`.
+        activity: any of `toolkit.analysis.groups.ACTIVITY`.
+        seen: any of `toolkit.analysis.groups.Seen`.
         text: part of the user_id, the e-mail address, the name or the connection; upper and lower
             case are equal, and there are no special characters.
     """
@@ -43,48 +43,42 @@ class Selection:
         Args:
             overrides: whether the tenant shows `user_metadata.picture`; None if not known.
         """
-        groups = tuple(ACTIVITY)
-        given: list[tuple[str, str, Any]] = [
-            ("list_contains($connections, connection_group)", "connections", self.connections),
-            ("list_contains($sources, source)", "sources", self.sources),
-            ("list_contains($providers, provider_group)", "providers", self.providers),
-            ("cohort >= $joined_from", "joined_from", _month(self.joined_from)),
-            ("cohort <= $joined_to", "joined_to", _month(self.joined_to)),
-            (
-                "list_contains($activity, activity_group)",
-                "activity",
-                [groups.index(name) for name in self.activity],
-            ),
-            ("list_contains($sights, sight)", "sights", _sights(self.seen, overrides)),
-            ("contains(searched, lower($text))", "text", self.text.strip()),
-        ]
-        asked = [(sql, name, value) for sql, name, value in given if value]
-        values = {
-            name: list(value) if isinstance(value, tuple) else value for _, name, value in asked
+        places = [tuple(ACTIVITY).index(name) for name in self.activity]
+        shown = [key for key, (_, one) in sights(overrides).items() if one in self.seen]
+        given: dict[str, tuple[str, Any]] = {
+            "connections": ("list_contains($connections, connection_group)", [*self.connections]),
+            "sources": ("list_contains($sources, source)", [*self.sources]),
+            "providers": ("list_contains($providers, provider_group)", [*self.providers]),
+            "joined_from": ("cohort >= $joined_from", _month(self.joined_from)),
+            "joined_to": ("cohort <= $joined_to", _month(self.joined_to)),
+            "activity": ("list_contains($activity, activity_group)", places),
+            "sights": ("list_contains($sights, sight)", shown),
+            "text": ("contains(searched, lower($text))", self.text.strip()),
         }
-        return " AND ".join(sql for sql, _, _ in asked) or "true", values
+        asked = {name: (sql, value) for name, (sql, value) in given.items() if value}
+        condition = " AND ".join(sql for sql, _ in asked.values()) or "true"
+        return condition, {name: value for name, (_, value) in asked.items()}
 
 
 def derived(as_of: datetime) -> str:
     """Return SQL for the columns that a selection uses besides those of a snapshot.
 
-    The columns are `connection_group`,
-    `provider_group`, `cohort` (200412 is December 2004, or null), `activity_group` (the position in
-    `ACTIVITY`), `sight` (for `seen`) and `searched` (lower case).
+    The columns are `connection_group`, `provider_group`, `cohort` (200412 is December 2004, or
+    null), `activity_group` (the position in `ACTIVITY`), `sight` (for `seen`) and `searched`.
 
     Args:
         as_of: the time from which activity is counted back, and that decides whether signed URLs
             have expired.
     """
-    place = activity(lambda days: _sql(as_of - timedelta(days=days)))
+    now = f"TIMESTAMPTZ '{as_of.isoformat()}'"
     return f"""
         coalesce(nullif(connection, ''), '{NONE}') AS connection_group,
         coalesce(nullif(provider, ''), '{NONE}') AS provider_group,
         {COHORT} AS cohort,
-        CAST(coalesce({place}, {len(ACTIVITY) - 1}) AS TINYINT) AS activity_group,
+        CAST(coalesce({activity(now)}, {len(ACTIVITY) - 1}) AS TINYINT) AS activity_group,
         concat(
             source, '/', coalesce(underlying, ''),
-            CASE WHEN expires_at < {_sql(as_of)} THEN '/expired' ELSE '/' END
+            CASE WHEN expires_at < {now} THEN '/expired' ELSE '/' END
         ) AS sight,
         lower(concat_ws(chr(31), user_id, email, name, connection)) AS searched
     """
@@ -103,13 +97,5 @@ def sights(overrides: bool | None) -> dict[str, tuple[Source, Seen]]:
     }
 
 
-def _sights(wanted: tuple[str, ...], overrides: bool | None) -> list[str]:
-    return [sight for sight, (_, shown) in sights(overrides).items() if shown in wanted]
-
-
 def _month(text: str | None) -> int | None:
     return int(text.replace("-", "")) if text else None
-
-
-def _sql(moment: datetime) -> str:
-    return f"TIMESTAMPTZ '{moment.isoformat()}'"
