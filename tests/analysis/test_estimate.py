@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.analysis.estimate import Estimate, Stratum, allocated
+from toolkit.analysis.file_header import as_json, read
 from toolkit.classification.sources import Source
 from toolkit.sandbox.made_up.tenants import people
 
@@ -90,7 +91,7 @@ def test_an_estimate_survives_being_written_down():
             Stratum("pw", Source.INITIALS, 90, 40, 10),
         )
     )
-    assert Estimate.from_dict(estimate.as_dict()) == estimate
+    assert read(Estimate, as_json(estimate)) == estimate
     assert "(95 %:" in repr(estimate)
     assert estimate.where(lambda one: one.connection == "pw").users == 90
 
@@ -109,10 +110,10 @@ def test_an_estimate_survives_being_written_down():
 def test_a_file_can_hold_no_sample_that_cannot_be(changes):
     stratum = {"connection": "c", "otherwise": "initials"}
     stratum |= {"users": 3, "asked": 2, "present": 1, "unclear": 0}
-    assert Estimate.from_dict({"strata": [stratum]}).users == 3
-    assert Estimate.from_dict({"strata": [stratum | {"connection": None}]}).asked == 2
+    assert read(Estimate, {"strata": [stratum]}).users == 3
+    assert read(Estimate, {"strata": [stratum | {"connection": None}]}).asked == 2
     with pytest.raises((TypeError, ValueError)):
-        Estimate.from_dict({"strata": [stratum | changes]})
+        read(Estimate, {"strata": [stratum | changes]})
     del stratum["unclear"]
     with pytest.raises(KeyError):
-        Estimate.from_dict({"strata": [stratum]})
+        read(Estimate, {"strata": [stratum]})

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from toolkit.analysis.file_header import as_json, read
 from toolkit.analysis.tenant_wiring import RULES_END, Script, Wiring, wiring
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -171,8 +172,8 @@ def test_an_action_that_is_not_bound_reaches_nobody():
 
 def test_wiring_survives_being_written_down_without_the_code():
     found = wiring([Script("action", "A", SAMPLE_OVERRIDE, True)], NOW)
-    values = found.as_dict()
-    assert Wiring.from_dict(values) == found
+    values = as_json(found)
+    assert read(Wiring, values) == found
     assert "setCustomClaim" not in str(values)
     assert "yes" in repr(found)
 
@@ -211,14 +212,14 @@ def test_large_code_is_judged_without_going_over_it_again_and_again(filling):
     [{"kind": "<b>"}, {"kind": []}, {"name": None}, {"on": 1}, {"override": "yes"}, {"default": 0}],
 )
 def test_a_file_can_name_no_other_kind_of_script(changes):
-    values = wiring([Script("action", "a", SAMPLE_OVERRIDE, on=True)], NOW).as_dict()
+    values = as_json(wiring([Script("action", "a", SAMPLE_OVERRIDE, on=True)], NOW))
     (setter,) = values["setters"]
     unknown = setter | {"override": None, "default": None}
-    assert Wiring.from_dict(values | {"setters": [unknown]}).setters[0].override is None
+    assert read(Wiring, values | {"setters": [unknown]}).setters[0].override is None
     with pytest.raises((TypeError, ValueError)):
-        Wiring.from_dict(values | {"setters": [setter | changes]})
+        read(Wiring, values | {"setters": [setter | changes]})
 
 
 def test_a_file_can_name_no_time_without_a_zone():
     with pytest.raises(ValueError, match="not a time"):
-        Wiring.from_dict(wiring([], NOW).as_dict() | {"as_of": "2026-11-23T00:00:00"})
+        read(Wiring, as_json(wiring([], NOW)) | {"as_of": "2026-11-23T00:00:00"})

@@ -1,11 +1,9 @@
 """How many Gravatars exist, estimated from a sample: a share with its 95 % interval."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
 
-from toolkit.analysis.file_header import as_json, read
 from toolkit.classification.sources import Source
 
 # The standard normal quantile of a two-sided 95 % interval.
@@ -14,13 +12,7 @@ _Z = 1.959963984540054
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A number of users that is not known exactly.
-
-    Attributes:
-        low: at least.
-        high: at most.
-        middle: the best estimate.
-    """
+    """A number of users that is not known exactly: at least, at most, and the best estimate."""
 
     low: float
     high: float
@@ -60,10 +52,10 @@ class Stratum:
 class Estimate:
     """What a stratified sample says about all users whose Gravatar URL is unresolved.
 
-    The 95 % interval is Wilson's (1927), for the effective size of the stratified
-    sample, with the correction for a finite population (Cochran, "Sampling
-    Techniques", 5.4 and 3.2): a stratum of which every user was asked adds no uncertainty. An
-    unclear answer counts as absent at the lower end, as present at the upper end.
+    The 95 % interval is Wilson's (1927), for the effective size of the stratified sample, with the
+    correction for a finite population (Cochran, "Sampling Techniques", 5.4 and 3.2): a stratum of
+    which every user was asked adds no uncertainty. An unclear answer counts as absent at the lower
+    end, as present at the upper end.
 
     The interval needs many answers. If most of the uncertainty is in strata with only a few
     questions, as in rows of small connections or in very small samples, it is too narrow.
@@ -89,24 +81,13 @@ class Estimate:
     @property
     def gravatars(self) -> Interval:
         """How many of these users have a Gravatar."""
-        return _interval(self.strata)
+        low, _, best = _wilson(self.strata, 0)
+        _, high, most = _wilson(self.strata, 1)
+        return Interval(low, high, (best + most) / 2)
 
     def where(self, test: Callable[[Stratum], bool]) -> "Estimate":
         """Return the estimate of the strata that pass a test."""
         return Estimate(tuple(filter(test, self.strata)))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return as_json(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read what `as_dict` wrote.
-
-        Raises:
-            KeyError, TypeError, ValueError: a value is missing or of another type.
-        """
-        return read(cls, values)
 
     def __repr__(self) -> str:
         found = self.gravatars
@@ -122,11 +103,10 @@ def allocated(users: Sequence[int], size: int) -> list[int]:
 
     Args:
         users: how many users each stratum has.
-        size: how many users to draw altogether.
+        size: how many users to draw altogether, or all if there are fewer.
 
     Returns:
-        How many to draw from each stratum; their sum is `size`, or the number of users if that is
-        less.
+        How many to draw from each stratum.
     """
     size = min(size, sum(users))
     least = [min(2, n) for n in users]
@@ -141,13 +121,6 @@ def allocated(users: Sequence[int], size: int) -> list[int]:
     for i in order[: rest - sum(extra)]:
         extra[i] += 1
     return [m + n for m, n in zip(least, extra, strict=True)]
-
-
-def _interval(strata: Iterable[Stratum]) -> Interval:
-    strata = tuple(strata)
-    low, _, best = _wilson(strata, 0)
-    _, high, most = _wilson(strata, 1)
-    return Interval(low, high, (best + most) / 2)
 
 
 def _wilson(strata: Sequence[Stratum], unclear: int) -> tuple[float, float, float]:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 _T = TypeVar("_T")
 
@@ -29,7 +29,7 @@ def header(data: bytes) -> dict[str, Any]:
     if len(data) > MOST_BYTES:
         raise ValueError("a header of that size is not read")
     try:
-        values = json.loads(data, parse_constant=_no_number)
+        values = json.loads(data, parse_constant=int)  # ValueError for NaN and Infinity
     except RecursionError:
         raise ValueError("a header that nests so deeply is not read") from None
     if not isinstance(values, dict):
@@ -39,22 +39,19 @@ def header(data: bytes) -> dict[str, Any]:
 
 def as_json(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
     """Return a dataclass as plain JSON values; times as ISO 8601."""
-    return asdict(value, dict_factory=_plain)
-
-
-def _plain(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else value for name, value in pairs
-    }
+    return asdict(
+        value,
+        dict_factory=lambda pairs: {
+            name: one.isoformat() if isinstance(one, datetime) else one for name, one in pairs
+        },
+    )
 
 
 def read(kind: type[_T], values: Mapping[str, Any], **readers: Callable[[Any], Any]) -> _T:
-    """Read a dataclass by the types of its fields; other keys are ignored.
+    """Read a dataclass by the types of its fields from what `as_json` returned.
 
-    Args:
-        kind: the dataclass.
-        values: what `as_json` returned; every field must be there.
-        readers: for fields of which more is known than their type says.
+    Every field must be there; other keys are ignored. `readers` are for fields of which more is
+    known than their type says.
 
     Raises:
         KeyError, TypeError, ValueError: a value is missing or of another type.
@@ -138,7 +135,3 @@ _READERS: Mapping[Any, Callable[[Any], Any]] = {
     float: amount,
     datetime: moment,
 }
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")

@@ -33,21 +33,15 @@ class Headline:
 
 
 def headline(coverage: Coverage, digits: int = 0) -> Headline:
-    """Return how many users see a picture of their own, and how certain that is.
-
-    Args:
-        coverage: any coverage, by any groups.
-        digits: digits after the point of the shares.
-    """
+    """Return how many users see a picture of their own; shares have so many `digits`."""
     total, own = coverage.users, coverage.own
     if not total:
         return Headline(percent(0, digits), "", "nobody was counted")
     low, high = math.floor(own.low), math.ceil(own.high)
     if low == high:
         return Headline(percent(low / total, digits), "", f"{low:,} of {total:,} people")
-    if sampled(coverage):
-        words = f"{low:,} to {high:,} of {total:,} people: the 95\u00a0% interval from "
-        words += sampled(coverage)
+    if sample := sampled(coverage):
+        words = f"{low:,} to {high:,} of {total:,} people: the 95\u00a0% interval from {sample}"
         others = coverage.seen.get(Seen.UNKNOWN, 0) - coverage.sources.get(Source.UNRESOLVED, 0)
         if others:
             words += f", and {others:,} people of whom nobody knows"
@@ -79,20 +73,17 @@ def between(low: float, high: float, digits: int = 0) -> str:
 
 
 def people_see(coverage: Coverage) -> dict[Seen, Interval]:
-    """Return what people see, in users; a sample divides the unresolved.
+    """Return what people see, in users, in the order of `Seen`.
 
-    Returns:
-        The kinds that occur, in the order of `Seen`; without a sample the numbers are exact, and
-        the unresolved are unknown.
+    A sample divides the unresolved; without one they are unknown, and the numbers exact.
     """
-    counts = coverage.seen
+    counts, before, estimated = coverage.seen, coverage.sources, coverage.estimated
     shown = {name: Interval(n, n, n) for name, n in counts.items()}
-    before = coverage.sources
-    for source, part in coverage.estimated.items():
+    for source, part in estimated.items():
         name = Seen.OWN if source is Source.GRAVATAR else Seen(str(source))
         shown[name] = part + (counts.get(name, 0) - before.get(source, 0))
-    if coverage.estimated:
-        left = counts.get(Seen.UNKNOWN, 0) - before.get(Source.UNRESOLVED, 0)
+    if estimated:
+        left = counts[Seen.UNKNOWN] - before[Source.UNRESOLVED]
         shown[Seen.UNKNOWN] = Interval(left, left, left)
     return {name: shown[name] for name in Seen if name in shown and shown[name].high > 0}
 
@@ -100,20 +91,18 @@ def people_see(coverage: Coverage) -> dict[Seen, Interval]:
 def problem(coverage: Coverage, *, overrides: bool | None) -> str:
     """Return the problem with the most people in one sentence; nothing if there is none.
 
-    Args:
-        coverage: any coverage.
-        overrides: whether the tenant shows `user_metadata.picture`; None if not known.
+    `overrides` says whether the tenant shows `user_metadata.picture`; None if not known.
     """
-    total, sources, broken = coverage.users, coverage.sources, coverage.broken
+    total, sources = coverage.users, coverage.sources
     missing = coverage.seen.get(Seen.NONE, 0)
     part, has, _ = _part(missing, total)
     said = [(missing, f"{part} people {has} no picture at all.")]
-    for source, users in broken.items():
+    for source, users in coverage.broken.items():
+        whole = total if source is Source.INVALID else sources[source]
+        part, has, shows = _part(users, whole)
         if source is Source.INVALID:
-            part, has, _ = _part(users, total)
             said.append((users, f"{part} people {has} a picture that no browser shows."))
         elif source is not Source.METADATA:
-            part, has, shows = _part(users, sources[source])
             words = f"{part} {source} pictures {has} expired and {shows} as a broken image."
             said.append((users, words))
     if overrides is False:

@@ -7,12 +7,10 @@ every case: if that is not clear, the verdict is None.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, Self, TypeAlias
-
-from toolkit.analysis.file_header import as_json, read
+from typing import Literal, TypeAlias
 
 RULES_END = datetime(2026, 11, 18, tzinfo=UTC)
 """When Auth0 stops running Rules (Auth0, "Deprecations and Migrations")."""
@@ -48,11 +46,9 @@ _ASKED = re.compile(r"""(?<![\w$])([\w$]++)\s*\??\.?\s*(?:\[\s*["'`])?picture\b"
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """The code of an Action or a Rule.
+    """An Action or a Rule, by the tenant's name.
 
     Attributes:
-        kind: "action" or "rule".
-        name: what the tenant calls it.
         code: JavaScript; for an Action the deployed code, not the draft.
         on: whether an Action is bound to post-login and deployed, or a Rule enabled.
     """
@@ -68,9 +64,7 @@ class Setter:
     """A script that sets the picture that applications see.
 
     Attributes:
-        kind: "action" or "rule".
-        name: what the tenant calls it.
-        on: whether it is bound and deployed, or enabled.
+        on: as in `Script`.
         runs: whether it runs; no Rule runs since `RULES_END`.
         override: whether it shows `user_metadata.picture`; None if unclear.
         default: whether it sets another picture; None if unclear.
@@ -141,19 +135,6 @@ class Wiring:
             f"a default picture: {words[self.default]}; {len(self.running)} scripts set one>"
         )
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON values: verdicts and names, no code."""
-        return as_json(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read what `as_dict` wrote.
-
-        Raises:
-            KeyError, TypeError, ValueError: a value is missing or of another type.
-        """
-        return read(cls, values)
-
 
 def wiring(
     scripts: Iterable[Script], as_of: datetime, *, actions: bool = True, rules: bool = True
@@ -188,10 +169,7 @@ def _setter(script: Script, as_of: datetime) -> Setter | None:
     metadata = _METADATA.search(code)
     if not override and metadata and _PICTURE.search(code, metadata.end()):
         override = None
-    writes = len(sets)
-    default: bool | None = not override if override is not None else None
-    if override and writes > 1:
-        default = None if not named else True
+    default = None if override is None else not override or len(sets) > 1
     if not named:
         override, default = (None if override else override), None
     runs = script.on and not (rule and as_of >= RULES_END)
@@ -204,12 +182,11 @@ def _unpacked(code: str, whence: re.Pattern[str]) -> bool:
     looked = 0
     for found in _UNPACKS.finditer(code):
         # Each statement is read once, from its beginning to its end.
-        if found.end() <= looked or not _PICTURE.search(found[1]):
-            continue
-        end = _END.search(code, found.end())
-        looked = end.start() if end else len(code)
-        if whence.search(code, found.end(), looked):
-            return True
+        if found.end() > looked and _PICTURE.search(found[1]):
+            end = _END.search(code, found.end())
+            looked = end.start() if end else len(code)
+            if whence.search(code, found.end(), looked):
+                return True
     return False
 
 
