@@ -20,35 +20,16 @@ from toolkit.classification.sources import RULES, Source
 from toolkit.classification.user_profile import milliseconds
 from toolkit.tenant.models import KEEPING, Connection, takes_picture
 
-ROWS: Final = pa.schema(
-    [
-        ("user_id", pa.string()),
-        ("connection", pa.string()),
-        ("strategy", pa.string()),
-        ("source", pa.string()),
-        ("picture", pa.string()),
-        ("metadata_picture", pa.string()),
-        ("after", pa.string()),
-        ("outcome", pa.string()),
-        ("reason", pa.string()),
-    ]
-)
+NEEDED: Final = ("user_id", "connection", "strategy", "source", "picture", "metadata_picture")
+"""The columns of a snapshot that a plan needs."""
+
+ROWS: Final = pa.schema([(name, pa.string()) for name in (*NEEDED, "after", "outcome", "reason")])
 """The columns of a plan's rows, one for each user of the snapshot.
 
 `picture` and `metadata_picture` are from the snapshot. `after` is the new `picture`, claim
 `picture` (ways `action` and `rule`) or `metadata_picture`; null if it does not change. `outcome` is
 `change`, `stay`, or `cannot`: it should change, but that is not possible.
 """
-
-NEEDED: Final = (
-    "user_id",
-    "connection",
-    "strategy",
-    "source",
-    "picture",
-    "metadata_picture",
-)
-"""The columns of a snapshot that a plan needs."""
 
 _PICTURE: Final = NEEDED.index("picture")
 
@@ -63,35 +44,29 @@ _GRAVATARS = frozenset(place for place, one in enumerate(RULES) if one.source is
 _REMEMBERED = 65_536
 
 
+# Who is counted together: outcome, reason, connection, source, and the ways that change them.
+_Counted = tuple[str, str, str, str, tuple[Way, ...]]
+
+
 class _Decision(NamedTuple):
     """The decision about a user, used for all users with the same values.
 
-    Attributes:
-        row: the row of the first of them.
-        counted: the count of the first of them.
-        after: the part of `after` behind the first `?`, if each user has their own first part.
+    If each of them has their own address before the first `?`, `rest` is what follows it.
     """
 
     row: _ROW
-    counted: "Tally"
-    after: str | None
+    counted: _Counted
+    rest: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many users of each kind. Tallies can be added, so users can be counted in pieces.
+    """How many users of each kind. Tallies can be added, so users can be counted in pieces."""
 
-    Attributes:
-        reasons: users by (outcome, reason).
-        connections: users by (connection, outcome).
-        sources: users by (source, outcome).
-        ways: users whom each way would change.
-    """
-
-    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
-    connections: Counter[tuple[str, str]] = field(default_factory=Counter)
-    sources: Counter[tuple[str, str]] = field(default_factory=Counter)
-    ways: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)  # (outcome, reason)
+    connections: Counter[tuple[str, str]] = field(default_factory=Counter)  # (connection, outcome)
+    sources: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, outcome)
+    ways: Counter[str] = field(default_factory=Counter)  # users whom each way would change
 
     def __add__(self, other: Self) -> "Tally":
         return Tally(
@@ -100,17 +75,6 @@ class Tally:
             self.sources + other.sources,
             self.ways + other.ways,
         )
-
-    def add(self, other: Self, times: int) -> None:
-        """Add another tally to this one, so many times."""
-        for mine, further in (
-            (self.reasons, other.reasons),
-            (self.connections, other.connections),
-            (self.sources, other.sources),
-            (self.ways, other.ways),
-        ):
-            for key, users in further.items():
-                mine[key] += users * times  # type: ignore[index] # both have the same type
 
     def of(self, outcome: str) -> int:
         """Return how many users have this outcome."""
@@ -130,28 +94,18 @@ class Tally:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read what `as_dict` wrote.
-
-        Raises:
-            KeyError, TypeError, ValueError: a value is missing or of another type.
-        """
-        reasons = Counter(
-            {
-                (text(one["outcome"]), text(one["reason"])): user_count(one["users"])
-                for one in items(values["reasons"])
-            }
-        )
+        """Read what `as_dict` wrote; raises KeyError, TypeError or ValueError if it did not."""
+        reasons = {
+            (text(one["outcome"]), text(one["reason"])): user_count(one["users"])
+            for one in items(values["reasons"])
+        }
         connections, sources = (_flat(values[name]) for name in ("connections", "sources"))
-        ways = Counter({name: user_count(users) for name, users in values["ways"].items()})
-        return cls(reasons, connections, sources, ways)
+        ways = {name: user_count(users) for name, users in values["ways"].items()}
+        return cls(Counter(reasons), connections, sources, Counter(ways))
 
 
 def user_count(value: object) -> int:
-    """Read a number of users.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Read a number of users; raises ValueError if it is none."""
     if type(value) is not int or not 0 <= value < MOST_COUNTED:
         raise ValueError("not a number of users")
     return value
@@ -198,10 +152,7 @@ class Decider:
     )
 
     def decided(self, users: pd.DataFrame) -> tuple[pa.Table, Tally]:
-        """Decide about users.
-
-        Args:
-            users: rows with the columns `NEEDED`.
+        """Decide about users with the columns `NEEDED`.
 
         Returns:
             As many rows with the columns `ROWS`, in the same order, and their counts.
@@ -209,27 +160,17 @@ class Decider:
         columns = [_texts(users[name]) for name in NEEDED]
         arrays = [pa.array(values, pa.string()) for values in columns]
         kinds = self._kinds(columns, arrays[_PICTURE])
-        tally = Tally()
-        found: Counter[Hashable] = Counter()
-        decided: dict[Hashable, _Decision] = {}
+        found: Counter[_Counted] = Counter()
         rows: list[_ROW] = []
         for kind, values in zip(kinds, zip(*columns, strict=True), strict=True):
-            if kind is None:
-                rows.append(self._row(tally, *values))
-                continue
-            decision = decided.get(kind)
-            if decision is None:
-                decision = decided[kind] = self._decision(kind, values)
-            found[kind] += 1
-            row, after = decision.row, decision.after
-            if after is not None:
-                row = (f"{str(values[_PICTURE]).partition('?')[0]}?{after}", *row[1:])
+            row, counted, rest = self._decision(kind, values)
+            found[counted] += 1
+            if rest is not None:
+                row = (f"{str(values[_PICTURE]).partition('?')[0]}?{rest}", *row[1:])
             rows.append(row)
-        for kind, users_alike in found.items():
-            tally.add(decided[kind].counted, users_alike)
         decisions = list(zip(*rows, strict=True)) or [(), (), ()]
         arrays += [pa.array(values, pa.string()) for values in decisions]
-        return pa.table(arrays, schema=ROWS), tally
+        return pa.table(arrays, schema=ROWS), _tally(found)
 
     def _kinds(
         self, columns: Sequence[Sequence[str | None]], pictures: pa.StringArray
@@ -254,28 +195,28 @@ class Decider:
                 yield *who, rule, expired
 
     def _decision(self, kind: Hashable, values: Sequence[str | None]) -> _Decision:
-        known = self._known.get(kind)
-        if known is None:
-            counted = Tally()
-            row = self._row(counted, *values)
-            rest = (row[0] or "").partition("?")[2]
-            own = row[0] != self.policy.picture and row[0] is not None
-            known = _Decision(row, counted, rest if own else None)
+        decision = self._known.get(kind)
+        if decision is None:
+            decision = self._decided(*values)
+            if kind is None:
+                return decision
+            after = decision.row[0]
+            if after is not None and after != self.policy.picture:
+                decision = decision._replace(rest=after.partition("?")[2])
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            self._known[kind] = known
-        return known
+            self._known[kind] = decision
+        return decision
 
-    def _row(
+    def _decided(
         self,
-        tally: Tally,
         user_id: str | None,
         connection: str | None,
         strategy: str | None,
         source: str | None,
         picture: str | None,
         metadata_picture: str | None,
-    ) -> _ROW:
+    ) -> _Decision:
         policy, now = self.policy, self.now
         root = replaced_root(picture, connection=connection, policy=policy, now=now)
         claim = metadata = root
@@ -294,13 +235,9 @@ class Decider:
         }
         if not user_id:
             rows = dict.fromkeys(rows, (None, STAY, "without a user_id nobody can be written"))
-        for way, (_, outcome, _) in rows.items():
-            tally.ways[way] += outcome == CHANGE
-        after, outcome, reason = rows[self.way]
-        tally.reasons[outcome, reason] += 1
-        tally.connections[connection or "", outcome] += 1
-        tally.sources[source or "", outcome] += 1
-        return after, outcome, reason
+        row = rows[self.way]
+        ways = tuple(way for way, (_, outcome, _) in rows.items() if outcome == CHANGE)
+        return _Decision(row, (row[1], row[2], connection or "", source or "", ways), None)
 
     def _connection(self, name: str | None, strategy: str | None) -> Connection | None:
         if name and self.connections and name in self.connections:
@@ -316,6 +253,17 @@ class Decider:
         if picture is None:
             return _ABSENT if connection.strategy in KEEPING else None
         return None if takes_picture(picture) else _ODD
+
+
+def _tally(users: Counter[_Counted]) -> Tally:
+    tally = Tally()
+    for (outcome, reason, connection, source, ways), number in users.items():
+        tally.reasons[outcome, reason] += number
+        tally.connections[connection, outcome] += number
+        tally.sources[source, outcome] += number
+        for way in Way:
+            tally.ways[way] += number * (way in ways)
+    return tally
 
 
 def _texts(column: pd.Series) -> list[str | None]:
