@@ -1,5 +1,6 @@
 """What a plan does to each kind of user, held against the plan's own rows and against Python."""
 
+import re
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 from toolkit.analysis.tenant_wiring import Setter, Wiring
 from toolkit.change.policy import replaced
 from toolkit.change.prepare import plan, policy_of
-from toolkit.change.preview.gallery_data import gallery
+from toolkit.change.preview.gallery_data import bars, gallery
 from toolkit.change.preview.portrait import Sight
 from toolkit.classification.frames import audit
 from toolkit.classification.user_profile import tabulated
@@ -180,3 +181,16 @@ def test_an_empty_tenant_has_an_empty_gallery(shown_of):
     assert shown.kinds == ()
     assert "0 of 0 people change" in repr(shown)
     assert "<table" in shown._repr_html_()
+
+
+def test_each_part_of_a_bar_is_as_wide_as_its_share_and_said_in_words():
+    page = bars({Sight.OWN: 300, Sight.INITIALS: 100}, {Sight.OWN: 300, Sight.DEFAULT: 100})
+    assert re.findall(r"flex:(\d+) 1 0", page) == ["300", "100", "300", "100"]
+    assert 'aria-label="before: own picture 75.0 %; initials 25.0 %"' in page
+    assert 'aria-label="after: own picture 75.0 %; your default 25.0 %"' in page
+
+
+def test_a_narrow_part_has_no_letters_but_a_title():
+    page = bars({Sight.OWN: 990, Sight.NONE: 10}, {})
+    assert "nothing: 10 people, 1.0 %" in page
+    assert page.count(">1 %<") == 0

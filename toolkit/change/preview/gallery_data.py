@@ -1,19 +1,20 @@
 """Before and after: each kind of user of a tenant, counted, with real examples, and why.
 
-The facts are a plan's own rows beside the snapshot that it was made from, read by one query:
-what is shown is what would be applied. What people see before and after follows from them;
-that nobody loses a picture of their own is counted and not promised.
+One query reads a plan's own rows beside the snapshot that it was made from: what is shown is what
+would be applied. That nobody loses a picture of their own is counted, not assumed. In the HTML all
+is escaped, and pictures are data: the browser asks nobody. The colour `--pa-line` is the page's.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from glob import escape as unglobbed
 from html import escape
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import duckdb
 
@@ -21,12 +22,13 @@ from toolkit.analysis.duckdb_engine import engine
 from toolkit.analysis.groups import seen
 from toolkit.change.decide import CANNOT, CHANGE
 from toolkit.change.plan_summary import Plan
-from toolkit.change.preview.before_after import Example, Kind, bars, table
-from toolkit.change.preview.portrait import Sight, View, drawn
+from toolkit.change.preview.portrait import Portrait, Sight, View, drawn
 from toolkit.change.ways import Way
 from toolkit.classification.sources import Source, classify
 from toolkit.errors import UnreadableInputError
-from toolkit.formatting import mask, percent
+from toolkit.formatting import mask, percent, plural, render
+from toolkit.images.decode import thumbnail
+from toolkit.reporting.palette import COLOURS, ON_DARK, ON_LIGHT, STRIPE
 from toolkit.snapshots.snapshot import Snapshot
 
 _EXAMPLES: Final = 3
@@ -46,13 +48,37 @@ GROUP BY ALL ORDER BY users DESC, p.outcome, p.reason, a.source
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One real user, by the user_id without its middle: what people see now, and would see."""
+
+    who: str
+    before: View
+    after: View
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The users whose pictures are alike, and how many of them change.
+
+    Attributes:
+        why: what becomes of them and why, each with its users; the most common first.
+        examples: one to three of them.
+    """
+
+    name: str
+    users: int
+    changes: int
+    why: tuple[tuple[str, int], ...]
+    examples: tuple[Example, ...]
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Gallery:
     """What a plan does to each kind of user. Made by `gallery`.
 
     Attributes:
-        plan: the plan.
-        kinds: of users, the most common first.
+        kinds: the most common first.
         before: users by what people see now.
         after: users by what they would see.
         lost: users who see a picture of their own now and would not.
@@ -78,9 +104,10 @@ class Gallery:
     def promise(self) -> str:
         """Whether anybody loses a picture of their own, as far as it is known."""
         if self.lost:
-            return f"{_people(self.lost)} would lose a picture of their own"
+            return f"{plural(self.lost, 'person', 'people')} would lose a picture of their own"
         if self.doubtful:
-            return f"{_people(self.doubtful)} may lose a picture of their own: nobody knows"
+            people = plural(self.doubtful, "person", "people")
+            return f"{people} may lose a picture of their own: nobody knows"
         return "nobody loses a picture of their own"
 
     @property
@@ -94,7 +121,7 @@ class Gallery:
         lines = [self.headline]
         for name, sights in (("before", self.before), ("after", self.after)):
             total = max(sum(sights.values()), 1)
-            parts = (f"{one.words} {percent(n / total)}" for one, n in sights.items())
+            parts = (f"{one} {percent(n / total)}" for one, n in sights.items())
             lines.append(f"{name}: {', '.join(parts)}")
         lines += [f"{kind.users:>9,}  {kind.name}: {_reasons(kind)}" for kind in self.kinds]
         return "\n  ".join(lines)
@@ -114,9 +141,6 @@ def gallery(snapshot: Snapshot, plan: Plan, image: bytes | None = None) -> Galle
         plan: with its file.
         image: the proposed default picture, as `toolkit.candidate` fetched it.
 
-    Returns:
-        The gallery, a value that shows itself.
-
     Raises:
         UnreadableInputError: the plan is of another snapshot, or a file is damaged.
     """
@@ -126,18 +150,17 @@ def gallery(snapshot: Snapshot, plan: Plan, image: bytes | None = None) -> Galle
         raise UnreadableInputError("The plan was made from another snapshot: make a new one.")
     wanted = {"as_of": plan.made_at, "examples": _EXAMPLES}
     overrides = True if plan.way is Way.METADATA else snapshot.overrides
-    parts = [_Part.of(row, plan, overrides) for row in _rows(snapshot, plan.path, wanted)]
     before, after = Counter[Sight](), Counter[Sight]()
     lost = doubtful = 0
     kinds: dict[str, list[_Part]] = {}
-    for part in parts:
+    for row in _rows(snapshot, plan.path, wanted):
+        part = _part(row, plan, overrides)
         before[part.before] += part.users
         after[part.after] += part.users
-        lost += part.users * (part.before is Sight.OWN and part.after is not Sight.OWN)
-        doubtful += part.users * (
-            part.before is Sight.UNKNOWN
-            and part.after not in {Sight.UNKNOWN, Sight.EITHER, Sight.OWN}
-        )
+        if part.before is Sight.OWN and part.after is not Sight.OWN:
+            lost += part.users
+        if part.before is Sight.UNKNOWN and part.after not in _NO_LOSS:
+            doubtful += part.users
         kinds.setdefault(part.kind, []).append(part)
     named = [_kind(name, some) for name, some in kinds.items()]
     return Gallery(
@@ -149,6 +172,9 @@ def gallery(snapshot: Snapshot, plan: Plan, image: bytes | None = None) -> Galle
         doubtful,
         image,
     )
+
+
+_NO_LOSS = frozenset({Sight.UNKNOWN, Sight.EITHER, Sight.OWN})
 
 
 def _rows(snapshot: Snapshot, plan: Path, wanted: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -165,17 +191,14 @@ def _rows(snapshot: Snapshot, plan: Path, wanted: Mapping[str, Any]) -> list[tup
                     rows.create_view(name)
                 found: list[tuple[Any, ...]] = opened.execute(_QUERY, wanted).fetchall()
                 return found
-        except (
-            duckdb.Error,
-            UnicodeDecodeError,
-        ) as error:  # as of `toolkit.analysis.duckdb_engine`
+        # As of `toolkit.analysis.duckdb_engine`.
+        except (duckdb.Error, UnicodeDecodeError) as error:
             raise UnreadableInputError(
                 f"{plan} and {path} cannot be read together: make a new plan."
             ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(NamedTuple):
     """Users who are alike in everything that is looked at."""
 
     kind: str
@@ -184,28 +207,27 @@ class _Part:
     users: int
     changes: bool
     why: str
-    examples: tuple[Example, ...]
+    examples: list[Example]
 
-    @classmethod
-    def of(cls, row: tuple[Any, ...], plan: Plan, overrides: bool | None) -> "_Part":
-        source, underlying, fallback, late, outcome, reason, users, found = row
-        origin, root = Source(source), Source(underlying) if underlying else None
-        before = Sight(seen(origin, root, expired=late, overrides=overrides).value)
-        shown = origin if origin is not Source.METADATA or overrides else root or origin
-        hidden = plan.way is Way.ROOT and origin is Source.METADATA and overrides is not False
-        changes = outcome == CHANGE
-        after = before
-        if changes and not (hidden and before in {Sight.OWN, Sight.UNKNOWN}):
-            after = _after(found[0]["after"], plan.policy.picture, root)
-        examples = []
-        for one in found:
-            own = origin is Source.METADATA and bool(overrides)
-            now = View(one["metadata"] if own else one["picture"], before, shown)
-            then = now if after is before else View(one["after"], after, shown)
-            examples.append(Example(mask(one["who"] or ""), now, then))
-        kind = _kind_name(origin, fallback, late=late, overrides=overrides)
-        why = _why(outcome, reason, after, shown, late=late)
-        return cls(kind, before, after, users, changes, why, tuple(examples))
+
+def _part(row: tuple[Any, ...], plan: Plan, overrides: bool | None) -> _Part:
+    source, underlying, fallback, late, outcome, reason, users, found = row
+    origin, root = Source(source), Source(underlying) if underlying else None
+    uploaded = origin is Source.METADATA
+    before = Sight[seen(origin, root, expired=late, overrides=overrides).name]
+    shown = root or origin if uploaded and not overrides else origin
+    hidden = plan.way is Way.ROOT and uploaded and overrides is not False
+    after, changes = before, outcome == CHANGE
+    if changes and not (hidden and before in {Sight.OWN, Sight.UNKNOWN}):
+        after = _after(found[0]["after"], plan.policy.picture, root)
+    examples = []
+    for one in found:
+        now = View(one["metadata"] if uploaded and overrides else one["picture"], before, shown)
+        then = now if after is before else View(one["after"], after, shown)
+        examples.append(Example(mask(one["who"] or ""), now, then))
+    kind = _kind_name(origin, fallback, late=late, overrides=overrides)
+    why = _why(outcome, reason, after, shown, late=late)
+    return _Part(kind, before, after, users, changes, why, examples)
 
 
 def _after(address: str, picture: str, root: Source | None) -> Sight:
@@ -259,8 +281,7 @@ def _why(outcome: str, reason: str, after: Sight, shown: Source, *, late: bool) 
     if outcome == CANNOT:
         return f"cannot be changed: {reason}"
     if outcome != CHANGE:
-        own = after is Sight.OWN
-        return "unchanged: a picture of their own" if own else f"unchanged: {reason}"
+        return f"unchanged: {'a picture of their own' if after is Sight.OWN else reason}"
     if after is Sight.EITHER:
         return "only the fallback d= is swapped; a Gravatar, now or later, still wins"
     if after is Sight.OWN:
@@ -284,11 +305,103 @@ def _kind(name: str, parts: Sequence[_Part]) -> Kind:
     )
 
 
-def _people(number: int) -> str:
-    return "1 person" if number == 1 else f"{number:,} people"
-
-
 def _reasons(kind: Kind) -> str:
     if len(kind.why) == 1:
         return kind.why[0][0]
     return "; ".join(f"{users:,} {why}" for why, users in kind.why)
+
+
+SIZES: Final = (64, 32, 480)
+"""Pixels at which apps commonly show pictures; 480 is what Auth0's addresses ask for."""
+
+_DEFAULT_COLOUR: Final = "#6A4C93"  # that of no source
+_NAMED, _NUMBERED = 0.2, 0.06  # shares of a bar in which its name, its number has room
+
+
+def bars(before: Mapping[Sight, int], after: Mapping[Sight, int]) -> str:
+    """Draw users by what people see before and after as two bars, in HTML."""
+    present = {**before, **after}
+    return render(
+        "change/preview/bars.html.j2",
+        bars=[_bar("before", before), _bar("after", after)],
+        keys=[{"words": one, "fill": _fill(one)} for one in Sight if one in present],
+    )
+
+
+def _bar(name: str, sights: Mapping[Sight, int]) -> dict[str, Any]:
+    total = max(sum(sights.values()), 1)
+    parts = []
+    for one, users in sights.items():
+        share = users / total
+        text = f"{one.partition(':')[0]} {percent(share)}"
+        parts.append(
+            {
+                "users": users,
+                "title": f"{one}: {users:,} people, {percent(share, 1)}",
+                "label": text if share > _NAMED else percent(share) if share > _NUMBERED else "",
+                "ink": ON_LIGHT if one in _PALE else ON_DARK,
+                "fill": _fill(one),
+                "ground": _COLOURS[one],
+            }
+        )
+    said = "; ".join(f"{one} {percent(n / total, 1)}" for one, n in sights.items())
+    return {"name": name, "parts": parts, "said": said}
+
+
+_COLOURS = {
+    Sight.OWN: COLOURS[Source.SOCIAL],
+    Sight.EITHER: _DEFAULT_COLOUR,
+    Sight.DEFAULT: _DEFAULT_COLOUR,
+    Sight.UNKNOWN: COLOURS[Source.UNRESOLVED],
+    Sight.INITIALS: COLOURS[Source.INITIALS],
+    Sight.PLACEHOLDER: COLOURS[Source.PLACEHOLDER],
+    Sight.BROKEN: COLOURS[Source.CUSTOM],
+    Sight.NONE: COLOURS[Source.MISSING],
+}
+_STRIPES = {
+    Sight.EITHER: COLOURS[Source.GRAVATAR],
+    Sight.UNKNOWN: STRIPE,
+    Sight.BROKEN: "#F2B78F",
+}
+_PALE = frozenset({Sight.UNKNOWN, Sight.INITIALS, Sight.PLACEHOLDER, Sight.BROKEN})
+
+
+def _fill(sight: Sight) -> str:
+    """Return the background of a part of a bar, as CSS has it."""
+    ground = _COLOURS[sight]
+    if sight not in _STRIPES:
+        return ground
+    return f"repeating-linear-gradient(45deg,{ground} 0 6px,{_STRIPES[sight]} 6px 10px)"
+
+
+def table(
+    kinds: Iterable[Kind],
+    portraits: Mapping[View, Portrait],
+    *,
+    size: int = 64,
+    ground: str = "",
+) -> str:
+    """Write the kinds of users as an HTML table with their pictures.
+
+    Args:
+        kinds: the kinds, with examples.
+        portraits: a picture of each view.
+        size: pixels of each side; above 64 there is one example of each kind, above the reason.
+        ground: the colour of the page behind the pictures; "" for the page's own.
+    """
+    return render(
+        "change/preview/kinds.html.j2",
+        kinds=list(kinds),
+        portraits=portraits,
+        small=_small,
+        size=size,
+        large=size > SIZES[0],
+        ground=ground,
+    )
+
+
+@lru_cache(maxsize=512)
+def _small(png: bytes, size: int) -> bytes:
+    # Twice as many pixels: sharp on screens that have them.
+    small = thumbnail(png, min(size * 2, SIZES[-1]))
+    return small if isinstance(small, bytes) else png

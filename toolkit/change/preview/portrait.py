@@ -5,7 +5,6 @@ alone (`d=404`), and never with the proposed default in `d=`: its image proxy wo
 the copy that it keeps for ever, of a picture that nobody has decided on yet.
 """
 
-import io
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -27,50 +26,27 @@ LARGEST = 480
 
 _AT_ONCE = 4
 _SECONDS = 10.0
-_GREY, _PALE, _INK = "#8b93a1", "#e3e7ec", "#59636e"
+_GREY, _PALE, _INK, _WHITE = "#8b93a1", "#e3e7ec", "#59636e", "#ffffff"
 # Nobody was asked, or an address of this kind never is: what is known is drawn instead.
 _NOT_ASKED = frozenset({Outcome.NOT_ASKED, Outcome.INSECURE, Outcome.REFUSED})
 
 
 class Sight(StrEnum):
-    """What people see where a user's picture belongs, a new default included."""
+    """What people see where a user's picture belongs: as `Seen`, or the new default. In words."""
 
-    OWN = "own"
-    EITHER = "either"
-    DEFAULT = "default"
-    UNKNOWN = "unknown"
+    OWN = "own picture"
+    EITHER = "Gravatar, or your default"
+    DEFAULT = "your default"
+    UNKNOWN = "unknown: nobody has asked"
     INITIALS = "initials"
-    PLACEHOLDER = "placeholder"
-    BROKEN = "broken"
-    NONE = "none"
-
-    @property
-    def words(self) -> str:
-        """What a legend calls it."""
-        return _WORDS[self]
-
-
-_WORDS = {
-    Sight.OWN: "own picture",
-    Sight.EITHER: "Gravatar, or your default",
-    Sight.DEFAULT: "your default",
-    Sight.UNKNOWN: "unknown: nobody has asked",
-    Sight.INITIALS: "initials",
-    Sight.PLACEHOLDER: "stock image",
-    Sight.BROKEN: "broken image",
-    Sight.NONE: "nothing",
-}
+    PLACEHOLDER = "stock image"
+    BROKEN = "broken image"
+    NONE = "nothing"
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What stands where one user's picture belongs.
-
-    Attributes:
-        address: of the picture; None without one.
-        sight: what people see there, as far as it is known.
-        source: whose picture it is.
-    """
+    """The address of one user's picture, or None; what people see there; and its source."""
 
     address: str | None = field(repr=False)
     sight: Sight
@@ -79,12 +55,9 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Portrait:
-    """A picture to show.
+    """A picture of at most `LARGEST` pixels a side, and words for those who do not see it.
 
-    Attributes:
-        png: at most `LARGEST` pixels a side.
-        words: what it is, for those who do not see it; never an address or a name.
-        fetched: whether it is what the host gave, and not drawn in its place.
+    The words never hold an address or a name. `fetched` says that the host was asked.
     """
 
     png: bytes = field(repr=False)
@@ -93,22 +66,16 @@ class Portrait:
 
 
 def drawn(view: View, image: bytes | None) -> Portrait:
-    """Draw what is known without asking anybody.
-
-    Args:
-        view: what stands there.
-        image: the proposed default picture, or None before it was fetched.
-    """
-    words = view.sight.words
+    """Draw what is known without asking anybody; `image` is the proposed default, if fetched."""
+    words = str(view.sight)
     if view.sight in {Sight.DEFAULT, Sight.EITHER}:
         small = _small(image) if image else None
         return Portrait(small if isinstance(small, bytes) else _sign("?", _GREY), words)
     if view.sight is Sight.OWN:
         return Portrait(_face(COLOURS[view.source]), f"{words} ({view.source})")
-    if view.sight in {Sight.UNKNOWN, Sight.INITIALS}:
-        verdict = classify(view.address)
-        if view.sight is Sight.INITIALS or verdict.fallback is Fallback.INITIALS:
-            return Portrait(initials(_letters(view.address or ""), LARGEST), words)
+    unasked = view.sight is Sight.UNKNOWN and classify(view.address).fallback is Fallback.INITIALS
+    if unasked or view.sight is Sight.INITIALS:
+        return Portrait(initials(_letters(view.address or ""), LARGEST), words)
     if view.sight is Sight.NONE:
         return Portrait(_sign("?", _PALE), words)
     return Portrait(_broken() if view.sight is Sight.BROKEN else silhouette(LARGEST), words)
@@ -117,21 +84,14 @@ def drawn(view: View, image: bytes | None) -> Portrait:
 def portraits(
     views: Iterable[View], hosts: Hosts, *, picture: str, image: bytes | None
 ) -> Iterator[tuple[View, Portrait]]:
-    """Fetch what people see, a few at a time; a bad picture never raises.
+    """Fetch what people see from hosts, a few at a time; a bad picture never raises.
 
-    Args:
-        views: what to show; the same one is fetched once.
-        hosts: who is asked.
-        picture: the address of the proposed default.
-        image: and its bytes.
+    `picture` is the address of the proposed default, `image` the picture itself.
     """
-
-    def get(view: View) -> Portrait:
-        return _fetched(view, hosts, picture, image)
-
     every = list(dict.fromkeys(views))
     with ThreadPoolExecutor(_AT_ONCE, "portrait") as pool:
-        yield from zip(every, pool.map(get, every), strict=True)
+        found = pool.map(lambda view: _fetched(view, hosts, picture, image), every)
+        yield from zip(every, found, strict=True)
 
 
 def _fetched(view: View, hosts: Hosts, picture: str, image: bytes | None) -> Portrait:
@@ -170,47 +130,37 @@ def _letters(address: str) -> str:
     return rest.partition(".")[0] if found else "?"
 
 
+def _canvas(colour: str) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    image = Image.new("RGB", (LARGEST, LARGEST), colour)
+    return image, ImageDraw.Draw(image)
+
+
 @cache
 def _face(colour: str) -> bytes:
     """Draw a face that is nobody's: somebody's own picture that was not asked for."""
-    image = Image.new("RGB", (LARGEST, LARGEST), colour)
-    draw = ImageDraw.Draw(image)
-    ink = "#ffffff"
+    image, draw = _canvas(colour)
     for x in (0.36, 0.64):
-        _dot(draw, x, 0.42, 0.055, ink)
+        draw.circle((x * LARGEST, 0.42 * LARGEST), 0.055 * LARGEST, fill=_WHITE)
     box = [side * LARGEST for side in (0.29, 0.26, 0.71, 0.7)]
-    draw.arc(box, 25, 155, fill=ink, width=LARGEST // 18)
-    return _png(image)
+    draw.arc(box, 25, 155, fill=_WHITE, width=LARGEST // 18)
+    return encoded(image)
 
 
 @cache
 def _sign(sign: str, ground: str) -> bytes:
     """Draw a sign for what is no picture."""
-    image = Image.new("RGB", (LARGEST, LARGEST), ground)
-    draw = ImageDraw.Draw(image)
-    ink = _INK if ground == _PALE else "#ffffff"
+    image, draw = _canvas(ground)
+    ink = _INK if ground == _PALE else _WHITE
     middle = (LARGEST / 2, LARGEST / 2)
     draw.text(middle, sign, fill=ink, font_size=LARGEST * 0.5, anchor="mm")
-    return _png(image)
+    return encoded(image)
 
 
 @cache
 def _broken() -> bytes:
     """Draw a cross: a picture that does not load."""
-    image = Image.new("RGB", (LARGEST, LARGEST), _PALE)
-    draw = ImageDraw.Draw(image)
+    image, draw = _canvas(_PALE)
     near, far = LARGEST * 0.36, LARGEST * 0.64
     for line in ((near, near, far, far), (near, far, far, near)):
         draw.line(line, fill=_INK, width=LARGEST // 16)
-    return _png(image)
-
-
-def _dot(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, ink: str) -> None:
-    edges = (x - radius, y - radius, x + radius, y + radius)
-    draw.ellipse([edge * LARGEST for edge in edges], fill=ink)
-
-
-def _png(image: Image.Image) -> bytes:
-    target = io.BytesIO()
-    image.save(target, "PNG")
-    return target.getvalue()
+    return encoded(image)

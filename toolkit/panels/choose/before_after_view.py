@@ -11,8 +11,7 @@ from toolkit.analysis.tenant_wiring import Wiring
 from toolkit.change.action import preview
 from toolkit.change.outcome import ActionState
 from toolkit.change.plan_summary import Plan
-from toolkit.change.preview.before_after import SIZES, bars, table
-from toolkit.change.preview.gallery_data import Gallery
+from toolkit.change.preview.gallery_data import SIZES, Gallery, bars, table
 from toolkit.change.preview.portrait import Portrait, View, drawn, portraits
 from toolkit.formatting import render, visible
 from toolkit.images.candidate_checks import NEVER_REFRESHED
