@@ -16,10 +16,10 @@ from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
 from textwrap import indent
-from typing import Any, Final
+from typing import Final
 
 from toolkit.change.policy import Policy
-from toolkit.classification.sources import RULES, Rule, Source
+from toolkit.classification.sources import RULES
 from toolkit.errors import SettingsError
 
 LARGEST: Final = 100_000
@@ -96,15 +96,12 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=True).replace("<", "\\u003c")
 
 
-def _row(rule: Rule) -> dict[str, Any]:
-    row = {"source": rule.source, "host": rule.host, "path": rule.path}
-    return row | ({"expires": rule.expires} if rule.expires else {})
-
-
 def _decision(policy: Policy) -> str:
     """Return the twin with this policy and the rule table in it."""
-    rows = ",\n".join(f"    {_json(_row(rule))}" for rule in RULES)
-    config = f'{{\n  "policy": {_json(asdict(policy))},\n  "rules": [\n{rows}\n  ]\n}}'
+    names = ("source", "host", "path", "expires")
+    rows = ({name: getattr(rule, name) for name in names if getattr(rule, name)} for rule in RULES)
+    lines = ",\n".join(f"    {_json(row)}" for row in rows)
+    config = f'{{\n  "policy": {_json(asdict(policy))},\n  "rules": [\n{lines}\n  ]\n}}'
     # A function, because a replacement text would have its backslashes read.
     return _PLACE.sub(lambda _: f"{_CONFIG}{config};", _twin())
 
@@ -121,15 +118,10 @@ def _within_limit(code: str) -> str:
 def action_code(policy: Policy) -> str:
     """Return the code of the post-login Action that carries a policy out.
 
-    Args:
-        policy: what was decided.
-
-    Returns:
-        CommonJS for Auth0's runtime `node22`, ASCII; it never throws, whatever the
-        event holds.
+    It is CommonJS for Auth0's runtime `node22`, ASCII, and never throws, whatever the event holds.
 
     Raises:
-        SettingsError: If the policy is too large for an Action.
+        SettingsError: the policy is too large for an Action.
     """
     decision = _decision(policy)
     return _within_limit(_ACTION.format(marker=_MARKER, version=_VERSION, decision=decision))
@@ -138,11 +130,8 @@ def action_code(policy: Policy) -> str:
 def default_rule(policy: Policy) -> str:
     """Return the Rule that does what the Action does, for tenants that still run Rules.
 
-    Args:
-        policy: what was decided.
-
     Raises:
-        SettingsError: If the policy is too large for a Rule.
+        SettingsError: the policy is too large for a Rule.
     """
     decision = indent(_decision(policy), "  ").rstrip()
     return _within_limit(_DEFAULT_RULE.format(ended=_RULES_ENDED, decision=decision))
@@ -156,22 +145,14 @@ def override_rule() -> str:
 def recognised(code: object) -> Policy | None:
     """Return the policy in an Action's code if this tool made it, or None. Never raises.
 
-    Whether somebody edited the code since shows in comparing it with `action_code` of
-    the policy; an older version of this tool differs from it, too.
-
-    Args:
-        code: the code of any Action, as the tenant returns it.
+    If the code was edited since, or is of an older version, it differs from the policy's
+    `action_code`.
     """
     if not isinstance(code, str) or not code.startswith(_MARKER):
         return None
-    start = code.find(f"\n{_CONFIG}")
+    start = code.find(f"\n{_CONFIG}") + len(f"\n{_CONFIG}")
     try:
-        found, _ = json.JSONDecoder().raw_decode(code, start + len(f"\n{_CONFIG}"))
-        fields = dict(found["policy"])
-        for name in ("former", "connections", "sources"):
-            if fields[name] is not None:
-                kind = Source if name == "sources" else str
-                fields[name] = tuple(kind(value) for value in fields[name])
-        return Policy(**fields)
+        found, _ = json.JSONDecoder().raw_decode(code, start)
+        return Policy.from_dict(found["policy"])
     except (ValueError, TypeError, LookupError, RecursionError, SettingsError):
         return None

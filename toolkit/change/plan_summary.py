@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import pandas as pd
 
 from toolkit.analysis.file_header import read, text
-from toolkit.change.decide import CANNOT, CHANGE, MOST_COUNTED, STAY, Tally, nested, user_count
+from toolkit.change.decide import CANNOT, CHANGE, MOST_COUNTED, STAY, Tally, user_count
 from toolkit.change.policy import Policy
 from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, requests, seconds
 from toolkit.formatting import harmless, lasting, render, visible
@@ -33,15 +33,11 @@ class Plan:
 
     Attributes:
         id: 16 hex digits; a journal contains the id of its plan.
-        tenant: the tenant's domain.
-        sandbox: whether that is a sandbox.
-        way: the way to change the picture.
-        policy: the admin's decision.
+        tenant: the tenant's domain; `sandbox` says whether it is one.
         made_at: when the plan was made (UTC).
         taken_at: when its snapshot was begun (UTC).
         digest: SHA-256 of the users in the snapshot, 64 hex digits.
-        users: users of the snapshot.
-        tally: how many users of each kind.
+        users: users of the snapshot; `tally` counts them by kind.
         connections_read: whether the tenant's connections were read, and not guessed.
         irreversible: whether to change users who could not be restored.
         verdicts: the checks of the picture: name, `ok`, `warn` or `fail`, and why.
@@ -96,17 +92,12 @@ class Plan:
         plans: dict[str, str | float] = {name: name for name in CEILINGS}
         if self.rate:
             plans["measured"] = self.rate
-        return {
-            way.value: {
-                "users": self.tally.ways[way],
-                "requests": requests(way, self.tally.ways[way]),
-                "seconds": {
-                    name: round(seconds(way, self.tally.ways[way], plan), 1)
-                    for name, plan in plans.items()
-                },
-            }
-            for way in Way
-        }
+        found = {}
+        for way in Way:
+            users = self.tally.ways[way]
+            times = {name: round(seconds(way, users, one), 1) for name, one in plans.items()}
+            found[way.value] = {"users": users, "requests": requests(way, users), "seconds": times}
+        return found
 
     def table(self, by: str = "reason") -> pd.DataFrame:
         """Return how many users change, stay, or cannot be changed.
@@ -117,54 +108,35 @@ class Plan:
         Raises:
             ValueError: there is no such table.
         """
+        counts = self.tally.as_dict()
         if by == "reason":
-            return pd.DataFrame(
-                self.tally.as_dict()["reasons"], columns=["outcome", "reason", "users"]
-            )
+            return pd.DataFrame(counts["reasons"], columns=["outcome", "reason", "users"])
         if by == "way":
-            rows = [
-                {"way": way, "users": one["users"], "requests": one["requests"], **one["seconds"]}
-                for way, one in self.effort().items()
-            ]
-            return pd.DataFrame(rows)
+            rows = [{"way": way, **one, **one["seconds"]} for way, one in self.effort().items()]
+            return pd.DataFrame(rows).drop(columns="seconds")
         if by not in {"connection", "source"}:
             raise ValueError(f"no table by {by!r}: choose reason, connection, source or way")
-        counts = self.tally.connections if by == "connection" else self.tally.sources
-        rows = [
-            {by: name, CHANGE: 0, CANNOT: 0, STAY: 0, **one} for name, one in nested(counts).items()
-        ]
+        rows = [{by: name, **one} for name, one in counts[f"{by}s"].items()]
         frame = pd.DataFrame(rows, columns=[by, CHANGE, CANNOT, STAY])
+        frame = frame.fillna(0).astype(dict.fromkeys([CHANGE, CANNOT, STAY], "int64"))
         return frame.sort_values([CHANGE, by], ascending=[False, True], ignore_index=True)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values; times as ISO 8601."""
-        return {
-            "id": self.id,
-            "tenant": self.tenant,
-            "sandbox": self.sandbox,
-            "way": self.way.value,
+        snapshot = {"taken_at": self.taken_at.isoformat(), "users": self.users}
+        elsewhere = {"path", "digest", *snapshot}
+        names = [one.name for one in fields(self) if one.name not in elsewhere]
+        return {name: getattr(self, name) for name in names} | {
             "policy": asdict(self.policy),
             "made_at": self.made_at.isoformat(),
-            "snapshot": {
-                "taken_at": self.taken_at.isoformat(),
-                "users": self.users,
-                "digest": self.digest,
-            },
+            "snapshot": snapshot | {"digest": self.digest},
             "changes": self.changes,
             "share": self.share,
             "cannot": self.tally.of(CANNOT),
             "asks_again": self.asks_again,
             "tally": self.tally.as_dict(),
-            "connections_read": self.connections_read,
-            "irreversible": self.irreversible,
-            "verdicts": [list(one) for one in self.verdicts],
             "effort": self.effort(),
             "explanation": asdict(EXPLANATIONS[self.way]),
-            "code": self.code,
-            "rules": list(self.rules),
-            "rate": self.rate,
-            "notes": list(self.notes),
-            "toolkit_version": self.toolkit_version,
         }
 
     @classmethod
@@ -179,7 +151,7 @@ class Plan:
             cls,
             {**values, **values["snapshot"], "path": None},
             id=_id,
-            policy=_policy,
+            policy=Policy.from_dict,
             users=user_count,
             tally=Tally.from_dict,
             rate=_rate,
@@ -229,13 +201,6 @@ def _id(value: object) -> str:
     if not _ID.fullmatch(text(value)):
         raise ValueError("not a plan's id")
     return text(value)
-
-
-def _policy(values: Mapping[str, Any]) -> Policy:
-    """Read a policy. No key is ignored: it may say who is meant."""
-    if values.keys() != {one.name for one in fields(Policy)}:
-        raise ValueError("a policy of another version")
-    return read(Policy, values)
 
 
 def _rate(value: object) -> float | None:

@@ -1,30 +1,28 @@
 """What becomes of one user's picture under a new default, and why.
 
-`replaced` decides what a login shows (the ways `action` and `rule`), `replaced_root` what is
-written to the profile (`root`), `replaced_metadata` what is written to `user_metadata.picture`
-(`metadata`). `policy.js` beside this module makes the same decision in JavaScript, for
-`toolkit.change.javascript`; tests compare the two.
+`replaced` decides what a login shows (ways `action` and `rule`), `replaced_root` what is written to
+the profile (`root`), `replaced_metadata` what is written to `user_metadata.picture` (`metadata`).
+`policy.js` beside this module decides the same in JavaScript; tests compare the two.
 
-What is replaced, and how:
-
-- a Gravatar URL keeps showing a Gravatar that exists: only what it shows without one
-  (its parameter `d`, or `default`) is replaced. A forced fallback (`f=y`) stays forced, because
-  without it a picture would show that somebody turned off;
-- a fallback that somebody chose, an image of no rule's host, stays, unless the policy
-  lists it as a former default;
-- Auth0's initials images, providers' stock images, former defaults, missing pictures and
-  pictures that no browser can show are replaced by the default picture;
-- an expired signed provider URL is replaced, too, if the policy says so: it never works again, and
-  the next login brings a new one if the provider has one;
-- every other picture stays.
+- A Gravatar URL keeps showing a Gravatar that exists: only what it shows without one (its parameter
+  `d`, or `default`) is replaced. A forced fallback (`f=y`) stays forced: without it a picture would
+  show that somebody turned off.
+- A fallback that somebody chose, an image of no rule's host, stays, unless the policy lists it as a
+  former default.
+- Auth0's initials images, providers' stock images, former defaults, missing pictures and pictures
+  that no browser can show are replaced by the default picture.
+- An expired signed provider URL is replaced, too, if the policy says so: it never works again, and
+  the next login brings a new one if the provider has one.
+- Every other picture stays.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime
-from itertools import chain
-from typing import Final
+from typing import Any, Final, Self
 from urllib.parse import parse_qsl, quote, unquote
 
+from toolkit.analysis.file_header import read
 from toolkit.classification.sources import (
     Fallback,
     Source,
@@ -81,7 +79,8 @@ class Policy:
             if values is not None:
                 object.__setattr__(self, name, tuple(sorted(set(values))))
         texts = (self.picture, *self.former, *(self.connections or ()))
-        if not all(_encodable(text) for text in texts):
+        # A lone surrogate cannot be in a URL.
+        if any("\ud800" <= character <= "\udfff" for text in texts for character in text):
             raise SettingsError(
                 "A picture or a connection's name is not valid text. Type it in again."
             )
@@ -107,44 +106,39 @@ class Policy:
                 f"Choose among {', '.join(REPLACEABLE)}."
             )
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `asdict` returned. No key is ignored: it may say who is meant.
+
+        Raises:
+            TypeError, ValueError: a key or a value is another.
+            SettingsError: the decision is not possible.
+        """
+        if {*values} != {one.name for one in fields(cls)}:
+            raise ValueError("a policy of another version")
+        return read(cls, values)
+
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """The decision about one picture.
-
-    Attributes:
-        after: the new picture, or None if nothing changes.
-        reason: why, in words; never contains a URL.
-    """
+    """The new picture, or None if nothing changes; and why, in words that never contain a URL."""
 
     after: str | None
     reason: str
-
-
-def _encodable(text: str) -> bool:
-    """Whether a text can be UTF-8: a lone surrogate cannot be in a URL."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 _LINE_BREAKS = str.maketrans("", "", "\t\n\r")
 _BLANKS = "".join(map(chr, range(0x21)))
 
 
-def _cleaned(url: str) -> str:
-    """Return a URL without what browsers drop from it (WHATWG URL, as `classify` reads it)."""
-    return url.strip(_BLANKS).translate(_LINE_BREAKS)
-
-
 def _divided(url: str) -> tuple[str, str, str]:
-    """Return what stands before the query, the query without its `?`, and `#…`."""
-    rest, mark, fragment = _cleaned(url).partition("#")
+    """Return what stands before the query, the query without its `?`, and `#…`.
+
+    What browsers drop from a URL is left out (WHATWG URL, as `classify` reads it).
+    """
+    rest, mark, fragment = url.strip(_BLANKS).translate(_LINE_BREAKS).partition("#")
     before, _, query = rest.partition("?")
     return before, query, mark + fragment
-
-
-def _fallback_url(gravatar: str) -> str:
-    parameters = dict(parse_qsl(_divided(gravatar)[1], keep_blank_values=True))
-    return parameters.get("d", parameters.get("default", "")).strip()
 
 
 def _names_fallback(piece: str) -> bool:
@@ -158,10 +152,10 @@ def _with_fallback(gravatar: str, default: str) -> str:
     if not any(map(_names_fallback, pieces)):
         pieces.append("d")
     last = max(index for index, piece in enumerate(pieces) if _names_fallback(piece))
-    others = [[] if _names_fallback(piece) else [piece] for piece in pieces]
     # The same characters are safe in JavaScript's encodeURIComponent.
-    others[last] = ["d=" + quote(default, safe="!'()*")]
-    return f"{before}?{'&'.join(chain.from_iterable(others))}{fragment}"
+    pieces[last] = "d=" + quote(default, safe="!'()*")
+    kept = [piece for at, piece in enumerate(pieces) if at == last or not _names_fallback(piece)]
+    return f"{before}?{'&'.join(kept)}{fragment}"
 
 
 def _expired(verdict: Verdict, policy: Policy, now: datetime) -> bool:
@@ -177,7 +171,9 @@ def _instead_of(picture: object, policy: Policy, now: datetime) -> Replacement:
     if isinstance(picture, str) and verdict.fallback is not None:
         what = f"a Gravatar URL without its fallback ({verdict.fallback})"
         if verdict.fallback is Fallback.CUSTOM:
-            if _fallback_url(picture) not in policy.former:
+            parameters = dict(parse_qsl(_divided(picture)[1], keep_blank_values=True))
+            chosen = parameters.get("d", parameters.get("default", "")).strip()
+            if chosen not in policy.former:
                 return Replacement(None, "a Gravatar URL whose fallback somebody chose: kept")
             what = "a Gravatar URL without its fallback (a former default picture)"
         meant.add(without_gravatar(verdict.fallback))
@@ -196,8 +192,7 @@ def _instead_of(picture: object, policy: Policy, now: datetime) -> Replacement:
 def _own(metadata_picture: object, policy: Policy, now: datetime) -> str | None:
     """Return a `user_metadata.picture` that is a picture of the user's own, or None.
 
-    Copies of Auth0's initials image (apps store them after Gravatar's redirect), stock images,
-    default pictures and expired signed addresses do not count.
+    Applications store Auth0's initials image there after Gravatar's redirect: it does not count.
     """
     if not isinstance(metadata_picture, str) or not usable_override(metadata_picture):
         return None
@@ -235,18 +230,14 @@ def replaced(
     Returns:
         The `picture` claim, or None if Auth0's own claim stays.
     """
-    outside = _outside(connection, policy)
-    if outside:
+    if outside := _outside(connection, policy):
         return outside
     own = _own(metadata_picture, policy, now) if policy.override else None
     if own is None:
         return _instead_of(picture, policy, now)
     instead = _instead_of(own, policy, now)
-    after = instead.after or own
-    return Replacement(
-        None if after == picture else after,
-        f"user_metadata.picture comes first ({instead.reason})",
-    )
+    after, why = instead.after or own, f"user_metadata.picture comes first ({instead.reason})"
+    return Replacement(None if after == picture else after, why)
 
 
 def replaced_root(
@@ -254,11 +245,7 @@ def replaced_root(
 ) -> Replacement:
     """Decide what is written to the profile's `picture`: way `root`.
 
-    The policy's `override` does not apply to the profile and is ignored. Arguments as for
-    `replaced`.
-
-    Returns:
-        The new root `picture`, or None if it stays.
+    Arguments as for `replaced`; the policy's `override` is ignored.
     """
     return _outside(connection, policy) or _instead_of(picture, policy, now)
 
@@ -277,12 +264,8 @@ def replaced_metadata(
     default there is replaced. If the profile has a Gravatar URL, that URL is written with the
     default as its fallback: the default alone would hide Gravatars that exist. Arguments as for
     `replaced`; the policy's `override` is ignored.
-
-    Returns:
-        The new `user_metadata.picture`, or None if it stays.
     """
-    outside = _outside(connection, policy)
-    if outside:
+    if outside := _outside(connection, policy):
         return outside
     if _own(metadata_picture, policy, now) is not None:
         return Replacement(None, "user_metadata holds a picture: kept")
