@@ -1,14 +1,14 @@
 """A plan as a file: Parquet, one row for each user, and the summary in its header.
 
 The header contains a SHA-256 of the rows and of itself, so that an edited plan is noticed before
-anything is done. It is not a signature: anybody who can write the file can make another plan, too.
+anything is done. It is no signature: whoever can write the file can make another plan.
 """
 
 import hashlib
 import json
 import os
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -60,23 +60,18 @@ class RowWriter:
     def __init__(self, file: IO[bytes]) -> None:
         self._hashed = _Hashed(file)
         # As for snapshots: with Arrow's own schema, readers would look for the header there.
-        self._parquet = pq.ParquetWriter(self._hashed, ROWS, compression="zstd", store_schema=False)
+        self.parquet = pq.ParquetWriter(self._hashed, ROWS, compression="zstd", store_schema=False)
 
     def add(self, rows: pa.Table) -> None:
         """Append rows."""
-        if len(rows):
-            self._parquet.write_table(rows)
+        self.parquet.write_table(rows)
 
     def finish(self, plan: Plan) -> None:
         """Write the summary; call it once, at the end."""
         header = {"plan_version": str(VERSION), "plan": json.dumps(plan.as_dict())}
         digest = self._hashed.digest.copy()
         digest.update(header["plan"].encode())
-        self._parquet.add_key_value_metadata(header | {"plan_digest": digest.hexdigest()})
-
-    def close(self) -> None:
-        """End the file."""
-        self._parquet.close()
+        self.parquet.add_key_value_metadata(header | {"plan_digest": digest.hexdigest()})
 
 
 @contextmanager
@@ -88,18 +83,14 @@ def writing_rows(path: Path) -> Iterator[RowWriter]:
     Raises:
         OutputError: the file cannot be written; an older file stays as it was.
     """
-    with replacing(path) as file, closing(RowWriter(file)) as writer:
-        yield writer
+    with replacing(path) as file:
+        writer = RowWriter(file)
+        with writer.parquet:
+            yield writer
 
 
 def read_plan(path: Path | str) -> Plan:
-    """Read a plan's header; its rows are read when they are needed.
-
-    Args:
-        path: the file that `toolkit.plan` wrote.
-
-    Returns:
-        The plan.
+    """Read the header of a file that `toolkit.plan` wrote; its rows are read when they are needed.
 
     Raises:
         UnreadableInputError: it does not exist, is no plan, or is of another version.
@@ -136,23 +127,15 @@ def scripts_of(way: Way, policy: Policy) -> tuple[str | None, tuple[str, ...]]:
     return code, (override_rule(), default_rule(policy)) if way is Way.RULE else ()
 
 
-def rows(plan: Plan, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """Yield a plan's rows in pieces, so that memory holds one piece at a time.
-
-    Args:
-        plan: a plan that was read from a file or written to one.
-        columns: which columns of `toolkit.change.decide.ROWS`, or None for all.
-
-    Raises:
-        UnreadableInputError: the file is gone or damaged.
-    """
+def _rows(plan: Plan) -> Iterator[pa.Table]:
+    """Yield a plan's rows in pieces, so that memory holds one piece at a time."""
     if plan.path is None:
         raise UnreadableInputError(
             "The plan was only counted: make it again with a file to keep it."
         )
     try:
         with pq.ParquetFile(plan.path) as file:
-            for batch in file.iter_batches(_BATCH, columns=columns):
+            for batch in file.iter_batches(_BATCH):
                 # Otherwise invalid UTF-8 would raise an error later.
                 batch.validate(full=True)
                 yield pa.Table.from_batches([batch])
@@ -161,10 +144,7 @@ def rows(plan: Plan, columns: list[str] | None = None) -> Iterator[pa.Table]:
 
 
 def checking(plan: Plan) -> Generator[Progress, None, None]:
-    """Check that a plan's whole file is unchanged; memory holds one piece.
-
-    Yields:
-        Progress in users.
+    """Check that a plan's whole file is unchanged; yields progress in users.
 
     Raises:
         UnreadableInputError: it was edited or is damaged.
@@ -218,7 +198,7 @@ def edits(plan: Plan) -> Iterator[Edit]:
     if plan.way not in _FIELDS:
         return
     field, number = _FIELDS[plan.way], 0
-    for piece in rows(plan):
+    for piece in _rows(plan):
         for row in piece.filter(pc.field("outcome") == CHANGE).to_pylist():
             if number >= plan.changes or row["after"] != _decided(plan, row):
                 raise _edited(plan)
@@ -237,14 +217,11 @@ def edits(plan: Plan) -> Iterator[Edit]:
 
 def _decided(plan: Plan, row: Mapping[str, Any]) -> str | None:
     """Decide about a user again, as the plan did."""
+    how: dict[str, Any] = {
+        "connection": row["connection"],
+        "policy": plan.policy,
+        "now": plan.made_at,
+    }
     if plan.way is Way.ROOT:
-        return replaced_root(
-            row["picture"], connection=row["connection"], policy=plan.policy, now=plan.made_at
-        ).after
-    return replaced_metadata(
-        row["picture"],
-        metadata_picture=row["metadata_picture"],
-        connection=row["connection"],
-        policy=plan.policy,
-        now=plan.made_at,
-    ).after
+        return replaced_root(row["picture"], **how).after
+    return replaced_metadata(row["picture"], metadata_picture=row["metadata_picture"], **how).after

@@ -53,8 +53,7 @@ def policy_of(
     typed = checked(picture, exception=exception)
     _require_usable(typed)
     chosen = tuple(sources or ())
-    unknown = [name for name in chosen if name not in set(Source)]
-    if unknown:
+    if unknown := [name for name in chosen if name not in set(Source)]:
         raise SettingsError(f"There is no source {unknown[0]!r}: choose among {', '.join(Source)}.")
     return Policy(
         picture=typed.url or picture,
@@ -86,10 +85,10 @@ def plan(  # noqa: PLR0913 - one for each decision
     Args:
         snapshot: the tenant's users.
         picture: the default picture's URL, or a whole policy.
-        through: the way to change it, one of `Way`.
+        through: one of `Way`.
         out: the file of the plan; without a file it cannot be applied.
-        connections: names of the connections of the users; none means all.
-        sources: which sources are replaced; none means all that can be replaced.
+        connections: only users of these; none means all.
+        sources: which sources are replaced; none means all that can be.
         known: the tenant's connections, from `Tenant.connections`; without them, strategies are
             used to guess who can be written.
         irreversible: whether to change users who could not be restored.
@@ -98,31 +97,23 @@ def plan(  # noqa: PLR0913 - one for each decision
         rate: requests a second that were measured at the tenant.
         show: called with each `Progress`, in users.
 
-    Returns:
-        The plan.
-
     Raises:
         SettingsError: the picture cannot be used, or the policy is not possible.
         OutputError: the file cannot be written.
         UnreadableInputError: the snapshot is damaged.
     """
-    if isinstance(picture, Policy):
-        if connections or sources:
-            raise SettingsError(
-                "A policy says its connections and sources itself: change it there."
-            )
-        policy = picture
-    else:
-        policy = policy_of(
-            picture,
-            connections=connections,
-            sources=sources,
-            exception=_exception(snapshot),
-        )
-    way, path = _way(through), None if out is None else Path(out)
     origin = snapshot.provenance
+    # A sandbox's pictures are not on a public host.
+    exception = f"https://{origin.tenant}" if origin.sandbox else None
+    if not isinstance(picture, Policy):
+        policy = policy_of(picture, connections=connections, sources=sources, exception=exception)
+    elif connections or sources:
+        raise SettingsError("A policy says its connections and sources itself: change it there.")
+    else:
+        policy = picture
+    way, path = _way(through), None if out is None else Path(out)
     origin.require_people()
-    found = looked or checked(policy.picture, exception=_exception(snapshot))
+    found = looked or checked(policy.picture, exception=exception)
     _require_usable(found)
     if found.url != policy.picture:
         raise SettingsError(
@@ -182,17 +173,10 @@ def _way(through: Way | str) -> Way:
         ) from None
 
 
-def _exception(snapshot: Snapshot) -> str | None:
-    """Return the base URL of a sandbox, whose pictures are not on a public host."""
-    origin = snapshot.provenance
-    return f"https://{origin.tenant}" if origin.sandbox else None
-
-
 def _require_usable(found: Candidate) -> None:
-    failed = [one for one in found if one.level is Level.FAIL]
+    failed = [one.reason for one in found if one.level is Level.FAIL]
     if failed:
-        reasons = "; ".join(one.reason for one in failed)
-        raise SettingsError(f"The picture will not do as a default: {reasons}.")
+        raise SettingsError(f"The picture will not do as a default: {'; '.join(failed)}.")
 
 
 def _require_room(out: Path | None, snapshot: Snapshot) -> None:
@@ -231,27 +215,17 @@ def _notes(snapshot: Snapshot, found: Candidate, policy: Policy, decider: Decide
 
 
 def looked_at(picture: str, provenance: Provenance) -> Candidate | None:
-    """Load a proposed default picture and judge it.
-
-    Returns:
-        The candidate; None if the users are made up and their sandbox has stopped.
-    """
+    """Load a proposed default picture and judge it; None if its sandbox has stopped."""
     try:
         with hosts_of(provenance) as hosts:
-            return candidate(
-                picture,
-                exception=hosts.sandbox,
-                at=None if hosts.sandbox is None else hosts.address,
-            )
+            at = None if hosts.sandbox is None else hosts.address
+            return candidate(picture, exception=hosts.sandbox, at=at)
     except SettingsError:
         return None
 
 
 def known_connections(domain: str) -> Sequence[Connection] | None:
-    """Read the connections of a tenant, if the environment names it and the token may.
-
-    Returns:
-        The connections, their options where `read:connections_options` is granted, or None.
+    """Read the connections of a tenant, if the environment names it and the token may; or None.
 
     Raises:
         TenantError: the tenant refused or did not answer.

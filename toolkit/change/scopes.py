@@ -21,14 +21,12 @@ class Scopes:
     """The scopes that one command needs, with Auth0's names.
 
     Attributes:
-        command: its name.
         case: when this row applies, in words; empty if always.
         ways: the ways to change a picture that this row is about; all of them if empty.
         reads: without one of these, the command ends before it reads anything.
         writes: what `--execute` also needs; without one of these, the command ends before the
             first write, and a rehearsal says so.
-        extras: what else is read, if the token may.
-        without: the consequence of missing `extras`, in words.
+        extras: what else is read, if the token may; `without` names the consequence.
     """
 
     command: str
@@ -46,10 +44,10 @@ class Scopes:
 
     def words(self) -> str:
         """Say it in one sentence, for the help of a command."""
-        parts = [_listed(self.reads)] if self.reads else []
-        parts += [f"with --execute also {_listed(self.writes)}"] if self.writes else []
-        if self.extras:
-            parts.append(f"if granted also {_listed(self.extras)} (without them: {self.without})")
+        reads, writes, extras = map(", ".join, (self.reads, self.writes, self.extras))
+        parts = [reads] if reads else []
+        parts += [f"with --execute also {writes}"] if writes else []
+        parts += [f"if granted also {extras} (without them: {self.without})"] if extras else []
         return f"{f'{self.case}: ' if self.case else ''}{'; '.join(parts) or 'none'}"
 
 
@@ -78,44 +76,35 @@ def _writing_users(command: str) -> Scopes:
     )
 
 
+_ACTION: Final = (Way.ACTION,)
+_READ_ACTIONS: Final = ("read:actions",)
+
 SCOPES: Final = (
     Scopes("demo"),
     Scopes("sandbox"),
     _reading("collect"),
-    Scopes("ingest"),
-    Scopes("explain"),
-    Scopes("coverage"),
-    Scopes("findings"),
-    Scopes("compare"),
-    Scopes("report"),
-    Scopes("redact"),
+    *map(Scopes, ("ingest", "explain", "coverage", "findings", "compare", "report", "redact")),
     Scopes("probe"),
     Scopes(
         "plan", extras=_CONNECTIONS, without="the plan can only guess which users can be written"
     ),
-    Scopes(
-        "apply",
-        "action",
-        (Way.ACTION,),
-        reads=("read:actions",),
-        writes=("create:actions", "update:actions"),
-    ),
+    Scopes("apply", "action", _ACTION, _READ_ACTIONS, ("create:actions", "update:actions")),
     _writing_users("apply"),
-    Scopes("verify", "action", (Way.ACTION,), reads=("read:actions",)),
-    Scopes("verify", "root, metadata", _USERS, reads=("read:users",)),
+    Scopes("verify", "action", _ACTION, _READ_ACTIONS),
+    Scopes("verify", "root, metadata", _USERS, ("read:users",)),
     Scopes(
         "undo",
         "an Action that existed before",
-        (Way.ACTION,),
-        reads=("read:actions",),
-        writes=("create:actions", "update:actions"),
+        _ACTION,
+        _READ_ACTIONS,
+        ("create:actions", "update:actions"),
     ),
     Scopes(
         "undo",
         "an Action that apply created",
-        (Way.ACTION,),
-        reads=("read:actions",),
-        writes=("update:actions", "delete:actions"),
+        _ACTION,
+        _READ_ACTIONS,
+        ("update:actions", "delete:actions"),
     ),
     _writing_users("undo"),
     _reading("lab", _ANY_STEP),
@@ -125,11 +114,7 @@ SCOPES: Final = (
 
 
 def rows_of(command: str) -> tuple[Scopes, ...]:
-    """Return the rows of a command.
-
-    Raises:
-        KeyError: there are none.
-    """
+    """Return the rows of a command; raises KeyError if there are none."""
     rows = tuple(row for row in SCOPES if row.command == command)
     if not rows:
         raise KeyError(command)
@@ -137,31 +122,17 @@ def rows_of(command: str) -> tuple[Scopes, ...]:
 
 
 def scopes_of(command: str, way: Way, *, created: bool = False) -> Scopes:
-    """Return what a command needs for one way to change a picture.
+    """Return what `apply`, `verify` or `undo` needs for a plan's way; no scope for Rules.
 
-    Args:
-        command: `apply`, `verify` or `undo`.
-        way: the plan's way.
-        created: for `undo`, whether the change created the Action.
-
-    Returns:
-        The row; without any scope if the way sends no request.
+    `created` says, for `undo`, whether the change created the Action.
     """
     rows = [row for row in rows_of(command) if way in row.ways]
     return rows[-1 if created else 0] if rows else Scopes(command)
 
 
 def help_of(command: str) -> str:
-    """Return what the help of a command says about its scopes.
-
-    Raises:
-        KeyError: the table has no row for the command.
-    """
+    """Return what the help of a command says about its scopes; raises KeyError without a row."""
     rows = rows_of(command)
     if not any(row.every for row in rows):
         return "Scopes: none."
     return "\n\n".join(f"Scopes: {row.words()}." for row in rows)
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names)

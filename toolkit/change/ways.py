@@ -30,13 +30,8 @@ class Way(StrEnum):
 class Explanation:
     """What to know about a way before choosing it, in sentences.
 
-    Attributes:
-        changes: what is changed at the tenant.
-        shows: where people see it.
-        whom: for whom.
-        when: from when on.
-        lasts: how long it lasts.
-        undo: how it is undone.
+    That is: what changes at the tenant, where people see it, who, from when on, how long it lasts,
+    and how it is undone.
     """
 
     changes: str
@@ -105,9 +100,6 @@ CEILINGS: Final[Mapping[str, float]] = {
 }
 """Writes of users that each of Auth0's plans allows, a second."""
 
-SEPARATE: Final = frozenset({"essentials"})
-"""Plans whose reads of users have a limit of their own, and so cost writes no time."""
-
 _ACTION_REQUESTS = 12  # read, create, build, deploy and bind, with some polling
 
 
@@ -121,12 +113,9 @@ def requests(way: Way, changes: int) -> int:
 def seconds(way: Way, changes: int, plan: str | float) -> float:
     """Return how long that takes.
 
-    Args:
-        way: how the picture is brought to people.
-        changes: how many people.
-        plan: a name in `CEILINGS`, or requests a second, reads and writes together.
+    `plan` is a name in `CEILINGS`, or requests a second, reads and writes together.
     """
     rate = CEILINGS[plan] if isinstance(plan, str) else plan
-    if way.writes_users and plan in SEPARATE:
-        return changes / rate
+    if way.writes_users and plan == "essentials":
+        return changes / rate  # reads of users have a limit of their own
     return requests(way, changes) / rate
