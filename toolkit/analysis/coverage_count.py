@@ -1,12 +1,12 @@
 """How many users each source of pictures has, and how many see a picture of their own.
 
-The coverage of a snapshot is the sum of the coverages of its chunks, so pages, export files and
-partitions can be counted apart and added with `+`.
+The coverages of a snapshot's chunks add up to its own: pages, files and partitions can be counted
+apart.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -124,11 +124,7 @@ class Coverage:
         `low` counts users who certainly do, `high` also all unknown users. With a sample, its 95 %
         interval is used for the unresolved users.
         """
-        return _own(self.seen, self._unresolved, self.estimate)
-
-    @property
-    def _unresolved(self) -> int:
-        return self.sources.get(Source.UNRESOLVED, 0)
+        return _own(self.seen, self.sources.get(Source.UNRESOLVED, 0), self.estimate)
 
     @property
     def estimated(self) -> dict[Source, Interval]:
@@ -137,7 +133,7 @@ class Coverage:
         The sample divides the unresolved users: `gravatar` gets those whose Gravatar exists,
         `initials` and `placeholder` the others.
         """
-        estimate = _fitting(self.estimate, self._unresolved)
+        estimate = _fitting(self.estimate, self.sources.get(Source.UNRESOLVED, 0))
         if estimate is None:
             return {}
         shares = {Source.GRAVATAR: estimate.gravatars}
@@ -153,13 +149,12 @@ class Coverage:
         """Return the counts as a table.
 
         Returns:
-            Where `by` is "source": columns `source`, `users`, `share` (0 to 1), the largest first;
-            with a sample, the unresolved are divided by its best estimate, and `low` and `high`
-            are the ends of the 95 % interval in users.
-            Otherwise one row for each group: `group`, `users`, `share`, `own_low` and `own_high`
-            (the ends of `own`, as shares of the group, 0 to 1), and a column of users for each
-            source that occurs; the largest first, but cohorts by date and activity from recent to
-            never.
+            By source: columns `source`, `users`, `share` (0 to 1), the largest first. A sample
+            divides the unresolved by its best estimate; `low` and `high` are the ends of its 95 %
+            interval in users.
+            Otherwise by group: `group`, `users`, `share`, `own_low` and `own_high` (the ends of
+            `own`, as shares of the group), and users of each source that occurs; the largest
+            first, but cohorts by date and activity from recent to never.
         """
         total = max(self.users, 1)
         if self.by == "source":
@@ -167,11 +162,10 @@ class Coverage:
         wide = self._wide("source").reindex(columns=[source.value for source in self.sources])
         users = wide.sum(axis="columns").astype("int64")
         own = self._own_by_group()
-        wide.insert(0, "users", users)
-        wide.insert(1, "share", users / total)
-        wide.insert(2, "own_low", pd.Series({name: one.low for name, one in own.items()}) / users)
-        wide.insert(3, "own_high", pd.Series({name: one.high for name, one in own.items()}) / users)
-        rows = wide.reset_index().astype({"group": "str"})
+        head = pd.DataFrame({"users": users, "share": users / total})
+        head["own_low"] = pd.Series({name: one.low for name, one in own.items()}) / users
+        head["own_high"] = pd.Series({name: one.high for name, one in own.items()}) / users
+        rows = head.join(wide).reset_index().astype({"group": "str"})
         if self.by in {"cohort", "activity"}:
             return rows.sort_values("group", key=_in_time, ignore_index=True)
         return rows.sort_values("users", ascending=False, kind="stable", ignore_index=True)
@@ -198,7 +192,6 @@ class Coverage:
         return rows.sort_values("users", ascending=False, kind="stable", ignore_index=True)
 
     def _own_by_group(self) -> dict[str, Interval]:
-        """Return how many users of each group see a picture of their own."""
         unresolved = self.counts[self.counts["source"] == Source.UNRESOLVED]
         undecided = unresolved.groupby("group")["users"].sum().to_dict()
         strata: dict[str, tuple[Stratum, ...]] = {}
@@ -212,13 +205,12 @@ class Coverage:
         }
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
-        """Return the table as plain values for JSON.
+        """Return what was counted as plain values for JSON; a sample does not change it.
 
         Returns:
-            `{SOURCE: {"users", "share"}}`, or for groups
-            `{GROUP: {"users", "share", "own": {"low", "high"}, "sources": {SOURCE:
-            {"users", "share"}}}}` with shares of the group. Sources without users are left
-            out; a sample does not change what was counted.
+            `{SOURCE: {"users", "share"}}`, or `{GROUP: {"users", "share", "own": {"low", "high"},
+            "sources": {SOURCE: {"users", "share"}}}}` with shares of the group. Sources without
+            users are left out.
         """
         if self.by == "source":
             return _shares(self.sources, self.users)
@@ -246,11 +238,9 @@ class Coverage:
         return hash((self.by, *self.counts.itertuples(index=False, name=None)))
 
     def __repr__(self) -> str:
-        """Draw the table as text; long names are cut, and control characters are shown as text."""
         return f"{self._caption()}\n{self._words().to_string(index=False)}"
 
     def _repr_html_(self) -> str:
-        """Draw the table as HTML for a notebook, with all values escaped."""
         return html_table(self._words(), self._caption())
 
     def _caption(self) -> str:
@@ -258,14 +248,11 @@ class Coverage:
 
     def _words(self) -> pd.DataFrame:
         """Return the table with every value as text."""
+        shares = dict.fromkeys(("share", "own_low", "own_high"), lambda value: percent(value, 1))
+        words = dict.fromkeys(("group", "source"), lambda value: shorten(value, 60)) | shares
         rows = self.table().astype("object")
         for name in rows.columns:
-            if name in {"group", "source"}:
-                rows[name] = [shorten(str(value), 60) for value in rows[name]]
-            elif name in {"share", "own_low", "own_high"}:
-                rows[name] = [percent(value, 1) for value in rows[name]]
-            else:
-                rows[name] = [f"{value:,.0f}" for value in rows[name]]
+            rows[name] = rows[name].map(words.get(name, "{:,.0f}".format))
         return rows
 
 
@@ -299,7 +286,7 @@ def coverage(
             cannot be read.
     """
     ensure_choice(by)
-    now = None if as_of is None or pd.isna(as_of) else _utc(as_of)
+    now = None if as_of is None or pd.isna(as_of) else pd.to_datetime(as_of, utc=True)
     if by == "activity" and now is None:
         raise SettingsError("activity needs a date to count back from: pass as_of")
     table = users if isinstance(users, Path | str) else _columns(users, by)
@@ -337,16 +324,13 @@ def _typed(values: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def combine(first: Coverage, second: Coverage) -> Coverage:
-    """Add two coverages of different users; the order and the grouping do not matter.
+    """Return the sum of two coverages of different users; the order does not matter.
 
     An estimate is for all users together: at most one of the two may have one.
 
     Args:
         first: of some users.
         second: of other users, by the same groups.
-
-    Returns:
-        The coverage of all of them.
 
     Raises:
         SettingsError: they have different kinds of groups.
@@ -356,13 +340,8 @@ def combine(first: Coverage, second: Coverage) -> Coverage:
             f"coverage by {first.by} and coverage by {second.by} do not add up; "
             "count both by the same"
         )
-    counts = pd.concat([first.counts, second.counts], ignore_index=True)
+    counts = pd.concat([first.counts, second.counts])
     return Coverage(first.by, counts, first.estimate or second.estimate)
-
-
-def _utc(moment: datetime | pd.Timestamp) -> pd.Timestamp:
-    stamp = pd.Timestamp(moment)
-    return stamp.tz_localize(UTC) if stamp.tzinfo is None else stamp.tz_convert(UTC)
 
 
 def _shown(source: Any, underlying: Any, expired: bool, overrides: bool | None) -> str:  # noqa: ANN401 - whatever the columns hold
@@ -380,9 +359,8 @@ def _sums(counts: pd.DataFrame, column: str, kinds: type[_Name]) -> dict[_Name, 
 
 
 def _fitting(estimate: Estimate | None, unresolved: int) -> Estimate | None:
-    """Return an estimate if it is of so many users, who are unresolved now."""
-    fits = estimate is not None and unresolved and estimate.users == unresolved
-    return estimate if fits else None
+    """Return an estimate if it is of so many users."""
+    return estimate if estimate is not None and 0 < estimate.users == unresolved else None
 
 
 def _own(shown: Mapping[Any, int], unresolved: int, estimate: Estimate | None) -> Interval:

@@ -21,14 +21,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def engine(memory: str = "400MB", *, ordered: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an empty DuckDB.
+    """Open an empty DuckDB with a memory limit; `ordered` says whether rows keep their order.
 
-    By default DuckDB would write temporary files, which contain personal data, into the current
-    folder.
-
-    Args:
-        memory: its memory limit, in DuckDB's form.
-        ordered: whether rows keep their order.
+    By default it would write temporary files, which contain personal data, into the current folder.
 
     Raises:
         KeyboardInterrupt: the user interrupted a query.
@@ -69,8 +64,7 @@ def engine_with(
 
 
 ARROW_DAMAGE = (OSError, pa.ArrowException, UnicodeDecodeError)
-"""The errors of Arrow for a damaged file (tried with pyarrow 26); the last one is for names in a
-footer that are not UTF-8.
+"""The errors of Arrow for a damaged file (tried with pyarrow 26), and for names that are not UTF-8.
 
 Values that are not UTF-8 raise no error until they are used, or by `RecordBatch.validate`.
 """

@@ -28,12 +28,9 @@ class Stratum:
     """Users of one connection whose Gravatar URL is unresolved, and a sample of them.
 
     Attributes:
-        connection: the connection, or None.
         otherwise: what users without a Gravatar see: `initials` or `placeholder`.
-        users: how many there are.
-        asked: how many of them, chosen at random, Gravatar was asked about.
-        present: how many of those have a Gravatar.
-        unclear: how many of those got no clear answer.
+        asked: how many of the `users`, chosen at random, Gravatar was asked about.
+        present: how many of those have one; of the `unclear` ones nobody knows.
     """
 
     connection: str | None
@@ -57,8 +54,7 @@ class Estimate:
     which every user was asked adds no uncertainty. An unclear answer counts as absent at the lower
     end, as present at the upper end.
 
-    The interval needs many answers. If most of the uncertainty is in strata with only a few
-    questions, as in rows of small connections or in very small samples, it is too narrow.
+    It is too narrow if most of the uncertainty is in strata with only a few questions.
     """
 
     strata: tuple[Stratum, ...]
@@ -104,9 +100,6 @@ def allocated(users: Sequence[int], size: int) -> list[int]:
     Args:
         users: how many users each stratum has.
         size: how many users to draw altogether, or all if there are fewer.
-
-    Returns:
-        How many to draw from each stratum.
     """
     size = min(size, sum(users))
     least = [min(2, n) for n in users]

@@ -23,8 +23,7 @@ Severity = Literal["high", "medium", "low", "info"]
 SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low", "info")
 """From the most severe to the least."""
 
-# A picture that so many users share, and one in a thousand users, is no picture of their own.
-_SHARED, _SHARED_PART = 10, 1000
+# A picture that ten users, and one in a thousand users, share is no picture of their own.
 _SOON = 14  # days
 
 # People see the root picture, unless a working override replaces it.
@@ -40,16 +39,13 @@ _SHARED_PICTURES = f"""
     shared AS (
         SELECT hash(picture) AS digest FROM users WHERE {_SOMEBODYS}
         GROUP BY digest
-        HAVING count(*) >= greatest({_SHARED}, (SELECT count(*) / {_SHARED_PART} FROM users))
+        HAVING count(*) >= greatest(10, (SELECT count(*) / 1000 FROM users))
     )
-"""  # noqa: S608 - numbers of this module
+"""  # noqa: S608 - a condition of this module
 
 
 def _where(cheap: str, dear: str) -> str:
-    """Return the condition `cheap AND dear`, computing `dear` only if `cheap` is true.
-
-    Fact (DuckDB 2.0, tried): in a FILTER, `cheap AND dear` computes both for every row.
-    """
+    """Return `cheap AND dear`, which a FILTER of DuckDB 2.0 would compute both for every row."""
     return f"CASE WHEN {cheap} THEN {dear} ELSE false END"
 
 
@@ -281,9 +277,7 @@ class Finding:
     Attributes:
         id: a word that scripts can rely on.
         severity: one of `SEVERITIES`.
-        title: a short name.
-        users: how many users it concerns.
-        share: their share of all users, 0 to 1.
+        users: how many users it concerns; `share` is their share of all, 0 to 1.
         meaning: what it means for them.
         advice: what to do.
         examples: up to three of their user_ids, in order.
@@ -320,14 +314,9 @@ class Findings:
         return len(self.found)
 
     def table(self, *, masked: bool = True) -> pd.DataFrame:
-        """Return one row for each finding.
+        """Return one row for each finding; its columns are the fields of `Finding`.
 
-        Args:
-            masked: hide the middle of user_ids in `examples`.
-
-        Returns:
-            Columns `id`, `severity`, `title`, `users` (int64), `share` (0 to 1),
-            `meaning`, `advice` and `examples` (user_ids, separated by blanks).
+        Examples are separated by blanks; `masked` hides the middle of them.
         """
         names = [one.name for one in fields(Finding)]
         rows = pd.DataFrame(self.as_dict(masked=masked)["findings"], columns=names)
@@ -343,17 +332,14 @@ class Findings:
         return {"users": self.users, "notes": list(self.notes), "findings": rows}
 
     def __repr__(self) -> str:
-        """Draw the findings as text, one line each."""
         lines = [f"What is worth knowing about the pictures of {self.users:,} users"]
         lines += [
             f"{one.severity:<6}  {one.users:>9,}  {percent(one.share, 1):>7}  {one.title}"
             for one in self.found
         ]
-        lines += [] if self.found else ["nothing"]
-        return "\n".join(map(visible, [*lines, *self.notes]))
+        return "\n".join(map(visible, [*lines, *([] if self.found else ["nothing"]), *self.notes]))
 
     def _repr_html_(self) -> str:
-        """Draw the findings as HTML for a notebook; what people typed stays text."""
         return render(
             "analysis/findings.html.j2", found=self.found, users=self.users, notes=self.notes
         )
@@ -373,8 +359,7 @@ def findings(
         wiring: what sets the picture that applications see; None if it was not read.
 
     Returns:
-        The findings with at least one user, the most severe first, then the most users. A user can
-        be in several findings.
+        The most severe findings first, then the most users. A user can be in several.
 
     Raises:
         UnreadableInputError: a column is missing, or the file is damaged.
@@ -386,8 +371,11 @@ def findings(
         f"count(*) FILTER ({one.condition}), min(user_id, {_EXAMPLES}) FILTER ({one.condition})"
         for one in checks
     )
-    if isinstance(users, pd.DataFrame):
-        _ensure_columns(users)
+    names = users.columns if isinstance(users, pd.DataFrame) else SNAPSHOT.names
+    if missing := [name for name in SNAPSHOT.names if name not in names]:
+        raise UnreadableInputError(
+            f"The frame lacks columns that toolkit.audit makes: {', '.join(missing)}."
+        )
     with engine_with(users) as opened:
         ((total, *counted),) = opened.execute(
             f"WITH {_SHARED_PICTURES} SELECT count(*), {columns} FROM users",  # noqa: S608 - conditions of this module; values are bound
@@ -409,14 +397,6 @@ def findings(
     ]
     found.sort(key=lambda one: (SEVERITIES.index(one.severity), -one.users))
     return Findings(tuple(found), total, tuple(_unknown(wiring)))
-
-
-def _ensure_columns(users: pd.DataFrame) -> None:
-    missing = [name for name in SNAPSHOT.names if name not in users.columns]
-    if missing:
-        raise UnreadableInputError(
-            f"The frame lacks columns that toolkit.audit makes: {', '.join(missing)}."
-        )
 
 
 def _unknown(wiring: Wiring | None) -> Iterator[str]:

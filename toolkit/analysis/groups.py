@@ -58,11 +58,7 @@ def named(by: str, key: Any) -> str:  # noqa: ANN401 - a name or a number
 
 
 def ensure_choice(by: str) -> None:
-    """Check that users can be grouped by this.
-
-    Raises:
-        SettingsError: `by` is not one of `CHOICES`.
-    """
+    """Check that `by` is one of `CHOICES`; raises SettingsError if not."""
     if by not in CHOICES:
         raise SettingsError(f"cannot count by {by!r}; choose one of {', '.join(CHOICES)}")
 
@@ -112,8 +108,7 @@ def seen(
         source: what the person's picture is.
         underlying: the source of the root picture, without any override; None if not known.
         expired: whether the root picture's signed URL has stopped working.
-        overrides: whether the tenant shows `user_metadata.picture`
-            (`toolkit.analysis.tenant_wiring.Wiring.override`); None if not known.
+        overrides: whether the tenant shows `user_metadata.picture`; None if not known.
     """
     if source is Source.METADATA and overrides:
         return Seen.OWN

@@ -40,8 +40,7 @@ class Selection:
     def condition(self, *, overrides: bool | None) -> tuple[str, dict[str, Any]]:
         """Return the condition and its bound values by name.
 
-        Args:
-            overrides: whether the tenant shows `user_metadata.picture`; None if not known.
+        `overrides` says whether the tenant shows `user_metadata.picture`; None if not known.
         """
         places = [tuple(ACTIVITY).index(name) for name in self.activity]
         shown = [key for key, (_, one) in sights(overrides).items() if one in self.seen]
@@ -63,12 +62,8 @@ class Selection:
 def derived(as_of: datetime) -> str:
     """Return SQL for the columns that a selection uses besides those of a snapshot.
 
-    The columns are `connection_group`, `provider_group`, `cohort` (200412 is December 2004, or
-    null), `activity_group` (the position in `ACTIVITY`), `sight` (for `seen`) and `searched`.
-
-    Args:
-        as_of: the time from which activity is counted back, and that decides whether signed URLs
-            have expired.
+    Activity is counted back from `as_of`, which decides whether signed URLs have expired, too. A
+    `cohort` such as 200412 is December 2004; `activity_group` is a position in `ACTIVITY`.
     """
     now = f"TIMESTAMPTZ '{as_of.isoformat()}'"
     return f"""

@@ -2,8 +2,7 @@
 
 `user_metadata.picture` alone does nothing, and Auth0 has no setting for a default picture (Auth0,
 "Change User Pictures"): an Action bound to post-login, or formerly a Rule, must put either into the
-ID token. Their code is read here, never run. It shows what a script mentions, not what it does in
-every case: if that is not clear, the verdict is None.
+ID token. Their code is read here, never run. If it is not clear what it does, the verdict is None.
 """
 
 import re
@@ -91,8 +90,7 @@ class Wiring:
 
     Attributes:
         setters: those scripts, Actions in the order in which they run.
-        actions: whether the tenant's Actions were read.
-        rules: whether its Rules were read.
+        actions: whether the tenant's Actions were read; `rules` the same for Rules.
         as_of: when (UTC).
     """
 
@@ -139,13 +137,10 @@ class Wiring:
 def wiring(
     scripts: Iterable[Script], as_of: datetime, *, actions: bool = True, rules: bool = True
 ) -> Wiring:
-    """Find out from their code what a tenant's scripts set.
+    """Find out from their code what a tenant's scripts set, as `Wiring` says it.
 
-    Args:
-        scripts: its Actions, in the order in which they are bound, and its Rules.
-        as_of: when they were read; decides whether Rules still run.
-        actions: whether its Actions could be read.
-        rules: whether its Rules could be read.
+    `scripts` are its Actions, in the order in which they are bound, and its Rules; `as_of` decides
+    whether Rules still run.
     """
     setters = (_setter(script, as_of) for script in scripts)
     return Wiring(tuple(one for one in setters if one is not None), actions, rules, as_of)
