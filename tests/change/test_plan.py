@@ -100,7 +100,9 @@ def test_a_connection_that_nobody_knows_is_judged_by_its_strategy_or_not_at_all(
     assert "options were not read" in guessed["reason"]
     for known in (None, (), (SYNCING,)):
         (row,), _ = decided(frame(INITIALS, strategy=None), connections=known)
-        assert row["reason"] == "nobody knows their connection, so not whether Auth0 takes it"
+        assert row["reason"] == (
+            "their connection is not known, so it is not known whether Auth0 accepts a picture"
+        )
 
 
 @pytest.mark.parametrize("way", Way)

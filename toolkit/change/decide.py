@@ -4,7 +4,7 @@ Pure: a `Decider` turns users into rows of a plan; a `Tally` counts them.
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
@@ -38,7 +38,7 @@ CHANGE, STAY, CANNOT = "change", "stay", "cannot"
 MOST_COUNTED = 10**12  # no number of users, or of requests a second, is larger
 _ODD = "has a picture that is no absolute web address: Auth0 would not take it back"
 _ABSENT = "has no picture now, and Auth0 would not remove one again: it could not be undone"
-_UNKNOWN = "nobody knows their connection, so not whether Auth0 takes it"
+_UNKNOWN = "their connection is not known, so it is not known whether Auth0 accepts a picture"
 _ROW = tuple[str | None, str, str]  # after, outcome, reason
 _GRAVATARS = frozenset(place for place, one in enumerate(RULES) if one.source is Source.UNRESOLVED)
 _REMEMBERED = 65_536
@@ -134,8 +134,6 @@ class Decider:
     """Decides about users, one DataFrame at a time.
 
     Attributes:
-        way: the way to change the picture.
-        policy: the admin's decision.
         now: the time of the decision, because signed pictures expire.
         connections: the tenant's connections by name, or None if they were not read.
         irreversible: whether to change users who could not be restored.
@@ -152,11 +150,7 @@ class Decider:
     )
 
     def decided(self, users: pd.DataFrame) -> tuple[pa.Table, Tally]:
-        """Decide about users with the columns `NEEDED`.
-
-        Returns:
-            As many rows with the columns `ROWS`, in the same order, and their counts.
-        """
+        """Return rows with the columns `ROWS` for users with the columns `NEEDED`, and counts."""
         columns = [_texts(users[name]) for name in NEEDED]
         arrays = [pa.array(values, pa.string()) for values in columns]
         kinds = self._kinds(columns, arrays[_PICTURE])
@@ -197,7 +191,7 @@ class Decider:
     def _decision(self, kind: Hashable, values: Sequence[str | None]) -> _Decision:
         decision = self._known.get(kind)
         if decision is None:
-            decision = self._decided(*values)
+            decision = self._decided(values)
             if kind is None:
                 return decision
             after = decision.row[0]
@@ -208,15 +202,8 @@ class Decider:
             self._known[kind] = decision
         return decision
 
-    def _decided(
-        self,
-        user_id: str | None,
-        connection: str | None,
-        strategy: str | None,
-        source: str | None,
-        picture: str | None,
-        metadata_picture: str | None,
-    ) -> _Decision:
+    def _decided(self, values: Sequence[str | None]) -> _Decision:
+        user_id, connection, strategy, source, picture, metadata_picture = values
         policy, now = self.policy, self.now
         root = replaced_root(picture, connection=connection, policy=policy, now=now)
         claim = metadata = root
@@ -226,28 +213,23 @@ class Decider:
             claim = replaced(picture, **given, policy=policy, now=now)
         if metadata_picture is not None or root.after is not None:
             metadata = replaced_metadata(picture, **given, policy=policy, now=now)
-        where = self._connection(connection, strategy)
-        rows = {
-            Way.ACTION: _as_row(claim),
-            Way.RULE: _as_row(claim),
-            Way.ROOT: _as_row(root, lambda: self._against(where, picture)),
-            Way.METADATA: _as_row(metadata),
-        }
+        decisions = {Way.ACTION: claim, Way.RULE: claim, Way.ROOT: root, Way.METADATA: metadata}
+        rows = {way: _as_row(one) for way, one in decisions.items()}
+        if root.after and (against := self._against(connection, strategy, picture)):
+            rows[Way.ROOT] = None, CANNOT, against
         if not user_id:
             rows = dict.fromkeys(rows, (None, STAY, "without a user_id nobody can be written"))
         row = rows[self.way]
         ways = tuple(way for way, (_, outcome, _) in rows.items() if outcome == CHANGE)
         return _Decision(row, (row[1], row[2], connection or "", source or "", ways), None)
 
-    def _connection(self, name: str | None, strategy: str | None) -> Connection | None:
-        if name and self.connections and name in self.connections:
-            return self.connections[name]
-        return Connection(name or "", strategy) if strategy else None
-
-    def _against(self, connection: Connection | None, picture: str | None) -> str | None:
+    def _against(self, name: str | None, strategy: str | None, picture: str | None) -> str | None:
         """Return why the root picture of a user must not be written; None if it may."""
+        connection = (self.connections or {}).get(name or "")
         if connection is None:
-            return _UNKNOWN
+            if not strategy:
+                return _UNKNOWN
+            connection = Connection(name or "", strategy)
         if connection.refusal or self.irreversible:
             return connection.refusal
         if picture is None:
@@ -271,10 +253,5 @@ def _texts(column: pd.Series) -> list[str | None]:
     return texts
 
 
-def _as_row(replacement: Replacement, against: Callable[[], str | None] = lambda: None) -> _ROW:
-    if replacement.after is None:
-        return None, STAY, replacement.reason
-    reason = against()
-    if reason is not None:
-        return None, CANNOT, reason
-    return replacement.after, CHANGE, replacement.reason
+def _as_row(one: Replacement) -> _ROW:
+    return one.after, STAY if one.after is None else CHANGE, one.reason

@@ -43,11 +43,8 @@ def policy_of(
 ) -> Policy:
     """Return the policy for a picture, with its address in normal form.
 
-    Arguments as `toolkit.change.policy.Policy`, and `exception` as
+    Arguments and errors as `toolkit.change.policy.Policy`, and `exception` as
     `toolkit.images.candidate_checks.checked`; no connections or sources means all of them.
-
-    Raises:
-        SettingsError: the address cannot be used, or the policy is not possible.
     """
     # Check the address as typed: the normal form has no fragment and no credentials.
     typed = checked(picture, exception=exception)
@@ -80,7 +77,7 @@ def plan(  # noqa: PLR0913 - one for each decision
     rate: float | None = None,
     show: Show | None = None,  # noqa: ARG001 - for `long_job`
 ) -> Generator[Progress, None, Plan]:
-    """Compute from a snapshot who would get which picture; writes nothing to the tenant.
+    """Return who would get which picture, from a snapshot; nothing is written to the tenant.
 
     Args:
         snapshot: the tenant's users.
@@ -89,8 +86,7 @@ def plan(  # noqa: PLR0913 - one for each decision
         out: the file of the plan; without a file it cannot be applied.
         connections: only users of these; none means all.
         sources: which sources are replaced; none means all that can be.
-        known: the tenant's connections, from `Tenant.connections`; without them, strategies are
-            used to guess who can be written.
+        known: the tenant's connections; without them, their strategies say who can be written.
         irreversible: whether to change users who could not be restored.
         looked: the result of `toolkit.images.candidate_checks.candidate`. Without it only the
             address is checked, and no request is sent.
@@ -111,7 +107,9 @@ def plan(  # noqa: PLR0913 - one for each decision
         raise SettingsError("A policy says its connections and sources itself: change it there.")
     else:
         policy = picture
-    way, path = _way(through), None if out is None else Path(out)
+    if through not in set(Way):
+        raise SettingsError(f"There is no way {through!r}: choose among {', '.join(Way)}.")
+    way, path = Way(through), None if out is None else Path(out)
     origin.require_people()
     found = looked or checked(policy.picture, exception=exception)
     _require_usable(found)
@@ -119,13 +117,13 @@ def plan(  # noqa: PLR0913 - one for each decision
         raise SettingsError(
             f"The picture's address must be written in one spelling: use {found.url}"
         )
-    _require_room(path, snapshot)
+    if path is not None:
+        _require_room(path, snapshot)
+        discard_drafts(path)
     now = datetime.now(UTC)
     named = None if known is None else {one.name: one for one in known}
     decider = Decider(way, policy, now, named, irreversible)
     tally, digest, done = Tally(), hashlib.sha256(), 0
-    if path:
-        discard_drafts(path)
     with writing_rows(path) if path else nullcontext() as writer:
         for chunk in snapshot.chunks(list(NEEDED)):
             for start in range(0, len(chunk), _PIECE):
@@ -164,31 +162,20 @@ def plan(  # noqa: PLR0913 - one for each decision
     return replace(made, path=path)
 
 
-def _way(through: Way | str) -> Way:
-    try:
-        return Way(through)
-    except ValueError:
-        raise SettingsError(
-            f"There is no way {through!r}: choose among {', '.join(Way)}."
-        ) from None
-
-
 def _require_usable(found: Candidate) -> None:
     failed = [one.reason for one in found if one.level is Level.FAIL]
     if failed:
         raise SettingsError(f"The picture will not do as a default: {'; '.join(failed)}.")
 
 
-def _require_room(out: Path | None, snapshot: Snapshot) -> None:
-    if out is None:
-        return
+def _require_room(out: Path, snapshot: Snapshot) -> None:
     if snapshot.path is not None and out.resolve() == snapshot.path.resolve():
         raise OutputError(f"{out} is the snapshot itself: name another file for the plan.")
     ensure_writable(out)
     journal = out.with_name(f"{out.name}.journal")
     if journal.exists():
         raise OutputError(
-            f"{journal} says what was done by the plan that stands there: name another file."
+            f"{journal} is the journal of another plan in that place: name another file."
         )
 
 
@@ -205,13 +192,13 @@ def _notes(snapshot: Snapshot, found: Candidate, policy: Policy, decider: Decide
         yield "who can be written is guessed by strategy: the tenant's connections were not read"
     wired = origin.wiring
     if decider.way is Way.METADATA and not (wired and wired.override):
-        yield "nothing is known to put user_metadata.picture into tokens: nobody may see it"
+        yield "nothing is known to put user_metadata.picture into tokens: perhaps nobody sees it"
     if decider.way is Way.ACTION and wired:
         yield from (
             f"{one.kind} {one.name!r} sets the picture, too" for one in wired.setters if one.runs
         )
     if policy.override and decider.way in {Way.ROOT, Way.METADATA}:
-        yield f"that user_metadata.picture comes first says nothing for {decider.way}"
+        yield f"user_metadata.picture comes first only at logins: no effect on {decider.way}"
 
 
 def looked_at(picture: str, provenance: Provenance) -> Candidate | None:

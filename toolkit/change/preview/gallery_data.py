@@ -75,12 +75,10 @@ class Kind:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Gallery:
-    """What a plan does to each kind of user. Made by `gallery`.
+    """What a plan does to each kind of user, the most common first. Made by `gallery`.
 
     Attributes:
-        kinds: the most common first.
-        before: users by what people see now.
-        after: users by what they would see.
+        before: users by what people see now, and `after` by what they would see.
         lost: users who see a picture of their own now and would not.
         doubtful: users of whom nobody knows whether they would lose one.
         image: the proposed default picture; None before it was fetched.
@@ -127,14 +125,13 @@ class Gallery:
         return "\n  ".join(lines)
 
     def _repr_html_(self) -> str:
-        """Say the same as `repr`, with pictures that are drawn: nobody is asked for any."""
         portraits = {view: drawn(view, self.image) for view in self.views}
         shown = bars(self.before, self.after) + table(self.kinds, portraits)
         return f"<div><p><b>{escape(self.headline)}</b></p>{shown}</div>"
 
 
 def gallery(snapshot: Snapshot, plan: Plan, image: bytes | None = None) -> Gallery:
-    """Count and show what a plan does to each kind of user.
+    """Return what a plan does to each kind of user.
 
     Args:
         snapshot: the one that the plan was made from.
@@ -150,7 +147,7 @@ def gallery(snapshot: Snapshot, plan: Plan, image: bytes | None = None) -> Galle
         raise UnreadableInputError("The plan was made from another snapshot: make a new one.")
     wanted = {"as_of": plan.made_at, "examples": _EXAMPLES}
     overrides = True if plan.way is Way.METADATA else snapshot.overrides
-    before, after = Counter[Sight](), Counter[Sight]()
+    before, after = dict.fromkeys(Sight, 0), dict.fromkeys(Sight, 0)
     lost = doubtful = 0
     kinds: dict[str, list[_Part]] = {}
     for row in _rows(snapshot, plan.path, wanted):
@@ -162,16 +159,9 @@ def gallery(snapshot: Snapshot, plan: Plan, image: bytes | None = None) -> Galle
         if part.before is Sight.UNKNOWN and part.after not in _NO_LOSS:
             doubtful += part.users
         kinds.setdefault(part.kind, []).append(part)
-    named = [_kind(name, some) for name, some in kinds.items()]
-    return Gallery(
-        plan,
-        tuple(sorted(named, key=lambda kind: -kind.users)),
-        {one: before[one] for one in Sight if before[one]},
-        {one: after[one] for one in Sight if after[one]},
-        lost,
-        doubtful,
-        image,
-    )
+    named = sorted((_kind(*one) for one in kinds.items()), key=lambda kind: -kind.users)
+    before, after = ({one: n for one, n in some.items() if n} for some in (before, after))
+    return Gallery(plan, tuple(named), before, after, lost, doubtful, image)
 
 
 _NO_LOSS = frozenset({Sight.UNKNOWN, Sight.EITHER, Sight.OWN})
@@ -237,8 +227,7 @@ def _after(address: str, picture: str, root: Source | None) -> Sight:
     if classify(address).gravatar_hash is None or root is Source.GRAVATAR:
         return Sight.OWN
     # A probe may have found already that there is no Gravatar.
-    known = root in {Source.INITIALS, Source.PLACEHOLDER}
-    return Sight.DEFAULT if known else Sight.EITHER
+    return Sight.DEFAULT if root in {Source.INITIALS, Source.PLACEHOLDER} else Sight.EITHER
 
 
 _KINDS = {
@@ -251,7 +240,7 @@ _KINDS = {
     Source.MISSING: "no picture at all",
     Source.INVALID: "no usable address",
 }
-_READ = {
+_UPLOADS = {
     True: "own upload in metadata",
     False: "own upload in metadata, shown nowhere",
     None: "own upload in metadata, shown perhaps",
@@ -260,7 +249,7 @@ _READ = {
 
 def _kind_name(source: Source, fallback: str | None, *, late: bool, overrides: bool | None) -> str:
     if source is Source.METADATA:
-        return _READ[overrides]
+        return _UPLOADS[overrides]
     if late:
         return "expired: a broken image"
     if source is Source.UNRESOLVED:
@@ -283,10 +272,10 @@ def _why(outcome: str, reason: str, after: Sight, shown: Source, *, late: bool) 
     if outcome != CHANGE:
         return f"unchanged: {'a picture of their own' if after is Sight.OWN else reason}"
     if after is Sight.EITHER:
-        return "only the fallback d= is swapped; a Gravatar, now or later, still wins"
+        return "only the fallback (d=) is replaced; a Gravatar, now or later, still comes first"
     if after is Sight.OWN:
         return reason
-    return "replaced: it shows nothing any more" if late else _INSTEAD.get(shown, f"set: {reason}")
+    return "replaced: its link has expired" if late else _INSTEAD.get(shown, f"set: {reason}")
 
 
 def _kind(name: str, parts: Sequence[_Part]) -> Kind:
@@ -333,61 +322,50 @@ def _bar(name: str, sights: Mapping[Sight, int]) -> dict[str, Any]:
     parts = []
     for one, users in sights.items():
         share = users / total
+        ground, _, ink = _LOOKS[one]
         text = f"{one.partition(':')[0]} {percent(share)}"
         parts.append(
             {
                 "users": users,
                 "title": f"{one}: {users:,} people, {percent(share, 1)}",
                 "label": text if share > _NAMED else percent(share) if share > _NUMBERED else "",
-                "ink": ON_LIGHT if one in _PALE else ON_DARK,
+                "ink": ink,
                 "fill": _fill(one),
-                "ground": _COLOURS[one],
+                "ground": ground,
             }
         )
     said = "; ".join(f"{one} {percent(n / total, 1)}" for one, n in sights.items())
     return {"name": name, "parts": parts, "said": said}
 
 
-_COLOURS = {
-    Sight.OWN: COLOURS[Source.SOCIAL],
-    Sight.EITHER: _DEFAULT_COLOUR,
-    Sight.DEFAULT: _DEFAULT_COLOUR,
-    Sight.UNKNOWN: COLOURS[Source.UNRESOLVED],
-    Sight.INITIALS: COLOURS[Source.INITIALS],
-    Sight.PLACEHOLDER: COLOURS[Source.PLACEHOLDER],
-    Sight.BROKEN: COLOURS[Source.CUSTOM],
-    Sight.NONE: COLOURS[Source.MISSING],
+# Of each part of a bar: its colour, that of its stripes, and that of its text.
+_LOOKS = {
+    Sight.OWN: (COLOURS[Source.SOCIAL], None, ON_DARK),
+    Sight.EITHER: (_DEFAULT_COLOUR, COLOURS[Source.GRAVATAR], ON_DARK),
+    Sight.DEFAULT: (_DEFAULT_COLOUR, None, ON_DARK),
+    Sight.UNKNOWN: (COLOURS[Source.UNRESOLVED], STRIPE, ON_LIGHT),
+    Sight.INITIALS: (COLOURS[Source.INITIALS], None, ON_LIGHT),
+    Sight.PLACEHOLDER: (COLOURS[Source.PLACEHOLDER], None, ON_LIGHT),
+    Sight.BROKEN: (COLOURS[Source.CUSTOM], "#F2B78F", ON_LIGHT),
+    Sight.NONE: (COLOURS[Source.MISSING], None, ON_DARK),
 }
-_STRIPES = {
-    Sight.EITHER: COLOURS[Source.GRAVATAR],
-    Sight.UNKNOWN: STRIPE,
-    Sight.BROKEN: "#F2B78F",
-}
-_PALE = frozenset({Sight.UNKNOWN, Sight.INITIALS, Sight.PLACEHOLDER, Sight.BROKEN})
 
 
 def _fill(sight: Sight) -> str:
     """Return the background of a part of a bar, as CSS has it."""
-    ground = _COLOURS[sight]
-    if sight not in _STRIPES:
+    ground, stripes, _ = _LOOKS[sight]
+    if stripes is None:
         return ground
-    return f"repeating-linear-gradient(45deg,{ground} 0 6px,{_STRIPES[sight]} 6px 10px)"
+    return f"repeating-linear-gradient(45deg,{ground} 0 6px,{stripes} 6px 10px)"
 
 
 def table(
-    kinds: Iterable[Kind],
-    portraits: Mapping[View, Portrait],
-    *,
-    size: int = 64,
-    ground: str = "",
+    kinds: Iterable[Kind], portraits: Mapping[View, Portrait], *, size: int = 64, ground: str = ""
 ) -> str:
     """Write the kinds of users as an HTML table with their pictures.
 
-    Args:
-        kinds: the kinds, with examples.
-        portraits: a picture of each view.
-        size: pixels of each side; above 64 there is one example of each kind, above the reason.
-        ground: the colour of the page behind the pictures; "" for the page's own.
+    Pictures have `size` pixels a side; above 64 there is one example of each kind, above the
+    reason. `ground` is the colour of the page behind them; "" for the page's own.
     """
     return render(
         "change/preview/kinds.html.j2",
