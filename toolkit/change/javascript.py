@@ -1,8 +1,7 @@
 """The JavaScript that hands out the default picture: a post-login Action, and two Rules.
 
-The decision itself is `policy.js`, the twin of `toolkit.change.policy`. The policy and
-the rule table go into it as one JSON literal of ASCII without `<`: whatever a URL or a
-connection's name holds stays text. The same policy gives the same bytes.
+The decision itself is `policy.js`. The policy and the rule table go into it as one JSON literal of
+ASCII without `<`, in which everything stays text. The same policy gives the same bytes.
 
 Facts: Auth0, "Actions Triggers: post-login" (`event.user`, `event.connection`,
 `api.idToken.setCustomClaim`); "Create Custom Claims" (`picture` may be set as it is, and
@@ -23,13 +22,12 @@ from toolkit.classification.sources import RULES
 from toolkit.errors import SettingsError
 
 LARGEST: Final = 100_000
-_VERSION = 1
 _MARKER = "// Default picture, made by picture-audit (auth0-picture-audit), version "
 _CONFIG = "const CONFIG = "
 _PLACE = re.compile(rf"^{_CONFIG}null;.*$", re.MULTILINE)
 
 _ACTION = """\
-{marker}{version}
+{marker}1
 //
 // What it does: after a login it sets the claim `picture` of the ID token (and of /userinfo)
 // where the user's picture is Auth0's initials, another placeholder, missing or unusable.
@@ -124,7 +122,7 @@ def action_code(policy: Policy) -> str:
         SettingsError: the policy is too large for an Action.
     """
     decision = _decision(policy)
-    return _within_limit(_ACTION.format(marker=_MARKER, version=_VERSION, decision=decision))
+    return _within_limit(_ACTION.format(marker=_MARKER, decision=decision))
 
 
 def default_rule(policy: Policy) -> str:

@@ -90,7 +90,10 @@ def writing_rows(path: Path) -> Iterator[RowWriter]:
 
 
 def read_plan(path: Path | str) -> Plan:
-    """Read the header of a file that `toolkit.plan` wrote; its rows are read when they are needed.
+    """Return a plan from its file; its rows are read when they are needed.
+
+    Args:
+        path: the file that `toolkit.plan` wrote.
 
     Raises:
         UnreadableInputError: it does not exist, is no plan, or is of another version.

@@ -1,7 +1,4 @@
-"""The summary of a plan, for one tenant, one snapshot and one time.
-
-Pure: `toolkit.change.plan_file` reads and writes the rows.
-"""
+"""The summary of a plan; `toolkit.change.plan_file` reads and writes the rows."""
 
 import re
 from collections.abc import Mapping
@@ -19,10 +16,10 @@ from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, requests, seconds
 from toolkit.formatting import harmless, lasting, render, visible
 
 ASKS_AGAIN_ABOVE: Final = 2 / 3
-"""If a larger share of the tenant's users would be written, the admin must agree once more.
+"""If a larger share of the users would be written, the admin must agree once more.
 
-A default picture is for everybody without a picture of their own, often half of a tenant. If more
-than two thirds would change, the choice of users is probably wrong.
+Often half of a tenant has no picture of its own. Above two thirds, the choice of users is probably
+wrong.
 """
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
@@ -34,8 +31,7 @@ class Plan:
     Attributes:
         id: 16 hex digits; a journal contains the id of its plan.
         tenant: the tenant's domain; `sandbox` says whether it is one.
-        made_at: when the plan was made (UTC).
-        taken_at: when its snapshot was begun (UTC).
+        made_at: when the plan was made (UTC); `taken_at` when its snapshot was begun.
         digest: SHA-256 of the users in the snapshot, 64 hex digits.
         users: users of the snapshot; `tally` counts them by kind.
         connections_read: whether the tenant's connections were read, and not guessed.
@@ -44,8 +40,6 @@ class Plan:
         code: the Action's JavaScript (way `action`), or None.
         rules: the two Rules' JavaScript (way `rule`), or nothing.
         rate: requests a second that were measured at the tenant, or None.
-        notes: what else is worth knowing.
-        toolkit_version: the version that made it.
         path: its file, or None if it was only counted.
     """
 
@@ -85,10 +79,7 @@ class Plan:
         return self.way.writes_users and self.share > ASKS_AGAIN_ABOVE
 
     def effort(self) -> dict[str, dict[str, Any]]:
-        """Return, for each way, users, requests, and seconds at each of Auth0's plans.
-
-        If a rate was measured, `seconds` has `measured`, too.
-        """
+        """Return, for each way, users, requests, and seconds at Auth0's plans and as `measured`."""
         plans: dict[str, str | float] = {name: name for name in CEILINGS}
         if self.rate:
             plans["measured"] = self.rate
@@ -100,10 +91,7 @@ class Plan:
         return found
 
     def table(self, by: str = "reason") -> pd.DataFrame:
-        """Return how many users change, stay, or cannot be changed.
-
-        Args:
-            by: `reason`, `connection`, `source` or `way`.
+        """Return how many users change, stay, or cannot: by reason, connection, source or way.
 
         Raises:
             ValueError: there is no such table.
@@ -144,8 +132,7 @@ class Plan:
         """Read what `as_dict` wrote.
 
         Raises:
-            KeyError, TypeError, ValueError, SettingsError: a value is missing or of another
-                type, or the policy is not possible.
+            KeyError, TypeError, ValueError, SettingsError: it was something else.
         """
         plan = read(
             cls,
@@ -160,18 +147,18 @@ class Plan:
 
     def _facts(self) -> list[str]:
         """Return the plan in lines: the numbers first, then why, cost and undo."""
-        cannot = self.tally.of(CANNOT)
-        lines = [
+        stay, cannot = self.tally.of(STAY), self.tally.of(CANNOT)
+        return [
             f"{self.changes:,} of {self.users:,} users change ({self.share:.0%}), by {self.way}",
-            f"{self.tally.of(STAY):,} stay as they are, {cannot:,} cannot be changed",
+            f"{stay:,} stay as they are, {cannot:,} cannot be changed",
+            *(
+                f"cannot: {users:,} users: {reason}"
+                for (outcome, reason), users in self.tally.reasons.most_common()
+                if outcome == CANNOT
+            ),
+            *(f"{name}: {text}" for name, text in asdict(EXPLANATIONS[self.way]).items()),
+            *(f"note: {note}" for note in self.notes),
         ]
-        lines += [
-            f"cannot: {users:,} users: {reason}"
-            for (outcome, reason), users in self.tally.reasons.most_common()
-            if outcome == CANNOT
-        ]
-        lines += [f"{name}: {text}" for name, text in asdict(EXPLANATIONS[self.way]).items()]
-        return lines + [f"note: {note}" for note in self.notes]
 
     def _times(self) -> list[str]:
         return [
@@ -189,10 +176,9 @@ class Plan:
         return harmless("\n  ".join([visible(head), *"\n".join(rest).split("\n")]))
 
     def _repr_html_(self) -> str:
-        """Return the same as `repr`, with the table of reasons."""
         answer, *facts = self._facts()
         return render(
-            "change/plan.html.j2", plan=self, answer=answer, facts=facts, times=list(self._times())
+            "change/plan.html.j2", plan=self, answer=answer, facts=facts, times=self._times()
         )
 
 

@@ -99,8 +99,7 @@ class Policy:
                 "An empty list of connections or sources would change nobody. "
                 "Name at least one, or leave the list out to mean all."
             )
-        kept = [source for source in self.sources or () if source not in REPLACEABLE]
-        if kept:
+        if kept := [source for source in self.sources or () if source not in REPLACEABLE]:
             raise SettingsError(
                 f"Pictures of source {kept[0]} are never replaced. "
                 f"Choose among {', '.join(REPLACEABLE)}."
@@ -111,8 +110,7 @@ class Policy:
         """Read what `asdict` returned. No key is ignored: it may say who is meant.
 
         Raises:
-            TypeError, ValueError: a key or a value is another.
-            SettingsError: the decision is not possible.
+            TypeError, ValueError, SettingsError: it was something else.
         """
         if {*values} != {one.name for one in fields(cls)}:
             raise ValueError("a policy of another version")
@@ -141,20 +139,17 @@ def _divided(url: str) -> tuple[str, str, str]:
     return before, query, mark + fragment
 
 
-def _names_fallback(piece: str) -> bool:
-    return unquote(piece.partition("=")[0]) in {"d", "default"}
-
-
 def _with_fallback(gravatar: str, default: str) -> str:
     """Replace what a Gravatar URL shows without a Gravatar; change nothing else."""
     before, query, fragment = _divided(gravatar)
     pieces = query.split("&") if query else []
-    if not any(map(_names_fallback, pieces)):
-        pieces.append("d")
-    last = max(index for index, piece in enumerate(pieces) if _names_fallback(piece))
+    found = [unquote(piece.partition("=")[0]) in {"d", "default"} for piece in pieces]
+    if not any(found):
+        pieces, found = [*pieces, "d"], [*found, True]
+    last = max(at for at, names_fallback in enumerate(found) if names_fallback)
     # The same characters are safe in JavaScript's encodeURIComponent.
     pieces[last] = "d=" + quote(default, safe="!'()*")
-    kept = [piece for at, piece in enumerate(pieces) if at == last or not _names_fallback(piece)]
+    kept = [piece for at, piece in enumerate(pieces) if at == last or not found[at]]
     return f"{before}?{'&'.join(kept)}{fragment}"
 
 
@@ -221,14 +216,11 @@ def replaced(
 
     Args:
         picture: the root `picture` of the user object, with any value.
-        metadata_picture: `user_metadata.picture`, with any value, or None.
+        metadata_picture: `user_metadata.picture`, with any value.
         connection: name of the connection of the login. A snapshot has that of the primary
             identity; a user with linked accounts may use another one.
         policy: the admin's decision.
         now: the time of the login, with a timezone.
-
-    Returns:
-        The `picture` claim, or None if Auth0's own claim stays.
     """
     if outside := _outside(connection, policy):
         return outside
