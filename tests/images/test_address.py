@@ -206,10 +206,6 @@ def test_http_is_asked_only_when_told():
     assert isinstance(askable("http://example.com/a.png", insecure=True), Address)
 
 
-def test_another_port_is_asked_only_when_told():
-    assert isinstance(askable("https://example.com:8443/a.png", any_port=True), Address)
-
-
 @pytest.mark.parametrize(
     ("url", "allowed"),
     [

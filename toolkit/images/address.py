@@ -1,10 +1,9 @@
 """Which addresses may be asked for a picture, when the address was typed by a user.
 
-Whoever may edit a profile may make this machine send a request, so an address is
-asked only where it leads to the public internet. Its parts are read once, as browsers
-read them (WHATWG URL: backslashes are slashes, hosts may be percent-encoded, in another
-script, or IPv4 numbers in decimal, octal or hex), and every check and the request itself
-use those same parts: there is no second reader to disagree with.
+Anyone who can edit a profile could make this machine send a request, so only addresses on the
+public internet are asked. An address is parsed once, as browsers parse it (WHATWG URL: backslashes
+are slashes, hosts may be percent-encoded, in another script, or IPv4 numbers in decimal, octal or
+hex). Every check and the request itself use the same parts.
 
 One address may be excepted: the embedded tenant's own, on loopback.
 """
@@ -14,6 +13,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -27,7 +27,7 @@ Resolver = Callable[[str, int], Sequence[str]]
 
 
 class Outcome(StrEnum):
-    """What became of asking for one picture."""
+    """The result of asking for one picture."""
 
     SHOWS = "shows"
     NOT_IMAGE = "not an image"
@@ -64,13 +64,12 @@ class Address:
 
     Attributes:
         scheme: `http` or `https`.
-        host: lower case, without a final dot; an IP address in its usual form, without
-            brackets; another script as `xn--…`.
+        host: lower case, without a final dot; an IP address without brackets.
         port: the port, given or the scheme's own.
         path: begins with a slash; `.` and `..` are resolved.
-        query: what follows `?`, or None where there is no `?`.
-        fragment: what follows `#`, or None where there is no `#`.
-        credentials: whether something stands before an `@`.
+        query: the part after `?`; None without a `?`.
+        fragment: the part after `#`; None without a `#`.
+        credentials: whether there is an `@` before the host.
     """
 
     scheme: str
@@ -82,14 +81,9 @@ class Address:
     credentials: bool
 
     @property
-    def origin(self) -> tuple[str, str, int]:
-        """Scheme, host and port."""
-        return self.scheme, self.host, self.port
-
-    @property
     def default_port(self) -> bool:
         """Whether the port is the scheme's own."""
-        return self.port == _PORTS[self.scheme]
+        return self.port == PORTS[self.scheme]
 
     @property
     def authority(self) -> str:
@@ -99,7 +93,7 @@ class Address:
 
     @property
     def target(self) -> str:
-        """Path and query: what the host is asked for."""
+        """Path and query."""
         return self.path if self.query is None else f"{self.path}?{self.query}"
 
     @property
@@ -108,7 +102,7 @@ class Address:
         return f"{self.scheme}://{self.authority}{self.target}"
 
 
-_PORTS = {"http": 80, "https": 443}
+PORTS = {"http": 80, "https": 443}
 _BLANKS = "".join(map(chr, range(0x21)))
 _LINE_BREAKS = str.maketrans("", "", "\t\n\r")
 _URL = re.compile(
@@ -118,59 +112,47 @@ _URL = re.compile(
 _PLACE = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]*))?", re.DOTALL)
 # Browsers would take quotes and braces in a host too; no host on the internet has any.
 _NAME = re.compile(r"[a-z0-9._-]+")
-_LONGEST_HOST = 253
-_LONGEST_LABEL = 63
+_LONGEST_HOST, _LONGEST_LABEL = 253, 63
+_PORT = re.compile(r"0*([0-9]{1,5})")
+_LAST_PORT = 65535
 # A host whose last label looks like a number is an IPv4 address or nothing (WHATWG URL).
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 # Quotes, backticks, braces and angle brackets are always encoded, so that what is
 # written somewhere else cannot end a string or begin a tag there.
 _KEPT = "/%:@!$&()*+,;=~"
 
-# Names that no public DNS server answers for, or that lead back into the local network
-# (RFC 6761, RFC 6762, RFC 8375, RFC 9476 and habit).
+# Names of the local network, or that no public DNS server knows (RFC 6761, RFC 6762, RFC 8375,
+# RFC 9476 and habit).
 _LOCAL_NAMES = (
     "localhost local localdomain internal intranet private lan home corp home.arpa "
     "test invalid onion alt"
 ).split()
 
-_WRAPS = "wraps an IPv4 address in an IPv6 one"
-# IANA's special-purpose registries (RFC 6890 and its updates). `ipaddress.is_global` alone
-# differs between Python releases and calls some wrapped private addresses global.
+# IANA's special-purpose registries (RFC 6890 and its updates), smaller networks before the larger
+# ones that contain them. `ipaddress.is_global` alone differs between Python releases and calls some
+# wrapped private addresses global.
 _REFUSED = tuple(
     (ip_network(network), why)
-    for network, why in (
-        ("0.0.0.0/8", "is the unspecified address"),
-        ("10.0.0.0/8", "is private"),
-        ("100.64.0.0/10", "is private to a provider's network"),
-        ("127.0.0.0/8", "is this machine itself (loopback)"),
-        ("168.63.129.16/32", "is a cloud's metadata service"),
-        ("169.254.0.0/16", "is link-local, where clouds serve their credentials"),
-        ("172.16.0.0/12", "is private"),
-        ("192.0.0.0/24", "is reserved"),
-        ("192.0.2.0/24", "is for documentation"),
-        ("192.88.99.0/24", "is reserved"),
-        ("192.168.0.0/16", "is private"),
-        ("198.18.0.0/15", "is for benchmarks"),
-        ("198.51.100.0/24", "is for documentation"),
-        ("203.0.113.0/24", "is for documentation"),
-        ("224.0.0.0/4", "is multicast"),
-        ("255.255.255.255/32", "is broadcast"),
-        ("240.0.0.0/4", "is reserved"),
-        ("::/128", "is the unspecified address"),
-        ("::1/128", "is this machine itself (loopback)"),
-        ("::ffff:0:0/96", _WRAPS),
-        ("::/96", _WRAPS),
-        ("64:ff9b:1::/48", _WRAPS),
-        ("2001::/32", _WRAPS),
-        ("2001::/23", "is reserved"),
-        ("2001:db8::/32", "is for documentation"),
-        ("2002::/16", _WRAPS),
-        ("3fff::/20", "is for documentation"),
-        ("fc00::/7", "is private"),
-        ("fe80::/10", "is link-local"),
-        ("fec0::/10", "is private"),
-        ("ff00::/8", "is multicast"),
-    )
+    for why, networks in {
+        "is the unspecified address": "0.0.0.0/8 ::/128",
+        "is private": "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7 fec0::/10",
+        "is private to a provider's network": "100.64.0.0/10",
+        "is this machine itself (loopback)": "127.0.0.0/8 ::1/128",
+        "is a cloud's metadata service": "168.63.129.16/32",
+        "is link-local, where clouds serve their credentials": "169.254.0.0/16",
+        "is link-local": "fe80::/10",
+        "is for documentation": (
+            "192.0.2.0/24 198.51.100.0/24 203.0.113.0/24 2001:db8::/32 3fff::/20"
+        ),
+        "is for benchmarks": "198.18.0.0/15",
+        "is multicast": "224.0.0.0/4 ff00::/8",
+        "is broadcast": "255.255.255.255/32",
+        "wraps an IPv4 address in an IPv6 one": (
+            "::ffff:0:0/96 ::/96 64:ff9b:1::/48 2001::/32 2002::/16"
+        ),
+        "is reserved": "192.0.0.0/24 192.88.99.0/24 240.0.0.0/4 2001::/23",
+    }.items()
+    for network in networks.split()
 )
 # Networks without IPv4 reach it through this prefix (RFC 6052): DNS64 answers with it.
 _NAT64 = ip_network("64:ff9b::/96")
@@ -178,7 +160,7 @@ _UNICAST = ip_network("2000::/3")
 
 
 def parsed(url: str) -> Address | Refusal:
-    """Take a URL apart as a browser would. Never raises."""
+    """Parse a URL as a browser would. Never raises."""
     match = _URL.fullmatch(url.strip(_BLANKS).translate(_LINE_BREAKS))
     if match is None:
         return Refusal(Outcome.NOT_URL, "it is not an absolute http or https URL")
@@ -189,28 +171,18 @@ def parsed(url: str) -> Address | Refusal:
     host = _host(parts[1]) if parts else None
     if parts is None or host is None:
         return Refusal(Outcome.NOT_URL, "its host is none that a browser could find")
-    port = port_of(parts[2]) if parts[2] else _PORTS[scheme]
+    port = port_of(parts[2]) if parts[2] else PORTS[scheme]
     if not port:
         return Refusal(Outcome.NOT_URL, "its port is not a number from 1 to 65535")
-    return Address(
-        scheme=scheme,
-        host=host,
-        port=port,
-        path=_resolved(_encoded(path.replace("\\", "/"))),
-        query=None if query is None else _encoded(query, "?"),
-        fragment=fragment,
-        credentials=bool(at),
-    )
+    path = _resolved(quote(path.replace("\\", "/"), safe=_KEPT, errors="replace"))
+    query = None if query is None else quote(query, safe=f"{_KEPT}?", errors="replace")
+    return Address(scheme, host, port, path, query, fragment, bool(at))
 
 
 def host_refusal(host: str) -> str | None:
-    """Say why a host is refused, as far as its name or number tells; None if it is not."""
-    try:
-        ip = ip_address(host)
-    except ValueError:
-        pass
-    else:
-        return ip_refusal(ip)
+    """Say why a host is refused, judging by its name or number; None if it is not."""
+    with suppress(ValueError):
+        return ip_refusal(ip_address(host))
     if any(host == name or host.endswith(f".{name}") for name in _LOCAL_NAMES):
         return "its host is a name of the local network"
     return None if "." in host else "its host has no domain: only a local network knows it"
@@ -232,20 +204,19 @@ def ip_refusal(ip: IP) -> str | None:
 def excepted(address: Address, exception: str | None) -> bool:
     """Whether an address has exactly the scheme, host and port of the exception."""
     allowed = parsed(exception) if exception else None
-    return isinstance(allowed, Address) and address.origin == allowed.origin
+    return isinstance(allowed, Address) and (
+        (address.scheme, address.host, address.port) == (allowed.scheme, allowed.host, allowed.port)
+    )
 
 
-def askable(
-    url: str, *, exception: str | None = None, insecure: bool = False, any_port: bool = False
-) -> Address | Refusal:
-    """Say whether a URL may be asked, as far as its text tells. Sends nothing.
+def askable(url: str, *, exception: str | None = None, insecure: bool = False) -> Address | Refusal:
+    """Say whether a URL may be asked, judging by its text. Sends nothing.
 
     Args:
         url: what the user typed.
         exception: the one base URL to which the rules of scheme, port and host do not
             apply: the embedded tenant's.
         insecure: whether http may be asked too.
-        any_port: whether ports other than the scheme's own may be asked too.
 
     Returns:
         The parts of the URL, or why it may not be asked.
@@ -253,7 +224,18 @@ def askable(
     address = parsed(url)
     if isinstance(address, Refusal):
         return address
-    return _text_refusal(address, exception, insecure, any_port) or address
+    if address.credentials:
+        return Refusal(Outcome.REFUSED, "it carries credentials (something before an @)")
+    if excepted(address, exception):
+        return address
+    why = host_refusal(address.host)
+    if why is None and not address.default_port:
+        why = "its port is not the standard one"
+    if why is not None:
+        return Refusal(Outcome.REFUSED, why)
+    if address.scheme == "http" and not insecure:
+        return Refusal(Outcome.INSECURE, "it is http, which anybody on the way can read and change")
+    return address
 
 
 def by_dns(host: str, port: int) -> Sequence[str]:
@@ -267,13 +249,16 @@ def by_dns(host: str, port: int) -> Sequence[str]:
 
 
 def located(
-    address: Address, *, exception: str | None = None, resolve: Resolver = by_dns, seconds: float
+    address: Address,
+    *,
+    exception: str | None = None,
+    resolve: Resolver = by_dns,
+    seconds: float | None,
 ) -> tuple[IP, ...] | Refusal:
     """Resolve the host of an askable address, once, and check every IP address it has.
 
-    One address out of line refuses them all: a name with a public and a private address
-    is a trap. Connect to what is returned and to nothing else; resolving the name again
-    may give another answer.
+    One refused IP address refuses them all: a name with a public and a private address is an
+    attack. Connect only to what is returned; resolving the name again may give another answer.
 
     Args:
         address: what `askable` returned.
@@ -285,44 +270,19 @@ def located(
         The IP addresses, at least one, in the resolver's order; or why not.
     """
     try:
-        ips: tuple[IP, ...] = (ip_address(address.host),)
+        ips: tuple[IP, ...] | Refusal = (ip_address(address.host),)
     except ValueError:
-        answer = _within(seconds, resolve, address)
-        if isinstance(answer, Refusal):
-            return answer
-        ips = answer
+        ips = _within(seconds, resolve, address)
+    if isinstance(ips, Refusal):
+        return ips
     if excepted(address, exception) and all(ip.is_loopback for ip in ips):
         return ips
-    for ip in ips:
-        why = ip_refusal(ip)
-        if why is not None:
-            return Refusal(Outcome.REFUSED, why)
-    return ips
+    reasons = [why for ip in ips if (why := ip_refusal(ip))]
+    return Refusal(Outcome.REFUSED, reasons[0]) if reasons else ips
 
 
-def _text_refusal(
-    address: Address, exception: str | None, insecure: bool, any_port: bool
-) -> Refusal | None:
-    if address.credentials:
-        return Refusal(Outcome.REFUSED, "it carries credentials (something before an @)")
-    if excepted(address, exception):
-        return None
-    why = host_refusal(address.host)
-    if why is None and not (any_port or address.default_port):
-        why = "its port is not the standard one"
-    if why is not None:
-        return Refusal(Outcome.REFUSED, why)
-    if address.scheme == "http" and not insecure:
-        return Refusal(Outcome.INSECURE, "it is http, which anybody on the way can read and change")
-    return None
-
-
-def _within(seconds: float, resolve: Resolver, address: Address) -> tuple[IP, ...] | Refusal:
-    """Resolve in a thread of its own: the system's resolver knows no time limit.
-
-    A resolver that hangs keeps that thread until the system gives up; it is a daemon, so
-    that it never keeps the program from ending.
-    """
+def _within(seconds: float | None, resolve: Resolver, address: Address) -> tuple[IP, ...] | Refusal:
+    """Resolve in a daemon thread: the system's resolver has no time limit, and may hang."""
     answers: queue.SimpleQueue[tuple[IP, ...] | Refusal] = queue.SimpleQueue()
 
     def ask() -> None:
@@ -334,19 +294,19 @@ def _within(seconds: float, resolve: Resolver, address: Address) -> tuple[IP, ..
 
     threading.Thread(target=ask, name="resolve", daemon=True).start()
     try:
-        return answers.get(timeout=max(seconds, 0.0))
+        return answers.get(timeout=seconds)
     except queue.Empty:
         return Refusal(Outcome.TOO_SLOW, "DNS did not answer in time")
 
 
 def _host(text: str) -> str | None:
-    """Return a host in its canonical spelling, or None if browsers would not take it."""
-    return _ipv6(text) if text.startswith("[") else _name(unquote(text))
+    """Return a host in its canonical spelling, or None if browsers would not accept it."""
+    return _ipv6(text[1:-1]) if text.startswith("[") else _name(unquote(text))
 
 
 def _ipv6(text: str) -> str | None:
     try:
-        return None if "%" in text else IPv6Address(text[1:-1]).compressed
+        return None if "%" in text else IPv6Address(text).compressed  # a zone is no part of it
     except ValueError:
         return None
 
@@ -360,41 +320,16 @@ def _name(name: str) -> str | None:
         except UnicodeError:
             return None
     name = name.lower().removesuffix(".")
-    if not _NAME.fullmatch(name):
+    fits = all(0 < len(label) <= _LONGEST_LABEL for label in name.split("."))
+    if not fits or not _NAME.fullmatch(name):
         return None
-    if not all(0 < len(label) <= _LONGEST_LABEL for label in name.split(".")):
+    if not _NUMBER.fullmatch(name.rpartition(".")[2]):
+        return name
+    try:
+        # One to four numbers, each decimal, octal or hex; the last fills what is left.
+        return str(IPv4Address(socket.inet_aton(name)))
+    except OSError:
         return None
-    return _ipv4(name) if _NUMBER.fullmatch(name.rpartition(".")[2]) else name
-
-
-def _ipv4(name: str) -> str | None:
-    """Read one to four numbers, each decimal, octal or hex; the last fills what is left."""
-    numbers = [_number(part) for part in name.split(".")]
-    known = [number for number in numbers if number is not None]
-    if len(known) < len(numbers) or len(known) > len("abcd"):
-        return None
-    *first, last = known
-    if any(number >= _BYTE for number in first) or last >= _BYTE ** (4 - len(first)):
-        return None
-    return str(IPv4Address(sum(n << 8 * (3 - place) for place, n in enumerate(first)) + last))
-
-
-def _number(text: str) -> int | None:
-    digits, base = text, 10
-    if text.startswith("0x"):
-        digits, base = text[2:] or "0", 16
-    elif text.startswith("0") and len(text) > 1:
-        base = 8
-    # int() alone would take signs, blanks and underscores too.
-    return int(digits, base) if digits and not digits.strip(_DIGITS[base]) else None
-
-
-_BYTE = 256
-_DIGITS = {8: "01234567", 10: "0123456789", 16: "0123456789abcdef"}
-
-
-def _encoded(text: str, also: str = "") -> str:
-    return quote(text, safe=_KEPT + also, errors="replace")
 
 
 def _resolved(path: str) -> str:
@@ -413,41 +348,28 @@ def _resolved(path: str) -> str:
     return "/" + "/".join(kept)
 
 
-# Hosts and ports, as people, URLs and files write them
-
-_ASCII_DIGITS = frozenset("0123456789")
-_LAST_PORT = 65535
-
-
 def port_of(text: str) -> int | None:
-    """Read a port: 0 to 65535, or None where it is none.
+    """Read a port, 0 to 65535, as browsers do; None where it is none.
 
-    Leading zeros count for nothing, as in browsers. Signs, blanks, underscores and digits of
-    other scripts, all of which `int` takes, are not read.
+    Unlike `int`, it accepts no signs, blanks, underscores or digits of other scripts.
     """
-    if not text or not _ASCII_DIGITS.issuperset(text):
-        return None
-    digits = text.lstrip("0") or "0"
-    # int() would take long for a million digits.
-    port = int(digits) if len(digits) <= len(str(_LAST_PORT)) else _LAST_PORT + 1
+    digits = _PORT.fullmatch(text)
+    port = int(digits[1]) if digits else _LAST_PORT + 1
     return port if port <= _LAST_PORT else None
 
 
 def split(authority: str) -> tuple[str, int | None] | None:
     """Divide `host` or `host:port` into host and port; None where it is neither.
 
-    The host comes without the brackets of an IPv6 address, and is not looked at otherwise; the
-    port is None where none is written.
+    Brackets of an IPv6 address are removed; the host is not checked otherwise. The port is None
+    where there is none.
     """
-    if authority.startswith("["):
-        host, bracket, rest = authority[1:].partition("]")
-        if not bracket or not _is_ipv6(host) or (rest and not rest.startswith(":")):
-            return None
-        colon, digits = rest[:1], rest[1:]
-    else:
-        host, colon, digits = authority.partition(":")
-    port = port_of(digits) if colon else None
-    return None if not host or (colon and port is None) else (host, port)
+    parts = _PLACE.fullmatch(authority)
+    host, digits = parts.groups() if parts else ("", None)
+    if host.startswith("["):
+        host = host[1:-1] if _ipv6(host[1:-1]) else ""
+    port = None if digits is None else port_of(digits)
+    return None if not host or (digits is not None and port is None) else (host, port)
 
 
 def is_loopback(host: str | None) -> bool:
@@ -458,10 +380,3 @@ def is_loopback(host: str | None) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _is_ipv6(text: str) -> bool:
-    try:
-        return "%" not in text and IPv6Address(text) is not None
-    except ValueError:
-        return False
