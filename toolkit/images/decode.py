@@ -1,26 +1,24 @@
-"""Small square PNGs of pictures that nobody vouches for.
+"""Pictures from anywhere, decoded safely, and pictures drawn here.
 
 Only PNG, JPEG, GIF and WebP are decoded, each by its own decoder, chosen by the first
 bytes. The size is read from the header before anything is decoded. Of moving pictures,
-only the first frame is. SVG can hold scripts and addresses and is never drawn. What
-cannot be decoded is answered with a value that says why.
-
-Also here: placeholders to show where there is no picture.
+only the first frame is. SVG can hold scripts and addresses and is never drawn. A picture that
+cannot be decoded gives a value with the reason.
 """
 
+import hashlib
 import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
-
-from toolkit.images import drawing
 
 # The first bytes of what browsers show in an <img> (WHATWG MIME Sniffing, "Matching an
 # image type pattern"; ISO BMFF brands for AVIF and HEIC).
@@ -41,8 +39,7 @@ _SNIFFED = 1024  # bytes
 def kind_of(body: bytes) -> str | None:
     """Return `png`, `jpeg`, `gif`, `webp`, `avif`, `heic`, `bmp`, `ico`, `svg`, or None.
 
-    Args:
-        body: an image, or its first kilobyte.
+    An image's first kilobyte is enough.
     """
     return next((kind for kind, magic in _MAGIC if magic.match(body[:_SNIFFED])), None)
 
@@ -63,7 +60,8 @@ _MOST_SCANS = 64
 _SCAN = b"\xff\xda"
 # Smooth edges: the circle is drawn larger and then reduced.
 _SMOOTHING = 4
-_LETTERS = 2
+_CELLS = 5  # on each side of a pattern
+_REMEMBERED = 256  # pictures that were drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +109,9 @@ def decoded(body: bytes) -> Decoded | Unreadable:
 
 
 def thumbnail(body: bytes, size: int = 64) -> bytes | Unreadable:
-    """Draw a picture as a small square PNG, its middle cut out as apps do.
-
-    Args:
-        body: the picture's bytes, from anywhere.
-        size: pixels of each side.
-
-    Returns:
-        PNG bytes, or why there are none.
-    """
+    """Return a picture's middle square as PNG bytes, `size` pixels wide, or why there are none."""
     picture = decoded(body)
-    if isinstance(picture, Unreadable):
-        return picture
-    return encoded(squared(picture.image, size))
+    return picture if isinstance(picture, Unreadable) else encoded(squared(picture.image, size))
 
 
 def squared(image: Image.Image, size: int) -> Image.Image:
@@ -140,21 +128,11 @@ def rounded(image: Image.Image) -> Image.Image:
     return Image.composite(image, clear, circle.resize(image.size, Image.Resampling.BOX))
 
 
-def encoded(image: Image.Image) -> bytes:
-    """Return a picture as PNG bytes."""
+def encoded(image: Image.Image, kind: str = "png") -> bytes:
+    """Return a picture as the bytes of a file, `png` or `jpeg`."""
     target = io.BytesIO()
-    image.save(target, "PNG")
+    image.save(target, kind)
     return target.getvalue()
-
-
-def initials(text: str, size: int = 64) -> bytes:
-    """Draw up to two letters on a coloured square, as Auth0 does: PNG bytes."""
-    return drawing.letters(text.strip()[:_LETTERS].upper() or "?", size)
-
-
-def silhouette(size: int = 64) -> bytes:
-    """Draw the outline of nobody in particular: PNG bytes."""
-    return drawing.silhouette(size)
 
 
 _TOO_LARGE = Unreadable(f"it has more than {MOST_PIXELS:,} pixels")
@@ -186,3 +164,73 @@ def _webp_size(body: bytes) -> tuple[int, int]:
 
 def _little(data: bytes) -> int:
     return int.from_bytes(data, "little")
+
+
+# Pictures that are drawn: the same arguments always give the same bytes.
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def pattern(seed: str, size: int, kind: str = "png") -> bytes:
+    """Draw a square of mirrored cells in one colour, as identicons are."""
+    digest = hashlib.sha256(seed.encode("utf-8", "replace")).digest()
+    colour = (digest[0] // 2 + 40, digest[1] // 2 + 40, digest[2] // 2 + 40)
+    cells = Image.new("RGB", (_CELLS, _CELLS), "#f2f4f6")
+    for x in range((_CELLS + 1) // 2):
+        for y in range(_CELLS):
+            if digest[3 + x * _CELLS + y] % 2:
+                cells.putpixel((x, y), colour)
+                cells.putpixel((_CELLS - 1 - x, y), colour)
+    return encoded(cells.resize((size, size), Image.Resampling.NEAREST), kind)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def face(seed: str, size: int, kind: str = "png") -> bytes:
+    """Draw a head, hair and shoulders."""
+    digest = hashlib.sha256(seed.encode("utf-8", "replace")).digest()
+    ground, coat = (
+        f"hsl({digest[n] * 360 // 256}, 40%, {light}%)" for n, light in ((0, 78), (1, 42))
+    )
+    skin = f"hsl({18 + digest[2] % 16}, {35 + digest[3] % 25}%, {35 + digest[4] % 45}%)"
+    hair = f"hsl({digest[5] % 45}, {10 + digest[6] % 45}%, {12 + digest[7] % 45}%)"
+    image = Image.new("RGB", (size, size), ImageColor.getrgb(ground))
+    draw = ImageDraw.Draw(image)
+    parts = (
+        ((0.14, 0.68, 0.86, 1.5), coat),
+        ((0.29, 0.13, 0.71, 0.55 + digest[8] % 32 / 100), hair),
+        ((0.33, 0.22, 0.67, 0.66), skin),
+    )
+    for box, colour in parts:
+        draw.ellipse(tuple(size * edge for edge in box), fill=ImageColor.getrgb(colour))
+    return encoded(image, kind)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def silhouette(size: int = 64, kind: str = "png") -> bytes:
+    """Draw the outline of a person without features."""
+    image = Image.new("RGB", (size, size), "#c6ccd2")
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((size * 0.32, size * 0.18, size * 0.68, size * 0.54), fill="white")
+    draw.ellipse((size * 0.14, size * 0.62, size * 0.86, size * 1.4), fill="white")
+    return encoded(image, kind)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def blank(size: int) -> bytes:
+    """Draw a transparent square."""
+    return encoded(Image.new("RGBA", (size, size), (0, 0, 0, 0)))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def letters(text: str, size: int = 128) -> bytes:
+    """Draw a few letters on a coloured square."""
+    hue = hashlib.sha256(text.encode()).digest()[0] * 360 // 256
+    image = Image.new("RGB", (size, size), ImageColor.getrgb(f"hsl({hue}, 45%, 45%)"))
+    middle = (size / 2, size / 2)
+    font = ImageFont.load_default(size * 0.45)
+    ImageDraw.Draw(image).text(middle, text, fill="white", font=font, anchor="mm")
+    return encoded(image)
+
+
+def initials(text: str, size: int = 64) -> bytes:
+    """Draw up to two letters on a coloured square, as Auth0 does."""
+    return letters(text.strip()[:2].upper() or "?", size)

@@ -26,7 +26,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from toolkit.classification.sources import Source, classify
-from toolkit.images import drawing
+from toolkit.images.decode import blank, face, letters, pattern, silhouette
 from toolkit.sandbox.api.gate import REST
 from toolkit.sandbox.directory.store import RATINGS
 
@@ -85,7 +85,7 @@ class PlayedHosts:
         # If no rating is asked for, only pictures for everybody (g) are shown.
         shown = RATINGS[: RATINGS.index(highest) + 1] if highest in RATINGS else RATINGS[:1]
         if not forced and self.gravatar(digest) in shown:
-            return _image(drawing.pattern(digest, size, kind), kind)
+            return _image(pattern(digest, size, kind), kind)
         return _fallback(_either(asked, "d", "default"), digest, size, kind)
 
     def initials(self, request: Request) -> Response:
@@ -93,11 +93,11 @@ class PlayedHosts:
         match = _INITIALS.fullmatch(request.path_params["name"])
         if match is None:
             return Response(_DENIED, 403, media_type="application/xml")
-        return _image(drawing.letters(match[1].upper()), "png")
+        return _image(letters(match[1].upper()), "png")
 
     def photon(self, request: Request) -> Response:
         """Answer as the proxy does for any other picture."""
-        return _image(drawing.pattern(request.path_params["address"], _DEFAULT_SIZE), "png")
+        return _image(pattern(request.path_params["address"], _DEFAULT_SIZE), "png")
 
     def picture(self, request: Request) -> Response:
         """Answer for the picture at an address."""
@@ -115,8 +115,8 @@ class PlayedHosts:
             return PlainTextResponse("URL signature expired", 403)
         kind = _KINDS.get(PurePosixPath(urlsplit(address).path).suffix.lower(), "png")
         if verdict.source is Source.PLACEHOLDER:
-            return _image(drawing.silhouette(_SIZE, kind), kind)
-        return _image(drawing.face(address, _SIZE, kind), kind)
+            return _image(silhouette(_SIZE, kind), kind)
+        return _image(face(address, _SIZE, kind), kind)
 
 
 def played(base_url: str, address: str) -> str:
@@ -129,14 +129,14 @@ def _fallback(default: str, digest: str, size: int, kind: str) -> Response:
     if default == "404":
         return PlainTextResponse("404 Not Found", 404)
     if default in _GENERATED:
-        return _image(drawing.pattern(f"{default} {digest}", size, kind), kind)
+        return _image(pattern(f"{default} {digest}", size, kind), kind)
     if default in _SILHOUETTES:
-        return _image(drawing.silhouette(size, kind), kind)
+        return _image(silhouette(size, kind), kind)
     if default == "blank":
-        return _image(drawing.blank(size), "png")
+        return _image(blank(size), "png")
     if target := _photon(default):
         return RedirectResponse(target, 302)
-    return _image(drawing.pattern("gravatar", size, kind), kind)
+    return _image(pattern("gravatar", size, kind), kind)
 
 
 def _photon(default: str) -> str | None:
