@@ -17,17 +17,10 @@ import pytest
 
 from tests.lying import TOKEN, Liar, head, whole
 from toolkit.errors import CredentialsError, TenantError, UnreachableError
+from toolkit.images.limited_stream import StoppedError, pause, stopping
 from toolkit.tenant.client import Tenant
 from toolkit.tenant.credentials import Settings
-from toolkit.tenant.http_transport import (
-    CompleteAnswers,
-    Limits,
-    Retries,
-    StoppedError,
-    pause,
-    stopping,
-    transport,
-)
+from toolkit.tenant.http_transport import CompleteAnswers, Limits, Retries, transport
 from toolkit.tenant.rate_limit import Bucket, RateLimit
 
 CALM = Limits(head=1 << 16, body=1 << 20, listed=4 << 20, attempts=2, patience=20.0, refusals=0.5)
@@ -385,7 +378,7 @@ def test_a_list_that_repeats_itself_is_an_error(name):
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_that_does_not_end_is_an_error(name, monkeypatch):
-    monkeypatch.setattr("toolkit.tenant.client._MOST_PAGES", 5)
+    monkeypatch.setattr("toolkit.tenant.management_api._MOST_PAGES", 5)
     endless = listing(lambda number: (actions(100 * number), {"next": str(number)}))
     with Liar(endless) as liar, tenant_of(liar) as tenant:
         with pytest.raises(TenantError, match=f"list of {name} that does not end"):
@@ -407,7 +400,7 @@ def test_a_list_whose_pages_are_large_is_an_error(name):
 
 
 def test_a_list_that_takes_too_long_is_an_error(monkeypatch):
-    monkeypatch.setattr("toolkit.tenant.client._LIST_SECONDS", 0.1)
+    monkeypatch.setattr("toolkit.tenant.management_api._LIST_SECONDS", 0.1)
     endless = listing(lambda number: (actions(100 * number), {}))
     with (
         Liar(endless) as liar,

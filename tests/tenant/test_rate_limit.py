@@ -180,7 +180,7 @@ def test_a_turn_that_nobody_uses_is_given_up():
         client.get("https://tenant.example/api/v2/users")
         assert clock() - begin < 1
     assert not pace._turns
-    assert all(bucket.kept == 0 for bucket in pace._buckets.values())
+    assert all(bucket.reserved == 0 for bucket in pace._buckets.values())
 
 
 # Another client keeps the bucket nearly empty

@@ -28,7 +28,7 @@ from typing import Protocol
 from toolkit.classification.user_profile import User, milliseconds, user
 from toolkit.collection.window import TIME_KEYS, Span, Window, escaped
 from toolkit.errors import IncompleteError, QueryError, SlowQueryError, TenantError
-from toolkit.tenant.http_transport import StoppedError, stopping
+from toolkit.images.limited_stream import StoppedError, stopping
 from toolkit.tenant.models import PAGE, Page
 
 CAP = 1000

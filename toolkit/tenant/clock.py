@@ -27,12 +27,11 @@ class TenantClock:
     """The tenant's time. Several threads may use it.
 
     `Date` is when an answer was made, in whole seconds (RFC 9110, section 6.6.1). Between answers
-    this machine's monotonic clock counts; corrections of the time do not change it.
+    this machine's monotonic clock counts.
 
-    If answers disagree, the earliest time counts. A time that is too late would end a window that
-    users can still join, and so miss users; a time that is too early only costs requests. A later
-    time counts if the wall clock agrees: then this machine has slept, and its monotonic clock has
-    stopped.
+    If answers disagree, the earliest time counts: a time that is too late would miss users; a time
+    that is too early only costs requests. A later time counts if the wall clock agrees: then this
+    machine has slept, and its monotonic clock has stopped.
 
     Args:
         wall: this machine's time, UNIX seconds.
@@ -54,7 +53,11 @@ class TenantClock:
 
     def hear(self, response: httpx.Response) -> None:
         """Use the `Date` of an answer; an answer without a possible `Date` is ignored."""
-        dates = [date for text in response.headers.get_list("date") if (date := _date(text))]
+        dates = [
+            date
+            for text in response.headers.get_list("date")
+            if (date := read_date(text)) and _FIRST_YEAR <= date.year < _LAST_YEAR
+        ]
         with self._lock:
             self.answered = True
             if dates:
@@ -88,10 +91,7 @@ class TenantClock:
         return f"this machine's clock is {whole} {way} the tenant's: the tenant's was used"
 
     def _take(self, new: _Heard) -> None:
-        old = self._heard
-        if old is None:
-            self._heard = new
-            return
+        old = self._heard or new
         by_monotonic = old.date + timedelta(seconds=new.monotonic - old.monotonic)
         by_wall = old.date + timedelta(seconds=new.wall - old.wall)
         if new.date <= max(by_monotonic, by_wall):
@@ -100,10 +100,10 @@ class TenantClock:
             self._disagreed = True
 
 
-def _date(text: str) -> datetime | None:
+def read_date(text: str) -> datetime | None:
+    """Read a date of HTTP (UTC); None where it is none."""
     try:
         date = parsedate_to_datetime(text)
-        date = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+        return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return date if _FIRST_YEAR <= date.year < _LAST_YEAR else None

@@ -17,10 +17,14 @@ refused. `isURL` takes `www.example.com/me.png` and, in old versions, `localhost
 documentation says "URL", and nobody recorded such a picture: they count as refused here.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Final, Self
+
+from toolkit.errors import TenantError
 
 PAGE = 100
 """Users a page: the most that Auth0 gives (Management API, GET /users, per_page)."""
@@ -37,6 +41,25 @@ class Page:
 
     users: Sequence[object]
     total: int
+
+    @classmethod
+    def of(cls, answer: object, per_page: int) -> Self:
+        """Read the tenant's answer to a search.
+
+        Raises:
+            TenantError: it is not a page of so many users at most.
+        """
+        users, total = (
+            answer.get(key) if isinstance(answer, Mapping) else None for key in ("users", "total")
+        )
+        counted = isinstance(total, int | float) and not isinstance(total, bool)
+        if (
+            not isinstance(users, list)
+            or len(users) > per_page
+            or not (counted and total >= 0 and total == total // 1)
+        ):
+            raise TenantError("The tenant's answer to a user search is not a page of users.")
+        return cls(users, int(total))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +78,21 @@ class Job:
     status: str
     percentage: int | None = None
     location: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, answer: Any) -> Self:  # noqa: ANN401 - the SDK's models of two endpoints
+        """Read the tenant's answer to a question about a job.
+
+        Raises:
+            TenantError: it is not a job.
+        """
+        # The answer to a new job has no such fields.
+        done, location = (getattr(answer, name, None) for name in ("percentage_done", "location"))
+        named = isinstance(answer.id, str) and _JOB_ID.fullmatch(answer.id)
+        if not (named and isinstance(answer.status, str) and isinstance(location, str | None)):
+            raise TenantError("The tenant's answer is not an export job.")
+        possible = isinstance(done, int | float) and 0 <= done <= 100  # noqa: PLR2004 - percent
+        return cls(answer.id, answer.status, int(done) if possible else None, location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +123,32 @@ class Action:
     number: int | None = None
     settings: str = ""
     running: str = ""
+
+    @classmethod
+    def of(cls, answer: Any) -> Self:  # noqa: ANN401 - the SDK's model
+        """Read the tenant's description of an Action."""
+        version = answer.deployed_version
+        runs = version is not None and bool(version.id)
+        number = None if version is None else version.number
+        return cls(
+            str(answer.id),
+            str(answer.name),
+            str(answer.code or ""),
+            str(version.code or "") if runs else None,
+            str(answer.status),
+            settled=version is None or version.deployed is not False,
+            version=str(version.id) if runs else None,
+            number=None if number is None else int(number),
+            settings=_settings(answer),
+            running=_settings(version) if runs else "",
+        )
+
+
+def _settings(answer: Any) -> str:  # noqa: ANN401 - the SDK's model of a draft or version
+    dependencies = sorted((str(one.name), str(one.version)) for one in answer.dependencies or ())
+    secrets = sorted((str(one.name), str(one.updated_at)) for one in answer.secrets or ())
+    text = json.dumps([str(answer.runtime), dependencies, secrets])
+    return sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +182,7 @@ class Rule:
     enabled: bool
 
 
+_JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _PASSWORDLESS: Final = frozenset({"email", "sms"})
 _DATABASE: Final = "auth0"
 KEEPING: Final = frozenset({_DATABASE, *_PASSWORDLESS})

@@ -8,7 +8,7 @@ Auth0 limits requests by token buckets, and each answer describes the bucket tha
    `remaining`, and slow us down, too.
 2. A bucket refills at the rate that its headers name: (limit - remaining) / (reset - Date).
    `Date` is the tenant's own clock, so this machine's clock does not matter.
-3. A request is sent when the copy holds one request more than a small reserve for other clients.
+3. A request is sent when the copy holds one request more than a small part for other clients.
    Otherwise it waits until the copy has refilled, at most until the reset.
 4. After a 429, no request uses that bucket for some time. The time doubles with each further 429,
    ends at the reset, and is at least `Retry-After` seconds.
@@ -21,45 +21,42 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 import httpx
 
-from toolkit.tenant.http_transport import pause
+from toolkit.images.limited_stream import pause
+from toolkit.tenant.clock import read_date
+from toolkit.tenant.http_transport import Layer
 
 LONGEST_WAIT = 60.0
 """Maximum seconds that a request waits for its turn."""
 
-_TOO_MANY, _UNAVAILABLE = 429, 503
-# A part of the bucket is left for other clients of the tenant.
-_RESERVE_SHARE = 0.1
-_MAX_RESERVE = 5.0
+_TOO_MANY = 429
+# This part of a bucket is left for other clients of the tenant, but not more requests than that.
+_SHARE_OF_OTHERS, _MOST_FOR_OTHERS = 0.1, 5.0
 # The largest bucket that Auth0 offers holds 5,000 requests ("Rate Limit Configurations").
 _MAX_LIMIT = 100_000
 # Auth0's limits are for a second or a minute; a longer time is a mistake.
 _MAX_SECONDS = 3600.0
 # `reset` and `Date` are whole seconds, and an answer may take a moment to arrive.
 _SECOND, _LATE = 1.0, 5.0
+# If no answer names a reset: requests a second at first, and the factors by which that is raised
+# after each accepted request and lowered after each refused one.
 _FIRST_REFILL, _FASTER, _SLOWER = 1.0, 1.1, 1.5
+# After the first 429: seconds to wait at least, and how often that is doubled at most.
 _FIRST_PAUSE, _MAX_DOUBLINGS = 0.25, 10
-# After so many accepted requests whose answers say that nothing remains, with waits of more than a
-# second, try twice the rate, until the waits are shorter.
-_ZEROS, _SLOW = 20, 1.0
-_DOUBTED = 2
-# A turn that is not used for this long is released: its thread has ended or failed.
-_KEPT_SECONDS = 30.0
+# After so many accepted requests whose answers say that nothing remains, with waits of more than
+# `_SLOW` seconds, try twice the rate, until the waits are shorter. The second time gives a note.
+_ZEROS, _SLOW, _NOTED_DOUBLING = 20, 1.0, 2
+# A reserved turn that is not used for so many seconds is released: its thread has ended or failed.
+_RESERVED_SECONDS = 30.0
+# Seconds after which a thread that waits for others checks again.
 _LOOK_AGAIN = 1.0
 
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?", re.ASCII)
-_LIMIT, _REMAINING, _RESET, _AFTER = (
-    "x-ratelimit-limit",
-    "x-ratelimit-remaining",
-    "x-ratelimit-reset",
-    "retry-after",
-)
+_LIMIT, _REMAINING = "x-ratelimit-limit", "x-ratelimit-remaining"
+_RESET, _AFTER = "x-ratelimit-reset", "retry-after"
 
 Group = tuple[str, str]
 """Endpoints that share a rate limit: the method and the first part of the path."""
@@ -76,14 +73,14 @@ class Told:
         remaining: requests that are left now.
         full_in: seconds until it is full.
         wait: seconds to wait before the next request (`Retry-After`).
-        doubtful: headers that were ignored, because they are impossible.
+        impossible: headers that were ignored.
     """
 
-    limit: float | None = None
-    remaining: float | None = None
-    full_in: float | None = None
-    wait: float | None = None
-    doubtful: tuple[str, ...] = ()
+    limit: float | None
+    remaining: float | None
+    full_in: float | None
+    wait: float | None
+    impossible: tuple[str, ...]
 
 
 def read_headers(headers: httpx.Headers, now: float) -> Told:
@@ -93,35 +90,24 @@ def read_headers(headers: httpx.Headers, now: float) -> Told:
         headers: the answer's.
         now: UNIX seconds, by the tenant's clock.
     """
-    values = {name: _number(headers.get(name)) for name in (_LIMIT, _REMAINING, _RESET, _AFTER)}
-    limit, remaining, reset, wait = values.values()
-    true = {
-        _LIMIT: limit is not None and 1 <= limit <= _MAX_LIMIT,
-        _REMAINING: remaining is not None and remaining <= (limit or _MAX_LIMIT),
-        _AFTER: wait is not None and wait <= _MAX_SECONDS,
-    }
-    full_in = None if reset is None else reset - now
-    true[_RESET] = full_in is not None and -_LATE <= full_in <= _MAX_SECONDS
-    told = true[_LIMIT] and true[_REMAINING]
-    return Told(
-        limit if told else None,
-        remaining if told else None,
-        max(0.0, full_in) if true[_RESET] and full_in is not None else None,
-        wait if true[_AFTER] else None,
-        tuple(name for name in values if name in headers and not true[name]),
-    )
+    impossible: list[str] = []
 
+    def number(name: str, least: float, most: float) -> float | None:
+        text = headers.get(name, "").strip()
+        if _NUMBER.fullmatch(text) and least <= float(text) <= most:
+            return float(text)
+        if name in headers:
+            impossible.append(name)
+        return None
 
-def _number(text: str | None) -> float | None:
-    return float(text) if text is not None and _NUMBER.fullmatch(text.strip()) else None
-
-
-def _date(headers: httpx.Headers) -> float | None:
-    """Return the tenant's clock in UNIX seconds, if the answer contains it."""
-    with suppress(ValueError, TypeError, IndexError, OverflowError):
-        told = parsedate_to_datetime(headers.get("date", ""))
-        return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
-    return None
+    limit = number(_LIMIT, 1, _MAX_LIMIT)
+    remaining = number(_REMAINING, 0, limit or _MAX_LIMIT)
+    reset = number(_RESET, now - _LATE, now + _MAX_SECONDS)
+    wait = number(_AFTER, 0, _MAX_SECONDS)
+    if limit is None or remaining is None:
+        limit = remaining = None
+    full_in = None if reset is None else max(0.0, reset - now)
+    return Told(limit, remaining, full_in, wait, tuple(impossible))
 
 
 @dataclass(slots=True)
@@ -133,8 +119,11 @@ class Bucket:
             headers.
         refill: requests a second that the bucket regains.
         limit: requests that a full bucket holds.
+        in_flight: requests that were sent and not answered yet.
         known: whether a request to it has ended, with or without success.
-        kept: turns that are reserved for later requests of a thread.
+        level_at: when `level` was right.
+        not_before: when the next request may be sent, after a 429 or `Retry-After`.
+        reserved: turns that are reserved for later requests of a thread.
     """
 
     level: float | None = None
@@ -144,35 +133,35 @@ class Bucket:
     known: bool = False
     level_at: float = 0.0
     not_before: float = 0.0
-    kept: int = 0
+    reserved: int = 0
     _newest: float = 0.0  # when the newest request that was answered was sent
-    _refusals: int = 0
+    _refusals: int = 0  # 429s in a row; those of the same time count once
     _refused_at: float | None = None
-    _zeros: int = 0
+    _zeros: int = 0  # accepted requests in a row whose answers say that nothing remains
     _most_zeros: int = _ZEROS
-    _doubt: int = 0
+    _doublings: int = 0  # how often the rate was doubled because of them
 
     @property
-    def reserve(self) -> float:
+    def _for_others(self) -> float:
         """Requests that are left in the bucket for other clients."""
-        reserve = min(_MAX_RESERVE, self.limit * _RESERVE_SHARE)
-        return reserve if self.limit > reserve + 1 else 0.0
+        left = min(_MOST_FOR_OTHERS, self.limit * _SHARE_OF_OTHERS)
+        return left if self.limit > left + 1 else 0.0
 
     @property
     def _most(self) -> float:
         # Reserved turns count as sent.
-        return max(1.0, self.limit - self.kept)
+        return max(1.0, self.limit - self.reserved)
 
     @property
-    def may_keep(self) -> bool:
+    def can_reserve(self) -> bool:
         """Whether one more turn may be reserved and requests to read are still left."""
         if not self.known or self.level is not None:
-            return not self.kept or (self.known and self.kept + 1 < self.limit)
+            return not self.reserved or (self.known and self.reserved + 1 < self.limit)
         return True  # no limit is known
 
     @property
     def _rate(self) -> float:
-        return self.refill * float(1 << self._doubt)
+        return self.refill * float(1 << self._doublings)
 
     def delay(self, now: float) -> float:
         """Seconds until the next request may be sent; 0 if at once."""
@@ -180,36 +169,41 @@ class Bucket:
         if self.level is not None:
             self._add((now - self.level_at) * self._rate)
             self.level_at = now
-            wait = (min(1.0 + self.reserve, self._most) - self.level) / self._rate
+            wait = (min(1.0 + self._for_others, self._most) - self.level) / self._rate
         return min(LONGEST_WAIT, max(0.0, wait, self.not_before - now))
 
     def take(self) -> None:
         """Count a request that is sent now."""
         self._add(-1.0)
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Release a reserved turn that is not used."""
-        self.kept -= 1
+        self.reserved -= 1
         self._add(1.0)
 
-    def learn(self, now: float, told: Told, *, refused: bool, sent_at: float) -> str | None:
+    def learn(self, now: float, told: Told, *, refused: bool, sent_at: float) -> tuple[str, ...]:
         """Update the bucket from the answer to a request.
 
         Returns:
-            A note, or None.
+            The headers that cannot be true.
         """
         self._learn_level(now, told, sent_at, granted=not refused)
         if refused:
             self._learn_refusal(now, told, sent_at)
-            return None
+            return told.impossible
         if told.wait is not None:
             self.not_before = max(self.not_before, now + told.wait)
         if self._refused_at is None or sent_at > self._refused_at:
             self._refusals = 0
-        if told.remaining == 0:
-            return self._learn_doubt()
-        self._trust()
-        return None
+        if told.remaining != 0:
+            self._zeros = self._doublings = 0
+        elif self._rate < (1.0 + self._for_others) / _SLOW:
+            self._zeros += 1
+            if self._zeros >= self._most_zeros:
+                self._zeros, self._doublings = 0, self._doublings + 1
+                if self._doublings == _NOTED_DOUBLING:
+                    return (*told.impossible, _REMAINING)
+        return told.impossible
 
     def _add(self, requests: float) -> None:
         if self.level is not None:
@@ -221,7 +215,7 @@ class Bucket:
         if told.limit != self.limit:
             self.limit, self.refill = told.limit, 0.0
         # Assume that the tenant has not yet counted the requests under way.
-        level = told.remaining - self.in_flight - self.kept
+        level = told.remaining - self.in_flight - self.reserved
         self._add((now - self.level_at) * self._rate)
         # Answers may arrive out of order: an older one may count fewer requests.
         if self.level is None or sent_at >= self._newest or level < self.level:
@@ -232,42 +226,27 @@ class Bucket:
             named = (told.limit - told.remaining) / max(_SECOND, told.full_in)
             self.refill = max(self.refill, named)
         elif told.full_in is None and granted:
-            # The refill rate is not known: raise it until a request is refused.
             self.refill = min(told.limit, self.refill * _FASTER)
         self.refill = self.refill or _FIRST_REFILL
 
     def _learn_refusal(self, now: float, told: Told, sent_at: float) -> None:
         if self._refused_at is None or sent_at > self._refused_at:
-            # Several requests that are refused at the same time count as one refusal.
             self._refusals = min(self._refusals + 1, _MAX_DOUBLINGS)
             self._refused_at = now
-            if self._doubt:
+            if self._doublings:
                 self._most_zeros *= 2
-        self._trust()
+        self._zeros = self._doublings = 0
         if told.full_in is None:
             self.refill = max(self.refill / _SLOWER, _FIRST_REFILL)
-        first = _SECOND if self.level is None else (1.0 + self.reserve) / self._rate
+        first = _SECOND if self.level is None else (1.0 + self._for_others) / self._rate
         wait = max(first, _FIRST_PAUSE) * 2 ** (self._refusals - 1)
         if told.full_in is not None:
             wait = min(wait, max(told.full_in, _SECOND))
         wait = max(wait, told.wait or 0.0)
         self.not_before = max(self.not_before, now + min(wait, LONGEST_WAIT))
 
-    def _learn_doubt(self) -> str | None:
-        """Try a higher rate if answers always say 0 remaining but are never refused."""
-        if self._rate >= (1.0 + self.reserve) / _SLOW:
-            return None
-        self._zeros += 1
-        if self._zeros < self._most_zeros:
-            return None
-        self._zeros, self._doubt = 0, self._doubt + 1
-        return _REMAINING if self._doubt == _DOUBTED else None
 
-    def _trust(self) -> None:
-        self._zeros = self._doubt = 0
-
-
-class RateLimit(httpx.BaseTransport):
+class RateLimit(Layer):
     """An httpx transport that sends each request when its bucket allows it.
 
     All threads share one.
@@ -277,7 +256,7 @@ class RateLimit(httpx.BaseTransport):
         refused: how many of them got a 429.
 
     Args:
-        transport: the transport that sends.
+        inner: the transport that sends.
         ceiling: requests a second never to exceed, or None.
         clock: seconds, monotonic.
         wall: UNIX seconds, for answers that do not tell the tenant's clock.
@@ -286,22 +265,22 @@ class RateLimit(httpx.BaseTransport):
 
     def __init__(
         self,
-        transport: httpx.BaseTransport,
+        inner: httpx.BaseTransport,
         *,
         ceiling: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = pause,
     ) -> None:
-        self._transport = transport
+        super().__init__(inner)
         self._ceiling = ceiling
         self._clock = clock
         self._wall = wall
         self._sleep = sleep
         self._buckets: dict[Group, Bucket] = {}
         self._by_limit: dict[float, Bucket] = {}
-        self._turns: dict[Turn, tuple[Bucket, float]] = {}  # reserved turns: bucket and time
-        self._doubtful: list[str] = []
+        self._turns: dict[Turn, tuple[Bucket, float]] = {}  # reserved: bucket and time
+        self._ignored: dict[str, None] = {}  # headers, in order
         self._ahead = -math.inf  # the tenant's clock minus ours
         self._next = 0.0
         self._lock = threading.Lock()
@@ -315,7 +294,7 @@ class RateLimit(httpx.BaseTransport):
         with self._lock:
             return tuple(
                 f"the tenant's header {name} had an impossible value and was ignored"
-                for name in self._doubtful
+                for name in self._ignored
             )
 
     def wait_for_turn(self, method: str, path: str) -> None:
@@ -329,16 +308,13 @@ class RateLimit(httpx.BaseTransport):
             method: the request's HTTP method.
             path: its path, such as `/api/v2/users/auth0|1`.
         """
-        self._wait(_group(method, path), keep=True)
+        self._wait(_group(method, path), reserve=True)
 
     def give_up_turns(self) -> None:
-        """Release the turns that are reserved for this thread.
-
-        Otherwise other threads would wait for half a minute.
-        """
+        """Release the turns of this thread; otherwise others would wait for half a minute."""
         with self._lock:
             for turn in [turn for turn in self._turns if turn[0] == threading.get_ident()]:
-                self._turns.pop(turn)[0].give_back()
+                self._turns.pop(turn)[0].release()
             self._changed.notify_all()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -357,18 +333,15 @@ class RateLimit(httpx.BaseTransport):
                 self._changed.notify_all()
         return response
 
-    def close(self) -> None:
-        """Close the inner transport."""
-        self._transport.close()
-
     def _tenant_time(self, headers: httpx.Headers) -> float:
         """Return UNIX seconds by the tenant's clock, as exactly as known."""
-        date, now = _date(headers), self._clock()
+        date = read_date(headers.get("date", ""))
         if date is None:
             return self._wall()
+        now, seconds = self._clock(), date.timestamp()
         # `Date` has no fractions of seconds: the largest difference is the most exact.
-        self._ahead = max(self._ahead, date - now)
-        return min(now + self._ahead, date + _SECOND)
+        self._ahead = max(self._ahead, seconds - now)
+        return min(now + self._ahead, seconds + _SECOND)
 
     def _learn(
         self, group: Group, bucket: Bucket, response: httpx.Response, sent_at: float
@@ -384,24 +357,22 @@ class RateLimit(httpx.BaseTransport):
             self._buckets[group] = bucket
         refused = response.status_code == _TOO_MANY
         self.refused += refused
-        doubted = bucket.learn(self._clock(), told, refused=refused, sent_at=sent_at)
-        for name in (*told.doubtful, *([doubted] if doubted else [])):
-            if name not in self._doubtful:
-                self._doubtful.append(name)
+        ignored = bucket.learn(self._clock(), told, refused=refused, sent_at=sent_at)
+        self._ignored |= dict.fromkeys(ignored)
 
-    def _wait(self, group: Group, *, keep: bool = False) -> tuple[Bucket, float]:
+    def _wait(self, group: Group, *, reserve: bool = False) -> tuple[Bucket, float]:
         """Wait for a turn; return its bucket and the time."""
         turn = (threading.get_ident(), group)
         asked = self._clock()
         while True:
             with self._lock:
                 now = self._clock()
-                self._give_back_turns(now)
+                self._release_unused(now)
                 if turn in self._turns:
                     bucket, _ = self._turns[turn]
-                    if not keep:
+                    if not reserve:
                         del self._turns[turn]
-                        bucket.kept -= 1
+                        bucket.reserved -= 1
                         self._changed.notify_all()
                         self._count(bucket)
                     return bucket, now
@@ -410,7 +381,7 @@ class RateLimit(httpx.BaseTransport):
                 # The limit is not known before the first answer, and the smallest plan allows two
                 # requests: send the first one alone.
                 is_first = not bucket.known and bucket.in_flight
-                if left > 0 and (is_first or (keep and not bucket.may_keep)):
+                if left > 0 and (is_first or (reserve and not bucket.can_reserve)):
                     self._changed.wait(min(left, _LOOK_AGAIN))
                     continue
                 delay = max(min(bucket.delay(now), left), self._next - now)
@@ -418,8 +389,8 @@ class RateLimit(httpx.BaseTransport):
                     bucket.take()
                     if self._ceiling:
                         self._next = now + 1 / self._ceiling
-                    if keep:
-                        bucket.kept += 1
+                    if reserve:
+                        bucket.reserved += 1
                         self._turns[turn] = bucket, now
                     else:
                         self._count(bucket)
@@ -427,11 +398,11 @@ class RateLimit(httpx.BaseTransport):
             # A shorter sleep may end before the clock changes.
             self._sleep(max(delay, 0.001))
 
-    def _give_back_turns(self, now: float) -> None:
+    def _release_unused(self, now: float) -> None:
         for turn, (bucket, at) in list(self._turns.items()):
-            if now - at >= _KEPT_SECONDS:
+            if now - at >= _RESERVED_SECONDS:
                 del self._turns[turn]
-                bucket.give_back()
+                bucket.release()
 
     def _count(self, bucket: Bucket) -> None:
         bucket.in_flight += 1

@@ -1,0 +1,321 @@
+"""How the tenant is asked: through Auth0's own SDK, which only this module imports."""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+from auth0.management.client import Auth0
+from auth0.management.core.api_error import ApiError
+from auth0.management.core.parse_error import ParsingError
+
+from toolkit.errors import (
+    BusyError,
+    CredentialsError,
+    MissingError,
+    QueryError,
+    ScopeError,
+    SlowQueryError,
+    TenantError,
+    UnreachableError,
+)
+from toolkit.images.address import is_loopback
+from toolkit.tenant.clock import TenantClock
+from toolkit.tenant.credentials import Access, Settings, ensure_credentials
+from toolkit.tenant.http_transport import (
+    ENCODINGS,
+    ONCE,
+    CompleteAnswers,
+    FreshWrites,
+    Limits,
+    Retries,
+    UnusableAnswerError,
+    transport,
+)
+from toolkit.tenant.models import PAGE
+from toolkit.tenant.rate_limit import RateLimit
+
+_T = TypeVar("_T")
+
+_API = "/api/v2/"
+# Items of a list (Actions, bindings, connections, Rules) at most; Auth0 allows far fewer.
+_MOST_LISTED = 100_000
+_MOST_PAGES = _MOST_LISTED // PAGE
+_LIST_SECONDS = 900.0  # for all pages of a list together
+_SCOPE = re.compile(r"\b(?:read|update|create|delete):[a-z_]+\b")
+_UNAUTHORIZED, _SERVER_ERROR = 401, 500
+_MAY_WORK_LATER = frozenset({408, 409})  # besides 429, 500 and above
+
+
+class ManagementApi:
+    """The Management API of one tenant; a context manager that closes its connections.
+
+    Attributes:
+        domain: the tenant's host name.
+        sandbox: whether it is on loopback, and so not a real tenant.
+    """
+
+    def __init__(
+        self, settings: Settings, *, ceiling: float | None = None, limits: Limits | None = None
+    ) -> None:
+        base_url = settings.base_url
+        self.domain = urlsplit(base_url).netloc
+        host = urlsplit(base_url).hostname or ""
+        self.sandbox = is_loopback(host)
+        ensure_credentials(settings)
+        self._limits = limits = limits or Limits()
+        self._answers = CompleteAnswers(transport(host), limits)
+        self._fresh = FreshWrites(self._answers)
+        self._pace = RateLimit(self._fresh, ceiling=ceiling)
+        self._turns = threading.Lock()
+        self._clock = TenantClock()
+        self._client = httpx.Client(
+            transport=Retries(self._pace, limits),
+            timeout=limits.timeout,
+            headers={"accept-encoding": ENCODINGS},
+            trust_env=False,
+            event_hooks={"response": [self._clock.hear]},
+        )
+        self._token = Access(settings, base_url, self._client)
+        self._closing: list[Callable[[], None]] = [self._client.close]
+        self._api = Auth0(
+            base_url=f"{base_url}/api/v2",
+            token=self._token,
+            httpx_client=self._client,
+            max_retries=0,  # `Retries` does that
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections, then call what `on_close` was given."""
+        while self._closing:
+            self._closing.pop(0)()
+
+    def on_close(self, action: Callable[[], None]) -> None:
+        """Call something once the connections are closed."""
+        self._closing.append(action)
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent so far, the token's included."""
+        return self._pace.requests
+
+    @property
+    def refused(self) -> int:
+        """How many of them were answered 429."""
+        return self._pace.refused
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes about the tenant's clock and about ignored headers."""
+        clock = self._clock.note
+        return (*([clock] if clock else []), *self._pace.notes)
+
+    def await_turn(self, method: str, path: str) -> None:
+        """Wait until a request may be sent at once, and reserve its turn for this thread.
+
+        To read a user right before the write: wait for the turn of the write, read, compare,
+        write. Then only one round trip lies between read and write, at any rate limit. A turn that
+        is not used within half a minute is released.
+
+        Args:
+            method: the HTTP method of the request to come, such as `PATCH`.
+            path: its path below `/api/v2/`, such as `users/auth0|1`.
+        """
+        self._pace.wait_for_turn(method, path)
+
+    def give_up_turns(self) -> None:
+        """Release the unused turns that `await_turn` reserved for this thread."""
+        self._pace.give_up_turns()
+
+    def granted(self, scope: str) -> bool | None:
+        """Whether the token has a scope; None if the token does not tell."""
+        with self._translated():
+            self._token()
+        return None if self._token.scopes is None else scope in self._token.scopes
+
+    def require(self, *scopes: str) -> None:
+        """Check that the token has the scopes.
+
+        A token that does not tell its scopes passes: then the tenant decides.
+
+        Raises:
+            ScopeError: a scope is missing; the message names it.
+        """
+        with self._translated():
+            self._token()
+        missing = [scope for scope in scopes if self.granted(scope) is False]
+        if missing:
+            raise _scope_error(self.domain, missing)
+
+    def _every(self, read: Callable[..., Any], what: str, *, numbered: bool = True) -> list[Any]:
+        """Read all pages of a list; the SDK's own pager would not end.
+
+        Pages have numbers, or each names the place of the next.
+        """
+        everything: list[Any] = []
+        last: Sequence[Any] = ()
+        place: str | None = None
+        places = {place}
+        until, before = time.monotonic() + _LIST_SECONDS, self._answers.received
+        for number in range(_MOST_PAGES):
+            where: dict[str, Any] = {"from_": place, "take": PAGE}
+            if numbered:
+                where = {"page": number, "per_page": PAGE}
+            page = self._send(partial(read, **where))
+            items = page.items or []
+            everything += items
+            repeats = bool(items) and items == last
+            last = items
+            if numbered:
+                # A tenant may send smaller pages than requested.
+                total = getattr(page.response, "total", None)
+                missing = isinstance(total, int | float) and total > len(everything)
+                more = bool(items) and (len(items) >= PAGE or missing)
+            else:
+                place = getattr(page.response, "next", None)
+                more = bool(place)
+                repeats = repeats or (more and place in places)
+                places.add(place)
+            if not more and not repeats:
+                return everything
+            if (
+                repeats
+                or len(everything) > _MOST_LISTED
+                or self._answers.received - before > self._limits.listed
+                or time.monotonic() > until
+            ):
+                break
+        raise TenantError(
+            f"{self.domain} gives a list of {what} that does not end: it repeats itself, or is "
+            "longer than any tenant's can be. Try again later."
+        )
+
+    def _write(self, call: Callable[..., _T], tag: str | None = None) -> _T:
+        """Write to the tenant once: before a second time, the data may be out of date."""
+        headers = {ONCE: "1"} | ({"X-Correlation-ID": tag} if tag else {})
+        options = {"additional_headers": headers}
+        return self._send(partial(call, request_options=options), again=False)
+
+    def _send(self, call: Callable[[], _T], *, again: bool = True) -> _T:
+        """Call the tenant; if the token has expired, renew it, and call again if allowed.
+
+        Raises:
+            BusyError: the token has expired; the next call has a new one.
+        """
+        with self._translated():
+            text = self._token()
+            try:
+                return call()
+            except ApiError as error:
+                if error.status_code != _UNAUTHORIZED or not self._token.renewable:
+                    raise
+            self._token.forget(text)
+            if again:
+                return call()
+            raise BusyError(f"The token for {self.domain} has expired: try again.")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn errors of the SDK and httpx into errors of this package.
+
+        Their texts contain payloads and addresses, so they are not passed on.
+        """
+        try:
+            yield
+        except TenantError as error:
+            # The context may be an error of the SDK, whose text shows the whole answer.
+            raise error from None
+        except ApiError as error:
+            raise _api_error(self.domain, error) from None
+        except RecursionError:
+            raise TenantError(
+                f"{self.domain} gave an answer that is nested too deeply: somebody's metadata. "
+                "Export the users in Auth0's dashboard, and read that with picture-audit ingest."
+            ) from None
+        except (httpx.InvalidURL, UnicodeEncodeError):
+            # The address is too long, or contains a lone surrogate.
+            raise QueryError(
+                f"{self.domain} cannot be asked that: no request can hold it."
+            ) from None
+        except UnusableAnswerError as error:
+            raise TenantError(
+                f"{self.domain} was asked for {_topic(error)}, and the answer was {error}. Try "
+                "again later."
+            ) from None
+        except httpx.RequestError as error:
+            what = type(error.__cause__ or error).__name__
+            raise UnreachableError(
+                f"{self.domain} does not answer a request for {_topic(error)} ({what}): check "
+                "AUTH0_DOMAIN and the network."
+            ) from None
+        except (ParsingError, ValueError):
+            # Also JSON with a number too long for Python, or text that is not UTF-8.
+            raise TenantError(f"{self.domain} gave an answer of another form.") from None
+
+
+def _topic(error: httpx.RequestError) -> str:
+    """Name the topic of a request (users, jobs) without any personal data."""
+    path = error.request.url.path
+    return path.removeprefix(_API).split("/", 1)[0] if path.startswith(_API) else "a token"
+
+
+def raw(call: Callable[[], Any]) -> object:
+    """Return the SDK's answer as the tenant sent it.
+
+    The SDK refuses a whole answer if one profile has an unexpected form, but its error contains it.
+    """
+    try:
+        answer = call()
+    except ParsingError as error:
+        if not 200 <= (error.status_code or 0) < 300:  # noqa: PLR2004 - success, as in HTTP
+            raise
+        return error.body
+    return answer.model_dump(exclude_unset=True)
+
+
+def _scope_error(domain: str, missing: list[str]) -> ScopeError:
+    return ScopeError(
+        f"The token for {domain} lacks {' '.join(missing)}: grant it to the application under "
+        "APIs → Auth0 Management API → Machine to Machine Applications."
+    )
+
+
+def _api_error(domain: str, error: ApiError) -> TenantError:  # noqa: PLR0911 - one for each status
+    status = error.status_code or 0
+    body = error.body if isinstance(error.body, Mapping) else {}
+    match status:
+        case 401:
+            return CredentialsError(
+                f"{domain} does not accept the token: check AUTH0_TOKEN, or that it has not "
+                "expired."
+            )
+        case 403:
+            scopes = _SCOPE.findall(str(body.get("message")))
+            return _scope_error(domain, scopes or ["a scope that it does not name"])
+        case 404:
+            return MissingError(f"{domain} does not know what was asked for (HTTP 404).")
+        case 503:
+            return SlowQueryError(f"{domain} did not finish a query in time (HTTP 503).")
+        case 400 | 414 | 431:  # the request is wrong, or too long
+            code = re.sub(r"[^a-z_]", "", str(body.get("errorCode") or ""))[:40]
+            told = f"HTTP {status}{code and f' {code}'}"
+            return QueryError(f"{domain} refused a request ({told}).", code)
+        case 429:
+            return BusyError(
+                f"{domain} keeps answering that there are too many requests (HTTP 429): other "
+                "clients use up its rate limit. Try again later, or with a lower --rate."
+            )
+    again = status in _MAY_WORK_LATER or status >= _SERVER_ERROR
+    kind = BusyError if again else TenantError
+    return kind(f"{domain} answered HTTP {error.status_code}. Try again later.")
