@@ -1,6 +1,6 @@
-"""A picture that might become everybody's default: looked at before anybody is changed.
+"""A picture that might become everybody's default: checked before any user is changed.
 
-The default stands in `d=` of Gravatar URLs, so Gravatar's rules decide. Facts: Gravatar's
+The default is the `d=` of Gravatar URLs, so Gravatar's rules decide. Facts: Gravatar's
 documentation, "Images" (a default is publicly reachable, http or https on the standard
 port, ends in jpg, jpeg, gif, png or heic, has no query string, which it would ignore), and
 Jetpack's on Photon, the proxy through which Gravatar serves such defaults (fetches gif,
@@ -31,7 +31,6 @@ NEVER_REFRESHED = (
     "Gravatar's image proxy keeps its first copy for ever: to change the picture later, "
     "publish it under a new file name."
 )
-"""What to know before the picture is published."""
 
 _EXTENSIONS = {"jpg": "jpeg", "jpeg": "jpeg", "gif": "gif", "png": "png", "heic": "heic"}
 _TAKEN = "jpg, jpeg, gif, png and heic"
@@ -39,12 +38,12 @@ _ASKED_SIZE = 480  # pixels that Auth0's Gravatar URLs ask for
 _SMALLEST = 32  # pixels of the smallest avatars that apps commonly show
 _HEAVY = 200_000  # bytes, of a picture that lists show many times over
 _VISIBLE = 3.0  # contrast, WCAG 1.4.11
-_KEPT = 0.6
-_LOST = 0.05
+_KEPT = 0.6  # share of its detail that a picture must keep when small
+_LOST = 0.05  # share of its detail that it may lose when cut to a circle
 
 
 class Level(StrEnum):
-    """How much one verdict weighs."""
+    """How serious a verdict is."""
 
     OK = "ok"
     WARN = "warn"
@@ -52,18 +51,18 @@ class Level(StrEnum):
 
     @property
     def sign(self) -> str:
-        """One character for people: colour is never the only sign."""
+        """One character, because colour must not be the only sign."""
         return {"ok": "✓", "warn": "!", "fail": "✗"}[self.value]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: what was looked at, one word.
-        level: whether it will do.
-        reason: why, in words. May hold parts of what was typed: escape it.
+        name: the check, one word.
+        level: how serious it is.
+        reason: why, in words. It may contain parts of the typed address: escape it.
     """
 
     name: str
@@ -73,13 +72,13 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A proposed default picture and what was found about it.
+    """A proposed default picture and the results of its checks.
 
     Attributes:
-        url: its address in the one spelling to write: ASCII, percent-encoded, without
-            quotes, backticks, braces, blanks or angle brackets; None if it is no URL. Put
-            into a query (`d=`) it is encoded once more, as any value is.
-        verdicts: what was found.
+        url: its address in its canonical spelling: ASCII, percent-encoded, without
+            quotes, backticks, braces, blanks or angle brackets; None if it is no URL. In a
+            query (`d=`) it is encoded once more, as any value is.
+        verdicts: the results.
         image: the picture's bytes; None until they were fetched.
     """
 
@@ -89,16 +88,16 @@ class Candidate:
 
     @property
     def usable(self) -> bool:
-        """Whether nothing fails. Before the picture was fetched, that is the URL alone."""
+        """Whether no check failed; before the picture is fetched, only its URL is checked."""
         return all(verdict.level is not Level.FAIL for verdict in self.verdicts)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know that is no verdict."""
+        """Notes that are no verdicts."""
         return (NEVER_REFRESHED,)
 
     def verdict(self, name: str) -> Verdict | None:
-        """Return the verdict of this name, or None if that was not looked at."""
+        """Return the verdict of this name, or None if that was not checked."""
         return next((verdict for verdict in self.verdicts if verdict.name == name), None)
 
     def thumbnail(
@@ -109,7 +108,7 @@ class Candidate:
         Args:
             size: pixels of each side.
             circle: whether it is cut to a circle.
-            background: the colour below it, as in `#111827`; None leaves it transparent.
+            background: the colour behind it, as in `#111827`; None leaves it transparent.
 
         Returns:
             PNG bytes, or None where there is no picture that can be drawn.
@@ -127,47 +126,44 @@ class Candidate:
             image = page
         return encoded(image)
 
+    @property
+    def _state(self) -> str:
+        return "usable" if self.usable else "not usable"
+
     def __repr__(self) -> str:
         lines = [f"{verdict.level.sign} {verdict.name}: {verdict.reason}" for verdict in self]
-        state = "usable" if self.usable else "not usable"
-        return "\n".join([f"{self.url or 'no address'} ({state})", *lines, *self.notes])
+        return "\n".join([f"{self.url or 'no address'} ({self._state})", *lines, *self.notes])
 
     def __iter__(self) -> Iterator[Verdict]:
         return iter(self.verdicts)
 
     def _repr_html_(self) -> str:
-        """Say the same as `repr`, with the picture at two sizes and on two pages."""
-        shown = "".join(
-            self._shown(size, page) for size, page in ((56, LIGHT), (32, LIGHT), (56, DARK))
-        )
+        """Return the same as `repr`, with the picture at two sizes and on two pages."""
+        shown = ""
+        for size, page in ((56, LIGHT), (32, LIGHT), (56, DARK)):
+            png = self.thumbnail(size, background=page)
+            if png is not None:
+                shown += (
+                    f'<img alt="The picture in a circle of {size} pixels on {page}" '
+                    f'width="{size}" height="{size}" style="background:{page};padding:8px" '
+                    f'src="data:image/png;base64,{b64encode(png).decode()}">'
+                )
         items = "".join(
             f"<li>{verdict.level.sign} <b>{escape(verdict.name)}</b> {escape(verdict.reason)}</li>"
             for verdict in self
         )
-        state = "usable" if self.usable else "not usable"
         return (
-            f"<div><p><code>{escape(self.url or 'no address')}</code> ({state})</p><p>{shown}</p>"
-            f'<ul style="list-style:none;padding:0">{items}</ul>'
+            f"<div><p><code>{escape(self.url or 'no address')}</code> ({self._state})</p>"
+            f'<p>{shown}</p><ul style="list-style:none;padding:0">{items}</ul>'
             f"<p>{escape(' '.join(self.notes))}</p></div>"
-        )
-
-    def _shown(self, size: int, page: str) -> str:
-        png = self.thumbnail(size, background=page)
-        if png is None:
-            return ""
-        alt = f"The picture in a circle of {size} pixels on {page}"
-        return (
-            f'<img alt="{alt}" width="{size}" height="{size}" '
-            f'style="background:{page};padding:8px" '
-            f'src="data:image/png;base64,{b64encode(png).decode()}">'
         )
 
 
 def checked(url: str, *, exception: str | None = None) -> Candidate:
-    """Look at a proposed address alone: at once, and without asking anybody.
+    """Check a proposed address by its text: at once, and without any request.
 
     Args:
-        url: what was typed.
+        url: what the user typed.
         exception: the embedded tenant's own base URL, which may be http and on loopback.
 
     Returns:
@@ -175,7 +171,7 @@ def checked(url: str, *, exception: str | None = None) -> Candidate:
     """
     address = parsed(url)
     if isinstance(address, Refusal):
-        return Candidate(None, (_fail("url", address.reason),))
+        return Candidate(None, (Verdict("url", Level.FAIL, address.reason),))
     return Candidate(address.url, tuple(_of_address(url, address, exception)))
 
 
@@ -189,18 +185,18 @@ def candidate(
     resolve: Resolver = by_dns,
     at: Callable[[str], str] | None = None,
 ) -> Candidate:
-    """Look at a proposed default picture: its address, and what is there.
+    """Check a proposed default picture: its address and the picture itself.
 
     Args:
-        url: what was typed.
+        url: what the user typed.
         exception: the embedded tenant's own base URL, which may be http and on loopback.
-        direct: whether to go past the system's proxy.
+        direct: whether to bypass the system's proxy.
         seconds: as for `toolkit.images.download.fetch`.
         most_bytes: as for `toolkit.images.download.fetch`.
         resolve: what resolves names.
-        at: says for an address where to ask instead, as
-            `toolkit.sandbox.picture_hosts.Hosts.address` does for made-up people; the verdicts on
-            the address stay those on what was typed.
+        at: returns where to ask instead for an address, as
+            `toolkit.sandbox.picture_hosts.Hosts.address` does for made-up people; the verdicts
+            are still about the typed address.
 
     Returns:
         The candidate. A bad picture never raises.
@@ -220,81 +216,55 @@ def candidate(
     return Candidate(typed.url, typed.verdicts + found, fetched.body or None)
 
 
-def _ok(name: str, reason: str) -> Verdict:
-    return Verdict(name, Level.OK, reason)
+def _verdict(name: str, ok: bool, fine: str, fault: str, worst: Level = Level.FAIL) -> Verdict:
+    return Verdict(name, Level.OK, fine) if ok else Verdict(name, worst, fault)
 
 
 def _warn(name: str, reason: str) -> Verdict:
     return Verdict(name, Level.WARN, reason)
 
 
-def _fail(name: str, reason: str) -> Verdict:
-    return Verdict(name, Level.FAIL, reason)
-
-
 def _of_address(url: str, address: Address, exception: str | None) -> Iterator[Verdict]:
     if excepted(address, exception):
         reason = "the embedded tenant's own address: for trying out, nobody else can reach it"
-        yield _ok("host", reason)
+        yield Verdict("host", Level.OK, reason)
     else:
-        yield from _of_origin(address)
-    yield _extension(address)
-    if address.query is None:
-        yield _ok("query", "no query string")
-    else:
-        yield _fail("query", "it has a query string (?…), which Gravatar ignores")
-    if address.fragment is None:
-        yield _ok("fragment", "no fragment")
-    else:
-        yield _fail("fragment", "it has a fragment (#…), which no host ever sees")
-    if address.credentials:
-        yield _fail("credentials", "it carries credentials (something before an @)")
-    else:
-        yield _ok("credentials", "no credentials")
+        fault = "it is http: pages served over https do not show it"
+        yield _verdict("https", address.scheme == "https", "https", fault)
+        fault = f"port {address.port}: Gravatar fetches from 80 and 443 only"
+        yield _verdict("port", address.default_port, "the standard port", fault)
+        refused = host_refusal(address.host)
+        fault = f"{refused}: Gravatar could not reach it"
+        yield _verdict("host", not refused, "not a name or number of a local network", fault)
+    ending = _ending(address.path)
+    fault = f"it ends in .{ending}" if ending.isalnum() else "its file name has no ending"
+    fault += f"; Gravatar takes {_TAKEN}"
+    yield _verdict("extension", ending in _EXTENSIONS, f".{ending}", fault)
+    fault = "it has a query string (?…), which Gravatar ignores"
+    yield _verdict("query", address.query is None, "no query string", fault)
+    fault = "it has a fragment (#…), which no host ever sees"
+    yield _verdict("fragment", address.fragment is None, "no fragment", fault)
+    fault = "it carries credentials (something before an @)"
+    yield _verdict("credentials", not address.credentials, "no credentials", fault)
     if url.strip() != address.url:
         yield _warn("spelling", "it is written differently from what was typed: see the address")
 
 
-def _of_origin(address: Address) -> Iterator[Verdict]:
-    if address.scheme == "https":
-        yield _ok("https", "https")
-    else:
-        yield _fail("https", "it is http: pages served over https do not show it")
-    if address.default_port:
-        yield _ok("port", "the standard port")
-    else:
-        yield _fail("port", f"port {address.port}: Gravatar fetches from 80 and 443 only")
-    refused = host_refusal(address.host)
-    if refused:
-        yield _fail("host", f"{refused}: Gravatar could not reach it")
-    else:
-        yield _ok("host", "not a name or number of a local network")
-
-
-def _ending(url: str) -> str:
-    _, dot, ending = url.rpartition("/")[2].rpartition(".")
+def _ending(path: str) -> str:
+    _, dot, ending = path.rpartition("/")[2].rpartition(".")
     return ending.lower() if dot else ""
 
 
-def _extension(address: Address) -> Verdict:
-    ending = _ending(address.path)
-    if ending in _EXTENSIONS:
-        return _ok("extension", f".{ending}")
-    what = f"it ends in .{ending}" if ending.isalnum() else "its file name has no ending"
-    return _fail("extension", f"{what}; Gravatar takes {_TAKEN}")
-
-
 def _of_answer(url: str, fetched: Fetched) -> Iterator[Verdict]:
-    arrived = fetched.outcome in {Outcome.SHOWS, Outcome.NOT_IMAGE}
-    if not arrived:
-        yield _fail("reachable", fetched.reason)
+    if fetched.outcome not in {Outcome.SHOWS, Outcome.NOT_IMAGE}:
+        yield Verdict("reachable", Level.FAIL, fetched.reason)
         return
-    if fetched.redirects:
-        yield _warn("reachable", "it redirects: give the address where the picture really is")
-    else:
-        yield _ok("reachable", "it answers")
+    fault = "it redirects: give the address where the picture really is"
+    yield _verdict("reachable", not fetched.redirects, "it answers", fault, Level.WARN)
     yield _type(url, fetched)
-    yield _weight(fetched.size)
+    size = f"{fetched.size:,} bytes"
+    fault = f"{size}: heavy for a picture that lists show many times"
+    yield _verdict("bytes", fetched.size <= _HEAVY, size, fault, Level.WARN)
     if fetched.kind is None:
         return
     picture = decoded(fetched.body)
@@ -303,49 +273,50 @@ def _of_answer(url: str, fetched: Fetched) -> Iterator[Verdict]:
     elif fetched.kind == "heic":
         yield _warn("look", "HEIC cannot be drawn here: look at it yourself")
     else:
-        yield _fail("look", picture.reason)
+        yield Verdict("look", Level.FAIL, picture.reason)
 
 
 def _type(url: str, fetched: Fetched) -> Verdict:
     if fetched.kind is None:
-        return _fail("image", fetched.reason)
+        return Verdict("image", Level.FAIL, fetched.reason)
     kind, expected = fetched.kind.upper(), _EXTENSIONS.get(_ending(url.partition("?")[0]))
     if expected is None:
-        return _fail("image", f"it is {kind}; Gravatar takes {_TAKEN}")
+        return Verdict("image", Level.FAIL, f"it is {kind}; Gravatar takes {_TAKEN}")
     if fetched.kind != expected:
-        return _fail("image", f"it is {kind}, but its name says {expected.upper()}")
+        fault = f"it is {kind}, but its name says {expected.upper()}"
+        return Verdict("image", Level.FAIL, fault)
     if fetched.media_type not in {f"image/{expected}", "image/jpg"}:
         said = fetched.media_type or "nothing"
         return _warn("image", f"it is {kind}, but the host says {said}")
-    if expected == "heic":
-        return _warn("image", "HEIC: few browsers show it, nor does Gravatar's image proxy")
-    return _ok("image", kind)
-
-
-def _weight(size: int) -> Verdict:
-    if size > _HEAVY:
-        return _warn("bytes", f"{size:,} bytes: heavy for a picture that lists show many times")
-    return _ok("bytes", f"{size:,} bytes")
+    fault = "HEIC: few browsers show it, nor does Gravatar's image proxy"
+    return _verdict("image", expected != "heic", kind, fault, Level.WARN)
 
 
 def _of_picture(picture: Decoded) -> Iterator[Verdict]:
     width, height = picture.width, picture.height
-    if width == height:
-        yield _ok("square", "square")
-    else:
-        lost = 1 - min(width, height) / max(width, height)
-        yield _warn("square", f"not square: apps cut off {lost:.0%} of it, or squeeze it")
+    lost = 1 - min(width, height) / max(width, height)
+    fault = f"not square: apps cut off {lost:.0%} of it, or squeeze it"
+    yield _verdict("square", width == height, "square", fault, Level.WARN)
     yield _pixels(width, height)
-    yield from (look(picture) for look in _LOOKS)
+    yield _small(picture)
+    lost = lost_in_corners(picture.image)
+    fault = f"cut to a circle, it loses {lost:.0%} of its detail"
+    yield _verdict("circle", lost <= _LOST, "stays complete when cut to a circle", fault, Level.WARN)
+    for name, page in (("light", LIGHT), ("dark", DARK)):
+        found = rim(picture.image, page)
+        through = "; its rim is transparent, the page shows through" if found.transparent else ""
+        fine = f"stands out on a {name} background ({found.contrast:.1f}){through}"
+        fault = f"faint on a {name} background (contrast {found.contrast:.1f}){through}"
+        yield _verdict(name, found.contrast >= _VISIBLE, fine, fault, Level.WARN)
 
 
 def _pixels(width: int, height: int) -> Verdict:
     size, least = f"{width} × {height} pixels", min(width, height)  # noqa: RUF001 - as sizes are written
     if least < _SMALLEST:
-        return _fail("pixels", f"{size}: smaller than the smallest avatars ({_SMALLEST})")
-    if least < _ASKED_SIZE:
-        return _warn("pixels", f"{size}: Auth0's addresses ask for {_ASKED_SIZE}; it will blur")
-    return _ok("pixels", size)
+        fault = f"{size}: smaller than the smallest avatars ({_SMALLEST})"
+        return Verdict("pixels", Level.FAIL, fault)
+    fault = f"{size}: Auth0's addresses ask for {_ASKED_SIZE}; it will blur"
+    return _verdict("pixels", least >= _ASKED_SIZE, size, fault, Level.WARN)
 
 
 def _small(picture: Decoded) -> Verdict:
@@ -353,31 +324,6 @@ def _small(picture: Decoded) -> Verdict:
     if left.contrast < _VISIBLE:
         reason = f"hard to make out at {_SMALLEST} pixels (contrast {left.contrast:.1f})"
         return _warn("small", reason)
-    if left.kept < _KEPT:
-        reason = f"too fine: only {left.kept:.0%} of its detail is left at {_SMALLEST} pixels"
-        return _warn("small", reason)
-    return _ok("small", f"readable at {_SMALLEST} pixels ({left.kept:.0%} of its detail is left)")
-
-
-def _circle(picture: Decoded) -> Verdict:
-    lost = lost_in_corners(picture.image)
-    if lost > _LOST:
-        return _warn("circle", f"cut to a circle, it loses {lost:.0%} of its detail")
-    return _ok("circle", "keeps when cut to a circle")
-
-
-def _contrast(picture: Decoded, name: str, page: str) -> Verdict:
-    found = rim(picture.image, page)
-    through = "; its rim is transparent, the page shows through" if found.transparent else ""
-    if found.contrast < _VISIBLE:
-        reason = f"faint on a {name} background (contrast {found.contrast:.1f}){through}"
-        return _warn(name, reason)
-    return _ok(name, f"stands out on a {name} background ({found.contrast:.1f}){through}")
-
-
-_LOOKS: tuple[Callable[[Decoded], Verdict], ...] = (
-    _small,
-    _circle,
-    lambda picture: _contrast(picture, "light", LIGHT),
-    lambda picture: _contrast(picture, "dark", DARK),
-)
+    fine = f"readable at {_SMALLEST} pixels ({left.kept:.0%} of its detail is left)"
+    fault = f"too fine: only {left.kept:.0%} of its detail is left at {_SMALLEST} pixels"
+    return _verdict("small", left.kept >= _KEPT, fine, fault, Level.WARN)
