@@ -42,6 +42,7 @@ from toolkit.panels.explorer.explorer_panel import explore
 from toolkit.probing.picture_reach import Manners, reaching
 from toolkit.probing.snapshot_probe import reach
 from toolkit.progress import Progress
+from toolkit.progress import run as loaded
 from toolkit.reporting.charts.month_charts import cohorts
 from toolkit.reporting.charts.source_charts import by_group
 from toolkit.reporting.html_report import report
@@ -499,14 +500,8 @@ def test_every_hostile_picture_has_a_verdict_and_none_is_drawn():
     answers["/header.png"] = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nX-A: \x1b[31m\r\n\r\n"
     with host(answers) as there:
         manners = Manners(exception=there.base_url, rate=1e4, rate_per_host=1e4, seconds=5)
-        steps = reaching([(path, there.base_url + path) for path in answers], manners)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                found = end.value.pictures
-                break
-    assert set(found) == set(answers)
+        reached = loaded(reaching([there.base_url + path for path in answers], manners), None)
+    found = dict(zip(answers, reached, strict=True))
     assert all(one.outcome in Outcome and one.reason.isprintable() for one in found.values())
     for path in ("/away.png", "/file.png", "/gopher.png"):
         assert found[path].outcome is not Outcome.SHOWS, path

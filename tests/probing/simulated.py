@@ -91,7 +91,7 @@ class Gravatar(httpx.AsyncBaseTransport):
         )
 
 
-def probe(gravatar, questions, *, rate=5.0, patience=10.0, cache=None, batch=50):
+def probe(gravatar, questions, *, rate=5.0, patience=10.0, batch=50):
     """Ask a simulated Gravatar; return the answers and the progress."""
     told = []
 
@@ -100,7 +100,7 @@ def probe(gravatar, questions, *, rate=5.0, patience=10.0, cache=None, batch=50)
             "https://gravatar.test", rate=rate, patience=patience, transport=gravatar
         ) as host:
             one = Run(host, "gravatar.test", questions, known={}, notes=[], report=told.append)
-            return await one.answers(cache, batch)
+            return await one.answers(None, batch)
 
     answers = run(work())
     wrong = {

@@ -2,12 +2,13 @@ import itertools
 import logging
 import socket
 import threading
+from collections import Counter
 
 import pytest
 
 from tests.images.webhost import face, host, said, saved, shown
 from toolkit.images.address import Outcome
-from toolkit.probing.picture_reach import Manners, Reached, _Turns, reaching
+from toolkit.probing.picture_reach import Manners, _Turns, reaching
 from toolkit.progress import Progress
 
 PNG = saved(face(16))
@@ -15,6 +16,10 @@ PNG = saved(face(16))
 
 def quick(there, **changes):
     return Manners(**{"exception": there.base_url, "rate": 1e4, "rate_per_host": 1e4, **changes})
+
+
+def counted(reached):
+    return Counter(reach.outcome for reach in reached)
 
 
 def walked(work):
@@ -42,16 +47,17 @@ def test_each_picture_has_its_outcome_and_the_reason():
         "/away.png": said(302, Location="http://169.254.169.254/latest/meta-data/"),
     }
     with host(answers) as there:
-        pictures = [(name, f"{there.base_url}{name}") for name in answers]
-        pictures += [
-            ("data", "data:image/png;base64,AAAA"),
-            ("http", "http://pictures.example.com/a.png"),
-            ("loopback", "https://[::1]/a.png"),
-            ("nobody", "https://nobody.example.com/a.png"),
-        ]
+        pictures = {name: f"{there.base_url}{name}" for name in answers}
+        pictures |= {
+            "data": "data:image/png;base64,AAAA",
+            "http": "http://pictures.example.com/a.png",
+            "loopback": "https://[::1]/a.png",
+            "nobody": "https://nobody.example.com/a.png",
+        }
         manners = quick(there, seconds=0.5, most_bytes=50_000, resolve=lambda *_: [])
-        _, reached = walked(reaching(pictures, manners))
-    assert {key: reach.outcome for key, reach in reached.pictures.items()} == {
+        steps, reached = walked(reaching(pictures.values(), manners))
+    outcomes = [reach.outcome for reach in reached]
+    assert dict(zip(pictures, outcomes, strict=True)) == {
         "/shows.png": Outcome.SHOWS,
         "/page.png": Outcome.NOT_IMAGE,
         "/gone.png": Outcome.GONE,
@@ -65,13 +71,8 @@ def test_each_picture_has_its_outcome_and_the_reason():
         "loopback": Outcome.REFUSED,
         "nobody": Outcome.UNREACHABLE,
     }
-    assert list(reached.pictures) == [key for key, _ in pictures]
-    assert all(reach.reason for reach in reached.pictures.values())
-    assert sum(reached.counts.values()) == len(pictures)
-    assert reached.counts[Outcome.REFUSED] == 2
-    assert reached.requests == 9
-    assert list(reached.frame().columns) == ["key", "outcome", "reason"]
-    assert reached.frame().set_index("key").outcome["/gone.png"] == "gone"
+    assert all(reach.reason for reach in reached)
+    assert steps[-1].total == 9
 
 
 def test_pictures_at_one_address_are_asked_for_once():
@@ -81,21 +82,20 @@ def test_pictures_at_one_address_are_asked_for_once():
             f"{there.base_url}/x/../a.png#b",
             f" {there.base_url}/a.png",
         ]
-        _, reached = walked(reaching(enumerate(spellings * 10), quick(there)))
+        _, reached = walked(reaching(spellings * 10, quick(there)))
     assert there.paths == ["/a.png"]
-    assert reached.counts == {Outcome.SHOWS: 30}
-    assert reached.requests == 1
+    assert counted(reached) == {Outcome.SHOWS: 30}
 
 
 def test_no_pictures_need_no_requests():
     steps, reached = walked(reaching([]))
     assert steps == [Progress(0, 0)]
-    assert reached == Reached({}, 0)
+    assert reached == []
 
 
 def test_progress_counts_addresses_up_to_all_of_them():
     with host({}) as there:
-        pictures = [(number, f"{there.base_url}/{number}.png") for number in range(20)]
+        pictures = [f"{there.base_url}/{number}.png" for number in range(20)]
         steps, _ = walked(reaching(pictures, quick(there)))
     assert [step.done for step in steps] == list(range(21))
     assert {step.total for step in steps} == {20}
@@ -110,7 +110,7 @@ def test_closing_the_generator_ends_it():
 
     before = threading.active_count()
     with host({f"/{number}.png": gone for number in range(500)}) as there:
-        pictures = [(number, f"{there.base_url}/{number}.png") for number in range(500)]
+        pictures = [f"{there.base_url}/{number}.png" for number in range(500)]
         work = reaching(pictures, quick(there, rate=50, workers=4))
         while next(work).done < 3:
             pass
@@ -124,18 +124,17 @@ def test_closing_the_generator_ends_it():
 def test_a_host_that_has_had_enough_is_left_alone():
     with host({}) as there:
         there.answers |= {f"/{number}.png": said(429) for number in range(50)}
-        pictures = [(number, f"{there.base_url}/{number}.png") for number in range(50)]
+        pictures = [f"{there.base_url}/{number}.png" for number in range(50)]
         _, reached = walked(reaching(pictures, quick(there, workers=1)))
     assert len(there.requests) == 1
-    assert reached.counts == {Outcome.ERROR: 1, Outcome.NOT_ASKED: 49}
-    assert reached.requests == 1
+    assert counted(reached) == {Outcome.ERROR: 1, Outcome.NOT_ASKED: 49}
 
 
 def test_an_error_of_ours_is_not_taken_for_an_outcome():
     with host({}) as there:
         manners = quick(there, seconds="soon")
         with pytest.raises(TypeError):
-            walked(reaching([(1, f"{there.base_url}/a.png")], manners))
+            walked(reaching([f"{there.base_url}/a.png"], manners))
 
 
 def test_turns_keep_the_rate_of_each_host_and_of_all():
@@ -159,5 +158,5 @@ def test_turns_keep_the_rate_of_each_host_and_of_all():
 def test_no_log_names_an_address(caplog):
     caplog.set_level(logging.DEBUG)
     with host({"/alice.png": said(302, Location="/alice2.png")}) as there:
-        walked(reaching([(1, f"{there.base_url}/alice.png")], quick(there)))
+        walked(reaching([f"{there.base_url}/alice.png"], quick(there)))
     assert "alice" not in caplog.text

@@ -1,8 +1,8 @@
-"""What Gravatar is asked about a picture, and what it answered, kept on disk.
+"""What Gravatar is asked about a picture, and its answers, kept on disk.
 
 An SQLite database in the user's cache folder. It holds hashes of e-mail addresses, which
 are personal data: only its owner may read it. Each batch of answers is one transaction, so
-a process killed at any moment loses no earlier batch, and two processes may use it at once.
+a killed process loses no earlier batch, and two processes may use it at once.
 """
 
 import fcntl
@@ -40,7 +40,7 @@ class Question(NamedTuple):
 
 
 class Answer(StrEnum):
-    """What a question led to."""
+    """The answer to a question."""
 
     PRESENT = "present"
     ABSENT = "absent"
@@ -52,7 +52,7 @@ LIFETIME = timedelta(days=30)
 
 _NAME = "gravatar.sqlite3"
 _BUSY = 30.0  # seconds to wait for another process's batch
-# Other forms of the table are told by another number; answers are easily asked for again.
+# The version of the table; a table of another version is emptied.
 _FORM = 1
 # What SQLite's own files begin with, and where this tool marks its own (SQLite, "Database File
 # Format", 1.2 and 1.3.18).
@@ -73,23 +73,22 @@ _Result = TypeVar("_Result")
 
 
 class Cache:
-    """Answers by host and question; a context manager. Safe to use from several threads.
+    """Answers by host and question; a context manager. Several threads may use it.
 
-    Expired answers are removed when it opens. A damaged file is replaced by an empty one;
-    `note` says so. What is no cache of this tool is left as it is: a file that is no database
-    gets another name, and a database of another program is an error.
+    Expired answers are removed when it opens. A damaged file is replaced by an empty one.
+    Files of others are kept: a file that is no database gets another name, and a database of
+    another program is an error.
 
     Args:
-        path: The file; `gravatar.sqlite3` in the user's cache folder by default.
-        lifetime: How long an answer is good for.
+        path: `gravatar.sqlite3` in the user's cache folder by default.
+        lifetime: how long an answer is good for.
         clock: UNIX seconds.
 
     Attributes:
-        path: The file.
-        note: One line about a file that had to be replaced, or empty.
+        note: one line about a file that had to be replaced, or empty.
 
     Raises:
-        OutputError: The file cannot be opened or written; from every method.
+        OutputError: the file cannot be opened or written; from every method.
     """
 
     def __init__(
@@ -113,12 +112,7 @@ class Cache:
             raise self._unusable(str(error)) from error
 
     def known(self, host: str, questions: Iterable[Question]) -> dict[Question, Answer]:
-        """Return the answers of a host that are still good, to those of the questions.
-
-        Args:
-            host: Host, with a port where the address names one.
-            questions: What would be asked.
-        """
+        """Return the answers of a host (and port) to these questions that are still good."""
         sql = "SELECT hash, rating, present FROM answers WHERE host = ? AND asked_at > ?"
         wanted = set(questions)
 
@@ -133,10 +127,10 @@ class Cache:
         return self._do(read)
 
     def keep(self, host: str, answers: Mapping[Question, Answer]) -> None:
-        """Keep answers, from now on and for the lifetime; all of them or none.
+        """Keep answers for the lifetime; all of them or none.
 
         Raises:
-            ValueError: If one of them is unclear: that is no answer.
+            ValueError: one of them is unclear.
         """
         if Answer.UNCLEAR in answers.values():
             raise ValueError("an unclear answer is never kept")
@@ -179,7 +173,6 @@ class Cache:
                 raise self._unusable(str(error)) from error
 
     def _opened(self) -> sqlite3.Connection:
-        """Open the file; where it is damaged, put an empty one in its place."""
         with self._alone():
             try:
                 return self._connected()
@@ -190,7 +183,7 @@ class Cache:
             return self._connected()
 
     def _make_room(self) -> None:
-        """Remove a damaged cache; what does not show that it is one only gets another name."""
+        """Remove a damaged cache; any other file only gets another name."""
         with self.path.open("rb") as file:
             ours = file.read(len(_HEAD)) == _HEAD and file.seek(_MARK_AT) and file.read(4) == _MARK
         if ours:
@@ -204,17 +197,15 @@ class Cache:
 
     def _connected(self) -> sqlite3.Connection:
         mark = int.from_bytes(_MARK)
-        # SQLite gives the files that it puts beside this one the same mode.
-        # Closed before SQLite opens it: closing it later would take SQLite's locks away.
+        # SQLite gives its other files the same mode as this one.
+        # Closed before SQLite opens it: closing it later would release SQLite's locks.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
         database = sqlite3.connect(self.path, timeout=_BUSY, check_same_thread=False)
         try:
-            _check(database)
-            _ensure_own(database)
+            _ensure_usable(database)
             self.path.chmod(0o600)
             database.execute("PRAGMA journal_mode = WAL")
-            # Whole after a crash of the process; after one of the machine, too, without
-            # the last answers.
+            # A crash of the machine may lose the last answers, but damages nothing.
             database.execute("PRAGMA synchronous = NORMAL")
             with database:
                 if database.execute("PRAGMA application_id").fetchone() != (mark,):
@@ -232,7 +223,7 @@ class Cache:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Let no other process open or replace the file meanwhile."""
+        """Keep other processes from opening or replacing the file."""
         descriptor = os.open(self.path.with_name(f"{self.path.name}.lock"), os.O_CREAT, 0o600)
         with closing(os.fdopen(descriptor, "rb")) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -245,28 +236,21 @@ class Cache:
         )
 
 
-def _ensure_own(database: sqlite3.Connection) -> None:
-    """Make sure that a database is a cache, marked or of a former version.
-
-    Raises:
-        OSError: it is another program's.
-    """
+def _ensure_usable(database: sqlite3.Connection) -> None:
+    """Raise OSError if a database is another program's, and not a cache, marked or older."""
+    (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise _DamageError(found)
     (mark,) = database.execute("PRAGMA application_id").fetchone()
     names = {name for (name,) in database.execute("SELECT name FROM sqlite_schema")}
     if mark != int.from_bytes(_MARK) and (mark or names - {"answers"}):
         raise OSError("it is a database of another program")
 
 
-class _Damage(sqlite3.DatabaseError):
-    """What SQLite's own check found."""
+class _DamageError(sqlite3.DatabaseError):
+    """SQLite's own check found damage."""
 
     sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-
-
-def _check(database: sqlite3.Connection) -> None:
-    (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
-    if found != "ok":
-        raise _Damage(found)
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

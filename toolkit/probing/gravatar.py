@@ -1,31 +1,38 @@
-"""Asks Gravatar which hashes have a picture, and believes it only while it can be checked.
+"""Asks Gravatar which hashes have a picture, and checks that its answers are true.
 
 Fact: Gravatar docs, "Images": with `d=404` a hash without a picture is answered with 404,
-with `d=mp` by a silhouette. So there are questions whose answers are known: nobody has a
+with `d=mp` by a silhouette. So there are control questions, whose answers are known: nobody has a
 random hash, and every hash has a silhouette. They are asked before the first real question
 and after each batch; a batch counts only between two rounds of right answers. Hosts,
-proxies and captive portals that answer everything alike fail them, and lead to no verdict
-at all instead of wrong ones.
+proxies and captive portals that give everything the same answer fail them, and lead to no verdict
+instead of wrong ones.
 
-Whether HEAD is answered as truthfully as GET is documented nowhere: it is found out at the
+Whether HEAD is answered as truthfully as GET is documented nowhere: it is tested at the
 start of each run.
 """
 
 import asyncio
 import math
 import secrets
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from toolkit.errors import UnreachableError
 from toolkit.probing.answers import RATINGS, Answer, Cache, Question
-from toolkit.probing.event_loop import driven
 from toolkit.probing.host import Host
 from toolkit.progress import Progress
 from toolkit.sandbox.picture_hosts import GRAVATAR
 
+_Result = TypeVar("_Result")
+_Answers = Mapping[Question, Answer]
+
 RATE = 5.0
-"""Requests a second that are polite (Gravatar sets no limit for pictures, but has bad days)."""
+"""Requests a second (Gravatar names no limit for pictures)."""
 
 PATIENCE = 10.0
 """Seconds that one answer may take."""
@@ -33,7 +40,7 @@ PATIENCE = 10.0
 BATCH = 50
 """Questions between two rounds of control questions."""
 
-_SAMPLE = 3
+_SAMPLE = 3  # questions that HEAD and GET must answer alike
 # Where the controls fail in the middle of a run, they are asked again after so many times
 # the patience: a short disturbance does not end a run of hours.
 _RECOVERY = (1, 3)
@@ -50,19 +57,19 @@ def asking(
     known_as: str | None = None,
     patience: float = PATIENCE,
     batch: int = BATCH,
-) -> Generator[Progress, None, Mapping[Question, Answer]]:
-    """Ask about each question once, those that the cache knows not at all.
+) -> Generator[Progress, None, _Answers]:
+    """Ask each question once, unless the cache knows the answer.
 
     Nothing is guessed: where Gravatar gives no answer, or cannot be trusted, the answer is
-    `UNCLEAR` and is not kept. Asking again asks about those alone. Closing the generator
-    cancels; all batches so far are in the cache.
+    `UNCLEAR` and is not kept; the next run asks again. Closing the generator cancels; all batches
+    so far are in the cache.
 
     Args:
         questions: in any number and order, with repeats.
-        base_url: Gravatar, or whoever answers for it.
+        base_url: Gravatar, or the sandbox.
         rate: requests a second at most: questions, retries and controls together.
         cache: where answers are kept; the caller closes it.
-        known_as: by which name the cache knows the host; its own, unless told.
+        known_as: the host's name in the cache; its own, unless told.
         patience: seconds that one answer may take.
         batch: questions between two rounds of control questions. As many are lost if the
             process is killed.
@@ -74,9 +81,9 @@ def asking(
         An answer to each distinct question.
 
     Raises:
-        ValueError: A hash, a rating or the rate is none.
-        UnreachableError: The host does not answer at all.
-        OutputError: The cache cannot be used.
+        ValueError: a hash, a rating or the rate is none.
+        UnreachableError: the host does not answer at all.
+        OutputError: the cache cannot be used.
     """
     wanted = tuple(dict.fromkeys(questions))
     _check(wanted, rate)
@@ -88,12 +95,47 @@ def asking(
         yield Progress(len(wanted), len(wanted), note=", ".join(notes))
         return known
 
-    async def work(report: Callable[[Progress], None]) -> Mapping[Question, Answer]:
+    async def work(report: Callable[[Progress], None]) -> _Answers:
+        keep = partial(cache.keep, known_as or name) if cache else None
         async with Host(base_url, rate=rate, patience=patience) as host:
             run = Run(host, name, wanted, known=known, notes=notes, report=report)
-            return await run.answers(cache, batch, known_as)
+            return await run.answers(keep, batch)
 
-    return (yield from driven(work))
+    return (yield from _in_thread(work))
+
+
+def _in_thread(
+    work: Callable[[Callable[[Progress], None]], Coroutine[Any, Any, _Result]],
+) -> Generator[Progress, None, _Result]:
+    """Run a coroutine in a thread and yield what it reports; return or raise as it does.
+
+    A notebook has a running event loop already, and asyncio allows only one in a thread. Closing
+    the generator, or an interrupt while it waits, cancels the coroutine and waits for its thread.
+    """
+    events: SimpleQueue[Progress | None] = SimpleQueue()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(work(events.put))
+
+    def run() -> None:
+        try:
+            loop.run_until_complete(asyncio.wait([task]))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+        finally:
+            loop.close()
+            events.put(None)
+
+    # A daemon: a generator that is never closed must not keep the program from ending.
+    thread = threading.Thread(target=run, name="probe", daemon=True)
+    thread.start()
+    try:
+        while (event := events.get()) is not None:
+            yield event
+    finally:
+        with suppress(RuntimeError):  # the loop is closed if the work has ended
+            loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+    return task.result()
 
 
 def _check(questions: Iterable[Question], rate: float) -> None:
@@ -107,14 +149,14 @@ def _check(questions: Iterable[Question], rate: float) -> None:
 
 
 class Run:
-    """One run over the questions that nobody knows the answers to yet.
+    """One run over the questions whose answers are not known yet.
 
     Args:
-        host: whom to ask.
-        name: its name, for the cache and for people.
+        host: where to ask.
+        name: its name, for people.
         questions: all questions, without repeats.
         known: the answers that need not be asked for.
-        notes: what each progress shall say besides.
+        notes: more notes for each progress.
         report: takes the progress.
     """
 
@@ -141,18 +183,15 @@ class Run:
         self._started: float | None = None
         host.paused = lambda wait: self._tell(f"{name} asks to wait for {wait:.0f} s")
 
-    async def answers(
-        self, cache: Cache | None, size: int, known_as: str | None = None
-    ) -> Mapping[Question, Answer]:
+    async def answers(self, keep: Callable[[_Answers], object] | None, size: int) -> _Answers:
         """Ask, a batch at a time, and return an answer to each question.
 
         Args:
-            cache: where answers are kept, batch by batch.
+            keep: stores the clear answers of a batch.
             size: questions in a batch.
-            known_as: by which name the cache knows the host; by its own, unless told.
 
         Raises:
-            UnreachableError: The host does not answer at all.
+            UnreachableError: the host does not answer at all.
         """
         self._tell(f"checking that {self._name} answers truthfully")
         if not await self._holds("GET"):
@@ -172,31 +211,27 @@ class Run:
             batch = self._open[start : start + size]
             found = await self._batch(batch)
             if found is not None:
-                self._settle(found)
-                if cache:
-                    cache.keep(known_as or self._name, _clear(found))
+                self._answers |= found
+                present = [one for one, answer in found.items() if answer is Answer.PRESENT]
+                # The latest: people remove their pictures, too.
+                self._witness = present[-1] if present else self._witness
+                if keep:
+                    keep(found)
             elif start + size < len(self._open) and not await self._recovers():
                 self._tell(f"{self._name} stopped answering truthfully: ended early, run again")
                 break
         return self._answers
 
     async def _batch(self, questions: Sequence[Question]) -> dict[Question, Answer] | None:
-        """Ask a batch; None if the host cannot be believed."""
+        """Return the clear answers to a batch; None if the host cannot be trusted."""
         found = await asyncio.gather(*(self._ask_and_tell(question) for question in questions))
         if self._host.is_given_up or not await self._holds(self._method):
             return None
-        return dict(zip(questions, found, strict=True))
-
-    def _settle(self, found: Mapping[Question, Answer]) -> None:
-        """Believe answers."""
-        clear = _clear(found)
-        self._answers |= clear
-        present = [one for one, answer in clear.items() if answer is Answer.PRESENT]
-        # The latest: people remove their pictures, too.
-        self._witness = present[-1] if present else self._witness
+        pairs = zip(questions, found, strict=True)
+        return {one: answer for one, answer in pairs if answer is not Answer.UNCLEAR}
 
     async def _holds(self, method: str) -> bool:
-        """Ask what is known; tell whether all of the answers are right."""
+        """Ask the control questions; tell whether all answers are right."""
         controls = [
             (Question(secrets.token_hex(length // 2)), default, answer)
             for length in self._lengths
@@ -243,15 +278,10 @@ class Run:
         return Answer.UNCLEAR
 
     def _tell(self, note: str) -> None:
-        """Report how far it has come."""
         total = len(self._answers)
         elapsed = _now() - self._started if self._started is not None else 0.0
         known, notes = total - len(self._open), ", ".join([note, *self._notes])
         self._report(Progress.after(elapsed, known + self._asked, total, notes, before=known))
-
-
-def _clear(found: Mapping[Question, Answer]) -> dict[Question, Answer]:
-    return {one: answer for one, answer in found.items() if answer is not Answer.UNCLEAR}
 
 
 def _now() -> float:

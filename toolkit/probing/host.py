@@ -1,19 +1,17 @@
-"""One picture host, asked politely: paced, patiently, and without a trace of who asks.
+"""One host of Gravatars, asked at a limited rate and without personal data.
 
-All requests, retries too, pass one gate that lets them through one by one at a steady
-rate. When the host refuses (429, 503), everybody waits, not only the one refused.
+All requests, retries too, wait for their turn at a steady rate. When the host refuses (429, 503),
+all requests wait, not only the refused one.
 """
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
-from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -21,20 +19,21 @@ import stamina
 from aiolimiter import AsyncLimiter
 
 from toolkit.images.decode import kind_of
-from toolkit.tenant import http_transport
+from toolkit.tenant.clock import read_date
+from toolkit.tenant.http_transport import async_transport
 
 LONGEST_WAIT = 60.0
-"""Seconds: a host that wants to be left alone for longer is asked again after these."""
+"""Maximum seconds to wait after a refusal, whatever `Retry-After` says."""
 
 _DISTRIBUTION = "auth0-picture-audit"
-_TRIES = 4
-_FIRST_WAIT, _LONGEST_BACKOFF = 0.25, 5.0
+_TRIES = 4  # of one request
+_FIRST_WAIT, _LONGEST_BACKOFF = 0.25, 5.0  # seconds between them
 _WAIT_UNTOLD = 2.0  # seconds, where a refusal does not say for how long
-_FAILURES = 10
+_FAILURES = 10  # tries in a row, after which nothing is sent any more
 _CONCURRENCY = 16
 _ENOUGH = 64 * 1024  # bytes of a body that are read at most
-# A timer wakes late by a moment. The gate may make up for so much of it, in requests: for
-# 10 ms, and a quarter of a request at slow rates. Over time the rate is never exceeded.
+# A timer wakes late by a moment. The limiter may make up for so much of it: for 10 ms, or for a
+# quarter of a request at slow rates. Over time the rate is never exceeded.
 _LATENESS, _LEAST_CREDIT = 0.01, 0.25
 _KINDS = frozenset({"png", "jpeg", "gif", "webp"})  # what Gravatar serves
 _REFUSALS = frozenset({429, 503})
@@ -44,14 +43,10 @@ _BROKEN = 500
 logging.getLogger("stamina").setLevel(logging.ERROR)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a host said.
+class Reply(NamedTuple):
+    """An answer: its HTTP status, and whether it is an image.
 
-    Attributes:
-        status: the HTTP status.
-        is_image: whether it is an image: by its content type, and by its first bytes
-            where it came with any (GET).
+    That is so by its content type, and by its first bytes if it has any (GET).
     """
 
     status: int
@@ -59,7 +54,7 @@ class Reply:
 
 
 class _Failure(Exception):  # noqa: N818 - it never leaves this module
-    """One try that brought no answer; `wait` is how long the host wants to be left alone."""
+    """One try that brought no answer; `wait` is the `Retry-After`, in seconds."""
 
     def __init__(self, wait: float | None = None) -> None:
         super().__init__()
@@ -70,15 +65,15 @@ class Host:
     """A host that serves Gravatars; an async context manager.
 
     Args:
-        base_url: As in `https://gravatar.com`.
-        rate: Requests a second, at most, whatever they are for.
-        patience: Seconds that one answer may take.
-        transport: What carries the requests; the system's proxy by default.
+        base_url: as in `https://gravatar.com`.
+        rate: requests a second at most, retries included.
+        patience: seconds that one answer may take.
+        transport: sends the requests; through the system's proxy by default.
 
     Attributes:
-        has_answered: whether anything ever came back.
+        has_answered: whether there was any answer.
         patience: as given.
-        paused: called with the seconds that the host wants to be left alone.
+        paused: called with the seconds to wait after a refusal.
     """
 
     def __init__(
@@ -100,8 +95,7 @@ class Host:
         self._slots = asyncio.Semaphore(_CONCURRENCY)
         self._client = httpx.AsyncClient(
             base_url=base_url,
-            transport=transport
-            or http_transport.async_transport(urlsplit(base_url).hostname or ""),
+            transport=transport or async_transport(urlsplit(base_url).hostname or ""),
             headers={
                 "User-Agent": f"{_DISTRIBUTION}/{version(_DISTRIBUTION)}",
                 "Accept": "image/*",
@@ -114,20 +108,14 @@ class Host:
         )
 
     async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._client.__aexit__(kind, error, traceback)
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
 
     @property
     def is_given_up(self) -> bool:
-        """Whether so many tries in a row failed that nothing is sent any more."""
+        """Whether too many tries in a row failed: nothing is sent any more."""
         return self._failures >= _FAILURES
 
     def hope_again(self) -> None:
@@ -135,14 +123,14 @@ class Host:
         self._failures = 0
 
     async def reply(self, method: str, digest: str, *, default: str, rating: str) -> Reply | None:
-        """Ask for the avatar of a hash, as small as it comes; again where there is no answer.
+        """Ask for the avatar of a hash, as small as possible.
 
         A network error, a silence longer than `patience`, 429 and 5xx are no answer. The
         host is asked up to 4 times. `Retry-After` is honoured up to `LONGEST_WAIT`.
 
         Args:
             method: HEAD or GET.
-            digest: The hash.
+            digest: the hash.
             default: `d=`, what to show where there is no avatar.
             rating: `r=`, the highest rating to show.
 
@@ -206,14 +194,14 @@ class Host:
             return Reply(status, is_image)
 
     def _pause(self, wait: float) -> None:
-        """Let nobody ask for some seconds."""
+        """Send nothing for some seconds."""
         end = _now() + wait
         if end > self._resume_at:
             self._resume_at = end
             self.paused(wait)
 
     async def _turn(self) -> None:
-        """Wait until one more request may go."""
+        """Wait until one more request may be sent."""
         async with self._gate:
             await self._limiter.acquire()
             while not self.is_given_up and (wait := self._resume_at - _now()) > 0:
@@ -231,18 +219,13 @@ def _wait(told: str) -> float:
     try:
         seconds = float(told)
     except ValueError:
-        try:
-            moment = parsedate_to_datetime(told)
-        except ValueError:
-            return _WAIT_UNTOLD
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        seconds = (aware - datetime.now(UTC)).total_seconds()
-    # "nan" is a float, and smaller than nothing.
-    return min(max(seconds, 0.0), LONGEST_WAIT) if seconds == seconds else _WAIT_UNTOLD  # noqa: PLR0124 - only nan differs from itself
+        moment = read_date(told)
+        seconds = (moment - datetime.now(UTC)).total_seconds() if moment else math.nan
+    return _WAIT_UNTOLD if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT)
 
 
 async def _body(response: httpx.Response) -> bytes:
-    """Return the body; its beginning, where it is longer than any picture of one pixel."""
+    """Return the body, or its beginning if it is too long for a picture of one pixel."""
     body = b""
     async for piece in response.aiter_raw():
         body += piece

@@ -1,8 +1,7 @@
 """Probing a snapshot: asking Gravatar which of its unresolved pictures exist.
 
-This sends hashes of e-mail addresses to somebody else, so nothing here happens unasked.
-Asking for all of them settles the question for every user; a random sample, stratified by
-connection, answers it for the tenant at a small part of the cost.
+This sends hashes of e-mail addresses to another company, so it happens only on request.
+A random sample, stratified by connection, costs a small part of asking about every user.
 """
 
 import math
@@ -29,7 +28,7 @@ from toolkit.sandbox.picture_hosts import Hosts, hosts_of
 from toolkit.snapshots.snapshot import Provenance, Snapshot, read_snapshot, writing
 
 SANDBOX_RATE = 500.0
-"""Requests a second to a sandbox, which needs no politeness."""
+"""Requests a second to a sandbox."""
 
 _COLUMNS = ("source", "underlying", "fallback", "evidence", "gravatar_hash", "picture")
 # A sandbox's address may be another sandbox's tomorrow.
@@ -37,6 +36,7 @@ _SANDBOX_LIFETIME = timedelta(hours=1)
 _OTHERWISE = {kind.value: without_gravatar(kind).value for kind in Fallback}
 
 _Key = tuple[str | None, Source]
+_Ask = Callable[[Sequence[Question]], Mapping[Question, Answer]]
 
 
 def probe(
@@ -75,16 +75,9 @@ def probe(
         name = snapshot.provenance.tenant if hosts.sandbox else None
 
         def ask(questions: Sequence[Question]) -> Mapping[Question, Answer]:
-            return run(
-                asking(
-                    questions,
-                    base_url=hosts.gravatar,
-                    rate=pace,
-                    cache=answers,
-                    known_as=name,
-                ),
-                show,
-            )
+            base_url = hosts.gravatar
+            steps = asking(questions, base_url=base_url, rate=pace, cache=answers, known_as=name)
+            return run(steps, show)
 
         if sample is None:
             return _resolved(snapshot, ask)
@@ -124,11 +117,7 @@ def notice_of_pictures(
 
 
 def ensure_clear(snapshot: Snapshot) -> None:
-    """Make sure that a probe of everybody left nobody unresolved.
-
-    Raises:
-        IncompleteError: it did; the message says how many.
-    """
+    """Raise IncompleteError if a probe left users unresolved; the message says how many."""
     estimate = snapshot.provenance.estimate
     if estimate is not None:
         unclear, what = estimate.unclear, "the interval allows for them"
@@ -152,13 +141,13 @@ def reach(
     seed: int = 1,
     show: Callable[[Progress], None] | None = None,
 ) -> pd.DataFrame:
-    """Check that pictures load and are images, of whatever source.
+    """Check that pictures of any source load and are images.
 
-    The addresses were typed by users: `toolkit.images.address` says which are asked. Where
-    the snapshot is of a sandbox, that sandbox stands in for every host.
+    The addresses were typed by users: `toolkit.images.address` says which are asked. If
+    the snapshot is of a sandbox, that sandbox answers for every host.
 
     Args:
-        snapshot: whose pictures; those that people see, overrides included where they work.
+        snapshot: its users' pictures, as people see them: overrides included where they work.
         sample: how many users, drawn at random; None for everybody.
         rate: requests a second at most; by default 5, and more for a sandbox.
         insecure: whether `http:` addresses are asked, too.
@@ -174,20 +163,19 @@ def reach(
     """
     _ensure_numbers(sample, rate)
     frame = _drawn(snapshot, sample, np.random.default_rng(seed))
-    polite = Manners()
+    usual = Manners()
     with hosts_of(snapshot.provenance) as hosts:
-        pace = rate or (SANDBOX_RATE if hosts.sandbox else polite.rate)
-        manners = replace(
-            polite,
+        pace = rate or (SANDBOX_RATE if hosts.sandbox else usual.rate)
+        manners = Manners(
             rate=pace,
-            rate_per_host=pace if hosts.sandbox else min(pace, polite.rate_per_host),
+            rate_per_host=pace if hosts.sandbox else min(pace, usual.rate_per_host),
             exception=hosts.sandbox,
             insecure=insecure,
         )
         addresses = [hosts.address(one, insecure=insecure) for one in frame["shown"]]
-        reached = run(reaching(enumerate(addresses), manners), show)
-    frame["outcome"] = [found.outcome.value for found in reached.pictures.values()]
-    frame["reason"] = [found.reason for found in reached.pictures.values()]
+        reached = run(reaching(addresses, manners), show)
+    frame["outcome"] = [found.outcome.value for found in reached]
+    frame["reason"] = [found.reason for found in reached]
     return frame.drop(columns="shown")
 
 
@@ -239,28 +227,20 @@ def _kept(cache: Cache | None, hosts: Hosts) -> Iterator[Cache]:
     if cache is not None:
         yield cache
         return
-    folder = platformdirs.user_cache_path("picture-audit")
     if hosts.sandbox is None:
-        with Cache() as own:
-            yield own
-        return
-    with Cache(folder / "sandbox.sqlite3", lifetime=_SANDBOX_LIFETIME) as own:
+        own = Cache()
+    else:
+        folder = platformdirs.user_cache_path("picture-audit")
+        own = Cache(folder / "sandbox.sqlite3", lifetime=_SANDBOX_LIFETIME)
+    with own:
         yield own
 
 
-# Everybody
-
-
-def _resolved(
-    snapshot: Snapshot, ask: Callable[[Sequence[Question]], Mapping[Question, Answer]]
-) -> Snapshot:
+def _resolved(snapshot: Snapshot, ask: _Ask) -> Snapshot:
     questions, users = _questions_of(snapshot)
     answers = ask(questions)
-    facts = {
-        one: answer is Answer.PRESENT
-        for one, answer in answers.items()
-        if answer is not Answer.UNCLEAR
-    }
+    present = {Answer.PRESENT: True, Answer.ABSENT: False}
+    facts = {one: present[answer] for one, answer in answers.items() if answer in present}
     counts = Counter(answers.values())
     note = (
         f"asked for {len(questions):,} Gravatars of {users:,} users: "
@@ -277,7 +257,7 @@ def _resolved(
 
 
 def _settled(chunk: pd.DataFrame, facts: Mapping[Question, bool]) -> pd.DataFrame:
-    """Return users with the verdicts that answers give; whoever has none stays as they were."""
+    """Return users with the verdicts that the answers give; the others stay as they were."""
     open_ = _open(chunk)
     found = pd.Series([facts.get(one) for one in _questions(chunk[open_])], dtype="boolean")
     clear = chunk.index[open_][found.notna()]
@@ -296,8 +276,8 @@ def _open(chunk: pd.DataFrame) -> "pd.Series[bool]":
     """Whose Gravatar is unresolved, or was resolved by an earlier probe: people change theirs."""
     resolved = chunk["gravatar_hash"].notna() & (chunk["underlying"] != Source.UNRESOLVED)
     again = resolved & (chunk["evidence"] == Evidence.PROBE)
-    # Where an override shows, `evidence` is about that; whether a probe was needed to tell what
-    # stands below is what the address says, without one.
+    # Where an override shows, `evidence` is about the override: the address tells whether the
+    # picture below it needed a probe.
     hidden = resolved & (chunk["source"] == Source.METADATA)
     if hidden.any():
         untold = audit(chunk.loc[hidden, ["picture"]])["underlying"] == Source.UNRESOLVED
@@ -334,15 +314,7 @@ def _rewritten(
     return read_snapshot(snapshot.path)
 
 
-# A sample
-
-
-def _estimated(
-    snapshot: Snapshot,
-    ask: Callable[[Sequence[Question]], Mapping[Question, Answer]],
-    size: int,
-    chance: np.random.Generator,
-) -> Snapshot:
+def _estimated(snapshot: Snapshot, ask: _Ask, size: int, chance: np.random.Generator) -> Snapshot:
     users = Counter[_Key]()
     for chunk in _unresolved(snapshot):
         users.update(_strata(chunk))
@@ -386,9 +358,6 @@ def _strata(chunk: pd.DataFrame) -> list[_Key]:
     connections = chunk["connection"].astype(object).where(chunk["connection"].notna(), None)
     otherwise = chunk["fallback"].map(_OTHERWISE)
     return [(name, Source(below)) for name, below in zip(connections, otherwise, strict=True)]
-
-
-# Pictures of any source
 
 
 def _drawn(snapshot: Snapshot, sample: int | None, chance: np.random.Generator) -> pd.DataFrame:
