@@ -8,7 +8,6 @@ from PIL import Image
 
 from tests.images.webhost import face, saved
 from toolkit.images.decode import (
-    Decoded,
     Unreadable,
     decoded,
     initials,
@@ -47,8 +46,8 @@ def test_pictures_of_every_depth_can_be_drawn(mode):
     image = Image.new("I;16", (64, 64), 128 * 256) if mode == "I;16" else grey.convert(mode)
     kind = "JPEG" if mode == "CMYK" else "PNG"
     picture = decoded(saved(image, kind))
-    assert isinstance(picture, Decoded)
-    red, green, blue, alpha = picture.image.getpixel((32, 32))
+    assert isinstance(picture, Image.Image)
+    red, green, blue, alpha = picture.getpixel((32, 32))
     assert alpha == 255
     assert mode == "1" or all(abs(value - 128) < 4 for value in (red, green, blue))
 
@@ -88,14 +87,14 @@ def test_a_gif_bomb_is_not_decoded():
 
 def test_a_jpeg_of_very_many_scans_is_not_decoded():
     body = saved(face(64), "JPEG", progressive=True)
-    assert isinstance(decoded(body), Decoded)
+    assert isinstance(decoded(body), Image.Image)
     assert isinstance(decoded(body + b"\xff\xda" * 100), Unreadable)
 
 
 def test_only_the_first_frame_is_drawn():
     red, blue = (Image.new("RGB", (8, 8), colour) for colour in ("#f00", "#00f"))
     body = saved(red, "GIF", save_all=True, append_images=[blue])
-    assert decoded(body).image.getpixel((4, 4))[:3] == (255, 0, 0)
+    assert decoded(body).getpixel((4, 4))[:3] == (255, 0, 0)
 
 
 def test_a_picture_is_turned_as_its_exif_says():
@@ -133,7 +132,7 @@ def test_no_broken_picture_raises(kind):
     for place in range(0, len(body), max(1, len(body) // 60)):
         broken = bytearray(body)
         broken[place] ^= 0xFF
-        assert isinstance(decoded(bytes(broken)), Decoded | Unreadable)
+        assert isinstance(decoded(bytes(broken)), Image.Image | Unreadable)
 
 
 def test_a_circle_leaves_the_corners_transparent():

@@ -60,7 +60,7 @@ def test_a_picture_of_the_embedded_tenant_is_fetched():
         fetched = fetch(f"{sandbox.base_url}/avatars/ab.png", exception=sandbox.base_url)
     assert fetched.outcome is Outcome.SHOWS
     assert (fetched.status, fetched.media_type, fetched.kind) == (200, "image/png", "png")
-    assert fetched.size == len(fetched.body) > 0
+    assert len(fetched.body) > 0
     assert fetched.url == f"{sandbox.base_url}/avatars/ab.png"
 
 

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tests.images.webhost import face
-from toolkit.images.legibility import DARK, LIGHT, detail_left, lost_in_corners, rim
+from toolkit.images.candidate_checks import DARK, LIGHT, detail_left, lost_in_corners, rim
 
 
 def plain(colour, size=300):

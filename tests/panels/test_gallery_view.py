@@ -6,7 +6,7 @@ from toolkit.change.preview.gallery_data import gallery
 from toolkit.classification.frames import audit
 from toolkit.classification.user_profile import tabulated
 from toolkit.classification.user_profile import user as profile
-from toolkit.images.legibility import DARK
+from toolkit.images.candidate_checks import DARK
 from toolkit.panels.choose.before_after_view import GalleryView
 from toolkit.panels.widgets import Alert
 from toolkit.sandbox.picture_hosts import Hosts

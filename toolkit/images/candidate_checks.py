@@ -5,6 +5,9 @@ documentation, "Images" (a default is publicly reachable, http or https on the s
 port, ends in jpg, jpeg, gif, png or heic, has no query string, which it would ignore), and
 Jetpack's on Photon, the proxy through which Gravatar serves such defaults (fetches gif,
 png and jpg; keeps its first copy for ever). Auth0's Gravatar URLs ask for `s=480`.
+
+What can be recognised is measured on the middle square, as apps show it. Contrast is that of WCAG 2
+("contrast ratio"): 1 is none, 21 is black on white; WCAG 1.4.11 asks for 3 where there is no text.
 """
 
 from base64 import b64encode
@@ -12,6 +15,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from html import escape
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageColor
 
 from toolkit.images.address import (
     Address,
@@ -23,9 +31,8 @@ from toolkit.images.address import (
     host_refusal,
     parsed,
 )
-from toolkit.images.decode import Decoded, decoded, encoded, rounded, squared
+from toolkit.images.decode import Unreadable, decoded, encoded, rounded, squared
 from toolkit.images.download import MOST_BYTES, SECONDS, Fetched, fetch
-from toolkit.images.legibility import DARK, LIGHT, detail_left, lost_in_corners, rim
 
 NEVER_REFRESHED = (
     "Gravatar's image proxy keeps its first copy for ever: to change the picture later, "
@@ -37,6 +44,17 @@ _TAKEN = "jpg, jpeg, gif, png and heic"
 _ASKED_SIZE = 480  # pixels that Auth0's Gravatar URLs ask for
 _SMALLEST = 32  # pixels of the smallest avatars that apps commonly show
 _HEAVY = 200_000  # bytes, of a picture that lists show many times over
+LIGHT, DARK = "#ffffff", "#111827"
+"""The backgrounds on which pictures are judged."""
+
+_Array = NDArray[np.floating[Any]]
+
+_SIDE = 256  # pixels of the square that is measured
+_RIM = 0.9  # the outer tenth of the circle's radius
+_CLEAR = 0.1  # alpha below which nothing is visible
+_SOLID = 0.5
+_STEP = 0.06  # a difference between neighbours that is visible as an edge
+_PLAIN = 1e-4  # variance of luminance below which there is no detail
 _VISIBLE = 3.0  # contrast, WCAG 1.4.11
 _KEPT = 0.6  # share of its detail that a picture must keep when small
 _LOST = 0.05  # share of its detail that it may lose when cut to a circle
@@ -57,13 +75,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of one check.
-
-    Attributes:
-        name: the check, one word.
-        level: how serious it is.
-        reason: why, in words. It may contain parts of the typed address: escape it.
-    """
+    """The result of one check; its reason may contain parts of the typed address: escape it."""
 
     name: str
     level: Level
@@ -76,8 +88,7 @@ class Candidate:
 
     Attributes:
         url: its address in its canonical spelling: ASCII, percent-encoded, without
-            quotes, backticks, braces, blanks or angle brackets; None if it is no URL. In a
-            query (`d=`) it is encoded once more, as any value is.
+            quotes, backticks, braces, blanks or angle brackets; None if it is no URL.
         verdicts: the results.
         image: the picture's bytes; None until they were fetched.
     """
@@ -103,20 +114,14 @@ class Candidate:
     def thumbnail(
         self, size: int, *, circle: bool = True, background: str | None = None
     ) -> bytes | None:
-        """Draw the picture as apps show it.
+        """Draw the picture as apps show it: PNG bytes, or None if it cannot be drawn.
 
-        Args:
-            size: pixels of each side.
-            circle: whether it is cut to a circle.
-            background: the colour behind it, as in `#111827`; None leaves it transparent.
-
-        Returns:
-            PNG bytes, or None where there is no picture that can be drawn.
+        `size` is in pixels; `background` is a colour as in `#111827`, or None for transparent.
         """
-        picture = decoded(self.image) if self.image else None
-        if not isinstance(picture, Decoded):
+        picture = decoded(self.image or b"")
+        if isinstance(picture, Unreadable):
             return None
-        image = squared(picture.image, size)
+        image = squared(picture, size)
         if circle:
             image = rounded(image)
         if background is not None:
@@ -160,15 +165,7 @@ class Candidate:
 
 
 def checked(url: str, *, exception: str | None = None) -> Candidate:
-    """Check a proposed address by its text: at once, and without any request.
-
-    Args:
-        url: what the user typed.
-        exception: the embedded tenant's own base URL, which may be http and on loopback.
-
-    Returns:
-        The candidate, without its picture.
-    """
+    """Check a proposed address by its text, without any request; `exception` as for `candidate`."""
     address = parsed(url)
     if isinstance(address, Refusal):
         return Candidate(None, (Verdict("url", Level.FAIL, address.reason),))
@@ -262,13 +259,13 @@ def _of_answer(url: str, fetched: Fetched) -> Iterator[Verdict]:
     fault = "it redirects: give the address where the picture really is"
     yield _verdict("reachable", not fetched.redirects, "it answers", fault, Level.WARN)
     yield _type(url, fetched)
-    size = f"{fetched.size:,} bytes"
+    size = f"{len(fetched.body):,} bytes"
     fault = f"{size}: heavy for a picture that lists show many times"
-    yield _verdict("bytes", fetched.size <= _HEAVY, size, fault, Level.WARN)
+    yield _verdict("bytes", len(fetched.body) <= _HEAVY, size, fault, Level.WARN)
     if fetched.kind is None:
         return
     picture = decoded(fetched.body)
-    if isinstance(picture, Decoded):
+    if not isinstance(picture, Unreadable):
         yield from _of_picture(picture)
     elif fetched.kind == "heic":
         yield _warn("look", "HEIC cannot be drawn here: look at it yourself")
@@ -292,18 +289,20 @@ def _type(url: str, fetched: Fetched) -> Verdict:
     return _verdict("image", expected != "heic", kind, fault, Level.WARN)
 
 
-def _of_picture(picture: Decoded) -> Iterator[Verdict]:
-    width, height = picture.width, picture.height
+def _of_picture(picture: Image.Image) -> Iterator[Verdict]:
+    width, height = picture.size
     lost = 1 - min(width, height) / max(width, height)
     fault = f"not square: apps cut off {lost:.0%} of it, or squeeze it"
     yield _verdict("square", width == height, "square", fault, Level.WARN)
     yield _pixels(width, height)
     yield _small(picture)
-    lost = lost_in_corners(picture.image)
+    lost = lost_in_corners(picture)
     fault = f"cut to a circle, it loses {lost:.0%} of its detail"
-    yield _verdict("circle", lost <= _LOST, "stays complete when cut to a circle", fault, Level.WARN)
+    yield _verdict(
+        "circle", lost <= _LOST, "stays complete when cut to a circle", fault, Level.WARN
+    )
     for name, page in (("light", LIGHT), ("dark", DARK)):
-        found = rim(picture.image, page)
+        found = rim(picture, page)
         through = "; its rim is transparent, the page shows through" if found.transparent else ""
         fine = f"stands out on a {name} background ({found.contrast:.1f}){through}"
         fault = f"faint on a {name} background (contrast {found.contrast:.1f}){through}"
@@ -319,11 +318,107 @@ def _pixels(width: int, height: int) -> Verdict:
     return _verdict("pixels", least >= _ASKED_SIZE, size, fault, Level.WARN)
 
 
-def _small(picture: Decoded) -> Verdict:
-    left = detail_left(picture.image)
+def _small(picture: Image.Image) -> Verdict:
+    left = detail_left(picture)
     if left.contrast < _VISIBLE:
         reason = f"hard to make out at {_SMALLEST} pixels (contrast {left.contrast:.1f})"
         return _warn("small", reason)
     fine = f"readable at {_SMALLEST} pixels ({left.kept:.0%} of its detail is left)"
     fault = f"too fine: only {left.kept:.0%} of its detail is left at {_SMALLEST} pixels"
     return _verdict("small", left.kept >= _KEPT, fine, fault, Level.WARN)
+
+
+class Detail(NamedTuple):
+    """A picture at 32 pixels.
+
+    Its contrast is between its darkest and its lightest parts; `kept` is the share of the variation
+    in lightness that is still visible, 0 to 1.
+    """
+
+    contrast: float
+    kept: float
+
+
+class Rim(NamedTuple):
+    """How a picture, cut to a circle, stands out from a page.
+
+    The contrast is between the page and the circle's rim, or, if that is transparent, its inside.
+    """
+
+    contrast: float
+    transparent: bool
+
+
+def detail_left(image: Image.Image) -> Detail:
+    """Measure a picture at 32 pixels, on the page where its contrast is higher."""
+    return max((_detail(image, page) for page in (LIGHT, DARK)), key=lambda left: left.contrast)
+
+
+def lost_in_corners(image: Image.Image) -> float:
+    """Return the share of the picture's edges, 0 to 1, that a circle cuts off."""
+    pixels = _rgba(image, _SIDE)
+    seen = np.concatenate([pixels[..., :3] * pixels[..., 3:], pixels[..., 3:]], axis=2)
+    across = np.abs(np.diff(seen, axis=1)).max(axis=2)[:-1, :]
+    down = np.abs(np.diff(seen, axis=0)).max(axis=2)[:, :-1]
+    edges = np.maximum(across, down) > _STEP
+    if not edges.any():
+        return 0.0
+    outside = _radius(_SIDE)[:-1, :-1] > 1
+    return float((edges & outside).sum() / edges.sum())
+
+
+def rim(image: Image.Image, page: str) -> Rim:
+    """Measure how the picture, cut to a circle, stands out from a page of one colour."""
+    pixels = _rgba(image, _SIDE)
+    radius, alpha = _radius(_SIDE), pixels[..., 3]
+    edge = (radius <= 1) & (radius >= _RIM)
+    transparent = bool(np.median(alpha[edge]) < _CLEAR)
+    where = (radius <= 1) & (alpha > _SOLID) if transparent else edge
+    if not where.any():
+        return Rim(1.0, transparent)
+    shades = _contrast(_luminance(_over(pixels, page)), float(_luminance(_colour(page))))
+    return Rim(float(np.median(shades[where])), transparent)
+
+
+def _detail(image: Image.Image, page: str) -> Detail:
+    inside = _radius(_SIDE) <= 1
+    large = _luminance(_over(_rgba(image, _SIDE), page))
+    small = _luminance(_over(_rgba(image, _SMALLEST), page))
+    dark, light = np.quantile(small[_radius(_SMALLEST) <= 1], [0.02, 0.98])
+    back = np.asarray(
+        Image.fromarray(small.astype(np.float32)).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
+    )
+    whole = float(np.var(large[inside]))
+    kept = 1 - float(np.mean((large - back)[inside] ** 2)) / whole if whole > _PLAIN else 1.0
+    return Detail(float(_contrast(light, dark)), max(0.0, kept))
+
+
+def _rgba(image: Image.Image, side: int) -> _Array:
+    """Return the middle square as red, green, blue and alpha, each 0 to 1."""
+    return np.asarray(squared(image, side), dtype=np.float64) / 255
+
+
+def _radius(side: int) -> _Array:
+    """Return each pixel's distance from the middle; 1 is where the circle ends."""
+    line = (np.arange(side) + 0.5) / side * 2 - 1
+    return np.hypot(line[:, None], line[None, :])
+
+
+def _colour(page: str) -> _Array:
+    return np.asarray(ImageColor.getrgb(page)[:3], dtype=np.float64) / 255
+
+
+def _over(pixels: _Array, page: str) -> _Array:
+    alpha = pixels[..., 3:]
+    return pixels[..., :3] * alpha + _colour(page) * (1 - alpha)
+
+
+def _luminance(colour: _Array) -> _Array:
+    """Relative luminance (WCAG 2)."""
+    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)  # noqa: PLR2004 - sRGB's
+    luminance: _Array = linear @ np.array([0.2126, 0.7152, 0.0722])
+    return luminance
+
+
+def _contrast(one: _Array | float, other: _Array | float) -> _Array:
+    return (np.maximum(one, other) + 0.05) / (np.minimum(one, other) + 0.05)

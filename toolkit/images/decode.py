@@ -1,16 +1,15 @@
 """Pictures from anywhere, decoded safely, and pictures drawn here.
 
 Only PNG, JPEG, GIF and WebP are decoded, each by its own decoder, chosen by the first
-bytes. The size is read from the header before anything is decoded. Of moving pictures,
-only the first frame is. SVG can hold scripts and addresses and is never drawn. A picture that
-cannot be decoded gives a value with the reason.
+bytes. The size is read from the header before anything is decoded. SVG can hold scripts and
+addresses and is never drawn.
 """
 
 import hashlib
 import io
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
@@ -65,31 +64,14 @@ _REMEMBERED = 256  # pictures that were drawn
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """A picture, decoded and upright.
-
-    Attributes:
-        kind: `png`, `jpeg`, `gif` or `webp`.
-        width: pixels.
-        height: pixels.
-        image: the first frame, RGBA.
-    """
-
-    kind: str
-    width: int
-    height: int
-    image: Image.Image = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Unreadable:
     """Why a picture cannot be drawn, in words."""
 
     reason: str
 
 
-def decoded(body: bytes) -> Decoded | Unreadable:
-    """Decode a picture's first frame, turned as its EXIF says. Never raises."""
+def decoded(body: bytes) -> Image.Image | Unreadable:
+    """Decode a picture's first frame as RGBA, turned as its EXIF says. Never raises."""
     kind = kind_of(body)
     if kind not in _DECODERS:
         return Unreadable("it is no image" if kind is None else f"{kind.upper()} is not drawn here")
@@ -102,16 +84,15 @@ def decoded(body: bytes) -> Decoded | Unreadable:
             if _too_large(picture.size):
                 return _TOO_LARGE
             picture.load()
-            image = ImageOps.exif_transpose(_eight_bits(picture)).convert("RGBA")
+            return ImageOps.exif_transpose(_eight_bits(picture)).convert("RGBA")
     except Exception as error:  # noqa: BLE001 - a hostile file makes Pillow raise almost anything
         return Unreadable(f"it is broken: it cannot be decoded ({type(error).__name__})")
-    return Decoded(kind, image.width, image.height, image)
 
 
 def thumbnail(body: bytes, size: int = 64) -> bytes | Unreadable:
     """Return a picture's middle square as PNG bytes, `size` pixels wide, or why there are none."""
     picture = decoded(body)
-    return picture if isinstance(picture, Unreadable) else encoded(squared(picture.image, size))
+    return picture if isinstance(picture, Unreadable) else encoded(squared(picture, size))
 
 
 def squared(image: Image.Image, size: int) -> Image.Image:

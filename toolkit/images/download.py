@@ -1,19 +1,16 @@
 """Fetching one picture whose address was typed by a user. A bad picture never raises.
 
-What holds for the first address and for each redirect:
+For the first address and for each redirect:
 
 - the address passes `toolkit.images.address`, and the connection goes to the IP address that was
-  checked. The name is not resolved again, so a second, different answer of DNS has no effect. TLS
-  and the Host header keep the name;
+  checked. The name is not resolved again, so a second, different answer of DNS has no effect;
 - https only, and never from https back to http, unless told;
 - one time limit and one size limit over everything;
-- no cookies, no credentials, no referrer, nothing from `.netrc`; the environment says only
-  which certificates to trust and whether there is a proxy;
+- no cookies, no credentials, no referrer, nothing from `.netrc`;
 - a redirect may stay at the excepted address, never lead to it from outside.
 
 A proxy resolves names itself, so a checked IP address would mean nothing. Where the system names a
-proxy for an address, it is therefore not asked, and the reason says so, unless `direct=True`: then
-the connection bypasses the proxy and goes to the checked IP address.
+proxy for an address, it is therefore not asked, unless `direct=True` bypasses the proxy.
 """
 
 import logging
@@ -88,11 +85,6 @@ class Fetched:
     body: bytes = field(default=b"", repr=False)
     redirects: int = 0
 
-    @property
-    def size(self) -> int:
-        """Bytes received."""
-        return len(self.body)
-
 
 def fetch(
     url: str,
@@ -114,9 +106,6 @@ def fetch(
         seconds: the limit over everything, redirects included.
         most_bytes: the limit on the picture's size.
         resolve: what resolves names.
-
-    Returns:
-        The picture, or in words why there is none.
     """
     with bounded(seconds):
         for redirects in range(MOST_REDIRECTS + 1):
@@ -153,7 +142,7 @@ def _visit(
     except httpcore.NetworkError as error:
         # httpcore's pool removes the cause, but not the argument.
         if any(isinstance(one, ssl.SSLCertVerificationError) for one in error.args):
-            return Fetched(Outcome.UNREACHABLE, "its certificate does not vouch for the host")
+            return Fetched(Outcome.UNREACHABLE, "its certificate is not valid for the host")
         return Fetched(Outcome.UNREACHABLE, "no connection to the host, or it broke off")
 
 

@@ -121,7 +121,7 @@ def _small(body: bytes) -> bytes | Unreadable:
     picture = decoded(body)
     if isinstance(picture, Unreadable):
         return picture
-    return encoded(squared(picture.image, min(LARGEST, picture.width, picture.height)))
+    return encoded(squared(picture, min(LARGEST, *picture.size)))
 
 
 def _letters(address: str) -> str:

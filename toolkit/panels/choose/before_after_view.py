@@ -14,8 +14,7 @@ from toolkit.change.plan_summary import Plan
 from toolkit.change.preview.gallery_data import SIZES, Gallery, bars, table
 from toolkit.change.preview.portrait import Portrait, View, drawn, portraits
 from toolkit.formatting import render, visible
-from toolkit.images.candidate_checks import NEVER_REFRESHED
-from toolkit.images.legibility import DARK, LIGHT
+from toolkit.images.candidate_checks import DARK, LIGHT, NEVER_REFRESHED
 from toolkit.panels.background import Latest
 from toolkit.panels.choose.tenant_site import Site, warnings
 from toolkit.panels.widgets import Alert, check, guarded, muted

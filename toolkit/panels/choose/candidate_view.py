@@ -7,8 +7,7 @@ import ipywidgets
 import traitlets
 
 from toolkit.formatting import render
-from toolkit.images.candidate_checks import Candidate, Level, candidate, checked
-from toolkit.images.legibility import DARK, LIGHT
+from toolkit.images.candidate_checks import DARK, LIGHT, Candidate, Level, candidate, checked
 from toolkit.panels.background import Latest
 from toolkit.panels.widgets import Alert, guarded, muted
 from toolkit.sandbox.picture_hosts import Hosts
