@@ -39,7 +39,7 @@ from toolkit.images.address import Outcome
 from toolkit.images.decode import Unreadable, thumbnail
 from toolkit.panels.choose.admin_panel import choose_default_picture
 from toolkit.panels.explorer.explorer_panel import explore
-from toolkit.probing.picture_reach import Manners, reaching
+from toolkit.probing.picture_reach import ReachSettings, reaching
 from toolkit.probing.snapshot_probe import reach
 from toolkit.progress import Progress
 from toolkit.progress import run as loaded
@@ -499,8 +499,8 @@ def test_every_hostile_picture_has_a_verdict_and_none_is_drawn():
     answers["/gopher.png"] = said(302, Location="gopher://127.0.0.1:6379/_FLUSHALL")
     answers["/header.png"] = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nX-A: \x1b[31m\r\n\r\n"
     with host(answers) as there:
-        manners = Manners(exception=there.base_url, rate=1e4, rate_per_host=1e4, seconds=5)
-        reached = loaded(reaching([there.base_url + path for path in answers], manners), None)
+        settings = ReachSettings(exception=there.base_url, rate=1e4, rate_per_host=1e4, seconds=5)
+        reached = loaded(reaching([there.base_url + path for path in answers], settings), None)
     found = dict(zip(answers, reached, strict=True))
     assert all(one.outcome in Outcome and one.reason.isprintable() for one in found.values())
     for path in ("/away.png", "/file.png", "/gopher.png"):

@@ -6,8 +6,7 @@ import selectors
 import httpx
 
 from toolkit.probing.answers import Answer
-from toolkit.probing.gravatar import Run
-from toolkit.probing.host import Host
+from toolkit.probing.gravatar import Host, Run
 
 PIXEL = b"\x89PNG\r\n\x1a\n and so on"
 
@@ -100,7 +99,7 @@ def probe(gravatar, questions, *, rate=5.0, patience=10.0, batch=50):
             "https://gravatar.test", rate=rate, patience=patience, transport=gravatar
         ) as host:
             one = Run(host, "gravatar.test", questions, known={}, notes=[], report=told.append)
-            return await one.answers(None, batch)
+            return await one.answers(lambda _: None, batch)
 
     answers = run(work())
     wrong = {

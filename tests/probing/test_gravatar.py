@@ -18,7 +18,7 @@ import pytest
 from tests.probing.simulated import PIXEL, Gravatar, answer, picture, probe
 from toolkit.classification.sources import classify
 from toolkit.errors import UnreachableError
-from toolkit.probing import host
+from toolkit.probing import gravatar as module
 from toolkit.probing.answers import Answer, Cache, Question
 from toolkit.probing.gravatar import asking
 from toolkit.sandbox.made_up.tenants import loadable, people
@@ -54,8 +54,8 @@ def known_truth(count, seed):
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch):
     """Waits that nobody asked for are shorter than they are for people."""
-    monkeypatch.setattr(host, "_FIRST_WAIT", 0.02)
-    monkeypatch.setattr(host, "_WAIT_UNTOLD", 0.05)
+    monkeypatch.setattr(module, "_FIRST_WAIT", 0.02)
+    monkeypatch.setattr(module, "_WAIT_UNTOLD", 0.05)
 
 
 @pytest.fixture(scope="module")
@@ -416,17 +416,17 @@ def test_a_refusal_stops_everybody_for_as_long_as_it_says(status):
         ("7", 7),
         ("0", 0),
         ("-5", 0),
-        ("86400", host.LONGEST_WAIT),
-        ("inf", host.LONGEST_WAIT),
+        ("86400", module.LONGEST_WAIT),
+        ("inf", module.LONGEST_WAIT),
         ("nan", 0.05),
         ("", 0.05),
         ("soon", 0.05),
         ("Mon, 01 Jan 2024 00:00:00 GMT", 0),
-        ("Fri, 01 Jan 2999 00:00:00 GMT", host.LONGEST_WAIT),
+        ("Fri, 01 Jan 2999 00:00:00 GMT", module.LONGEST_WAIT),
     ],
 )
 def test_what_a_refusal_says_is_honoured_within_bounds(told, wait):
-    assert host._wait(told) == wait
+    assert module._wait(told) == wait
 
 
 def test_who_asks_leaves_no_trace_but_an_honest_name(caplog):

@@ -8,14 +8,16 @@ import pytest
 
 from tests.images.webhost import face, host, said, saved, shown
 from toolkit.images.address import Outcome
-from toolkit.probing.picture_reach import Manners, _Turns, reaching
+from toolkit.probing.picture_reach import ReachSettings, _Turns, reaching
 from toolkit.progress import Progress
 
 PNG = saved(face(16))
 
 
 def quick(there, **changes):
-    return Manners(**{"exception": there.base_url, "rate": 1e4, "rate_per_host": 1e4, **changes})
+    return ReachSettings(
+        **{"exception": there.base_url, "rate": 1e4, "rate_per_host": 1e4, **changes}
+    )
 
 
 def counted(reached):
@@ -54,8 +56,8 @@ def test_each_picture_has_its_outcome_and_the_reason():
             "loopback": "https://[::1]/a.png",
             "nobody": "https://nobody.example.com/a.png",
         }
-        manners = quick(there, seconds=0.5, most_bytes=50_000, resolve=lambda *_: [])
-        steps, reached = walked(reaching(pictures.values(), manners))
+        settings = quick(there, seconds=0.5, most_bytes=50_000, resolve=lambda *_: [])
+        steps, reached = walked(reaching(pictures.values(), settings))
     outcomes = [reach.outcome for reach in reached]
     assert dict(zip(pictures, outcomes, strict=True)) == {
         "/shows.png": Outcome.SHOWS,
@@ -132,14 +134,14 @@ def test_a_host_that_has_had_enough_is_left_alone():
 
 def test_an_error_of_ours_is_not_taken_for_an_outcome():
     with host({}) as there:
-        manners = quick(there, seconds="soon")
+        settings = quick(there, seconds="soon")
         with pytest.raises(TypeError):
-            walked(reaching([f"{there.base_url}/a.png"], manners))
+            walked(reaching([f"{there.base_url}/a.png"], settings))
 
 
 def test_turns_keep_the_rate_of_each_host_and_of_all():
     hosts = {f"{host}{number}": host for number in range(5) for host in "abc"}
-    turns = _Turns(hosts, Manners(rate=10, rate_per_host=2))
+    turns = _Turns(hosts, ReachSettings(rate=10, rate_per_host=2))
     now, taken = 0.0, []
     while (turn := turns.take(now)) is not None:
         if isinstance(turn, float):

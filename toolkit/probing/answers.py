@@ -27,12 +27,9 @@ RATINGS = ("g", "pg", "r", "x")
 
 
 class Question(NamedTuple):
-    """Whether Gravatar has a picture for this hash that may be shown at this rating.
+    """Whether Gravatar has a picture for this hash (hex digits) that may be shown at this rating.
 
-    Attributes:
-        hash: 32 (MD5) or 64 (SHA-256) lower-case hex digits.
-        rating: the rating in the user's own URL, one of `RATINGS`. A picture rated higher
-            is not shown there, so it counts as none.
+    The rating is that of the user's own URL: a picture rated higher counts as none.
     """
 
     hash: str
@@ -75,20 +72,9 @@ _Result = TypeVar("_Result")
 class Cache:
     """Answers by host and question; a context manager. Several threads may use it.
 
-    Expired answers are removed when it opens. A damaged file is replaced by an empty one.
-    Files of others are kept: a file that is no database gets another name, and a database of
-    another program is an error.
-
-    Args:
-        path: `gravatar.sqlite3` in the user's cache folder by default.
-        lifetime: how long an answer is good for.
-        clock: UNIX seconds.
-
-    Attributes:
-        note: one line about a file that had to be replaced, or empty.
-
-    Raises:
-        OutputError: the file cannot be opened or written; from every method.
+    Expired answers are removed when it opens. A damaged file is replaced by an empty one, and
+    `note` says so. A file that is no database gets another name; a database of another program is
+    an error. Each method may raise OutputError.
     """
 
     def __init__(
@@ -127,11 +113,7 @@ class Cache:
         return self._do(read)
 
     def keep(self, host: str, answers: Mapping[Question, Answer]) -> None:
-        """Keep answers for the lifetime; all of them or none.
-
-        Raises:
-            ValueError: one of them is unclear.
-        """
+        """Keep answers, none of them unclear, for the lifetime; all of them or none."""
         if Answer.UNCLEAR in answers.values():
             raise ValueError("an unclear answer is never kept")
         now = self._clock()

@@ -4,29 +4,39 @@ Fact: Gravatar docs, "Images": with `d=404` a hash without a picture is answered
 with `d=mp` by a silhouette. So there are control questions, whose answers are known: nobody has a
 random hash, and every hash has a silhouette. They are asked before the first real question
 and after each batch; a batch counts only between two rounds of right answers. Hosts,
-proxies and captive portals that give everything the same answer fail them, and lead to no verdict
-instead of wrong ones.
+proxies and captive portals that give everything the same answer lead to no verdict. No document
+says whether HEAD is answered as truthfully as GET: it is tested at the start of each run.
 
-Whether HEAD is answered as truthfully as GET is documented nowhere: it is tested at the
-start of each run.
+All requests, retries too, wait for their turn at a steady rate. When the host refuses (429, 503),
+all requests wait, not only the refused one.
 """
 
 import asyncio
+import logging
 import math
 import secrets
 import threading
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib.metadata import version
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
+import httpx
+import stamina
+from aiolimiter import AsyncLimiter
+
 from toolkit.errors import UnreachableError
+from toolkit.images.decode import kind_of
 from toolkit.probing.answers import RATINGS, Answer, Cache, Question
-from toolkit.probing.host import Host
 from toolkit.progress import Progress
 from toolkit.sandbox.picture_hosts import GRAVATAR
+from toolkit.tenant.clock import read_date
+from toolkit.tenant.http_transport import async_transport
 
 _Result = TypeVar("_Result")
 _Answers = Mapping[Question, Answer]
@@ -45,7 +55,26 @@ _SAMPLE = 3  # questions that HEAD and GET must answer alike
 # the patience: a short disturbance does not end a run of hours.
 _RECOVERY = (1, 3)
 _LENGTHS = (32, 64)
-_OK, _NOT_FOUND = 200, 404
+
+LONGEST_WAIT = 60.0
+"""Maximum seconds to wait after a refusal, whatever `Retry-After` says."""
+
+_DISTRIBUTION = "auth0-picture-audit"
+_TRIES = 4  # of one request
+_FIRST_WAIT, _LONGEST_BACKOFF = 0.25, 5.0  # seconds between them
+_WAIT_UNTOLD = 2.0  # seconds, where a refusal does not say for how long
+_FAILURES = 10  # tries in a row, after which nothing is sent any more
+_CONCURRENCY = 16
+_ENOUGH = 64 * 1024  # bytes of a body that are read at most
+# A timer wakes late by a moment. The limiter may make up for so much of it: for 10 ms, or for a
+# quarter of a request at slow rates. Over time the rate is never exceeded.
+_LATENESS, _LEAST_CREDIT = 0.01, 0.25
+_KINDS = frozenset({"png", "jpeg", "gif", "webp"})  # what Gravatar serves
+_OK, _NOT_FOUND, _BROKEN = 200, 404, 500
+_REFUSALS = frozenset({429, 503})
+
+# stamina announces each retry as a warning, which would tear the progress line.
+logging.getLogger("stamina").setLevel(logging.ERROR)
 
 
 def asking(
@@ -65,25 +94,17 @@ def asking(
     so far are in the cache.
 
     Args:
-        questions: in any number and order, with repeats.
+        questions: they may be repeated.
         base_url: Gravatar, or the sandbox.
         rate: requests a second at most: questions, retries and controls together.
         cache: where answers are kept; the caller closes it.
         known_as: the host's name in the cache; its own, unless told.
         patience: seconds that one answer may take.
-        batch: questions between two rounds of control questions. As many are lost if the
-            process is killed.
-
-    Yields:
-        Progress in distinct questions; the note of the last one says so if it ended early.
-
-    Returns:
-        An answer to each distinct question.
+        batch: questions between two rounds of control questions.
 
     Raises:
         ValueError: a hash, a rating or the rate is none.
         UnreachableError: the host does not answer at all.
-        OutputError: the cache cannot be used.
     """
     wanted = tuple(dict.fromkeys(questions))
     _check(wanted, rate)
@@ -96,7 +117,7 @@ def asking(
         return known
 
     async def work(report: Callable[[Progress], None]) -> _Answers:
-        keep = partial(cache.keep, known_as or name) if cache else None
+        keep = partial(cache.keep, known_as or name) if cache else lambda _: None
         async with Host(base_url, rate=rate, patience=patience) as host:
             run = Run(host, name, wanted, known=known, notes=notes, report=report)
             return await run.answers(keep, batch)
@@ -148,16 +169,156 @@ def _check(questions: Iterable[Question], rate: float) -> None:
             raise ValueError(f"a rating is one of {', '.join(RATINGS)}")
 
 
-class Run:
-    """One run over the questions whose answers are not known yet.
+class _Failure(Exception):  # noqa: N818 - it never leaves this module
+    """One try that brought no answer; `wait` is the `Retry-After`, in seconds."""
+
+    def __init__(self, wait: float | None = None) -> None:
+        super().__init__()
+        self.wait = wait
+
+
+class Host:
+    """A host that serves Gravatars; an async context manager.
 
     Args:
-        host: where to ask.
-        name: its name, for people.
-        questions: all questions, without repeats.
-        known: the answers that need not be asked for.
-        notes: more notes for each progress.
-        report: takes the progress.
+        base_url: as in `https://gravatar.com`.
+        rate: requests a second at most, retries included.
+        patience: seconds that one answer may take.
+        transport: sends the requests; through the system's proxy by default.
+
+    Attributes:
+        has_answered: whether there was any answer.
+        patience: as given.
+        paused: called with the seconds to wait after a refusal.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        rate: float,
+        patience: float,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.has_answered = False
+        self.patience = patience
+        self.paused: Callable[[float], None] = lambda _: None
+        self._failures = 0
+        self._resume_at = 0.0
+        burst = 1 + max(_LEAST_CREDIT, rate * _LATENESS)
+        self._limiter = AsyncLimiter(burst, burst / rate)
+        self._gate = asyncio.Lock()
+        self._slots = asyncio.Semaphore(_CONCURRENCY)
+        self._client = httpx.AsyncClient(
+            base_url=base_url,
+            transport=transport or async_transport(urlsplit(base_url).hostname or ""),
+            headers={
+                "User-Agent": f"{_DISTRIBUTION}/{version(_DISTRIBUTION)}",
+                "Accept": "image/*",
+                # What is compressed does not show its first bytes.
+                "Accept-Encoding": "identity",
+            },
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            timeout=patience,
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether too many tries in a row failed: nothing is sent any more."""
+        return self._failures >= _FAILURES
+
+    def reset_failures(self) -> None:
+        """Send again, after it was given up."""
+        self._failures = 0
+
+    async def answer(self, method: str, question: Question, default: str = "404") -> Answer:
+        """Ask for an avatar, as small as possible, by HEAD or GET.
+
+        `default` is `d=`, what to show where there is no avatar. After a network error, a silence
+        longer than `patience`, 429 or 5xx the host is asked again, up to 4 times in all.
+        """
+        path, asked = f"/avatar/{question.hash}", {"d": default, "s": "1", "r": question.rating}
+        try:
+            async for attempt in stamina.retry_context(
+                on=self._retry,
+                attempts=_TRIES,
+                timeout=None,
+                wait_initial=_FIRST_WAIT,
+                wait_jitter=_FIRST_WAIT,
+                wait_max=_LONGEST_BACKOFF,
+            ):
+                with attempt:
+                    return await self._try(method, path, asked)
+        except _Failure:
+            pass
+        return Answer.UNCLEAR
+
+    def _retry(self, error: Exception) -> bool | float:
+        """Tell stamina whether to try again, or after how many seconds."""
+        if not isinstance(error, _Failure) or self.is_given_up:
+            return False
+        return True if error.wait is None else error.wait
+
+    async def _try(self, method: str, path: str, asked: dict[str, str]) -> Answer:
+        async with self._slots:
+            await self._turn()
+            if self.is_given_up:
+                raise _Failure
+            try:
+                answer = await self._send(method, path, asked)
+            except (httpx.TransportError, TimeoutError):
+                self._failures += 1
+                raise _Failure from None
+            except _Failure:
+                self._failures += 1
+                raise
+        self._failures = 0
+        return answer
+
+    async def _send(self, method: str, path: str, asked: dict[str, str]) -> Answer:
+        async with (
+            asyncio.timeout(self.patience),
+            self._client.stream(method, path, params=asked) as response,
+        ):
+            self.has_answered = True
+            status = response.status_code
+            if status in _REFUSALS:
+                wait = _wait(response.headers.get("retry-after", ""))
+                end = _now() + wait
+                if end > self._resume_at:
+                    self._resume_at = end
+                    self.paused(wait)
+                raise _Failure(wait)
+            if status >= _BROKEN:
+                raise _Failure
+            if status == _NOT_FOUND:
+                return Answer.ABSENT
+            is_image = response.headers.get("content-type", "").lower().startswith("image/")
+            if method == "GET":
+                is_image = kind_of(await _body(response)) in _KINDS and is_image
+            return Answer.PRESENT if status == _OK and is_image else Answer.UNCLEAR
+
+    async def _turn(self) -> None:
+        """Wait until one more request may be sent."""
+        async with self._gate:
+            await self._limiter.acquire()
+            while not self.is_given_up and (wait := self._resume_at - _now()) > 0:
+                await asyncio.sleep(wait)
+                # A turn from before the pause would let two go at once after it.
+                await self._limiter.acquire()
+
+
+class Run:
+    """One run over all questions of which the answers are not `known` yet.
+
+    `report` gets the progress, each with `notes`.
     """
 
     def __init__(
@@ -175,7 +336,7 @@ class Run:
         self._answers = dict.fromkeys(questions, Answer.UNCLEAR) | known
         self._open = [question for question in questions if question not in known]
         self._lengths = sorted({len(question.hash) for question in self._open})
-        self._witness: Question | None = None
+        self._known_present: Question | None = None
         self._method = "GET"
         self._notes = notes
         self._report = report
@@ -183,16 +344,8 @@ class Run:
         self._started: float | None = None
         host.paused = lambda wait: self._tell(f"{name} asks to wait for {wait:.0f} s")
 
-    async def answers(self, keep: Callable[[_Answers], object] | None, size: int) -> _Answers:
-        """Ask, a batch at a time, and return an answer to each question.
-
-        Args:
-            keep: stores the clear answers of a batch.
-            size: questions in a batch.
-
-        Raises:
-            UnreachableError: the host does not answer at all.
-        """
+    async def answers(self, keep: Callable[[_Answers], object], size: int) -> _Answers:
+        """Ask in batches of a size, keep the clear answers of each, and return all answers."""
         self._tell(f"checking that {self._name} answers truthfully")
         if not await self._holds("GET"):
             if not self._host.has_answered:
@@ -214,9 +367,8 @@ class Run:
                 self._answers |= found
                 present = [one for one, answer in found.items() if answer is Answer.PRESENT]
                 # The latest: people remove their pictures, too.
-                self._witness = present[-1] if present else self._witness
-                if keep:
-                    keep(found)
+                self._known_present = present[-1] if present else self._known_present
+                keep(found)
             elif start + size < len(self._open) and not await self._recovers():
                 self._tell(f"{self._name} stopped answering truthfully: ended early, run again")
                 break
@@ -237,17 +389,17 @@ class Run:
             for length in self._lengths
             for default, answer in (("404", Answer.ABSENT), ("mp", Answer.PRESENT))
         ]
-        if self._witness:
-            controls.append((self._witness, "404", Answer.PRESENT))
+        if self._known_present:
+            controls.append((self._known_present, "404", Answer.PRESENT))
         found = await asyncio.gather(
-            *(self._ask(method, question, default) for question, default, _ in controls)
+            *(self._host.answer(method, one, default) for one, default, _ in controls)
         )
         return found == [answer for *_, answer in controls]
 
     async def _agree(self, questions: Sequence[Question]) -> bool:
         """Tell whether HEAD and GET have the same answers, and clear ones."""
         pairs = await asyncio.gather(
-            *(self._ask(method, question) for question in questions for method in ("HEAD", "GET"))
+            *(self._host.answer(method, one) for one in questions for method in ("HEAD", "GET"))
         )
         return Answer.UNCLEAR not in pairs and pairs[::2] == pairs[1::2]
 
@@ -256,26 +408,16 @@ class Run:
         for times in _RECOVERY:
             self._tell(f"waiting for {self._name} to answer truthfully again")
             await asyncio.sleep(times * self._host.patience)
-            self._host.hope_again()
+            self._host.reset_failures()
             if await self._holds(self._method):
                 return True
         return False
 
     async def _ask_and_tell(self, question: Question) -> Answer:
-        answer = await self._ask(self._method, question)
+        answer = await self._host.answer(self._method, question)
         self._asked += 1
         self._tell(self._method)
         return answer
-
-    async def _ask(self, method: str, question: Question, default: str = "404") -> Answer:
-        reply = await self._host.reply(
-            method, question.hash, default=default, rating=question.rating
-        )
-        if reply and reply.status == _NOT_FOUND:
-            return Answer.ABSENT
-        if reply and reply.status == _OK and reply.is_image:
-            return Answer.PRESENT
-        return Answer.UNCLEAR
 
     def _tell(self, note: str) -> None:
         total = len(self._answers)
@@ -286,3 +428,23 @@ class Run:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _wait(told: str) -> float:
+    """Return the seconds that a `Retry-After` asks for (RFC 9110: seconds, or a date)."""
+    try:
+        seconds = float(told)
+    except ValueError:
+        moment = read_date(told)
+        seconds = (moment - datetime.now(UTC)).total_seconds() if moment else math.nan
+    return _WAIT_UNTOLD if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT)
+
+
+async def _body(response: httpx.Response) -> bytes:
+    """Return the body, or its beginning if it is too long for a picture of one pixel."""
+    body = b""
+    async for piece in response.aiter_raw():
+        body += piece
+        if len(body) >= _ENOUGH:
+            break
+    return body

@@ -20,7 +20,7 @@ _TOO_MANY = 429
 
 
 @dataclass(frozen=True, slots=True)
-class Manners:
+class ReachSettings:
     """At which rate, and by which rules, pictures are asked for.
 
     Attributes:
@@ -56,58 +56,49 @@ _SPARED = Reach(Outcome.NOT_ASKED, "its host said that it was asked too often")
 
 
 def reaching(
-    pictures: Iterable[str], manners: Manners | None = None
+    pictures: Iterable[str], settings: ReachSettings | None = None
 ) -> Generator[Progress, None, list[Reach]]:
-    """Check which pictures load. Closing the generator ends it.
+    """Check which pictures load; return the result of each address, in order.
 
-    Nothing new is asked from then on; requests under way end first, within `seconds`.
-
-    Args:
-        pictures: addresses; each is asked for once.
-        manners: at which rate, and by which rules.
-
-    Yields:
-        Progress, in different addresses; the first before anything is asked.
-
-    Returns:
-        The result of each picture, in order.
+    Each is asked for once; progress counts different addresses. If the generator is closed,
+    requests under way end first, within `seconds`.
     """
-    manners = manners or Manners()
+    settings = settings or ReachSettings()
     found: dict[str, Reach] = {}
     urls: list[str] = []  # of each picture, in its canonical spelling where it may be asked
     hosts: dict[str, str] = {}
     for text in pictures:
-        address = askable(text, exception=manners.exception, insecure=manners.insecure)
+        address = askable(text, exception=settings.exception, insecure=settings.insecure)
         if isinstance(address, Refusal):
             urls.append(text)
             found[text] = Reach(address.outcome, address.reason)
         else:
             urls.append(address.url)
             hosts[address.url] = address.authority
-    found |= yield from _asked(hosts, manners)
+    found |= yield from _asked(hosts, settings)
     return [found[url] for url in urls]
 
 
 def _asked(
-    hosts: Mapping[str, str], manners: Manners
+    hosts: Mapping[str, str], settings: ReachSettings
 ) -> Generator[Progress, None, dict[str, Reach]]:
     """Ask for every address; return the result of each."""
     yield Progress(0, len(hosts))
     load = partial(
         fetch,
-        exception=manners.exception,
-        insecure=manners.insecure,
-        seconds=manners.seconds,
-        most_bytes=manners.most_bytes,
-        resolve=manners.resolve,
+        exception=settings.exception,
+        insecure=settings.insecure,
+        seconds=settings.seconds,
+        most_bytes=settings.most_bytes,
+        resolve=settings.resolve,
     )
-    turns = _Turns(hosts, manners)
+    turns = _Turns(hosts, settings)
     found: dict[str, Reach] = {}
     pending: dict[Future[Fetched], str] = {}
     started = time.monotonic()
-    with ThreadPoolExecutor(manners.workers, "reach") as pool:
+    with ThreadPoolExecutor(settings.workers, "reach") as pool:
         while len(found) < len(hosts):
-            full = len(pending) == manners.workers
+            full = len(pending) == settings.workers
             turn = None if full else turns.take(time.monotonic())
             if isinstance(turn, str):
                 pending[pool.submit(load, turn)] = turn
@@ -127,14 +118,14 @@ def _asked(
 class _Turns:
     """The order of requests, within the rates of each host and of all together."""
 
-    def __init__(self, hosts: Mapping[str, str], manners: Manners) -> None:
+    def __init__(self, hosts: Mapping[str, str], settings: ReachSettings) -> None:
         self._waiting: dict[str, deque[str]] = defaultdict(deque)
         for url, host in hosts.items():
             self._waiting[host].append(url)
         self._ready = [(0.0, number, host) for number, host in enumerate(self._waiting)]
         self._next = 0.0
-        self._every = 1 / manners.rate
-        self._every_at_host = 1 / manners.rate_per_host
+        self._every = 1 / settings.rate
+        self._every_at_host = 1 / settings.rate_per_host
 
     def take(self, now: float) -> str | float | None:
         """Return the next address, or seconds to wait for it, or None at the end."""

@@ -22,7 +22,7 @@ from toolkit.errors import IncompleteError, SettingsError
 from toolkit.formatting import plural
 from toolkit.probing.answers import Answer, Cache, Question
 from toolkit.probing.gravatar import RATE, asking
-from toolkit.probing.picture_reach import Manners, reaching
+from toolkit.probing.picture_reach import ReachSettings, reaching
 from toolkit.progress import Progress, run
 from toolkit.sandbox.picture_hosts import Hosts, hosts_of
 from toolkit.snapshots.snapshot import Provenance, Snapshot, read_snapshot, writing
@@ -108,9 +108,10 @@ def notice_of_pictures(
         return ""
     users = sum(len(chunk) for chunk in _shown(snapshot))
     many = min(users, sample or users)
+    duration = _duration(many / (rate or ReachSettings().rate))
     return (
         f"This loads up to {many:,} pictures from wherever they are, Gravatar, Google, Facebook "
-        f"and hosts that users typed in: {_duration(many / (rate or Manners().rate))}. Each of "
+        f"and hosts that users typed in: {duration}. Each of "
         "these hosts learns this machine's address and that somebody looked. Addresses inside "
         "your network are never asked."
     )
@@ -163,31 +164,31 @@ def reach(
     """
     _ensure_numbers(sample, rate)
     frame = _drawn(snapshot, sample, np.random.default_rng(seed))
-    usual = Manners()
+    usual = ReachSettings()
     with hosts_of(snapshot.provenance) as hosts:
         pace = rate or (SANDBOX_RATE if hosts.sandbox else usual.rate)
-        manners = Manners(
+        settings = ReachSettings(
             rate=pace,
             rate_per_host=pace if hosts.sandbox else min(pace, usual.rate_per_host),
             exception=hosts.sandbox,
             insecure=insecure,
         )
         addresses = [hosts.address(one, insecure=insecure) for one in frame["shown"]]
-        reached = run(reaching(addresses, manners), show)
+        reached = run(reaching(addresses, settings), show)
     frame["outcome"] = [found.outcome.value for found in reached]
     frame["reason"] = [found.reason for found in reached]
     return frame.drop(columns="shown")
 
 
 def outcomes(reached: pd.DataFrame) -> pd.DataFrame:
-    """Count what `reach` returned.
+    """Count the users in the result of `reach`.
 
     Args:
         reached: one row for each user, with the columns `source` and `outcome`.
 
     Returns:
-        One row for each source, a column of users for each outcome that occurs, the
-        commonest first, and `users`, their sum.
+        One row for each source, a column of users for each outcome, the most frequent first,
+        and `users`, their sum.
     """
     counts = pd.crosstab(reached["source"], reached["outcome"])
     counts = counts[counts.sum().sort_values(ascending=False, kind="stable").index]
@@ -204,7 +205,7 @@ def _ensure_numbers(sample: int | None, rate: float | None) -> None:
 
 
 def _questions_of(snapshot: Snapshot) -> tuple[list[Question], int]:
-    """Return what Gravatar would be asked about a snapshot, and for how many users."""
+    """Return the questions about a snapshot, and for how many users they are."""
     questions: dict[Question, None] = {}
     users = 0
     for chunk in snapshot.chunks(_COLUMNS):
@@ -215,7 +216,6 @@ def _questions_of(snapshot: Snapshot) -> tuple[list[Question], int]:
 
 
 def _duration(seconds: float) -> str:
-    """Say about how long that is."""
     for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= size:
             return f"about {plural(round(seconds / size), unit)}"
@@ -299,7 +299,7 @@ def _rewritten(
     provenance: Provenance,
     change: Callable[[pd.DataFrame], pd.DataFrame] = lambda chunk: chunk,
 ) -> Snapshot:
-    """Return a snapshot that is changed, in its file where it has one."""
+    """Change a snapshot, in its file where it has one."""
     if snapshot.path is None:
         return Snapshot(provenance, change(snapshot.users))
     if read_snapshot(snapshot.path).provenance.taken_at != provenance.taken_at:
