@@ -1,8 +1,11 @@
-"""Which pictures Auth0 is known to take."""
+"""Answers of the tenant as values, and which pictures Auth0 is known to take."""
+
+from types import SimpleNamespace
 
 import pytest
 
-from toolkit.tenant.models import takes_picture
+from toolkit.errors import TenantError
+from toolkit.tenant.models import Action, Job, Page, takes_picture
 
 TAKEN = [
     "https://images.example/me.png",
@@ -75,3 +78,66 @@ def test_anything_else_counts_as_refused(text):
 def test_a_long_text_is_judged_at_once():
     assert not takes_picture("https://" + "a." * 500_000)
     assert not takes_picture("https://" + "a-" * 1000 + "!")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        [],
+        {},
+        {"users": {}, "total": 0},
+        {"users": [{}, {}, {}], "total": 3},
+        {"users": [], "total": None},
+        {"users": [], "total": "1"},
+        {"users": [], "total": True},
+        {"users": [], "total": -1},
+        {"users": [], "total": 0.5},
+        {"users": [], "total": float("nan")},
+        {"users": [], "total": float("inf")},
+    ],
+)
+def test_an_answer_that_is_no_page_of_users_is_an_error(answer):
+    with pytest.raises(TenantError, match="not a page of users"):
+        Page.of(answer, 2)
+
+
+def test_a_page_has_its_users_and_the_total():
+    assert Page.of({"users": [{}, "odd"], "total": 7.0}, 2) == Page([{}, "odd"], 7)
+
+
+def test_a_new_job_has_neither_progress_nor_a_file():
+    assert Job.of(SimpleNamespace(id="job_1", status="pending")) == Job("job_1", "pending")
+    done = SimpleNamespace(id="a", status="completed", percentage_done=99.5, location="https://x")
+    assert Job.of(done) == Job("a", "completed", 99, "https://x")
+    with pytest.raises(TenantError, match="not an export job"):
+        Job.of(SimpleNamespace(id="../a", status="pending"))
+
+
+def action(version):
+    draft = {"id": "1", "name": "a", "code": None, "status": "built", "runtime": "node22"}
+    return SimpleNamespace(**draft, dependencies=None, secrets=None, deployed_version=version)
+
+
+def test_an_action_tells_its_draft_and_what_runs():
+    package = SimpleNamespace(name="b", version="1")
+    secret = SimpleNamespace(name="KEY", updated_at="2026")
+    version = SimpleNamespace(
+        id="v",
+        code="x",
+        number=2,
+        deployed=False,
+        runtime="node22",
+        dependencies=[package],
+        secrets=[secret],
+    )
+    found = Action.of(action(version))
+    assert (found.code, found.deployed, found.version, found.number) == ("", "x", "v", 2)
+    assert not found.settled
+    assert len(found.settings) == len(found.running) == 16
+    assert found.settings != found.running
+    none = Action.of(action(None))
+    assert (none.deployed, none.version, none.number, none.running) == (None, None, None, "")
+    assert none.settled
+    version.id = None
+    assert Action.of(action(version)).deployed is None

@@ -45,12 +45,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an address is not asked.
-
-    Attributes:
-        outcome: the reason's kind.
-        reason: the reason in words; never repeats the address.
-    """
+    """Why an address is not asked; the reason in words never repeats the address."""
 
     outcome: Outcome
     reason: str
@@ -60,16 +55,9 @@ class Refusal:
 class Address:
     """The parts of an http(s) URL, in ASCII and percent-encoded, as they would be sent.
 
+    `host` is lower case, without a final dot or brackets; in `path`, `.` and `..` are resolved;
+    `query` and `fragment` are None without `?` and `#`; `credentials` says whether there is an `@`.
     What may name a person is left out of `repr`.
-
-    Attributes:
-        scheme: `http` or `https`.
-        host: lower case, without a final dot; an IP address without brackets.
-        port: the port, given or the scheme's own.
-        path: begins with a slash; `.` and `..` are resolved.
-        query: the part after `?`; None without a `?`.
-        fragment: the part after `#`; None without a `#`.
-        credentials: whether there is an `@` before the host.
     """
 
     scheme: str
@@ -117,8 +105,8 @@ _PORT = re.compile(r"0*([0-9]{1,5})")
 _LAST_PORT = 65535
 # A host whose last label looks like a number is an IPv4 address or nothing (WHATWG URL).
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-# Quotes, backticks, braces and angle brackets are always encoded, so that what is
-# written somewhere else cannot end a string or begin a tag there.
+# Quotes, backticks, braces and angle brackets are always encoded, so that an address cannot end a
+# string or begin a tag.
 _KEPT = "/%:@!$&()*+,;=~"
 
 # Names of the local network, or that no public DNS server knows (RFC 6761, RFC 6762, RFC 8375,
@@ -210,16 +198,10 @@ def excepted(address: Address, exception: str | None) -> bool:
 
 
 def askable(url: str, *, exception: str | None = None, insecure: bool = False) -> Address | Refusal:
-    """Say whether a URL may be asked, judging by its text. Sends nothing.
+    """Return the parts of a URL, or why it may not be asked, judging by its text.
 
-    Args:
-        url: what the user typed.
-        exception: the one base URL to which the rules of scheme, port and host do not
-            apply: the embedded tenant's.
-        insecure: whether http may be asked too.
-
-    Returns:
-        The parts of the URL, or why it may not be asked.
+    `exception` is the one base URL to which the rules of scheme, port and host do not apply: the
+    embedded tenant's. `insecure` allows http.
     """
     address = parsed(url)
     if isinstance(address, Refusal):
@@ -239,11 +221,7 @@ def askable(url: str, *, exception: str | None = None, insecure: bool = False) -
 
 
 def by_dns(host: str, port: int) -> Sequence[str]:
-    """Resolve a name as this machine does.
-
-    Raises:
-        OSError: There is no such name, or no answer.
-    """
+    """Resolve a name as this machine does; raise OSError if there is no answer."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(place[0]) for *_, place in found))
 
@@ -259,15 +237,7 @@ def located(
 
     One refused IP address refuses them all: a name with a public and a private address is an
     attack. Connect only to what is returned; resolving the name again may give another answer.
-
-    Args:
-        address: what `askable` returned.
-        exception: as for `askable`; its IP addresses must be loopback.
-        resolve: what resolves names.
-        seconds: when to stop waiting for it.
-
-    Returns:
-        The IP addresses, at least one, in the resolver's order; or why not.
+    The IP addresses of an `exception` must be loopback.
     """
     try:
         ips: tuple[IP, ...] | Refusal = (ip_address(address.host),)
@@ -349,20 +319,16 @@ def _resolved(path: str) -> str:
 
 
 def port_of(text: str) -> int | None:
-    """Read a port, 0 to 65535, as browsers do; None where it is none.
-
-    Unlike `int`, it accepts no signs, blanks, underscores or digits of other scripts.
-    """
+    """Read a port, 0 to 65535, as browsers do; None where it is none, as with a sign or blank."""
     digits = _PORT.fullmatch(text)
     port = int(digits[1]) if digits else _LAST_PORT + 1
     return port if port <= _LAST_PORT else None
 
 
 def split(authority: str) -> tuple[str, int | None] | None:
-    """Divide `host` or `host:port` into host and port; None where it is neither.
+    """Divide `host` or `host:port`, without brackets of IPv6; None where it is neither.
 
-    Brackets of an IPv6 address are removed; the host is not checked otherwise. The port is None
-    where there is none.
+    The host is not checked otherwise. The port is None where there is none.
     """
     parts = _PLACE.fullmatch(authority)
     host, digits = parts.groups() if parts else ("", None)

@@ -40,9 +40,7 @@ _bound = _Bound()
 def bounded(seconds: float, octets: float = math.inf) -> Iterator[None]:
     """Limit all that this thread sends and reads in this block, through a backend of `limited`.
 
-    Raises:
-        httpx.TimeoutException: the time is over.
-        httpx.ReadError: there are more bytes.
+    After that time httpx raises TimeoutException, after so many bytes ReadError.
     """
     before = _bound.until, _bound.octets
     until = time.monotonic() + seconds
@@ -56,11 +54,7 @@ def bounded(seconds: float, octets: float = math.inf) -> Iterator[None]:
 
 @contextmanager
 def stopping(stop: threading.Event) -> Iterator[None]:
-    """Stop every wait of this thread for the tenant as soon as an event is set.
-
-    Raises:
-        StoppedError: it was set.
-    """
+    """Raise StoppedError in each wait of this thread as soon as an event is set."""
     before, _bound.stop = _bound.stop, stop
     try:
         yield
@@ -69,11 +63,7 @@ def stopping(stop: threading.Event) -> Iterator[None]:
 
 
 def pause(seconds: float) -> None:
-    """Wait that many seconds.
-
-    Raises:
-        StoppedError: the event of `stopping` was set.
-    """
+    """Wait that many seconds; raise StoppedError if the event of `stopping` is set."""
     if _bound.stop is None:
         time.sleep(seconds)
     elif _bound.stop.wait(seconds):
@@ -83,8 +73,7 @@ def pause(seconds: float) -> None:
 def time_left(timeout: float | None = None) -> float | None:
     """Return the seconds that this thread may still use, at most `timeout`; None for no limit.
 
-    Raises:
-        httpcore.ReadTimeout: there are none.
+    Raises ReadTimeout if there are none.
     """
     if _bound.until is None:
         return timeout

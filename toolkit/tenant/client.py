@@ -51,8 +51,7 @@ class Tenant(ManagementApi):
     def now(self) -> datetime:
         """Return the tenant's time (UTC), from the `Date` of its answers.
 
-        If there was no answer yet, the tenant is asked for one user. If its answers have no time,
-        this machine's time is used, and `notes` says so.
+        If they have none, this machine's time is used, and `notes` says so.
         """
         if not self._clock.answered:
             # Every answer to a search contains the time.
@@ -65,16 +64,9 @@ class Tenant(ManagementApi):
     def search(
         self, q: str, *, page: int = 0, per_page: int = PAGE, sort: str | None = None
     ) -> Page:
-        """Read one page of the users that match a query.
+        """Read one page of the users that match a query (Auth0, "User Search Query Syntax").
 
-        Args:
-            q: Lucene query (Auth0, "User Search Query Syntax").
-            page: page number from 0; page * per_page must stay under 1,000.
-            per_page: users a page, at most 100.
-            sort: `field:1` or `field:-1`.
-
-        Raises:
-            SlowQueryError: the tenant could not finish the query; ask for fewer users.
+        page * per_page must stay under 1,000; `sort` is `field:1` or `field:-1`.
         """
         read = partial(
             self._api.users.list,
@@ -90,12 +82,7 @@ class Tenant(ManagementApi):
         return Page.of(self._send(lambda: raw(lambda: read().response)), per_page)
 
     def user(self, user_id: str) -> Mapping[str, Any]:
-        """Read one user (`read:users`); unlike a search, this shows every write at once.
-
-        Raises:
-            MissingError: there is no such user.
-            QueryError: the tenant does not accept this as an id.
-        """
+        """Read one user (`read:users`); unlike a search, this shows every write at once."""
         _ensure_named(user_id)
         get = partial(self._api.users.get, user_id, fields=",".join(FIELDS), include_fields=True)
         return _user(self._send(lambda: raw(get)))
@@ -112,17 +99,9 @@ class Tenant(ManagementApi):
     ) -> Mapping[str, Any]:
         """Write to one user (`update:users`); return the user after the write.
 
-        Args:
-            user_id: the user.
-            change: `picture`, a text or None, or `user_metadata`, which is merged at its
-                first level and in which None removes a key. It must not be empty: an empty
-                object would wipe all metadata.
-            tag: at most 64 characters that the tenant's logs show (`X-Correlation-ID`).
-
-        Raises:
-            MissingError: there is no such user.
-            QueryError: the tenant does not accept this change for this user.
-            BusyError, SlowQueryError, UnreachableError: it may work later.
+        `change` has a `picture`, a text or None, or `user_metadata`, which is merged at its first
+        level and in which None removes a key. It must not be empty: an empty object would wipe all
+        metadata. `tag`: at most 64 characters that the tenant's logs show (`X-Correlation-ID`).
         """
         if not change or change.get("user_metadata", True) in ({}, None):
             raise ValueError("an empty change wipes metadata")
@@ -137,27 +116,21 @@ class Tenant(ManagementApi):
         *,
         tag: str | None = None,
     ) -> Mapping[str, Any] | None:
-        """Read one user, ask what to write, and write it within about one round trip.
+        """Read one user, ask `revise` what to write, and write it within about one round trip.
 
-        Auth0 has no conditional write, so a write by somebody else between the two is lost: the
-        time between them is kept short. All waits for the rate limit come before the read. If more
-        than a second passes anyway, or the write must be sent again, the user is read again first.
-        For a tenant that always needs longer, the limit doubles after each attempt, up to a minute.
+        Auth0 has no conditional write, so a write by somebody else between the two would be lost:
+        all waits for the rate limit come before the read. If more than a second passes anyway, or
+        the write must be sent again, the user is read again first. For a tenant that always needs
+        longer, the limit doubles after each attempt, up to a minute.
 
         Args:
             user_id: the user.
-            revise: called with the current user, or None if there is no such user; returns what
-                to write, as for `change_user`, or None to write nothing. It is called again each
-                time the user is read again.
+            revise: called with each user that was read, or None if there is none; returns what
+                to write, as for `change_user`, or None to write nothing.
             tag: as for `change_user`.
 
         Returns:
             The user after the write; None if nothing was written.
-
-        Raises:
-            MissingError: the user was removed between read and write.
-            QueryError, TenantError: as `change_user`, after seven attempts where the same
-                request may work later.
         """
         stale = tried = 0
         while True:
@@ -188,12 +161,9 @@ class Tenant(ManagementApi):
     # Export jobs
 
     def start_export(self) -> Job:
-        """Start an export of all users, with our fields only (scope `read:users`).
-
-        The format is always given: without it Auth0 exports CSV, which cannot hold metadata (Auth0,
-        "Bulk User Exports").
-        """
-        # If the answer is lost, the request is retried; a second export does no harm.
+        """Start an export of all users, with our fields only (scope `read:users`)."""
+        # If the answer is lost, the request is retried; a second export does no harm. Without a
+        # format Auth0 exports CSV, which cannot hold metadata (Auth0, "Bulk User Exports").
         fields = [{"name": name} for name in FIELDS]
         start = partial(self._api.jobs.users_exports.create, format="json", fields=fields)
         return Job.of(self._send(start))
@@ -205,11 +175,7 @@ class Tenant(ManagementApi):
             self.export_job("job_0000000000000000")
 
     def export_job(self, job_id: str) -> Job:
-        """Read the state of an export; every answer has a new link.
-
-        Raises:
-            MissingError: the tenant does not know that job: jobs are deleted after 24 hours.
-        """
+        """Read the state of an export; every answer has a new link. It is kept for 24 hours."""
         return Job.of(self._send(partial(self._api.jobs.get, job_id)))
 
     # Connections, Rules and Actions
@@ -241,10 +207,7 @@ class Tenant(ManagementApi):
         return Action.of(self._send(partial(self._api.actions.get, action_id)))
 
     def create_action(self, name: str, code: str) -> Action:
-        """Create an Action of the post-login trigger (`create:actions`).
-
-        If the answer is lost, check whether it exists before you try again.
-        """
+        """Create an Action of the post-login trigger (`create:actions`)."""
         triggers: Any = [{"id": _POST_LOGIN, "version": _TRIGGER_VERSION}]
         create = partial(
             self._api.actions.create,
@@ -260,11 +223,7 @@ class Tenant(ManagementApi):
         return Action.of(self._write(partial(self._api.actions.update, action_id, code=code)))
 
     def deploy_action(self, action_id: str) -> None:
-        """Deploy the draft of an Action (`create:actions`); if it is bound, it runs at once.
-
-        Raises:
-            QueryError: it is not built yet.
-        """
+        """Deploy the draft of a built Action (`create:actions`); if bound, it runs at once."""
         self._write(partial(self._api.actions.deploy, action_id))
 
     def versions(self, action_id: str) -> list[tuple[str, str]]:
@@ -273,11 +232,7 @@ class Tenant(ManagementApi):
         return [(str(one.id), str(one.code or "")) for one in listed]
 
     def roll_back_action(self, action_id: str, version: str) -> None:
-        """Deploy an older version of an Action (`create:actions`); its draft stays.
-
-        Raises:
-            MissingError: there is no such version: Auth0 keeps 50.
-        """
+        """Deploy one of the 50 last versions of an Action (`create:actions`); its draft stays."""
         request: Any = {"update_draft": False}
         deploy = self._api.actions.versions.deploy
         self._write(partial(deploy, action_id, version, request=request))
@@ -297,11 +252,8 @@ class Tenant(ManagementApi):
     def bind(self, bindings: Sequence[Binding]) -> None:
         """Replace the list of Actions that run after a login (`update:actions`).
 
-        Bindings that have an id are sent by it. INFERRED: Auth0 refuses an id that is no longer in
-        the list, and so refuses a list that is out of date.
-
-        Args:
-            bindings: all Actions to run, in order.
+        INFERRED: Auth0 refuses an id that is no longer in the list, and so refuses a list that is
+        out of date.
         """
         wanted: Any = [
             {

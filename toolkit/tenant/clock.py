@@ -27,15 +27,9 @@ class TenantClock:
     """The tenant's time. Several threads may use it.
 
     `Date` is when an answer was made, in whole seconds (RFC 9110, section 6.6.1). Between answers
-    this machine's monotonic clock counts.
-
-    If answers disagree, the earliest time counts: a time that is too late would miss users; a time
-    that is too early only costs requests. A later time counts if the wall clock agrees: then this
-    machine has slept, and its monotonic clock has stopped.
-
-    Args:
-        wall: this machine's time, UNIX seconds.
-        monotonic: seconds that never run backwards.
+    this machine's monotonic clock counts. If answers disagree, the earliest time counts: a time
+    that is too late would miss users; a time that is too early only costs requests. A later time
+    counts if the wall clock agrees: then this machine has slept, and its monotonic clock stopped.
     """
 
     def __init__(

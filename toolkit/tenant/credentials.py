@@ -13,18 +13,22 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from toolkit.errors import CredentialsError, SettingsError, TenantError
-from toolkit.images.address import is_loopback, split
+from toolkit.images.address import PORTS, Address, is_loopback, split
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE | re.ASCII)
-_PORTS = {"http": 80, "https": 443}
+_RENEW_BEFORE = 30.0  # seconds
+# Auth0's tokens are good for 30 days at most ("Update Access Token Lifetime").
+_SHORTEST, _LONGEST, _UNKNOWN = 1.0, 30 * 86400.0, 60.0  # seconds
+_MAX_TOKEN = 1 << 16  # characters; servers accept less in a header
+_FORM = re.compile(r"[!-~]+")
+_TOO_MANY = 429
 
 
 class Settings(BaseSettings):
     """Credentials and address of one tenant.
 
-    Secrets are masked in its text. It cannot be pickled, because pickles end up in caches and on
-    other machines.
+    Secrets are masked in its text. It cannot be pickled: pickles are written to other machines.
     """
 
     # Without hide_input_in_errors a validation error would print the secret.
@@ -42,11 +46,7 @@ class Settings(BaseSettings):
 
     @property
     def base_url(self) -> str:
-        """The tenant's address: https, or http where it is loopback (the sandbox).
-
-        Raises:
-            SettingsError: AUTH0_DOMAIN is missing or is not a host name.
-        """
+        """The tenant's address: https, or http where it is loopback (the sandbox)."""
         if not self.domain:
             raise SettingsError(
                 "AUTH0_DOMAIN is not set: name your tenant (tenant.eu.auth0.com) in the "
@@ -57,8 +57,8 @@ class Settings(BaseSettings):
         host, port = split(written) or ("", None)
         fits = _HOST.fullmatch(host) if scheme == "https" else is_loopback(host)
         if fits and port != 0:
-            named = "" if port in (None, _PORTS[scheme]) else f":{port}"
-            return f"{scheme}://{f'[{host}]' if ':' in host else host}{named}"
+            port = port or PORTS[scheme]
+            return Address(scheme, host, port, "", None, None, credentials=False).url
         raise SettingsError(
             "AUTH0_DOMAIN must be a host name such as tenant.eu.auth0.com, without https:// "
             "(an http:// address is taken only for a sandbox on loopback)."
@@ -66,11 +66,7 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """Read the environment, then `.env` of this folder, or of the project for a notebook.
-
-    Raises:
-        SettingsError: a value has the wrong form.
-    """
+    """Read the environment, then `.env` of this folder, or of the project for a notebook."""
     here = Path.cwd()
     folder = here.parent if here.name == "notebooks" and not (here / ".env").exists() else here
     try:
@@ -83,20 +79,8 @@ def read_settings() -> Settings:
         raise SettingsError(f"{names} cannot be used: check the environment and .env.") from None
 
 
-_RENEW_BEFORE = 30.0  # seconds
-# Auth0's tokens are good for 30 days at most ("Update Access Token Lifetime").
-_SHORTEST, _LONGEST, _UNKNOWN = 1.0, 30 * 86400.0, 60.0  # seconds
-_MAX_TOKEN = 1 << 16  # characters; servers take less in a header
-_FORM = re.compile(r"[!-~]+")
-_TOO_MANY = 429
-
-
 def ensure_credentials(settings: Settings) -> None:
-    """Check that there are credentials.
-
-    Raises:
-        SettingsError: there are none, or the token has impossible characters.
-    """
+    """Raise SettingsError if there are no credentials, or impossible ones."""
     if settings.token is None and not (settings.client_id and settings.client_secret):
         raise SettingsError(
             "No credentials: set AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, or AUTH0_TOKEN, in "
@@ -108,16 +92,9 @@ def ensure_credentials(settings: Settings) -> None:
 
 
 class Access:
-    """A Management API token for the SDK, renewed in time if possible.
+    """A Management API token for the SDK, renewed in time if it comes from client credentials.
 
-    Attributes:
-        renewable: whether it comes from client credentials, and not from the environment.
-        scopes: its scopes; None if it does not tell them, or there is no token yet.
-
-    Args:
-        settings: the credentials.
-        base_url: the tenant's address.
-        client: sends the requests.
+    `scopes` is None if the token does not tell them, or there is none yet.
     """
 
     def __init__(self, settings: Settings, base_url: str, client: httpx.Client) -> None:
@@ -133,17 +110,21 @@ class Access:
         self.scopes = _scopes_of(self._text) if self._text else None
 
     def __call__(self) -> str:
-        """Return the token, renewed if it expires soon.
-
-        Raises:
-            CredentialsError, TenantError: none can be obtained.
-        """
-        if self.renewable:
-            asked = time.monotonic()
-            with self._lock:
-                if time.monotonic() >= self._until:
-                    self._renew_for(asked)
-        return self._text
+        """Return the token, renewed if it expires soon."""
+        asked = time.monotonic()
+        with self._lock:
+            if not self.renewable or time.monotonic() < self._until:
+                return self._text
+            if self._failure is not None and self._failed_at >= asked:
+                # Another thread was refused meanwhile: if each thread tried, it would take many
+                # times as long.
+                raise self._failure
+            try:
+                self._renew()
+            except (httpx.HTTPError, TenantError) as error:
+                self._failure, self._failed_at = error, time.monotonic()
+                raise
+            return self._text
 
     def forget(self, text: str) -> None:
         """Renew a token that the tenant no longer accepts."""
@@ -151,20 +132,8 @@ class Access:
             if self._text == text:
                 self._until = 0.0
 
-    def _renew_for(self, asked: float) -> None:
-        """Renew the token for a thread that has waited since then."""
-        if self._failure is not None and self._failed_at >= asked:
-            # Another thread was refused meanwhile: if each thread tried, it would take many times
-            # as long.
-            raise self._failure
-        try:
-            self._renew()
-        except (httpx.HTTPError, TenantError) as error:
-            self._failure, self._failed_at = error, time.monotonic()
-            raise
-
     def _renew(self) -> None:
-        secret = self._settings.client_secret
+        host, secret = urlsplit(self._base_url).netloc, self._settings.client_secret
         answer = self._client.post(
             f"{self._base_url}/oauth/token",
             data={
@@ -178,7 +147,7 @@ class Access:
             raise TenantError("The tenant cannot issue a token now. Try again later.")
         if not answer.is_success:
             raise CredentialsError(
-                f"{self._host} does not accept the client's credentials (HTTP "
+                f"{host} does not accept the client's credentials (HTTP "
                 f"{answer.status_code}): check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, and that "
                 "the application is authorised for the Management API."
             )
@@ -189,7 +158,7 @@ class Access:
             token = lifetime = None
         if not (isinstance(token, str) and len(token) <= _MAX_TOKEN and _FORM.fullmatch(token)):
             raise TenantError(
-                f"{self._host} answered the request for a token with something else (HTTP "
+                f"{host} answered the request for a token with something else (HTTP "
                 f"{answer.status_code}): check AUTH0_DOMAIN and the network."
             )
         self._text = token
@@ -198,15 +167,11 @@ class Access:
         self._until = time.monotonic() + seconds - min(_RENEW_BEFORE, seconds / 4)
         self.scopes = _split_scopes(body.get("scope")) or _scopes_of(token)
 
-    @property
-    def _host(self) -> str:
-        return urlsplit(self._base_url).netloc
-
 
 def _lifetime(told: object) -> float:
     """Return the lifetime of a token in seconds; an impossible value counts as a minute."""
     try:
-        seconds = float(told)  # type: ignore[arg-type] # what else it is, is caught
+        seconds = float(told)  # type: ignore[arg-type] # other types are caught
     except (TypeError, ValueError, OverflowError):
         return _UNKNOWN
     return seconds if _SHORTEST <= seconds <= _LONGEST else _UNKNOWN
@@ -217,7 +182,6 @@ def _split_scopes(text: object) -> frozenset[str] | None:
 
 
 def _scopes_of(token: str) -> frozenset[str] | None:
-    """Read the scopes from a token, unverified; None if it has none."""
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
     except jwt.InvalidTokenError:

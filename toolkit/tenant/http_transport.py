@@ -48,12 +48,12 @@ class Limits:
         seconds: for one answer, from the first byte of the request to the last of the answer.
         silence: seconds without any byte.
         connect: seconds until there is a connection.
-        head: bytes until the answer's body begins, `100 Continue` and the like included.
+        head: bytes before the answer's body, `100 Continue` and the like included.
         body: bytes of a body, compressed and decompressed.
         listed: bytes of all pages of a list together.
         attempts: how often a request is sent if no usable answer comes.
         patience: seconds after which it is no longer retried if no usable answer comes.
-        refusals: the same if the tenant refuses it because of the rate limit (429).
+        refusals: the same after answers 429.
     """
 
     seconds: float = 120.0
@@ -66,18 +66,9 @@ class Limits:
     patience: float = 180.0
     refusals: float = 300.0
 
-    @property
-    def timeout(self) -> httpx.Timeout:
-        """The limits of single steps, for httpx."""
-        return httpx.Timeout(self.silence, connect=self.connect)
-
 
 class UnusableAnswerError(httpx.TransportError):
     """An answer is too slow, too large or compressed in another way; it is not retried."""
-
-
-class NeverAnsweredError(httpx.TransportError):
-    """The host has never answered, so the request is not retried."""
 
 
 def transport(host: str) -> httpx.HTTPTransport:
@@ -168,12 +159,7 @@ class CompleteAnswers(Layer):
         return getattr(self._thread, "received", 0)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and read the complete answer.
-
-        Raises:
-            UnusableAnswerError: it is too slow, too large, or compressed in another way.
-            httpx.TransportError: it did not arrive, or not completely.
-        """
+        """Send a request and read the complete answer."""
         limits = self._limits
         until = time.monotonic() + limits.seconds
         try:
@@ -220,14 +206,10 @@ class CompleteAnswers(Layer):
 
 
 class Inflate:
-    """Decompresses data that arrives in chunks, in small pieces to save memory.
-
-    Args:
-        form: zlib's `wbits`; 0 depends on the first byte.
-    """
+    """Decompresses data that arrives in chunks, in small pieces to save memory."""
 
     def __init__(self, form: int = _GZIP) -> None:
-        self._form = form
+        self._form = form  # zlib's `wbits`; 0 depends on the first byte
         self._data: Any = None  # zlib's type has no public name
 
     @property
@@ -236,11 +218,7 @@ class Inflate:
         return self._data is not None and bool(self._data.eof)
 
     def pieces(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield the decompressed chunk; several gzip files may follow one another.
-
-        Raises:
-            zlib.error: it is not compressed in this form.
-        """
+        """Yield the decompressed chunk; several gzip files may follow one another."""
         while chunk:
             if self._data is None or self._data.eof:
                 bare = 15 if chunk[0] & 0x0F == zlib.DEFLATED else -15
@@ -261,12 +239,6 @@ class Retries(Layer):
     It retries if no complete answer came, or if the tenant answered 408, 429 or 5xx. It does not
     retry a query that the tenant could not finish (Auth0: "refine your search criteria"). After a
     429, the rate limit decides how long to wait.
-
-    Args:
-        inner: the transport that sends, within the rate limit.
-        limits: how often and how long.
-        clock: seconds, monotonic.
-        sleep: waits that many seconds.
     """
 
     def __init__(
@@ -284,13 +256,7 @@ class Retries(Layer):
         self._answered = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request until a usable answer comes, within the limits.
-
-        Raises:
-            NeverAnsweredError: the host has never answered.
-            SlowQueryError: the tenant could not finish a query.
-            httpx.TransportError: no answer came.
-        """
+        """Send a request until a usable answer comes, within the limits."""
         once = request.headers.pop(ONCE, None) is not None
         begun, failures = self._clock(), 0
         while True:
@@ -318,7 +284,8 @@ class Retries(Layer):
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             if self._answered:
                 raise
-            raise NeverAnsweredError("no connection") from error
+            # The host has never answered: this error is not retried.
+            raise httpx.TransportError("no connection") from error
         self._answered = True
         if response.status_code == _UNAVAILABLE and b"exceeded the timeout" in response.content:
             raise SlowQueryError("The tenant did not finish a query in time (HTTP 503).")

@@ -48,7 +48,8 @@ _MOST_LISTED = 100_000
 _MOST_PAGES = _MOST_LISTED // PAGE
 _LIST_SECONDS = 900.0  # for all pages of a list together
 _SCOPE = re.compile(r"\b(?:read|update|create|delete):[a-z_]+\b")
-_UNAUTHORIZED, _SERVER_ERROR = 401, 500
+_UNAUTHORIZED, _FORBIDDEN, _SERVER_ERROR = 401, 403, 500
+_WRONG_REQUEST = frozenset({400, 414, 431})  # or too long
 _MAY_WORK_LATER = frozenset({408, 409})  # besides 429, 500 and above
 
 
@@ -76,7 +77,7 @@ class ManagementApi:
         self._clock = TenantClock()
         self._client = httpx.Client(
             transport=Retries(self._pace, limits),
-            timeout=limits.timeout,
+            timeout=httpx.Timeout(limits.silence, connect=limits.connect),
             headers={"accept-encoding": ENCODINGS},
             trust_env=False,
             event_hooks={"response": [self._clock.hear]},
@@ -124,13 +125,8 @@ class ManagementApi:
     def await_turn(self, method: str, path: str) -> None:
         """Wait until a request may be sent at once, and reserve its turn for this thread.
 
-        To read a user right before the write: wait for the turn of the write, read, compare,
-        write. Then only one round trip lies between read and write, at any rate limit. A turn that
-        is not used within half a minute is released.
-
-        Args:
-            method: the HTTP method of the request to come, such as `PATCH`.
-            path: its path below `/api/v2/`, such as `users/auth0|1`.
+        With the turn of the write reserved before the read, only one round trip is between them, at
+        any rate limit. A path is below `/api/v2/`, such as `users/auth0|1`.
         """
         self._pace.wait_for_turn(method, path)
 
@@ -145,12 +141,9 @@ class ManagementApi:
         return None if self._token.scopes is None else scope in self._token.scopes
 
     def require(self, *scopes: str) -> None:
-        """Check that the token has the scopes.
+        """Raise ScopeError if the token lacks one of the scopes.
 
         A token that does not tell its scopes passes: then the tenant decides.
-
-        Raises:
-            ScopeError: a scope is missing; the message names it.
         """
         with self._translated():
             self._token()
@@ -159,10 +152,7 @@ class ManagementApi:
             raise _scope_error(self.domain, missing)
 
     def _every(self, read: Callable[..., Any], what: str, *, numbered: bool = True) -> list[Any]:
-        """Read all pages of a list; the SDK's own pager would not end.
-
-        Pages have numbers, or each names the place of the next.
-        """
+        """Read all pages of a list, which are numbered or name the next; the SDK's may not end."""
         everything: list[Any] = []
         last: Sequence[Any] = ()
         place: str | None = None
@@ -208,11 +198,7 @@ class ManagementApi:
         return self._send(partial(call, request_options=options), again=False)
 
     def _send(self, call: Callable[[], _T], *, again: bool = True) -> _T:
-        """Call the tenant; if the token has expired, renew it, and call again if allowed.
-
-        Raises:
-            BusyError: the token has expired; the next call has a new one.
-        """
+        """Call the tenant; if the token has expired, renew it and call again or raise BusyError."""
         with self._translated():
             text = self._token()
             try:
@@ -246,7 +232,7 @@ class ManagementApi:
         except (httpx.InvalidURL, UnicodeEncodeError):
             # The address is too long, or contains a lone surrogate.
             raise QueryError(
-                f"{self.domain} cannot be asked that: no request can hold it."
+                f"{self.domain} cannot be asked that: it is too long, or cannot be sent as text."
             ) from None
         except UnusableAnswerError as error:
             raise TenantError(
@@ -261,7 +247,7 @@ class ManagementApi:
             ) from None
         except (ParsingError, ValueError):
             # Also JSON with a number too long for Python, or text that is not UTF-8.
-            raise TenantError(f"{self.domain} gave an answer of another form.") from None
+            raise TenantError(f"{self.domain} gave an answer of an unexpected form.") from None
 
 
 def _topic(error: httpx.RequestError) -> str:
@@ -291,31 +277,34 @@ def _scope_error(domain: str, missing: list[str]) -> ScopeError:
     )
 
 
-def _api_error(domain: str, error: ApiError) -> TenantError:  # noqa: PLR0911 - one for each status
+_MEANINGS: dict[int, tuple[type[TenantError], str]] = {
+    401: (
+        CredentialsError,
+        "does not accept the token: check AUTH0_TOKEN, or that it has not expired.",
+    ),
+    404: (MissingError, "does not know what was asked for (HTTP 404)."),
+    429: (
+        BusyError,
+        (
+            "keeps answering that there are too many requests (HTTP 429): other clients use up its "
+            "rate limit. Try again later, or with a lower --rate."
+        ),
+    ),
+    503: (SlowQueryError, "did not finish a query in time (HTTP 503)."),
+}
+
+
+def _api_error(domain: str, error: ApiError) -> TenantError:
     status = error.status_code or 0
     body = error.body if isinstance(error.body, Mapping) else {}
-    match status:
-        case 401:
-            return CredentialsError(
-                f"{domain} does not accept the token: check AUTH0_TOKEN, or that it has not "
-                "expired."
-            )
-        case 403:
-            scopes = _SCOPE.findall(str(body.get("message")))
-            return _scope_error(domain, scopes or ["a scope that it does not name"])
-        case 404:
-            return MissingError(f"{domain} does not know what was asked for (HTTP 404).")
-        case 503:
-            return SlowQueryError(f"{domain} did not finish a query in time (HTTP 503).")
-        case 400 | 414 | 431:  # the request is wrong, or too long
-            code = re.sub(r"[^a-z_]", "", str(body.get("errorCode") or ""))[:40]
-            told = f"HTTP {status}{code and f' {code}'}"
-            return QueryError(f"{domain} refused a request ({told}).", code)
-        case 429:
-            return BusyError(
-                f"{domain} keeps answering that there are too many requests (HTTP 429): other "
-                "clients use up its rate limit. Try again later, or with a lower --rate."
-            )
+    if status == _FORBIDDEN:
+        scopes = _SCOPE.findall(str(body.get("message")))
+        return _scope_error(domain, scopes or ["a scope that it does not name"])
+    if status in _WRONG_REQUEST:
+        code = re.sub(r"[^a-z_]", "", str(body.get("errorCode") or ""))[:40]
+        told = f"HTTP {status}{code and f' {code}'}"
+        return QueryError(f"{domain} refused a request ({told}).", code)
     again = status in _MAY_WORK_LATER or status >= _SERVER_ERROR
-    kind = BusyError if again else TenantError
-    return kind(f"{domain} answered HTTP {error.status_code}. Try again later.")
+    usual = BusyError if again else TenantError, f"answered HTTP {status}. Try again later."
+    kind, text = _MEANINGS.get(status, usual)
+    return kind(f"{domain} {text}")

@@ -8,12 +8,10 @@ at each login; a null is refused for database and passwordless users), and "Conf
 Identity Provider Connection for User Profile Updates" (`set_user_root_attributes`, whose
 default is `on_each_login`).
 
-Which texts it accepts as a picture: its error reads "Object didn't pass validation for format
-strict-uri: …" (recordings; a published answer to an empty text). These are the words of the
-JavaScript package z-schema, and its format `strict-uri` is `isURL` of the package validator:
-http, https or ftp, a host with a top-level domain or an IP address, fewer than 2,083
-characters, no white space, no `<` or `>`. So `data:`, `mailto:`, a path, a file's name are
-refused. `isURL` takes `www.example.com/me.png` and, in old versions, `localhost`; Auth0's
+Its error for other texts reads "Object didn't pass validation for format strict-uri: …"
+(recordings). That is `isURL` of the JavaScript package validator: http, https or ftp, a host with a
+top-level domain or an IP address, fewer than 2,083 characters, no white space, no `<` or `>`.
+`isURL` also accepts `www.example.com/me.png` and, in old versions, `localhost`; Auth0's
 documentation says "URL", and nobody recorded such a picture: they count as refused here.
 """
 
@@ -32,11 +30,9 @@ PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a user search.
+    """One page of a user search: users as the tenant sent them, and how many match.
 
-    Attributes:
-        users: Auth0 user objects, exactly as the tenant sent them.
-        total: the tenant's count of matching users; it stops at 1,000.
+    The tenant's count stops at 1,000.
     """
 
     users: Sequence[object]
@@ -44,19 +40,15 @@ class Page:
 
     @classmethod
     def of(cls, answer: object, per_page: int) -> Self:
-        """Read the tenant's answer to a search.
-
-        Raises:
-            TenantError: it is not a page of so many users at most.
-        """
-        users, total = (
-            answer.get(key) if isinstance(answer, Mapping) else None for key in ("users", "total")
-        )
-        counted = isinstance(total, int | float) and not isinstance(total, bool)
+        """Read an answer to a search; raise TenantError if it is not such a page."""
+        body: Mapping[str, Any] = answer if isinstance(answer, Mapping) else {}
+        users, total = body.get("users"), body.get("total")
         if (
             not isinstance(users, list)
             or len(users) > per_page
-            or not (counted and total >= 0 and total == total // 1)
+            or isinstance(total, bool)
+            or not isinstance(total, int | float)
+            or not (total >= 0 and total == total // 1)
         ):
             raise TenantError("The tenant's answer to a user search is not a page of users.")
         return cls(users, int(total))
@@ -64,14 +56,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An export job, as the tenant describes it.
+    """An export job.
 
-    Attributes:
-        id: its id.
-        status: `pending`, `completed`, `failed`, or a name that means it is still running.
-        percentage: its progress, or None.
-        location: the address of its file, valid for 60 seconds after completion. It gives access to
-            every user, so it is not in the text form.
+    Its status is `pending`, `completed`, `failed`, or a name that means it is still running. The
+    location of its file is valid for 60 seconds after completion. It gives access to every user, so
+    it is left out of `repr`.
     """
 
     id: str
@@ -81,13 +70,10 @@ class Job:
 
     @classmethod
     def of(cls, answer: Any) -> Self:  # noqa: ANN401 - the SDK's models of two endpoints
-        """Read the tenant's answer to a question about a job.
-
-        Raises:
-            TenantError: it is not a job.
-        """
+        """Read an answer about a job; raise TenantError if it is none."""
         # The answer to a new job has no such fields.
-        done, location = (getattr(answer, name, None) for name in ("percentage_done", "location"))
+        done: Any = getattr(answer, "percentage_done", None)
+        location = getattr(answer, "location", None)
         named = isinstance(answer.id, str) and _JOB_ID.fullmatch(answer.id)
         if not (named and isinstance(answer.status, str) and isinstance(location, str | None)):
             raise TenantError("The tenant's answer is not an export job.")
@@ -100,16 +86,13 @@ class Action:
     """An Action of the post-login trigger.
 
     Attributes:
-        id: its id.
-        name: what the tenant calls it.
         code: the draft, JavaScript.
         deployed: the code that runs, or None where none is deployed.
         status: `pending`, `building`, `packaged`, `built`, `retrying` or `failed`.
         settled: whether the deployment has ended; only then can it be bound.
         version: the id of the version that runs, or None; every deployment makes a new one.
         number: its number, one more with each deployment; None if not known.
-        settings: 16 hex digits of a hash of the draft's runtime, dependencies, and names and times
-            of secrets.
+        settings: a hash of the draft's runtime, dependencies, and names and times of secrets.
         running: the same for the version that runs; empty if none runs.
     """
 
@@ -126,7 +109,7 @@ class Action:
 
     @classmethod
     def of(cls, answer: Any) -> Self:  # noqa: ANN401 - the SDK's model
-        """Read the tenant's description of an Action."""
+        """Read an answer about an Action."""
         version = answer.deployed_version
         runs = version is not None and bool(version.id)
         number = None if version is None else version.number
@@ -155,11 +138,7 @@ def _settings(answer: Any) -> str:  # noqa: ANN401 - the SDK's model of a draft 
 class Binding:
     """An Action's place in the list of those that run after a login.
 
-    Attributes:
-        id: its id. Every change of the list gives new ids, so ids show whether the list has
-            changed. Empty for a new binding.
-        action_id: the Action.
-        name: what the list calls it.
+    The id is empty for a new binding. Every change of the list gives new ids.
     """
 
     id: str
@@ -169,13 +148,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A legacy Rule.
-
-    Attributes:
-        name: what the tenant calls it.
-        code: JavaScript.
-        enabled: whether it is switched on.
-    """
+    """A legacy Rule; its code is JavaScript."""
 
     name: str
     code: str
@@ -215,10 +188,8 @@ class Connection:
     """A connection.
 
     Attributes:
-        name: what the tenant calls it.
         strategy: `auth0` for databases, `google-oauth2`, `samlp`, …
-        syncs: whether each login overwrites root attributes; None where the options could
-            not be read.
+        syncs: whether each login overwrites root attributes; None if the options were not read.
         imports: whether its users are in Auth0's own store; false for a custom database
             without import mode.
     """

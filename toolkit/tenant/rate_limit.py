@@ -9,11 +9,9 @@ Auth0 limits requests by token buckets, and each answer describes the bucket tha
 2. A bucket refills at the rate that its headers name: (limit - remaining) / (reset - Date).
    `Date` is the tenant's own clock, so this machine's clock does not matter.
 3. A request is sent when the copy holds one request more than a small part for other clients.
-   Otherwise it waits until the copy has refilled, at most until the reset.
 4. After a 429, no request uses that bucket for some time. The time doubles with each further 429,
    ends at the reset, and is at least `Retry-After` seconds.
 5. No request waits longer than a minute, whatever the headers say; only `--rate` asks for more.
-   Impossible headers are ignored, and `notes` says so, once for each kind.
 """
 
 import math
@@ -22,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import httpx
 
@@ -64,32 +63,18 @@ Turn = tuple[int, Group]
 """The turn of one thread's next request to a group of endpoints."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What an answer says about its bucket; None where it says nothing possible.
+class Told(NamedTuple):
+    """What an answer says about its bucket; None where it says nothing possible."""
 
-    Attributes:
-        limit: size of the full bucket, in requests.
-        remaining: requests that are left now.
-        full_in: seconds until it is full.
-        wait: seconds to wait before the next request (`Retry-After`).
-        impossible: headers that were ignored.
-    """
-
-    limit: float | None
+    limit: float | None  # requests that the full bucket holds
     remaining: float | None
-    full_in: float | None
-    wait: float | None
-    impossible: tuple[str, ...]
+    full_in: float | None  # seconds
+    wait: float | None  # seconds, from `Retry-After`
+    impossible: tuple[str, ...]  # headers that were ignored
 
 
 def read_headers(headers: httpx.Headers, now: float) -> Told:
-    """Read what an answer says about its bucket.
-
-    Args:
-        headers: the answer's.
-        now: UNIX seconds, by the tenant's clock.
-    """
+    """Read what an answer says about its bucket; `now` is the tenant's time, in UNIX seconds."""
     impossible: list[str] = []
 
     def number(name: str, least: float, most: float) -> float | None:
@@ -112,28 +97,16 @@ def read_headers(headers: httpx.Headers, now: float) -> Told:
 
 @dataclass(slots=True)
 class Bucket:
-    """Our copy of one of the tenant's token buckets.
+    """Our copy of one of the tenant's token buckets."""
 
-    Attributes:
-        level: requests that may be sent now, as far as we know; None until an answer has rate-limit
-            headers.
-        refill: requests a second that the bucket regains.
-        limit: requests that a full bucket holds.
-        in_flight: requests that were sent and not answered yet.
-        known: whether a request to it has ended, with or without success.
-        level_at: when `level` was right.
-        not_before: when the next request may be sent, after a 429 or `Retry-After`.
-        reserved: turns that are reserved for later requests of a thread.
-    """
-
-    level: float | None = None
-    refill: float = 0.0
-    limit: float = 0.0
-    in_flight: int = 0
-    known: bool = False
-    level_at: float = 0.0
-    not_before: float = 0.0
-    reserved: int = 0
+    level: float | None = None  # requests that may be sent now; None until an answer tells
+    refill: float = 0.0  # requests a second that it regains
+    limit: float = 0.0  # requests that it holds when full
+    in_flight: int = 0  # requests that were not answered yet
+    known: bool = False  # whether a request to it has ended, with or without success
+    level_at: float = 0.0  # when `level` was right
+    not_before: float = 0.0  # after a 429 or `Retry-After`: when the next request may be sent
+    reserved: int = 0  # turns that are reserved for later requests of a thread
     _newest: float = 0.0  # when the newest request that was answered was sent
     _refusals: int = 0  # 429s in a row; those of the same time count once
     _refused_at: float | None = None
@@ -182,11 +155,7 @@ class Bucket:
         self._add(1.0)
 
     def learn(self, now: float, told: Told, *, refused: bool, sent_at: float) -> tuple[str, ...]:
-        """Update the bucket from the answer to a request.
-
-        Returns:
-            The headers that cannot be true.
-        """
+        """Update the bucket from the answer to a request; return the headers to ignore."""
         self._learn_level(now, told, sent_at, granted=not refused)
         if refused:
             self._learn_refusal(now, told, sent_at)
@@ -247,20 +216,10 @@ class Bucket:
 
 
 class RateLimit(Layer):
-    """An httpx transport that sends each request when its bucket allows it.
+    """An httpx transport that sends each request when its bucket allows it, for all threads.
 
-    All threads share one.
-
-    Attributes:
-        requests: number of requests sent.
-        refused: how many of them got a 429.
-
-    Args:
-        inner: the transport that sends.
-        ceiling: requests a second never to exceed, or None.
-        clock: seconds, monotonic.
-        wall: UNIX seconds, for answers that do not tell the tenant's clock.
-        sleep: waits that many seconds.
+    It counts its requests and the refused ones (429). `ceiling` is requests a second at most,
+    `clock` is monotonic, `wall` are UNIX seconds for answers without a `Date`.
     """
 
     def __init__(
@@ -300,13 +259,8 @@ class RateLimit(Layer):
     def wait_for_turn(self, method: str, path: str) -> None:
         """Wait until a request may be sent at once, and reserve its turn for this thread.
 
-        The thread's next request to the same group of endpoints then needs no waiting, so data that
-        was read in between is only one round trip old. A turn that is not used within half a minute
-        is released.
-
-        Args:
-            method: the request's HTTP method.
-            path: its path, such as `/api/v2/users/auth0|1`.
+        The thread's next request to the same group of endpoints then needs no waiting. A turn that
+        is not used within half a minute is released.
         """
         self._wait(_group(method, path), reserve=True)
 
