@@ -207,5 +207,5 @@ def test_without_dask_it_says_how_to_get_it(exports, tmp_path, monkeypatch):
 def test_workers_that_do_not_see_the_folder_are_said(exports, tmp_path):
     path, *_ = exports(LINES[:2])
     with pytest.raises(OutputError, match="A worker cannot see"):
-        _ingested(path, tmp_path / "gone" / "0.parquet", tmp_path / "gone" / "0.npy")
+        _ingested(path, tmp_path / "gone" / "0.parquet")
     assert not (tmp_path / "gone").exists()

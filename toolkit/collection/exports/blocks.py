@@ -1,14 +1,12 @@
 """Turn blocks of an export file, some megabytes each, into tables of profiles.
 
-DuckDB reads lines of NDJSON, Arrow reads rows of CSV; both only the attributes of a snapshot.
-`record_of`, `csv.reader` and `toolkit.classification.user_profile.user` read one line at a time and
-are the reference. If DuckDB or Arrow may read a line differently, the reference reads it.
+DuckDB reads lines of NDJSON, Arrow reads rows of CSV. If they may read a line differently from
+`record_of`, `csv.reader` and `toolkit.classification.user_profile.user`, these read it.
 
 Facts about NDJSON (DuckDB 2.0, tried): wrong types, repeated keys, lone surrogates and bytes that
 are not UTF-8 are errors, so a block with one of these is cut in half until the rest can be read.
 DuckDB turns a number, an object or an array into text, and accepts a comma before a closing
-bracket: both are detected here. In other attributes it accepts `nan`, numbers of any length and any
-depth, which Python refuses.
+bracket: both are detected here. In other attributes it accepts what Python refuses.
 """
 
 import os
@@ -27,20 +25,13 @@ from toolkit.classification.arrow import array, first_bytes, flag, text, values_
 from toolkit.classification.schema import PROFILE
 from toolkit.classification.user_profile import User, tabulated, user
 from toolkit.collection.exports.duplicates import keys_of
-from toolkit.collection.exports.reader import BOM, record_of, record_of_cells
+from toolkit.collection.exports.reader import BOM, NESTED, TITLES, record_of, record_of_cells
 
 _Mask = npt.NDArray[np.bool_]
 
 _TEXTS = ("user_id", "email", "name", "connection", "strategy", "picture", "metadata_picture")
 _TIMES = ("created_at", "updated_at", "last_login")
-# Column names of attributes that were exported by path, or under their name in a snapshot. The
-# first with a value counts.
-_TITLES = {
-    "connection": ("identities[0].connection", "connection"),
-    "strategy": ("identities[0].provider", "provider", "strategy"),
-    "metadata_picture": ("user_metadata.picture", "metadata_picture"),
-}
-_TYPES = dict.fromkeys([*PROFILE.names, *sum(_TITLES.values(), ())], "VARCHAR") | {
+_TYPES = dict.fromkeys([*PROFILE.names, *sum(TITLES.values(), ())], "VARCHAR") | {
     "identities": "STRUCT(provider VARCHAR, connection VARCHAR)[]",
     "user_metadata": "STRUCT(picture VARCHAR)",
     "logins_count": "JSON",  # a text keeps its quotes and so differs from a number
@@ -48,7 +39,7 @@ _TYPES = dict.fromkeys([*PROFILE.names, *sum(_TITLES.values(), ())], "VARCHAR") 
 
 
 def _first(name: str) -> str:
-    return "coalesce(" + ", ".join(f'"{title}"' for title in _TITLES[name]) + ")"
+    return "coalesce(" + ", ".join(f'"{title}"' for title in TITLES[name]) + ")"
 
 
 # A longer line is read alone. DuckDB takes twice as much memory for each reader.
@@ -73,7 +64,7 @@ _ODD = (
     duckdb.OutOfMemoryException,
     UnicodeDecodeError,
 )
-# If a block of at most so many lines has an unusual one, its lines are read one at a time.
+# So few lines are read one at a time if one of them is unusual.
 _FEW = 64
 _COMMA = r",\s*[}\]]"
 # Texts that may come from JSON of another type.
@@ -86,34 +77,21 @@ _TIME = (
     r"|(?:0[13578]|1[02])-31)T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$"
 )
 _COUNT = r"^[0-9]{1,18}$"
-# Cells with JSON.
-_JSON_CELLS = frozenset({"identities", "user_metadata"})
 _QUOTE = ord('"')
 _BEFORE, _AFTER = list(b'",\n'), list(b'",\n\r')
 
 
 class Piece(NamedTuple):
-    """The result of reading some lines.
+    """The result of reading some lines."""
 
-    Attributes:
-        profiles: one row for each user, the columns of `toolkit.classification.schema.PROFILE`.
-        keys: a hash of each id (`toolkit.collection.exports.duplicates.keys_of`).
-        lines: how many lines there were.
-        unreadable: numbers of the lines that could not be read; the first is 0.
-    """
-
-    profiles: pa.Table
-    keys: npt.NDArray[np.uint64]
+    profiles: pa.Table  # the columns of `toolkit.classification.schema.PROFILE`
+    keys: npt.NDArray[np.uint64]  # of `keys_of`
     lines: int = 0
-    unreadable: Sequence[int] = ()
+    unreadable: Sequence[int] = ()  # numbers of lines; the first is 0
 
 
 class LineReader:
-    """Reads lines of NDJSON. A context manager; used by one thread at a time.
-
-    Args:
-        database: the DuckDB to use.
-    """
+    """Reads lines of NDJSON. A context manager; used by one thread at a time."""
 
     def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
         self._database = database.cursor()
@@ -184,7 +162,7 @@ class LineReader:
 
 def is_plain(titles: Sequence[str]) -> bool:
     """Whether `read_rows` can read rows with these titles."""
-    return len(set(titles)) == len(titles) and not _JSON_CELLS.intersection(titles)
+    return len(set(titles)) == len(titles) and NESTED.isdisjoint(titles)
 
 
 def end_of_rows(data: bytes) -> int:
@@ -201,18 +179,14 @@ def end_of_rows(data: bytes) -> int:
 
 
 def read_rows(data: bytes, titles: Sequence[str]) -> pa.Table | None:
-    """Read complete rows of CSV, each with its end.
-
-    Args:
-        data: the rows.
-        titles: the names of the columns, without special characters.
+    """Read complete rows of CSV with these column names, for which `is_plain` is true.
 
     Returns:
         The profiles; None if `csv.reader` may read the rows differently.
     """
     if not _is_regular(data):
         return None
-    kept = [one for name in PROFILE.names for one in _TITLES.get(name, (name,)) if one in titles]
+    kept = [one for name in PROFILE.names for one in TITLES.get(name, (name,)) if one in titles]
     try:
         read = csv.read_csv(
             pa.BufferReader(data),
@@ -226,7 +200,7 @@ def read_rows(data: bytes, titles: Sequence[str]) -> pa.Table | None:
     nothing = pa.nulls(len(read), pa.string())
     columns = {
         name: pc.coalesce(
-            nothing, *(cells[one] for one in _TITLES.get(name, (name,)) if one in cells)
+            nothing, *(cells[one] for one in TITLES.get(name, (name,)) if one in cells)
         )
         for name in PROFILE.names
     }
@@ -268,9 +242,7 @@ def _text_of(cells: pa.StringArray) -> pa.StringArray:
 def _typed(columns: dict[str, pa.Array], unsure: _Mask) -> pa.Table:
     """Do for columns of texts what `user_profile.user` does for each record.
 
-    Args:
-        columns: the columns of `toolkit.classification.schema.PROFILE`.
-        unsure: rows to read again one by one; rows with unusual values are added.
+    Rows with unusual values, which must be read again one by one, are added to `unsure`.
     """
     for name, pattern in (*((time, _TIME) for time in _TIMES), ("logins_count", _COUNT)):
         column = columns[name]

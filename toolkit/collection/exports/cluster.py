@@ -1,9 +1,8 @@
 """Read many export files on many machines with Dask.
 
-Every file becomes a part by the same code as on one machine. The rows of the parts are then written
-one after another, in one process, which removes repeated users as on one machine.
-
-The workers see the files, and the folder of the snapshot, under the same paths as this process.
+Every file becomes a part by the same code as on one machine. One process then writes the rows of
+all parts, and removes repeated users as on one machine. The workers must see the files, and the
+folder of the snapshot, under the same paths as this process.
 """
 
 import shutil
@@ -14,72 +13,42 @@ from datetime import datetime
 from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toolkit.analysis.coverage_count import Coverage, combine, coverage
-from toolkit.collection.exports.duplicates import Repeats
+from toolkit.collection.exports.duplicates import Repeats, without
 from toolkit.collection.exports.ingest_files import (
-    Assumed,
+    Found,
+    Origin,
     Reading,
+    ensure_complete,
     ensure_possible,
-    incomplete,
     open_database,
-    provenance_of,
     write_once,
 )
-from toolkit.errors import IncompleteError, OutputError, SettingsError
+from toolkit.errors import OutputError, SettingsError
 from toolkit.progress import Progress
-from toolkit.snapshots.snapshot import Provenance, Snapshot, read_snapshot, writing
+from toolkit.snapshots.snapshot import Snapshot, read_snapshot, writing
 from toolkit.snapshots.storage import folder_of_parts, held
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
 
 LOCAL = "local"
-"""The scheduler that is started for the one call, with a worker process for each core."""
+"""A scheduler that is started for the one call, with a worker process for each core."""
 
 _PATIENCE = 30  # seconds
 # The versions of these packages decide the form of a part and the hashes of ids, so they must be
 # the same everywhere.
 _SAME = ("auth0-picture-audit", "duckdb", "pyarrow")
-_COUNTED = [
-    "source",
-    "underlying",
-    "expires_at",
-    "connection",
-    "provider",
-    "created_at",
-    "last_login",
-]
+_COUNTED = "source underlying expires_at connection provider created_at last_login".split()
 _GROUPS = 20  # row groups that a worker counts at a time: about 500,000 users
 
 _T = TypeVar("_T")
-
-
-class _Part(NamedTuple):
-    """The result of one export file.
-
-    Attributes:
-        users: how many rows it wrote.
-        lost: what is missing from the file, in words.
-        latest: the latest time in it, in milliseconds; 0 if there is none.
-    """
-
-    users: int
-    lost: tuple[str, ...]
-    latest: int
-
-
-class _Places(NamedTuple):
-    """Where the part of an export file is, and the hashes of its users' ids."""
-
-    part: Path
-    keys: Path
 
 
 def ingest_on(
@@ -98,15 +67,13 @@ def ingest_on(
     notes. If a worker is lost, another one repeats its work.
 
     Args:
-        exports: the files, NDJSON or CSV, gzip or plain. If a user is in several of them, the first
-            counts.
+        exports: the files, as for `toolkit.ingest`.
         out: where to write the snapshot; the parts are kept beside it until it is written.
         scheduler: the address of Dask's scheduler, "tcp://HOST:PORT" or "tls://HOST:PORT";
             "local" starts one worker process for each core of this machine.
-        tenant: the tenant's domain; by default what the files' names begin with, if they
-            agree.
-        taken_at: when the users were exported; as for `toolkit.ingest`.
-        force: whether the snapshot may replace another tenant's.
+        tenant: as for `toolkit.ingest`.
+        taken_at: as for `toolkit.ingest`.
+        force: as for `toolkit.ingest`.
         show: called with a `Progress` for each file that is done, in bytes of the files.
             If it raises, the work ends, here and on the workers.
 
@@ -116,74 +83,55 @@ def ingest_on(
     Raises:
         SettingsError: Dask is not installed, the scheduler does not answer, its workers have
             other versions, or they were lost again and again.
-        UnreadableInputError: a file cannot be opened, is no export, or holds no user; nothing
-            was written.
-        OutputError: `out` cannot be written or is another tenant's snapshot, or the workers do
-            not see its folder.
-        IncompleteError: a file is damaged, or users are repeated with other values; the
-            snapshot was written with all that could be read, and says that it is not complete.
+        OutputError: as for `toolkit.ingest`, or the workers do not see the folder of `out`.
+        UnreadableInputError, IncompleteError: as for `toolkit.ingest`.
     """
     _ensure_installed()
     paths, out = [Path(one) for one in exports], Path(out).absolute()
     ensure_possible(paths, out, tenant, force=force)
     started = time.monotonic()
     sizes = [path.stat().st_size for path in paths]
-
-    def provenance(found: Repeats) -> Provenance:
-        latest = max(part.latest for part in parts.values())
-        return provenance_of(
-            paths,
-            tenant=tenant,
-            when=Assumed.of(paths, taken_at, latest),
-            users=sum(part.users for part in parts.values()) - len(found.rows),
-            lost=lost,
-            found=found,
-            seconds=time.monotonic() - started,
-        )
-
     with _parts_of(out) as folder, _connected(scheduler) as client:
-        places = [
-            _Places(folder / f"{number}.parquet", folder / f"{number}.npy")
-            for number in range(len(paths))
-        ]
-        parts: dict[int, _Part] = {}
+        parts = [folder / f"{number}.parquet" for number in range(len(paths))]
+        done: dict[int, Found] = {}
         futures = [
-            client.submit(_ingested, path.absolute(), *place, pure=False)
-            for path, place in zip(paths, places, strict=True)
+            client.submit(_ingested, path.absolute(), part, pure=False)
+            for path, part in zip(paths, parts, strict=True)
         ]
-        for number, part in _results(client, futures):
-            parts[number] = part
+        for number, one in _results(client, futures):
+            done[number] = one
             if show is not None:
-                done = sum(sizes[one] for one in parts)
-                users = sum(one.users for one in parts.values())
+                read = sum(sizes[number] for number in done)
+                users = sum(one.users for one in done.values())
                 seconds = time.monotonic() - started
-                show(Progress.after(seconds, done, sum(sizes), f"{users:,} users"))
-        lost = [note for number in range(len(paths)) for note in parts[number].lost]
-        written = [place.part for place in places]
-        _ensure_arrived(written)
+                show(Progress.after(seconds, read, sum(sizes), f"{users:,} users"))
+        if missing := [part for part in parts if not part.is_file()]:
+            raise OutputError(
+                f"{len(missing):,} parts that workers wrote do not arrive in {out.parent}: the "
+                "workers need that folder under the same path as here."
+            )
 
-        def keys() -> npt.NDArray[np.uint64]:
-            return np.concatenate([np.load(place.keys) for place in places])
+        def found() -> Found:
+            return Found(
+                sum(one.users for one in done.values()),
+                [note for number in range(len(paths)) for note in done[number].lost],
+                max(one.latest for one in done.values()),
+                np.concatenate([np.load(_keys_of(part)) for part in parts]),
+            )
 
+        origin = Origin(paths, tenant, taken_at, started)
         with open_database() as database:
-            told = write_once(out, _rows_of(written), keys, provenance, database, force=force)
-    if not told.complete:
-        raise IncompleteError(incomplete(told.notes, told.users, out))
-    return Snapshot(told, path=out)
+            told = write_once(out, _rows_of(parts), found, origin, database, force=force)
+    return ensure_complete(told, out)
 
 
 def coverage_on(snapshot: Path | str, by: str = "source", *, scheduler: str = LOCAL) -> Coverage:
-    """Count the users of a snapshot on a Dask cluster.
-
-    The same as `Snapshot.coverage`: workers count row groups, and `toolkit.combine` adds them.
+    """Return `Snapshot.coverage` of a snapshot, counted on a Dask cluster.
 
     Args:
         snapshot: the file; the workers see it under the same path.
         by: "source", "connection", "provider", "cohort" or "activity".
         scheduler: as for `ingest_on`.
-
-    Returns:
-        The coverage, the same as on one machine.
 
     Raises:
         SettingsError: as for `ingest_on`, or `by` is none of these.
@@ -204,24 +152,21 @@ def coverage_on(snapshot: Path | str, by: str = "source", *, scheduler: str = LO
 
 @contextmanager
 def _parts_of(out: Path) -> Iterator[Path]:
-    """Make a folder beside `out`, with a name that begins with a dot, for its owner only.
-
-    Workers may still write when it is removed, so it is renamed first: then no file is added while
-    it is emptied.
-    """
+    """Make a hidden folder beside `out`, for its owner only."""
     folder = folder_of_parts(out)
     with held(folder):
         try:
             yield folder
         finally:
+            # Workers may still write. After renaming, no file is added while it is emptied.
             shutil.rmtree(folder.rename(folder_of_parts(out)))
 
 
 # What workers do
 
 
-def _ingested(export: Path, part: Path, keys: Path) -> _Part:
-    """Classify one export file into a part, and save the hashes of its users."""
+def _ingested(export: Path, part: Path) -> Found:
+    """Classify one export file into a part, and save the hashes of its users beside it."""
     _ensure_shared(part.parent)
     with open_database() as database, writing(part) as writer:
         reading = Reading([export], database)
@@ -230,17 +175,21 @@ def _ingested(export: Path, part: Path, keys: Path) -> _Part:
                 # If the folder is gone, the part is no longer needed.
                 _ensure_shared(part.parent)
                 writer.add(table)
-    np.save(keys, reading.keys())
-    return _Part(reading.users, tuple(reading.lost), reading.latest)
+    found = reading.found()
+    np.save(_keys_of(part), found.keys)
+    return found._replace(keys=found.keys[:0])
+
+
+def _keys_of(part: Path) -> Path:
+    return part.with_suffix(".npy")
 
 
 def _counted(path: Path, groups: range, by: str) -> Coverage:
     content = read_snapshot(path)
     counted = Coverage.empty(by)
     for frame in content.chunks(_COUNTED, groups=groups):
-        counted += coverage(
-            frame, by, as_of=content.provenance.taken_at, overrides=content.overrides
-        )
+        as_of = content.provenance.taken_at
+        counted += coverage(frame, by, as_of=as_of, overrides=content.overrides)
     return counted
 
 
@@ -249,14 +198,6 @@ def _ensure_shared(folder: Path) -> None:
         raise OutputError(
             f"A worker cannot see {folder.parent}: the workers need the exports and the folder "
             "of --out under the same paths as here."
-        )
-
-
-def _ensure_arrived(parts: Sequence[Path]) -> None:
-    if missing := [part for part in parts if not part.is_file()]:
-        raise OutputError(
-            f"{len(missing):,} parts that workers wrote do not arrive in "
-            f"{parts[0].parent.parent}: the workers need that folder under the same path as here."
         )
 
 
@@ -279,11 +220,7 @@ def _ensure_installed() -> None:
 
 @contextmanager
 def _connected(scheduler: str) -> Iterator["Client"]:
-    """Connect to a scheduler whose workers have the same versions as this process.
-
-    Raises:
-        SettingsError: it does not answer, has no workers, or they are of other versions.
-    """
+    """Connect to a scheduler whose workers have the same versions as this process."""
     from distributed import Client  # noqa: PLC0415 - see above
 
     if scheduler == LOCAL:
@@ -344,11 +281,7 @@ def _ensure_same(client: "Client", scheduler: str) -> None:
 
 
 def _results(client: "Client", futures: Sequence["Future[_T]"]) -> Iterator[tuple[int, _T]]:
-    """Yield the results of tasks as they arrive, with the task's number.
-
-    Raises:
-        SettingsError: workers were lost repeatedly during the same task.
-    """
+    """Yield the results of tasks as they arrive, with the task's number."""
     from distributed import KilledWorker, as_completed  # noqa: PLC0415 - see above
 
     numbers: dict[Any, int] = {future: number for number, future in enumerate(futures)}
@@ -364,11 +297,6 @@ def _results(client: "Client", futures: Sequence["Future[_T]"]) -> Iterator[tupl
         client.cancel(list(futures))
 
 
-# From parts to a snapshot
-
-
 def _rows_of(parts: Sequence[Path]) -> Generator[pa.Table]:
     for part in parts:
-        with pq.ParquetFile(part) as file:
-            for group in range(file.num_row_groups):
-                yield file.read_row_group(group, use_threads=False)
+        yield from without(part, Repeats().rows)

@@ -1,10 +1,9 @@
 """Find users who are in a draft of a snapshot more than once; the first row counts."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path
-from typing import Self
 
 import duckdb
 import numpy as np
@@ -31,29 +30,19 @@ _REPEATS = f"""
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """Rows of users who already have an earlier row.
+    """Rows of users who already have an earlier row: numbers in ascending order, from 0."""
 
-    Attributes:
-        rows: their numbers in ascending order; the first row is 0.
-        conflicting: how many of them differ from the first row of their user.
-    """
-
-    rows: npt.NDArray[np.int64]
-    conflicting: int
-
-    @classmethod
-    def none(cls) -> Self:
-        """Return the value for no repeats."""
-        return cls(np.zeros(0, np.int64), 0)
+    rows: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    conflicting: int = 0  # how many of them differ from the first row of their user
 
     @property
     def notes(self) -> tuple[str, ...]:
         """The rows that were left out, in sentences."""
         if not len(self.rows):
             return ()
-        what = f"{len(self.rows):,} rows repeat a user of an earlier row"
         differing = f", {self.conflicting:,} of them with other values" * bool(self.conflicting)
-        return (f"{what}{differing}: the first row of each user counts.",)
+        what = f"{len(self.rows):,} rows repeat a user of an earlier row{differing}"
+        return (f"{what}: the first row of each user counts.",)
 
 
 def keys_of(
@@ -76,13 +65,7 @@ def repeated_keys(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 def repeats(
     draft: Path, keys: npt.NDArray[np.uint64], database: duckdb.DuckDBPyConnection
 ) -> Repeats:
-    """Find the repeats among the users whose ids have one of these hashes.
-
-    Args:
-        draft: a Parquet file with the columns of a snapshot.
-        keys: hashes, of `keys_of`.
-        database: the DuckDB to use.
-    """
+    """Find the repeats in a snapshot's draft among the users whose ids have one of these hashes."""
     database.register("doubtful", pa.table([array(keys)], ["key"]))
     found = database.execute(_REPEATS, {"draft": escape(str(draft))}).fetchnumpy()
     database.unregister("doubtful")
@@ -98,6 +81,8 @@ def without(draft: Path, rows: npt.NDArray[np.int64]) -> Iterator[pa.Table]:
             first, end = np.searchsorted(rows, [begin, begin + len(group)])
             kept = np.ones(len(group), np.bool_)
             kept[rows[first:end] - begin] = False
-            if kept.any():
+            if kept.all():
+                yield group
+            elif kept.any():
                 yield group.filter(array(kept)).combine_chunks()
             begin += len(group)

@@ -4,7 +4,7 @@ One thread decompresses, classifies and writes; another reads the blocks of line
 few blocks, and eight bytes for each user. Repeated users are searched at the end.
 """
 
-import stat
+import re
 import tempfile
 import time
 from collections import deque
@@ -16,7 +16,7 @@ from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, TypeVar
 
 import duckdb
 import numpy as np
@@ -40,7 +40,7 @@ _BLOCK = 16 * 1024 * 1024
 _ROWS = 25_000
 # So many blocks are read ahead of the one that is written.
 _AHEAD = 2
-_SUFFIXES = frozenset({".gz", ".json", ".jsonl", ".ndjson", ".csv"})
+_ENDINGS = re.compile(r"(?<=.)(\.(gz|json|jsonl|ndjson|csv))+$", re.IGNORECASE)
 _TOLD = 3
 _TIMES = ("created_at", "updated_at", "last_login")
 _CLOSE = timedelta(days=1)
@@ -65,10 +65,9 @@ def ingest(
         exports: the files, NDJSON or CSV, gzip or plain. If a user is in several of them, the first
             counts.
         out: where to write the snapshot.
-        tenant: the tenant's domain; by default what the files' names begin with, if they
-            agree, since Auth0 names an export after its tenant.
-        taken_at: when the users were exported; by default when the newest file was last changed
-            (see `Assumed`). An export does not say it.
+        tenant: the tenant's domain; by default what the files' names begin with, if they agree.
+        taken_at: when the users were exported; by default when the newest file was last changed,
+            or the latest time in the files. An export does not say it.
         force: whether the snapshot may replace another tenant's.
         show: called with each `Progress`, in bytes of the files.
 
@@ -76,10 +75,8 @@ def ingest(
         The snapshot; it is complete, or an error is raised.
 
     Raises:
-        UnreadableInputError: a file cannot be opened, is no export, or holds no user; nothing
-            was written.
-        OutputError: `out` cannot be written, or is another tenant's snapshot; checked before
-            anything else is read.
+        UnreadableInputError: a file cannot be opened, is no export, or holds no user.
+        OutputError: `out` cannot be written, or is another tenant's snapshot.
         IncompleteError: a file is damaged, or users are repeated with other values; the
             snapshot was written with all that could be read, and says that it is not complete.
     """
@@ -87,17 +84,6 @@ def ingest(
     ensure_possible(paths, out, tenant, force=force)
     started = time.monotonic()
     sizes = sum(path.stat().st_size for path in paths)
-
-    def provenance(found: Repeats) -> Provenance:
-        return provenance_of(
-            paths,
-            tenant=tenant,
-            when=Assumed.of(paths, taken_at, reading.latest),
-            users=reading.users - len(found.rows),
-            lost=reading.lost,
-            found=found,
-            seconds=time.monotonic() - started,
-        )
 
     def tell(users: int) -> None:
         if show is not None:
@@ -112,75 +98,119 @@ def ingest(
 
     with open_database() as database:
         reading = Reading(paths, database)
-        told = write_once(out, tables(), reading.keys, provenance, database, force=force)
+        origin = Origin(paths, tenant, taken_at, started)
+        told = write_once(out, tables(), reading.found, origin, database, force=force)
         tell(told.users)
-    if not told.complete:
-        raise IncompleteError(incomplete(told.notes, told.users, out))
-    return Snapshot(told, path=out)
+    return ensure_complete(told, out)
+
+
+class Found(NamedTuple):
+    """The content of export files."""
+
+    users: int  # rows
+    lost: Sequence[str]  # what is missing, in words
+    latest: int  # time in milliseconds; 0 if there is none
+    keys: npt.NDArray[np.uint64]  # hashes of the users' ids
+
+
+class Origin(NamedTuple):
+    """Where the users of a snapshot come from."""
+
+    paths: Sequence[Path]
+    tenant: str | None  # None: the names of the files tell it
+    taken_at: datetime | None
+    started: float  # `time.monotonic`
+
+    def provenance(self, found: Found, repeated: Repeats) -> Provenance:
+        """Return the provenance of a snapshot with this content."""
+        taken_at, note = self._time(found.latest)
+        notes = (*(f"{one}." for one in found.lost), *repeated.notes, note)
+        return Provenance(
+            tenant=self.tenant or _tenant_of(self.paths),
+            taken_at=taken_at,
+            method="ingest",
+            complete=not (found.lost or repeated.conflicting),
+            users=found.users - len(repeated.rows),
+            windows=len(self.paths),
+            requests=0,
+            seconds=round(time.monotonic() - self.started, 3),
+            sandbox=False,
+            toolkit_version=version("auth0-picture-audit"),
+            notes=tuple(filter(None, notes)),
+        )
+
+    def _time(self, latest: int) -> tuple[datetime, str]:
+        """Return when the files were made (UTC), and a note if that is assumed.
+
+        An export does not contain its time. A file's time is usually that of the download; every
+        time in it is earlier than the export. So the later of both is used.
+        """
+        if self.taken_at is not None:
+            return self.taken_at.astimezone(UTC), ""
+        changed = datetime.fromtimestamp(max(path.stat().st_mtime for path in self.paths), UTC)
+        inside = datetime.fromtimestamp(latest / 1000, UTC)
+        if not latest or timedelta(0) <= changed - inside <= _CLOSE:
+            return changed, ""
+        within = f"the latest time in the files is {inside:%Y-%m-%d %H:%M} UTC"
+        if changed < inside:
+            return inside, f"When they were exported is not known: {within}, taken for that."
+        return changed, (
+            f"When they were exported is not known: {changed:%Y-%m-%d %H:%M} UTC, when the newest "
+            f"file was changed, is taken for that; {within}. --taken-at says it."
+        )
 
 
 def write_once(
     out: Path,
     tables: Generator[pa.Table],
-    keys: Callable[[], npt.NDArray[np.uint64]],
-    provenance: Callable[[Repeats], Provenance],
+    found: Callable[[], Found],
+    origin: Origin,
     database: duckdb.DuckDBPyConnection,
     *,
     force: bool,
 ) -> Provenance:
     """Write a snapshot with each user once, from their first row.
 
-    Args:
-        out: where to write it.
-        tables: the classified users.
-        keys: returns the hashes of all ids; called after the last table.
-        provenance: returns the provenance for the repeats that were found.
-        database: the DuckDB to find repeats.
-        force: whether the snapshot may replace another tenant's.
+    `found` is called after the last table. `database` finds repeats. If `force`, the snapshot may
+    replace another tenant's.
     """
-    with _drafted(out) as draft:
+    draft = draft_of(out)  # with rows that may still have repeats
+    try:
         with writing(draft) as writer, closing(tables):
             for table in tables:
                 writer.add(table)
-            repeated = repeated_keys(keys())
-            if not len(repeated):
-                told = provenance(Repeats.none())
+            content = found()
+            doubtful = repeated_keys(content.keys)
+            content = content._replace(keys=doubtful)  # all keys may take much memory
+            told = origin.provenance(content, Repeats())
+            if not len(doubtful):
                 writer.finish(told)
-        if not len(repeated):
+        if not len(doubtful):
             ensure_replaceable(out, told.tenant, force=force)
             draft.replace(out)
             return told
         # The pool: see `Reading.tables`.
         with held(draft), writing(out, force=force) as writer, ThreadPoolExecutor(1) as pool:
-            found = pool.submit(repeats, draft, repeated, database).result()
-            for table in without(draft, found.rows):
+            repeated = pool.submit(repeats, draft, doubtful, database).result()
+            for table in without(draft, repeated.rows):
                 writer.add(table)
-            told = provenance(found)
+            told = origin.provenance(content, repeated)
             writer.finish(told)
+    finally:
+        draft.unlink(missing_ok=True)
     return told
 
 
 class Reading:
-    """The classified users of some export files.
-
-    Args:
-        paths: the files.
-        database: the DuckDB to use.
-
-    Attributes:
-        users: how many were yielded.
-        lost: what is missing from the files, in words.
-        latest: the latest time in them, in milliseconds; 0 if there is none.
-    """
+    """The classified users of some export files; `users` counts them."""
 
     def __init__(self, paths: Sequence[Path], database: duckdb.DuckDBPyConnection) -> None:
         self._paths = paths
         self._database = database
         self._keys: list[npt.NDArray[np.uint64]] = []
-        self._before = self.users = self.latest = 0
+        self._exports: list[Export] = []
+        self._latest = self.users = 0
         self._now = round(time.time() * 1000)
-        self._export: Export | None = None
-        self.lost: list[str] = []
 
     def tables(self) -> Generator[pa.Table]:
         """Read the files and yield the users in the order of the lines, in blocks."""
@@ -188,16 +218,13 @@ class Reading:
         with LineReader(self._database) as reader, ThreadPoolExecutor(1) as pool:
             for path in self._paths:
                 with exported(path) as export:
-                    self._export = export
-                    for piece in _ahead(pool, self._blocks(export, reader)):
+                    self._exports.append(export)
+                    for piece in _results(pool, self._blocks(export, reader)):
                         export.account(piece.lines, len(piece.profiles), piece.unreadable)
                         yield self._classified(piece)
-                    for piece in _ahead(pool, self._rest(export, reader)):
+                    for piece in _results(pool, self._rest(export, reader)):
                         yield self._classified(piece)
                     _ensure_users(export)
-                    self._before += export.position
-                    self._export = None
-                    self.lost += export.troubles
 
     def _blocks(self, export: Export, reader: LineReader) -> Iterator[Callable[[], Piece]]:
         """Yield a task for each block; lines to be read one by one stay in the export."""
@@ -226,20 +253,22 @@ class Reading:
     @property
     def position(self) -> int:
         """How many bytes of all files on disk were read."""
-        return self._before + (self._export.position if self._export else 0)
+        return sum(export.position for export in self._exports)
 
-    def keys(self) -> npt.NDArray[np.uint64]:
-        """Return the hashes of the ids of all users."""
-        return np.concatenate([np.zeros(0, np.uint64), *self._keys])
+    def found(self) -> Found:
+        """Return the content of the files."""
+        keys = np.concatenate([np.zeros(0, np.uint64), *self._keys])
+        lost = [one for export in self._exports for one in export.troubles]
+        return Found(self.users, lost, self._latest, keys)
 
     def _classified(self, piece: Piece) -> pa.Table:
         self.users += len(piece.profiles)
         self._keys.append(piece.keys)
-        self.latest = max(self.latest, _latest(piece.profiles, self._now))
+        self._latest = max(self._latest, _latest(piece.profiles, self._now))
         return with_verdicts(piece.profiles)
 
 
-def _ahead(pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], _T]]) -> Iterator[_T]:
+def _results(pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], _T]]) -> Iterator[_T]:
     """Yield the results of tasks in order, while later tasks run."""
     waiting: deque[Future[_T]] = deque()
     try:
@@ -280,121 +309,34 @@ def open_database() -> Iterator[duckdb.DuckDBPyConnection]:
             yield database
 
 
-@contextmanager
-def _drafted(out: Path) -> Iterator[Path]:
-    """Choose a file beside `out` for rows that may still have repeats."""
-    draft = draft_of(out)
-    try:
-        yield draft
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-class Assumed(NamedTuple):
-    """When export files were made, and how that is known.
-
-    An export does not contain its time. The file's time is usually that of the download; every time
-    inside the file is earlier than the export.
-
-    Attributes:
-        taken_at: UTC.
-        note: the assumption in a sentence; "" if there is none.
-    """
-
-    taken_at: datetime
-    note: str
-
-    @classmethod
-    def of(cls, paths: Sequence[Path], told: datetime | None, latest: int) -> Self:
-        """Use the given time, or else the later of the files' times and the times in them.
-
-        Args:
-            paths: the files.
-            told: the given time.
-            latest: the latest time in the files, in milliseconds; 0 if there is none.
-        """
-        if told is not None:
-            return cls(told.astimezone(UTC), "")
-        changed = datetime.fromtimestamp(max(path.stat().st_mtime for path in paths), UTC)
-        inside = datetime.fromtimestamp(latest / 1000, UTC)
-        if not latest or timedelta(0) <= changed - inside <= _CLOSE:
-            return cls(changed, "")
-        held = f"the latest time in the files is {inside:%Y-%m-%d %H:%M} UTC"
-        if changed < inside:
-            return cls(inside, f"When they were exported is not known: {held}, taken for that.")
-        return cls(
-            changed,
-            f"When they were exported is not known: {changed:%Y-%m-%d %H:%M} UTC, when the newest "
-            f"file was changed, is taken for that; {held}. --taken-at says it.",
-        )
-
-
-def provenance_of(
-    paths: Sequence[Path],
-    *,
-    tenant: str | None,
-    when: Assumed,
-    users: int,
-    lost: Sequence[str],
-    found: Repeats,
-    seconds: float,
-) -> Provenance:
-    """Return the provenance of a snapshot of export files.
-
-    Args:
-        paths: the files.
-        tenant: the tenant's domain, or None to use the names of the files.
-        when: when they were made.
-        users: how many users the snapshot contains.
-        lost: what is missing from the files, in words.
-        found: the repeated rows.
-        seconds: how long it took.
-    """
-    notes = (*(f"{one}." for one in lost), *found.notes, when.note)
-    return Provenance(
-        tenant=tenant or tenant_named(paths),
-        taken_at=when.taken_at,
-        method="ingest",
-        complete=not (lost or found.conflicting),
-        users=users,
-        windows=len(paths),
-        requests=0,
-        seconds=round(seconds, 3),
-        sandbox=False,
-        toolkit_version=version("auth0-picture-audit"),
-        notes=tuple(filter(None, notes)),
+def ensure_complete(told: Provenance, out: Path) -> Snapshot:
+    """Return the snapshot that was written; raise IncompleteError if it is not complete."""
+    if told.complete:
+        return Snapshot(told, path=out)
+    further = len(told.notes) - _TOLD
+    more = f" And {further:,} more notes in the snapshot." if further > 0 else ""
+    raise IncompleteError(
+        f"{' '.join(told.notes[:_TOLD])}{more}\n{told.users:,} users were saved in {out}, as not "
+        "complete: export the rest again."
     )
 
 
 def ensure_possible(paths: Sequence[Path], out: Path, tenant: str | None, *, force: bool) -> None:
     """Check before long work that it is possible, and remove what a killed run left."""
-    _ensure_readable(paths)
-    if any(is_same(out, path) for path in paths):
-        raise OutputError(f"Cannot write {out}: it is one of the exports. Choose another --out.")
-    ensure_writable(out)
-    ensure_replaceable(out, tenant or tenant_named(paths), force=force)
-    discard_drafts(out)
-
-
-def _ensure_readable(paths: Sequence[Path]) -> None:
-    """Check that every file can be opened and contains a user."""
     if not paths:
         raise UnreadableInputError("No export file was named.")
     for path in paths:
         # Bytes that were read from a pipe here would be missing later.
-        if _is_pipe(path):
+        if path.exists() and not path.is_file() and not path.is_dir():
             continue
         with exported(path) as export:
             next(iter(export), None)
             _ensure_users(export)
-
-
-def _is_pipe(path: Path) -> bool:
-    try:
-        mode = path.stat().st_mode
-    except OSError:  # opening it later raises the error
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    if any(is_same(out, path) for path in paths):
+        raise OutputError(f"Cannot write {out}: it is one of the exports. Choose another --out.")
+    ensure_writable(out)
+    ensure_replaceable(out, tenant or _tenant_of(paths), force=force)
+    discard_drafts(out)
 
 
 def _ensure_users(export: Export) -> None:
@@ -403,23 +345,7 @@ def _ensure_users(export: Export) -> None:
         raise UnreadableInputError(f"{export.name} holds no user that can be read.{why}")
 
 
-def tenant_named(paths: Sequence[Path]) -> str:
+def _tenant_of(paths: Sequence[Path]) -> str:
     """Return the tenant in the names of export files, or `unknown` if they differ."""
-    stems = {_stem(Path(path.name)) for path in paths}
-    return stems.pop() if len(stems) == 1 else "unknown"
-
-
-def _stem(name: Path) -> str:
-    while name.suffix.lower() in _SUFFIXES:
-        name = name.with_suffix("")
-    return name.name
-
-
-def incomplete(notes: Sequence[str], users: int, out: Path) -> str:
-    """Return the error: what is missing, in a few lines, and what was saved where."""
-    further = len(notes) - _TOLD
-    more = f" And {further:,} more notes in the snapshot." if further > 0 else ""
-    return (
-        f"{' '.join(notes[:_TOLD])}{more}\n{users:,} users were saved in {out}, as not complete: "
-        "export the rest again."
-    )
+    names = {_ENDINGS.sub("", path.name) for path in paths}
+    return names.pop() if len(names) == 1 else "unknown"

@@ -1,10 +1,9 @@
 """Files of Auth0 users, read line by line: exports in NDJSON or CSV, and user objects.
 
-Facts: Auth0 docs, "Bulk User Exports": a JSON export is NDJSON; each string of a CSV gets a
-single quote before it, stands in double quotes, and its double quotes are doubled; a field may
-be asked for by its path (`identities[0].connection`) and under another name.
-INFERRED: a CSV begins with a line of column names, and a field without another name is named by its
-path, in NDJSON as well.
+Facts (Auth0, "Bulk User Exports"): a JSON export is NDJSON; each string of a CSV gets a single
+quote before it, stands in double quotes, and its double quotes are doubled; a field may be asked
+for by its path (`identities[0].connection`) and under another name.
+INFERRED: a CSV begins with column names, and a field without another name is named by its path.
 """
 
 import csv
@@ -12,7 +11,7 @@ import gzip
 import json
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -26,24 +25,27 @@ _GZIP, BOM = b"\x1f\x8b", b"\xef\xbb\xbf"
 _GZIP_BITS = 31  # zlib's `wbits` for gzip, with checksum and length
 _BLOCK = 65_536
 _INFLATED = 8 * _BLOCK  # blocks are rarely larger; a larger rest would be copied each time
-# No profile of Auth0 is nearly as long; without a limit, a file of one line would have to fit in
-# memory.
+# No profile is nearly as long; without a limit, a file of one line would have to fit in memory.
 LONGEST = 32 * 1024 * 1024
 _PER_LINE = 100  # memory for a line in Python, besides its text
 _NAMED = 3
 _DIGITS = 18
 
-# The place of values that are not root attributes: Auth0's paths, and their names in a snapshot.
+# The places of values that are not root attributes, by their names in a snapshot.
 _PLACES = {
-    "user_metadata.picture": ("user_metadata", "picture"),
-    "metadata_picture": ("user_metadata", "picture"),
-    "identities[0].connection": ("identities", "connection"),
     "connection": ("identities", "connection"),
-    "identities[0].provider": ("identities", "provider"),
-    "provider": ("identities", "provider"),
     "strategy": ("identities", "provider"),
+    "metadata_picture": ("user_metadata", "picture"),
 }
-_WHOLE = ("identities", "user_metadata")
+NESTED = frozenset(place for place, _ in _PLACES.values())
+"""Attributes of a user that are lists or objects."""
+TITLES = {
+    "connection": ("identities[0].connection", "connection"),
+    "strategy": ("identities[0].provider", "provider", "strategy"),
+    "metadata_picture": ("user_metadata.picture", "metadata_picture"),
+}
+"""Names of these values if they are exported by path. The first with a value counts."""
+_BY_PATH = frozenset(chain.from_iterable(TITLES.values()))
 
 
 class Export:
@@ -51,18 +53,12 @@ class Export:
 
     Iterating yields the line number and the record: a user object as in the Management API, or
     other JSON. Unreadable lines are left out and counted; reading continues as long as possible.
-
-    Batch interface: take `blocks`, and call `account` for each block. Iterating the export
-    afterwards yields the rest.
-
-    Args:
-        file: the open file.
-        name: its name in messages.
+    Or take `blocks`, and call `account` for each: iterating afterwards yields the rest.
 
     Attributes:
         name: its name in messages.
         position: how many of its bytes on disk were read.
-        lines: how many lines were read, the first is 1.
+        lines: how many lines were read.
         rows: how many records were yielded.
         unreadable: how many lines were left out.
         ending: why reading ended early, or "".
@@ -74,25 +70,21 @@ class Export:
         self.ending = ""
         self._file = file
         self._first: list[int] = []
-        self._text = self._unmarked()
+        self._text = self._content()
         self._rest = b""  # text that was taken and must still be read
         self._open = False  # whether the last line has no line end
         self._objects_follow: bool | None = None
         self._titles: list[str] = []  # column names of a CSV, if its first line was taken
 
     def __iter__(self) -> Iterator[tuple[int, object]]:
-        """Yield each record with its line.
-
-        Raises:
-            UnreadableInputError: it is neither NDJSON nor CSV with a column `user_id`.
-        """
+        """Yield each record with its line; raise UnreadableInputError if it is no export."""
         read = self._objects if self.is_ndjson() else self._cells
         for number, record in read(self._numbered()):
             self.rows += 1
             yield number, record
 
     def is_ndjson(self) -> bool:
-        """Whether the first line that is not blank begins an object; skips blank lines."""
+        """Whether the first line that is not blank begins an object; blank lines are skipped."""
         if self._objects_follow is None:
             while not self._rest.strip() and (block := next(self._text, b"")):
                 self._rest += block
@@ -138,11 +130,7 @@ class Export:
         self.rows += rows
 
     def titles(self) -> list[str]:
-        """Take the column names of a CSV; if the line is unusual, take and return nothing.
-
-        Raises:
-            UnreadableInputError: there is no column `user_id`.
-        """
+        """Take the column names of a CSV; if the line is unusual, take and return nothing."""
         while b"\n" not in self._rest and len(self._rest) <= LONGEST:
             if not (block := next(self._text, b"")):
                 break
@@ -167,8 +155,8 @@ class Export:
             numbers = ", ".join(f"{number:,}" for number in self._first)
             further = self.unreadable - len(self._first)
             more = f" and {further:,} more" if further else ""
-            what = "line" if self.unreadable == 1 else "lines"
-            told.append(f"{self.name}: {what} {numbers}{more} could not be read")
+            plural = "s" * (self.unreadable > 1)
+            told.append(f"{self.name}: line{plural} {numbers}{more} could not be read")
         if self.ending:
             where = "in" if self._open else "after"
             told.append(f"{self.name}: {self.ending} {where} line {self.lines:,}")
@@ -197,68 +185,42 @@ class Export:
             yield block
 
     def _content(self) -> Iterator[bytes]:
-        """Yield the file's bytes, decompressed if they are gzip, with any file name."""
-        blocks = self._blocks()
-        head = b""
-        while len(head) < len(_GZIP) and (block := next(blocks, b"")):
-            head += block
-        whole = chain([head], blocks)
-        return self._inflated(whole) if head.startswith(_GZIP) else whole
+        """Yield the content: decompressed if it is gzip, and without a byte order mark."""
+        head, rest = _begun(self._blocks(), len(_GZIP))
+        blocks: Iterator[bytes] = chain([head], rest)
+        if head.startswith(_GZIP):
+            blocks = self._inflated(blocks)
+        head, rest = _begun(filter(None, blocks), len(BOM))
+        yield from filter(None, chain([head.removeprefix(BOM)], rest))
 
     def _inflated(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """Decompress gzip with any number of members, up to the first damage.
+        """Decompress gzip up to the first damage.
 
         ISA-L is several times faster than zlib, but does not return the data before damage: then
         zlib reads the file again for the missing part.
         """
-        if not self._file.seekable():
-            yield from self._exactly_inflated(blocks)
-            return
-        given = 0
+        given, begun = 0, False
+        if self._file.seekable():
+            try:
+                for data in _inflated(blocks, isal_zlib.decompressobj):
+                    given += len(data)
+                    yield data
+            except (isal_zlib.error, EOFError):  # type: ignore[misc] # it is one, whatever the stub says
+                self._file.seek(0)
+                self.position = 0
+                blocks = self._blocks()
+            else:
+                return
         try:
-            for data in _quickly_inflated(blocks):
-                given += len(data)
-                yield data
-        except (isal_zlib.error, EOFError):  # type: ignore[misc] # it is one, whatever the stub says
-            self._file.seek(0)
-            self.position = 0
-            for data in self._exactly_inflated(self._blocks()):
+            for data in _inflated(blocks, zlib.decompressobj):
                 fresh = data[given:]
                 given -= len(data) - len(fresh)
-                yield fresh
-
-    def _exactly_inflated(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        inflater = None
-        begun = False
-        for block in blocks:
-            rest = block
-            while rest:
-                if inflater is None:
-                    rest = rest.lstrip(b"\0")  # a member may be padded with zero bytes
-                    inflater = zlib.decompressobj(_GZIP_BITS) if rest else None
-                    continue
-                before = inflater.copy()
-                try:
-                    data = inflater.decompress(rest, _INFLATED)
-                except zlib.error as error:
-                    yield from _rescued(before, rest)
-                    self.ending = _reason(error, begun=begun)
-                    return
-                yield data
                 begun = True
-                rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-                inflater = None if inflater.eof else inflater
-        if inflater is not None:
-            yield inflater.flush()
+                yield fresh
+        except EOFError:
             self.ending = self.ending or "the gzip data is cut short"
-
-    def _unmarked(self) -> Iterator[bytes]:
-        """Yield the content without a byte order mark."""
-        blocks = filter(None, self._content())
-        head = b""
-        while len(head) < len(BOM) and (block := next(blocks, b"")):
-            head += block
-        yield from filter(None, chain([head.removeprefix(BOM)], blocks))
+        except zlib.error as error:
+            self.ending = _reason(error, begun=begun)
 
     def _numbered(self) -> Iterator[tuple[int, bytes]]:
         """Yield the lines with their ends; if a line is too long, only its beginning."""
@@ -274,7 +236,7 @@ class Export:
 
     # From lines to records
 
-    def _objects(self, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, object]]:
+    def _objects(self, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, object]]:
         for number, line in lines:
             if line.isspace():
                 continue
@@ -287,7 +249,7 @@ class Export:
             if isinstance(value, dict) or not (self.ending and self._open):
                 yield number, value
 
-    def _cells(self, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, object]]:
+    def _cells(self, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, object]]:
         titles = self._titles
         for number, cells in self._rows(lines):
             if not titles:
@@ -298,7 +260,7 @@ class Export:
                 self._leave_out(number)
 
     def _titles_of(self, cells: Iterable[str]) -> list[str]:
-        titles = [_plain(cell).strip() for cell in cells]
+        titles = [cell.removeprefix("'").strip() for cell in cells]
         if "user_id" not in titles:
             raise UnreadableInputError(
                 f"{self.name} is neither NDJSON (a user object a line) nor CSV with a "
@@ -306,90 +268,57 @@ class Export:
             )
         return titles
 
-    def _rows(self, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, list[str]]]:
+    def _rows(self, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, list[str]]]:
         # The limit is global in the process, so it is only raised, never lowered.
         csv.field_size_limit(max(LONGEST, csv.field_size_limit()))
-        taken = _Taken(self._uncut(lines))
-        rows = csv.reader(taken, strict=True)
+        again: deque[tuple[int, bytes]] = deque()
+        row: list[tuple[int, bytes]] = []  # the lines of a row
+        size, at_end = 0, False
+
+        def texts() -> Iterator[str]:
+            nonlocal size, at_end
+            while line := again.popleft() if again else next(lines, None):
+                number, content = line
+                # The last cell of the line in which a file was cut may be incomplete.
+                if self.ending and self._open and number == self.lines:
+                    continue
+                row.append(line)
+                size += len(content) + _PER_LINE
+                if size > LONGEST:
+                    raise csv.Error("a row without an end")
+                yield content.decode()
+            at_end = True
+
+        rows = csv.reader(texts(), strict=True)
         while True:
-            taken.begin()
+            row.clear()
+            size = 0
             try:
                 cells = next(rows, None)
-            except csv.Error:
-                if taken.at_end:
+            except (csv.Error, UnicodeDecodeError):
+                if at_end:
                     # The row has no end: nothing after its beginning can be trusted.
                     self.ending = self.ending or "the file is cut short"
                     return
-                self._leave_out(taken.number)
-                taken.put_back()
+                # Read the lines after the first one again.
+                self._leave_out(row[0][0])
+                again.extendleft(reversed(row[1:]))
+                rows = csv.reader(texts(), strict=True)
                 continue
             if cells is None:
                 return
             if cells:
-                yield taken.number, cells
-
-    def _uncut(self, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-        """Leave out the line in which a file was cut: its last cell may be incomplete."""
-        for number, line in lines:
-            if not (self.ending and self._open and number == self.lines):
-                yield number, line
-
-
-class _Taken:
-    """Lines as text, for `csv.reader`; the lines after the first of a row can be read again."""
-
-    def __init__(self, lines: Iterator[tuple[int, bytes]]) -> None:
-        self._source = lines
-        self._again: deque[tuple[int, bytes]] = deque()
-        self._size = 0
-        self.lines: list[tuple[int, bytes]] = []
-        self.at_end = False
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        try:
-            line = self._again.popleft() if self._again else next(self._source)
-        except StopIteration:
-            self.at_end = True
-            raise
-        self.lines.append(line)
-        self._size += len(line[1]) + _PER_LINE
-        if self._size > LONGEST:
-            raise csv.Error("a row without an end")
-        try:
-            return line[1].decode()
-        except UnicodeDecodeError as error:
-            raise csv.Error("not UTF-8") from error
-
-    @property
-    def number(self) -> int:
-        """The line in which the row begins."""
-        return self.lines[0][0]
-
-    def begin(self) -> None:
-        """Begin a new row."""
-        self.lines.clear()
-        self._size = 0
-
-    def put_back(self) -> None:
-        """Read all lines but the row's first again."""
-        self._again.extendleft(reversed(self.lines[1:]))
+                yield row[0][0], cells
 
 
 @contextmanager
 def exported(source: Path | str | BinaryIO, name: str | None = None) -> Iterator[Export]:
-    """Open an export file; its content, not its name, decides its format.
+    """Open an export file or a stream of its bytes; its content decides its format, not its name.
 
     Memory holds one block and one line of it at a time.
 
-    Args:
-        source: the file's path, or a stream of its bytes.
-        name: its name in messages; by default its path.
-
     Raises:
-        UnreadableInputError: it cannot be opened, or is no export.
+        UnreadableInputError: it cannot be opened.
     """
     if not isinstance(source, str | Path):
         yield Export(source, name or "the export")
@@ -403,34 +332,53 @@ def exported(source: Path | str | BinaryIO, name: str | None = None) -> Iterator
         yield Export(file, name or Path(source).name)
 
 
-def _quickly_inflated(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Decompress gzip with any number of members.
+def _begun(blocks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
+    """Return the first bytes, at least so many if there are, and the blocks after them."""
+    head = b""
+    while len(head) < size and (block := next(blocks, b"")):
+        head += block
+    return head, blocks
+
+
+def _inflated(blocks: Iterable[bytes], new: Callable[[int], Any]) -> Iterator[bytes]:
+    """Decompress gzip with any number of members; `new` makes a decompressor for each.
 
     Raises:
-        isal_zlib.error, EOFError: it is damaged or cut short.
+        zlib.error: it is damaged; the data before the damage was yielded.
+        isal_zlib.error: it is damaged.
+        EOFError: it is cut short.
     """
-    inflater = None
+    inflater, before = None, None
     for block in blocks:
         rest = block
         while rest:
             if inflater is None:
-                rest = rest.lstrip(b"\0")
-                inflater = isal_zlib.decompressobj(_GZIP_BITS) if rest else None
+                rest = rest.lstrip(b"\0")  # a member may be padded with zero bytes
+                inflater = new(_GZIP_BITS) if rest else None
                 continue
-            yield inflater.decompress(rest, _INFLATED)
+            before = inflater.copy() if new is zlib.decompressobj else None
+            try:
+                data = inflater.decompress(rest, _INFLATED)
+            except zlib.error:
+                yield from _rescued(before, rest)
+                raise
+            yield data
             rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
             inflater = None if inflater.eof else inflater
     if inflater is not None:
+        yield inflater.flush()
         raise EOFError
 
 
-def _rescued(inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
+def _rescued(inflater: Any, data: bytes) -> Iterator[bytes]:  # noqa: ANN401 - of zlib
     """Yield the data before damage: zlib returns nothing of a block with damage."""
     for place in range(len(data)):
         try:
-            yield inflater.decompress(data[place : place + 1])
+            inflated = inflater.decompress(data[place : place + 1])
         except zlib.error:  # the damage is reported already
             return
+        if inflated:
+            yield inflated
 
 
 def _reason(error: zlib.error, *, begun: bool) -> str:
@@ -442,29 +390,22 @@ def _reason(error: zlib.error, *, begun: bool) -> str:
 
 
 def record_of(line: bytes) -> Any:  # noqa: ANN401 - any JSON
-    """Return the value of a line of NDJSON, with values that were exported by path in place.
-
-    Raises:
-        ValueError, RecursionError: it is no JSON.
-    """
+    """Return the value of a line of NDJSON; raise ValueError or RecursionError if it is none."""
     if len(line) > LONGEST:
         raise ValueError("too long")
     value = json.loads(line.decode())
-    return _rebuilt(value) if isinstance(value, dict) and value.keys() & _PLACES.keys() else value
-
-
-def _plain(cell: str) -> str:
-    return cell.removeprefix("'")
+    by_path = isinstance(value, dict) and not _BY_PATH.isdisjoint(value)
+    return _rebuilt(value) if by_path else value
 
 
 def _value(title: str, cell: str) -> object:
     """Return the original JSON value of a cell, if a snapshot needs it."""
     if not cell:
         return None
-    text = _plain(cell)
+    text = cell.removeprefix("'")
     if title == "logins_count" and text.isascii() and text.isdigit() and len(text) <= _DIGITS:
         return int(text)
-    if title in _WHOLE:
+    if title in NESTED:
         try:
             return json.loads(text)
         except (ValueError, RecursionError):  # not JSON: keep the text
@@ -473,22 +414,20 @@ def _value(title: str, cell: str) -> object:
 
 
 def record_of_cells(titles: Iterable[str], cells: Iterable[str]) -> dict[str, Any]:
-    """Return the record of a row of CSV, with values that were exported by path in place."""
+    """Return the record of a row of CSV."""
     pairs = zip(titles, cells, strict=True)
     return _rebuilt({title: _value(title, cell) for title, cell in pairs})
 
 
 def _rebuilt(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Put values that were exported by path into their places.
-
-    A complete `identities` or `user_metadata` in the same record stays as it is.
-    """
+    """Put values that were exported by path into their places, unless these have a value."""
     rebuilt = dict(record)
     parts: dict[str, dict[str, Any]] = {}
-    for title, (place, key) in _PLACES.items():
-        value = rebuilt.pop(title, None)
-        if value is not None:
-            parts.setdefault(place, {}).setdefault(key, value)
+    for name, (place, key) in _PLACES.items():
+        for title in TITLES[name]:
+            value = rebuilt.pop(title, None)
+            if value is not None:
+                parts.setdefault(place, {}).setdefault(key, value)
     for place, part in parts.items():
         if rebuilt.get(place) is None:
             rebuilt[place] = [part] if place == "identities" else part
@@ -496,15 +435,7 @@ def _rebuilt(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse(lines: Iterable[str | bytes], name: str) -> Iterator[dict[str, Any]]:
-    """Read user objects, one in each line; blank lines are skipped.
-
-    Args:
-        lines: the lines.
-        name: the name of the input in messages.
-
-    Raises:
-        UnreadableInputError: a line is no JSON object; the message names the line.
-    """
+    """Read user objects, one in each line; UnreadableInputError names a line that is none."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -518,11 +449,7 @@ def parse(lines: Iterable[str | bytes], name: str) -> Iterator[dict[str, Any]]:
 
 
 def read_records(path: Path | str) -> Iterator[dict[str, Any]]:
-    """Read a file of user objects; its content, not its name, decides whether it is gzip.
-
-    Raises:
-        UnreadableInputError: the file cannot be opened or is not of this form.
-    """
+    """Read a file of user objects, gzip or not; UnreadableInputError if it is no such file."""
     try:
         with Path(path).open("rb") as file:
             packed = file.read(len(_GZIP)) == _GZIP
