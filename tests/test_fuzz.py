@@ -37,9 +37,9 @@ from toolkit.change.prepare import plan
 from toolkit.change.preview.gallery_data import gallery
 from toolkit.classification.frames import audit, profiles
 from toolkit.classification.user_profile import user
-from toolkit.collection.checkpoint import open_state, state_path
 from toolkit.collection.exports.ingest_files import ingest
 from toolkit.collection.exports.reader import parse
+from toolkit.collection.place import open_state, state_path
 from toolkit.errors import PictureAuditError, UnreadableInputError
 from toolkit.reporting.html_report import report
 from toolkit.sandbox.made_up.tenants import people

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import settings_of
 from toolkit import collect
 from toolkit.collection import export_job
-from toolkit.collection.checkpoint import state_path
+from toolkit.collection.place import state_path
 from toolkit.errors import IncompleteError
 from toolkit.sandbox.faults.catalogue import FAULTS
 from toolkit.sandbox.made_up.tenants import loadable, people

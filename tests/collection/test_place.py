@@ -11,8 +11,7 @@ import pytest
 
 from tests.conftest import settings_of
 from toolkit import collect, latest_snapshot
-from toolkit.collection.checkpoint import state_path
-from toolkit.collection.place import folder_name, latest_file, placed, unfinished_file
+from toolkit.collection.place import folder_name, latest_file, placed, state_path, unfinished_file
 from toolkit.errors import OutputError, SettingsError, UnreadableInputError
 from toolkit.sandbox.made_up.tenants import loadable, people
 from toolkit.sandbox.server import Sandbox

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import settings_of
 from toolkit import collect, read_snapshot
-from toolkit.collection.checkpoint import state_path
+from toolkit.collection.place import state_path
 from toolkit.errors import SettingsError
 from toolkit.sandbox.made_up.tenants import loadable, people
 from toolkit.sandbox.server import Sandbox

@@ -8,8 +8,8 @@ import pytest
 
 from tests.collection.crowd import evenly, member
 from tests.collection.liar import lying
-from toolkit.collection.checkpoint import state_path
 from toolkit.collection.collect_users import collect
+from toolkit.collection.place import state_path
 from toolkit.collection.refresh import refreshing
 from toolkit.collection.search import Walk
 from toolkit.collection.window import Window

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.change.journal import Header, journal_path, open_journal
-from toolkit.collection.checkpoint import open_state, state_path
+from toolkit.collection.place import open_state, state_path
 from toolkit.errors import OutputError
 from toolkit.snapshots.storage import (
     discard_drafts,

@@ -14,9 +14,8 @@ from tempfile import TemporaryDirectory
 
 from toolkit.classification.frames import audit, profiles
 from toolkit.classification.user_profile import User, milliseconds
-from toolkit.collection.checkpoint import State, open_state, state_path
 from toolkit.collection.export_job import DEADLINE, exported_users, exporting
-from toolkit.collection.place import placed
+from toolkit.collection.place import State, open_state, placed, state_path
 from toolkit.collection.reconcile import counted, differing
 from toolkit.collection.refresh import refreshing
 from toolkit.collection.scripts import read_wiring
@@ -205,13 +204,13 @@ def _collected(
         except (TenantError, IncompleteError) as error:
             kept = sum(len(window.users) for window in state.windows)
             if not kept and state.job is None:
-                state.discard()
+                state.path.unlink()
                 raise
             raise IncompleteError(
                 f"{error} Not every user was read: {kept:,} are kept in {state.path.name}; run "
                 "the same command again to go on."
             ) from error
-        state.discard()
+        state.path.unlink()
     return read_snapshot(out)
 
 

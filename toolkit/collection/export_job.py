@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 
 from toolkit.classification.user_profile import User, user
-from toolkit.collection.checkpoint import State
+from toolkit.collection.place import State
 from toolkit.errors import IncompleteError, MissingError, TenantError
 from toolkit.images.address import is_loopback
 from toolkit.images.limited_stream import bounded

@@ -1,26 +1,37 @@
-"""The default file of a collection: `out/TENANT/YYYY-MM-DDTHHMM.parquet`.
+"""Where a collection is kept: its file, and its checkpoint while it is unfinished.
 
-Each collection gets a new file, named after the minute (UTC) in which it began, so nothing is
-replaced. An interrupted collection is found by its state beside the file.
+By default the file is `out/TENANT/YYYY-MM-DDTHHMM.parquet`, named after the minute (UTC) in which
+the collection began, so nothing is replaced.
+
+The checkpoint, a file beside it, is append-only, with one JSON document in each line. The first
+line names the collection; each further line is a complete window, or a note, and is on disk before
+the collection continues. An incomplete last line is ignored: the process was killed.
 """
 
 import fcntl
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO, Any
 
-from toolkit.collection.checkpoint import state_path
-from toolkit.errors import OutputError, UnreadableInputError
+from toolkit.analysis.file_header import count, text
+from toolkit.classification.user_profile import User, at_milliseconds, milliseconds
+from toolkit.collection.window import Span, Window
+from toolkit.errors import OutputError, SettingsError, UnreadableInputError
 from toolkit.snapshots.snapshot import Snapshot, read_snapshot
-from toolkit.snapshots.storage import private_opener
+from toolkit.snapshots.storage import ensure_own, private_opener
 
 FOLDER = Path("out")
 """The default folder of the tenants' folders."""
 
+_FORMAT = "auth0-picture-audit collection"
+_VERSION = 1
 _NAME = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{4})(?:-(\d+))?\.parquet")
 # Windows accepts none of these as a folder name, with any ending.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
@@ -30,8 +41,7 @@ _LONGEST = 100
 def folder_name(tenant: str) -> str:
     """Return a folder name for a tenant that every system accepts: its domain, if possible.
 
-    A loopback tenant, `127.0.0.1:PORT`, becomes `127.0.0.1-PORT`. If a domain has to be changed,
-    digits of its hash keep the name unique.
+    If a domain has to be changed, digits of its hash keep the name unique.
     """
     lower = tenant.lower()
     name = re.sub(r":(\d{1,5})$", r"-\1", lower)
@@ -42,25 +52,17 @@ def folder_name(tenant: str) -> str:
 
 
 def latest_file(tenant: str, folder: Path | str = FOLDER) -> Path | None:
-    """Return the newest snapshot file of a tenant, or None.
-
-    Args:
-        tenant: the tenant's domain.
-        folder: where the folders of the tenants are.
-    """
+    """Return the newest snapshot file of a tenant (its domain) in its folder, or None."""
     found = _numbered(Path(folder) / folder_name(tenant), "")
     return max(found, key=lambda path: found[path], default=None)
 
 
 def latest_snapshot(tenant: str, folder: Path | str = FOLDER) -> Snapshot:
-    """Read the newest snapshot of a tenant that was collected without naming a file.
+    """Return the newest snapshot of a tenant that was collected without naming a file.
 
     Args:
         tenant: the tenant's domain, such as `Tenant.domain`.
         folder: where the folders of the tenants are.
-
-    Returns:
-        The snapshot; its users are read when they are needed.
 
     Raises:
         UnreadableInputError: there is none, or it cannot be read.
@@ -75,14 +77,7 @@ def latest_snapshot(tenant: str, folder: Path | str = FOLDER) -> Snapshot:
 
 
 def unfinished_file(tenant: str, folder: Path | str = FOLDER) -> Path | None:
-    """Return the file of the newest collection of a tenant that can be continued, or None.
-
-    Collections that have ended, or that a process is running, are skipped.
-
-    Args:
-        tenant: the tenant's domain.
-        folder: where the folders of the tenants are.
-    """
+    """Return the file of the newest collection of a tenant that can be continued, or None."""
     found = _numbered(Path(folder) / folder_name(tenant), ".part")
     for path in sorted(found, key=lambda path: found[path], reverse=True):
         if not path.exists() and _is_unfinished(state_path(path), tenant):
@@ -92,15 +87,9 @@ def unfinished_file(tenant: str, folder: Path | str = FOLDER) -> Path | None:
 
 @contextmanager
 def placed(tenant: str, folder: Path | str = FOLDER, *, resume: bool = True) -> Iterator[Path]:
-    """Choose the file for a collection of a tenant: of the unfinished one, or a new one.
+    """Choose and reserve the file for a collection of a tenant.
 
-    Args:
-        tenant: the tenant's domain.
-        folder: where the folders of the tenants are.
-        resume: whether to continue an unfinished collection.
-
-    Yields:
-        The file; its name is reserved for this collection.
+    If `resume`, it is the file of an unfinished collection, if there is one.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -114,32 +103,35 @@ def placed(tenant: str, folder: Path | str = FOLDER, *, resume: bool = True) -> 
 
 
 def _new(folder: Path) -> Path:
-    """Choose a new file name, and reserve it by an empty state."""
+    """Choose a new file name, and reserve it by an empty checkpoint."""
     minute = f"{datetime.now(UTC):%Y-%m-%dT%H%M}"
-    number = 1
+    path, number = folder / f"{minute}.parquet", 1
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        while True:
-            path = folder / f"{minute}{f'-{number}' if number > 1 else ''}.parquet"
+        while not _reserve(path):
             number += 1
-            if path.exists():
-                continue
-            try:
-                open(state_path(path), "x", opener=private_opener).close()
-            except FileExistsError:
-                continue
-            if not path.exists():
-                return path
-            # Another collection with this name has ended meanwhile.
-            _release(state_path(path))
+            path = folder / f"{minute}-{number}.parquet"
     except OSError as error:
         raise OutputError(
             f"Cannot write to {folder}: {error.strerror or error}. Choose another place with --out."
         ) from error
+    return path
+
+
+def _reserve(path: Path) -> bool:
+    if path.exists():
+        return False
+    try:
+        open(state_path(path), "x", opener=private_opener).close()
+    except FileExistsError:
+        return False
+    if ended := path.exists():  # another collection with this name, meanwhile
+        _release(state_path(path))
+    return not ended
 
 
 def _release(state: Path) -> None:
-    """Remove an empty state."""
+    """Remove an empty checkpoint."""
     try:
         if state.stat().st_size == 0:
             state.unlink()
@@ -157,7 +149,7 @@ def _numbered(folder: Path, ending: str) -> dict[Path, tuple[str, int]]:
 
 
 def _is_unfinished(state: Path, tenant: str) -> bool:
-    """Whether a state belongs to this tenant and is not in use."""
+    """Whether a checkpoint belongs to this tenant and is not in use."""
     try:
         with state.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -165,3 +157,167 @@ def _is_unfinished(state: Path, tenant: str) -> bool:
     except (OSError, ValueError):  # unreadable, damaged in its first line, or in use
         return False
     return isinstance(header, dict) and header.get("tenant") == tenant
+
+
+# The checkpoint
+
+
+def state_path(out: Path) -> Path:
+    """Return the path of the checkpoint of a collection into `out`."""
+    return out.with_name(f"{out.name}.part")
+
+
+@dataclass(slots=True)
+class State:
+    """The state of one collection. Made by `open_state`."""
+
+    path: Path
+    file: IO[bytes]
+    method: str  # `search` or `export`
+    taken_at: datetime  # when it began, by the tenant's clock (UTC)
+    windows: list[Window] = field(default_factory=list)  # the complete ones
+    job: str | None = None  # the id of the export job that was started
+    resumed: bool = False  # whether it continues an earlier run
+
+    def close_window(self, window: Window) -> None:
+        """Save a window; it is on disk when this returns."""
+        span = None if window.span is None else [window.span.start, window.span.end]
+        self.append({"window": {"query": window.query, "span": span, "users": window.users}})
+
+    def note_job(self, job: str | None) -> None:
+        """Save the id of the export job, or None."""
+        self.job = job
+        self.append({"job": job})
+
+    def append(self, document: dict[str, Any]) -> None:
+        """Save a line; it is on disk when this returns."""
+        try:
+            line = json.dumps(document, separators=(",", ":"), default=milliseconds)
+            self.file.write(line.encode() + b"\n")
+            self.file.flush()
+            os.fsync(self.file.fileno())
+        except OSError as error:
+            raise OutputError(f"Cannot write {self.path}: {error.strerror or error}.") from error
+
+
+@contextmanager
+def open_state(
+    out: Path,
+    *,
+    tenant: str,
+    method: str,
+    choose: Callable[[], str],
+    now: Callable[[], datetime],
+    finished: datetime | None = None,
+) -> Iterator[State]:
+    """Open the state of a collection into `out`, of an earlier run or new.
+
+    Args:
+        out: the file that the collection will write.
+        tenant: the tenant of the users.
+        method: `search`, `export`, or `auto` for whatever the earlier run used.
+        choose: returns the method of a new collection.
+        now: returns the tenant's time (UTC).
+        finished: when the collection in `out` began. If that is the same one, the process was
+            killed after its last step, and a new collection begins.
+
+    Raises:
+        SettingsError: the file is of another tenant, version or method, damaged, or in use.
+        OutputError: it cannot be written, or was not made by this tool.
+    """
+    path = state_path(out)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(path, "a+b", opener=private_opener) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            ensure_own(file, path)
+            os.fchmod(file.fileno(), 0o600)
+            documents = _documents(file, path)
+            state = _resumed(path, file, documents, tenant, method) if documents else None
+            if state is None or state.taken_at == finished:
+                file.truncate(0)
+                taken_at = now()
+                state = State(path, file, choose(), taken_at)
+                header = {"format": _FORMAT, "version": _VERSION, "tenant": tenant}
+                begun = {"method": state.method, "taken_at": taken_at.isoformat()}
+                state.append(header | begun)
+            yield state
+    except BlockingIOError:
+        raise SettingsError(f"Another collection is writing {path} at this moment.") from None
+    except OSError as error:
+        raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def _documents(file: IO[bytes], path: Path) -> list[Any]:
+    """Read the lines, and remove an incomplete one: the process was killed while writing it."""
+    file.seek(0)
+    complete, documents = 0, []
+    for number, line in enumerate(file, 1):
+        if not line.endswith(b"\n"):
+            break
+        complete += len(line)
+        try:
+            documents.append(json.loads(line))
+        except (ValueError, RecursionError):
+            raise SettingsError(
+                f"{path}, line {number}, is damaged: delete the file to begin anew."
+            ) from None
+    file.truncate(complete)
+    return documents
+
+
+def _resumed(path: Path, file: IO[bytes], documents: list[Any], tenant: str, method: str) -> State:
+    begin_anew = "finish that one, or delete the file to begin anew."
+    header = documents[0] if isinstance(documents[0], dict) else {}
+    if header.get("format") != _FORMAT or header.get("version") != _VERSION:
+        raise SettingsError(f"{path} is not of this version of picture-audit: {begin_anew}")
+    if header.get("tenant") != tenant:
+        raise SettingsError(f"{path} is an unfinished collection of another tenant: {begin_anew}")
+    if method not in ("auto", header.get("method")):
+        raise SettingsError(
+            f"{path} is an unfinished collection by {header.get('method')}: {begin_anew}"
+        )
+    try:
+        taken_at = datetime.fromisoformat(header["taken_at"])
+        state = State(path, file, header["method"], taken_at, resumed=True)
+        if taken_at.tzinfo is None or state.method not in ("search", "export"):
+            raise ValueError("no time, or no method")  # noqa: TRY301 - damaged, as below
+        for document in documents[1:]:
+            if "window" in document:
+                state.windows.append(_window(document["window"]))
+            else:
+                state.job = None if document["job"] is None else text(document["job"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise SettingsError(f"{path} is damaged: delete the file to begin anew.") from None
+    return state
+
+
+def _window(values: dict[str, Any]) -> Window:
+    span = values["span"]
+    if span is not None:
+        start, end = (None if one is None else milliseconds(_moment(one)) for one in span)
+        span = Span(start=start, end=end)
+    return Window(text(values["query"]), tuple(map(_user, values["users"])), span)
+
+
+def _user(values: list[Any]) -> User:
+    read: Any = {
+        name: None if value is None else _READERS.get(name, text)(value)
+        for name, value in zip(User._fields, values, strict=True)
+    }
+    text(read["user_id"])
+    return User(**read)
+
+
+def _moment(value: object) -> datetime:
+    if type(value) is not int:
+        raise TypeError("no time that is written here")
+    return at_milliseconds(value)
+
+
+_READERS: Mapping[str, Callable[[object], object]] = {
+    "created_at": _moment,
+    "updated_at": _moment,
+    "last_login": _moment,
+    "logins_count": count,
+}
