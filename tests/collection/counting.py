@@ -26,7 +26,7 @@ class EndlessError(AssertionError):
 
 
 class Counting:
-    """A `Searchable` that answers as Auth0 does and counts.
+    """A tenant that answers searches as Auth0 does and counts.
 
     Args:
         users: Auth0 user objects.

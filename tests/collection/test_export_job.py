@@ -70,7 +70,7 @@ def test_users_who_change_between_export_and_count_are_read_again(sandbox, tmp_p
                 sandbox.create(fresh)
             notes.append(progress.note)
     found = sorted(read_snapshot(tmp_path / "s.parquet").users["user_id"])
-    assert "reading again what changed meanwhile" in notes
+    assert "reading the windows that differ" in notes
     assert found == sorted({*IDS, "auth0|new"} - {gone})
 
 

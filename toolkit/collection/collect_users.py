@@ -1,14 +1,12 @@
 """A collection: every user of a tenant, reconciled and classified, in a file."""
 
-import math
 import time
 from array import array
-from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from importlib.metadata import version
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,11 +14,11 @@ from toolkit.classification.frames import audit, profiles
 from toolkit.classification.user_profile import User, milliseconds
 from toolkit.collection.export_job import DEADLINE, exported_users, exporting
 from toolkit.collection.place import State, open_state, placed, state_path
-from toolkit.collection.reconcile import counted, differing
+from toolkit.collection.reconcile import counted, ensure_different, inside, reread
 from toolkit.collection.refresh import refreshing
 from toolkit.collection.scripts import read_wiring
 from toolkit.collection.search import CAP, MARGIN, Walk
-from toolkit.collection.window import Span, Window, remaining
+from toolkit.collection.window import Span, Window, created, remaining
 from toolkit.errors import (
     IncompleteError,
     QueryError,
@@ -70,12 +68,12 @@ def collect(  # noqa: PLR0913 - one for each documented option
         tenant: what `toolkit.connect` returned.
         out: where to write the snapshot. If the collection is interrupted, the same call continues
             it. Without `out` and `folder` the snapshot is in memory only.
-        folder: where to write it instead, without naming a file: to
-            FOLDER/TENANT/YYYY-MM-DDTHHMM.parquet, which is a new file unless a collection of this
-            tenant is unfinished there. `toolkit.latest_snapshot` reads the newest.
+        folder: where to write it instead, without naming a file: a new FOLDER/TENANT/
+            YYYY-MM-DDTHHMM.parquet, or what is unfinished there. `toolkit.latest_snapshot` reads
+            the newest.
         method: one of `METHODS`.
-        since: a complete snapshot of the same tenant to update by search; the cost is in proportion
-            to the changes. The new snapshot's notes count new, changed and deleted users.
+        since: a complete snapshot of the same tenant to update by search. The new snapshot's notes
+            count new, changed and deleted users.
         deadline: seconds to wait for an export job.
         force: whether `out` may be another tenant's snapshot, which is then replaced.
         show: called with each `Progress`: in users; for an export in percent, then in bytes.
@@ -85,8 +83,7 @@ def collect(  # noqa: PLR0913 - one for each documented option
         The snapshot: every user once, reconciled with the tenant's own counts.
 
     Raises:
-        OutputError: `out` cannot be written, or is another tenant's snapshot; checked before
-            anything is read.
+        OutputError: `out` cannot be written, or is another tenant's snapshot.
         SettingsError: `method` is unknown, or is `export` together with `since`; `out` and `folder`
             are both given; or another collection into `out` is unfinished.
         IncompleteError: the tenant counts more users than it returns, or stopped answering.
@@ -116,12 +113,7 @@ def collect(  # noqa: PLR0913 - one for each documented option
 
 
 def _refreshed(
-    tenant: Tenant,
-    since: Snapshot,
-    out: Path | str | None,
-    workers: int,
-    *,
-    force: bool,
+    tenant: Tenant, since: Snapshot, out: Path | str | None, workers: int, *, force: bool
 ) -> Generator[Progress, None, Snapshot]:
     if out is not None:
         ensure_writable(Path(out))
@@ -146,7 +138,6 @@ def _refreshed(
 def _collected(
     tenant: Tenant, out: Path, *, method: str, deadline: float, force: bool, workers: int
 ) -> Generator[Progress, None, Snapshot]:
-    """Collect into a file; continue where an earlier collection ended."""
     if method not in METHODS:
         raise SettingsError(f"Cannot collect by {method!r}: choose one of {', '.join(METHODS)}.")
     ensure_writable(out)
@@ -177,7 +168,8 @@ def _collected(
                 )
                 notes = [f"by {state.method}: {why}"] if why else []
                 notes += ["continued an interrupted collection"] if state.resumed else []
-                notes += _strays(state.windows)
+                if strays := sum(window.strays for window in state.windows):
+                    notes += [f"{strays:,} users show another created_at than they are found by"]
                 wired, unread = read_wiring(tenant)
                 writer.finish(
                     Provenance(
@@ -214,12 +206,6 @@ def _collected(
     return read_snapshot(out)
 
 
-def _strays(windows: Iterable[Window]) -> list[str]:
-    """Return a note on users whose `created_at` is outside the window that found them."""
-    strays = sum(window.strays for window in windows)
-    return [f"{strays:,} users show another created_at than they are found by"] if strays else []
-
-
 def _choice(tenant: Tenant) -> tuple[str, str]:
     """Choose how to read a tenant, and say why."""
     try:
@@ -242,12 +228,11 @@ def _by_search(
 ) -> Generator[Progress, None, tuple[int, int]]:
     """Read windows until every user is in one; returns users and windows."""
     if state.resumed:
-        state.windows = list(_standing(tenant, state))
+        state.windows = list(_still_valid(tenant, state))
     spans = remaining(window.span for window in state.windows) if state.windows else None
     kept = sum(len(window.users) for window in state.windows)
-    walk = Walk(tenant, workers=workers, spans=spans)
     started, read = time.monotonic(), 0
-    for event in walk:
+    for event in (walk := Walk(tenant, workers=workers, spans=spans)):
         if isinstance(event, Window):
             state.windows.append(event)
             state.close_window(event)
@@ -271,25 +256,14 @@ def _by_search(
 
 
 def _require_everybody(state: State, counts: int, users: int) -> None:
-    """Check that every user that the tenant counts has an id of their own.
-
-    Two ids may become the same text (a JSON NaN and "NaN"), or a user may be deleted in one window
-    and come back in another.
-
-    Raises:
-        IncompleteError: some share an id; nothing that was read is used.
-    """
-    if counts == users:
-        return
-    state.windows.clear()
-    state.note_job(None)
-    raise IncompleteError(
-        f"The tenant counts {counts:,} users, and {users:,} can be told from each other. Nothing "
-        "was written; try again later."
-    )
+    """Check `ensure_different`; if it fails, nothing that was read is used."""
+    if counts != users:
+        state.windows.clear()
+        state.note_job(None)
+    ensure_different(counts, users)
 
 
-def _standing(tenant: Tenant, state: State) -> Iterable[Window]:
+def _still_valid(tenant: Tenant, state: State) -> Iterable[Window]:
     """Yield the windows of an interrupted run whose counts are still right."""
     # Before it began, by the clock: then one of the two times is wrong.
     old = not timedelta(0) <= tenant.now() - state.taken_at <= _TRUSTED
@@ -315,77 +289,42 @@ def _by_export(
     tenant: Tenant, state: State, writer: Writer, *, deadline: float, workers: int
 ) -> Generator[Progress, None, tuple[int, int]]:
     """Read an export, then search the windows with other counts; returns users and windows."""
-    download = ExitStack()
-    file = download.enter_context(drafted(state.path.with_suffix("")))
-    try:
+    with drafted(state.path.with_suffix("")) as file:
         yield from exporting(tenant, state, file, deadline=deadline)
         times, undated = array("q"), 0
         # Count every line: a repeated user then makes the window differ.
         for number, one in enumerate(exported_users(file)):
-            if one.created_at is None:
+            moment = created(one)
+            if moment is None:
                 undated += 1
             else:
-                times.append(milliseconds(one.created_at))
+                times.append(moment)
             if number % _ROWS == 0:
                 yield Progress(number, note="reading the export")
-        again: list[Span | None] = []
-        windows = 0
         began = milliseconds(state.taken_at) - MARGIN
-        for span, differs in differing(tenant, times, undated, since=began):
-            windows += 1
-            again += [span] if differs else []
-            yield Progress(len(times) + undated, note=f"{windows} windows counted")
-        fresh: list[User] = []
-        if again:
-            for event in Walk(tenant, workers=workers, spans=again):
-                fresh += event.users if isinstance(event, Window) else ()
-                yield Progress(len(fresh), note="reading again what changed meanwhile")
-        outside, counts = _outside(again), len(fresh)
+        again, fresh, windows = yield from reread(
+            tenant, times, undated, since=began, workers=workers
+        )
+        is_read, counts = inside(again), len(fresh)
 
-        def standing() -> Iterable[User]:
+        def unchanged() -> Iterable[User]:
             nonlocal counts
-            for one in filter(outside, exported_users(file)):
-                counts += 1
-                yield one
+            for one in exported_users(file):
+                if not is_read(created(one)):
+                    counts += 1
+                    yield one
 
-        users = _write(writer, _distinct(standing(), fresh))
+        users = _write(writer, _distinct(chain(unchanged(), fresh)))
         _require_everybody(state, counts, users)
-    finally:
-        download.close()
     return users, windows
 
 
-def _outside(spans: Iterable[Span | None]) -> Callable[[User], bool]:
-    """Return a test for users who are in none of these windows."""
-    spans = list(spans)
-    undated = None in spans
-    ends = sorted(
-        (
-            -math.inf if span.start is None else span.start,
-            math.inf if span.end is None else span.end,
-        )
-        for span in spans
-        if span is not None
-    )
-    starts = [start for start, _ in ends]
-
-    def outside(one: User) -> bool:
-        if one.created_at is None:
-            return not undated
-        moment = milliseconds(one.created_at)
-        place = bisect_right(starts, moment) - 1
-        return place < 0 or moment >= ends[place][1]
-
-    return outside
-
-
-def _distinct(*groups: Iterable[User]) -> Iterable[User]:
+def _distinct(users: Iterable[User]) -> Iterable[User]:
     seen: set[str] = set()
-    for group in groups:
-        for one in group:
-            if one.key not in seen:
-                seen.add(one.key)
-                yield one
+    for one in users:
+        if one.key not in seen:
+            seen.add(one.key)
+            yield one
 
 
 def _write(writer: Writer, users: Iterable[User]) -> int:

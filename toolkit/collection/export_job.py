@@ -11,6 +11,7 @@ import shutil
 import time
 import zlib
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,25 +42,15 @@ _LINE = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How large and how slow a download may be.
+    """How large (bytes) and how slow (seconds) a download may be."""
 
-    Attributes:
-        size: bytes of the file at most, compressed: some fifty million users.
-        ratio: how many times larger it may be decompressed; normal exports grow about ten times.
-        slack: bytes that it may always have when decompressed.
-        spare: bytes of the disk to leave free; on a small disk a twentieth of it.
-        window: seconds in which at least `least` bytes must come.
-        least: bytes.
-        head: bytes of the answer before the file begins.
-    """
-
-    size: int = 16 << 30
-    ratio: int = 200
-    slack: int = 64 << 20
-    spare: int = 1 << 30
-    window: float = 60.0
+    size: int = 16 << 30  # compressed: some fifty million users
+    ratio: int = 200  # how much larger it may be decompressed; normal exports grow about ten times
+    slack: int = 64 << 20  # that it may always have when decompressed
+    spare: int = 1 << 30  # of the disk to leave free; on a small disk a twentieth of it
+    window: float = 60.0  # in which at least `least` bytes must come
     least: int = 64 << 10
-    head: int = 1 << 20
+    head: int = 1 << 20  # of the answer before the file begins
 
 
 class _TooLargeError(IncompleteError):
@@ -74,22 +65,17 @@ def exporting(
     deadline: float = DEADLINE,
     bounds: Bounds | None = None,
 ) -> Generator[Progress, None, None]:
-    """Start an export at the tenant and download the complete file.
+    """Start an export at the tenant and download the complete file; yield percents, then bytes.
 
     Args:
         tenant: whose users.
         state: saves the job's id, so that another run can continue it.
-        file: where to put the gzip file: a draft that the caller made and removes.
+        file: where to put the gzip file.
         deadline: seconds to wait for the job, and then as many to download its file.
-        bounds: how large and how slow the download may be.
-
-    Yields:
-        Progress in percent while the job runs, then in bytes.
+        bounds: limits of the download.
 
     Raises:
-        IncompleteError: the job failed or took too long, or its file is never complete or too
-            large.
-        TenantError: the tenant refused or did not answer.
+        IncompleteError: the job failed or took too long, or its file is not complete or too large.
     """
     job = yield from _finished(tenant, state, deadline)
     until, bounds = time.monotonic() + deadline, bounds or Bounds()
@@ -115,8 +101,7 @@ def exporting(
 
 
 def _finished(tenant: Tenant, state: State, deadline: float) -> Generator[Progress, None, Job]:
-    """Wait for the job to end, until it fails or the time is over."""
-    job = _running(tenant, state)
+    job = _started(tenant, state)
     until, wait, seen = time.monotonic() + deadline, _FIRST_WAIT, None
     while job.status != "completed":
         if job.status == "failed":
@@ -139,7 +124,7 @@ def _finished(tenant: Tenant, state: State, deadline: float) -> Generator[Progre
     return job
 
 
-def _running(tenant: Tenant, state: State) -> Job:
+def _started(tenant: Tenant, state: State) -> Job:
     """Return the job of an earlier run, or a new one."""
     if state.job is not None:
         try:
@@ -154,11 +139,7 @@ def _running(tenant: Tenant, state: State) -> Job:
 def _downloaded(
     location: str, file: Path, until: float, bounds: Bounds
 ) -> Generator[Progress, None, bool]:
-    """Download the file; return whether it is complete.
-
-    Raises:
-        _TooLargeError: it is too large for the limits or the disk.
-    """
+    """Download the file; return whether it is complete."""
     url = _address(location)
     started, done, shown = time.monotonic(), 0, 0
     check = _Check(file.parent, bounds)
@@ -168,7 +149,7 @@ def _downloaded(
         try:
             with bounded(bounds.window, bounds.head):
                 answer = client.send(request, stream=True)
-            try:
+            with closing(answer):
                 if not answer.is_success:
                     return False
                 length = answer.headers.get("content-length", "")
@@ -183,11 +164,9 @@ def _downloaded(
                             shown = done
                             seconds = time.monotonic() - started
                             yield Progress.after(seconds, done, size, "downloading the export")
-            finally:
-                answer.close()
         except (httpx.RequestError, zlib.error):
             return False
-    return check.is_whole
+    return check.inflate.is_whole
 
 
 def _address(location: str) -> httpx.URL:
@@ -201,11 +180,7 @@ def _address(location: str) -> httpx.URL:
 
 
 def _chunks(answer: httpx.Response, until: float, bounds: Bounds) -> Iterator[bytes]:
-    """Yield the file in pieces, as they arrive.
-
-    Raises:
-        httpx.RequestError: it stopped early, or is too slow.
-    """
+    """Yield the file in pieces; raise httpx.RequestError if it stopped early or is too slow."""
     pieces = answer.iter_raw()
     began, came = time.monotonic(), 0
     while True:
@@ -228,43 +203,29 @@ class _Check:
     """Checks a file while it arrives: complete, and not too large."""
 
     def __init__(self, folder: Path, bounds: Bounds) -> None:
-        self._folder = folder
-        self._bounds = bounds
-        self._inflate = Inflate()
-        self._packed = self._unpacked = self._line = 0
-        self._room = 0
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the gzip data is complete, with its checksum."""
-        return self._inflate.is_whole
+        self.inflate = Inflate()
+        self._folder, self._bounds = folder, bounds
+        self._packed = self._unpacked = self._line = self._room = 0
 
     def announced(self, size: int) -> None:
         """Check the size that the answer announces."""
-        if size > self._bounds.size:
-            raise self._too_large()
+        self._ensure(size <= self._bounds.size)
         self._find_room(size)
 
     def chunk(self, chunk: bytes) -> None:
-        """Check a part of the file before it is written.
-
-        Raises:
-            _TooLargeError: it is too large.
-            zlib.error: it is no gzip data.
-        """
+        """Check a part of the file before it is written; raise zlib.error if it is no gzip data."""
         bounds = self._bounds
         self._packed += len(chunk)
-        if self._packed > bounds.size:
-            raise self._too_large()
+        self._ensure(self._packed <= bounds.size)
         self._room -= len(chunk)
         if self._room < 0:
             self._find_room(len(chunk))
-        for piece in self._inflate.pieces(chunk):
+        for piece in self.inflate.pieces(chunk):
             self._unpacked += len(piece)
             end = piece.rfind(b"\n")
             self._line = self._line + len(piece) if end < 0 else len(piece) - end - 1
-            if self._unpacked > bounds.slack + bounds.ratio * self._packed or self._line > _LINE:
-                raise self._too_large()
+            self._ensure(self._unpacked <= bounds.slack + bounds.ratio * self._packed)
+            self._ensure(self._line <= _LINE)
 
     def _find_room(self, size: int) -> None:
         disk = shutil.disk_usage(self._folder)
@@ -277,27 +238,24 @@ class _Check:
         # Checked again when an eighth of it is used: other programs write, too.
         self._room = free // 8
 
-    def _too_large(self) -> _TooLargeError:
-        return _TooLargeError(
-            "The export's file is larger than any tenant's users are. Run the same command again "
-            "for a new export, or with --method search."
-        )
+    @staticmethod
+    def _ensure(small: bool) -> None:
+        if not small:
+            raise _TooLargeError(
+                "The export's file is larger than any tenant's users are. Run the same command "
+                "again for a new export, or with --method search."
+            )
 
 
 def exported_users(file: Path) -> Iterator[User]:
-    """Read the users of a downloaded export, one at a time.
-
-    A line that is no user object is kept as an invalid user, like any odd profile.
-    """
+    """Read the users of a downloaded export; a line that is no user is kept as an invalid user."""
     with gzip.open(file) as lines:
         # A longer line was refused during the download.
         while line := lines.readline(_LINE + 1):
-            if line.strip():
-                yield user(_record(line))
-
-
-def _record(line: bytes) -> object:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return line.decode("utf-8", "replace")
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                record = line.decode("utf-8", "replace")
+            yield user(record)

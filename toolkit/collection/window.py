@@ -1,6 +1,5 @@
 """A window: a part of the tenant's users that one query names."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -16,9 +15,10 @@ TIME_KEYS = ("updated_at", "last_login")
 _SPECIAL = frozenset('+-&|!(){}[]^"~*?:\\/ ')
 
 
-def _iso(moment: int) -> str:
-    text = at_milliseconds(moment).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
+def _iso(moment: int | None) -> str:
+    if moment is None:
+        return "*"
+    return at_milliseconds(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def escaped(text: str) -> str:
@@ -26,40 +26,38 @@ def escaped(text: str) -> str:
     return "".join("\\" + character if character in _SPECIAL else character for character in text)
 
 
+def created(one: User) -> int | None:
+    """Return a user's `created_at` in milliseconds since 1970, or None."""
+    return None if one.created_at is None else milliseconds(one.created_at)
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Users whose time in `field` lies in [start, end), and to whom `base` applies.
+    """Users whose time in `field` lies in [start, end), and to whom `base` applies."""
 
-    Attributes:
-        field: `created_at`, or another key if users share the same `created_at`.
-        start: milliseconds since 1970, or None for no lower end.
-        end: milliseconds since 1970, exclusive, or None for no upper end.
-        base: a further condition, or "".
-        keys: attributes to divide users of one millisecond, in the order to try them.
-    """
-
-    field: str = "created_at"
-    start: int | None = None
+    field: str = "created_at"  # another key if users share the same `created_at`
+    start: int | None = None  # milliseconds since 1970; None: no lower end
     end: int | None = None
-    base: str = ""
-    keys: tuple[str, ...] = TEXT_KEYS + TIME_KEYS
+    base: str = ""  # a further condition
+    keys: tuple[str, ...] = TEXT_KEYS + TIME_KEYS  # to divide users of one millisecond, in order
 
     @property
     def query(self) -> str:
         """The users of this span, in Auth0's query language."""
-        start = "*" if self.start is None else _iso(self.start)
-        end = "*" if self.end is None else _iso(self.end)
         closing = "]" if self.end is None else "}"
-        span = f"{self.field}:[{start} TO {end}{closing}"
+        span = f"{self.field}:[{_iso(self.start)} TO {_iso(self.end)}{closing}"
         return f"{self.base} AND {span}" if self.base else span
+
+    @property
+    def sort(self) -> str:
+        """The order of its users: by time."""
+        return f"{self.field}:1"
 
     @property
     def ends(self) -> tuple[int, int]:
         """The first millisecond of the span, and the one after its last."""
-        return (
-            FIRST if self.start is None else self.start,
-            LAST + 1 if self.end is None else self.end,
-        )
+        end = LAST + 1 if self.end is None else self.end
+        return FIRST if self.start is None else self.start, end
 
     @property
     def instant(self) -> bool:
@@ -76,8 +74,7 @@ class Span:
         """Return a time that divides the span into two shorter parts.
 
         Args:
-            wanted: where to divide it; at its start, the first millisecond is cut off. Outside the
-                span, or None: the span is halved.
+            wanted: where to divide it; if that is outside the span or None, the span is halved.
             now: an open end is cut here first, because most users are older.
         """
         low, high = self.ends
@@ -98,59 +95,32 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Users of a window, completely read: as many as the tenant counted, each once.
-
-    Attributes:
-        query: the query that finds them.
-        users: the users, in no particular order.
-        span: the part of all time that the window covers, or None for the users
-            without `created_at`.
-    """
+    """Users of a window, completely read: as many as the tenant counted, each once."""
 
     query: str
-    users: tuple[User, ...]
-    span: Span | None
+    users: tuple[User, ...]  # in no particular order
+    span: Span | None  # None: the users without `created_at`
 
     @property
     def strays(self) -> int:
         """How many users have a `created_at` outside the window that found them."""
-        span = self.span
-        times = [
-            None if one.created_at is None else milliseconds(one.created_at) for one in self.users
-        ]
-        if span is None:
-            return sum(time is not None for time in times)
-        return sum(time is None or not span.holds(time) for time in times)
+        times = [created(one) for one in self.users]
+        if self.span is None:
+            return sum(moment is not None for moment in times)
+        return sum(moment is None or not self.span.holds(moment) for moment in times)
 
 
 def remaining(closed: Iterable[Span | None]) -> list[Span | None]:
-    """Return the spans that these complete windows do not cover.
+    """Return the spans of `created_at` that these do not cover, in order of time.
 
-    Args:
-        closed: spans of `created_at` in any order, and None for the users without one.
-
-    Returns:
-        The gaps between them, in order of time; then None, if it is not in `closed`.
+    None stands for the users without `created_at`.
     """
-    spans: list[Span] = []
-    undated = True
-    for one in closed:
-        if one is None:
-            undated = False
-        else:
-            spans.append(one)
-    spans.sort(key=lambda span: -math.inf if span.start is None else span.start)
+    closed = list(closed)
     gaps: list[Span | None] = []
-    at: float = -math.inf
-    for span in spans:
-        start = -math.inf if span.start is None else span.start
+    at, last = FIRST, LAST + 1
+    for start, end in [*sorted(span.ends for span in closed if span), (last, last)]:
         if start > at:
-            gaps.append(Span(start=_finite(at), end=_finite(start)))
-        at = max(at, math.inf if span.end is None else span.end)
-    if at < math.inf:
-        gaps.append(Span(start=_finite(at)))
-    return [*gaps, None] if undated else gaps
-
-
-def _finite(moment: float) -> int | None:
-    return None if math.isinf(moment) else int(moment)
+            gap = Span(end=None if start == last else start)
+            gaps.append(gap if at == FIRST else gap.since(at))
+        at = max(at, end)
+    return gaps if None in closed else [*gaps, None]
