@@ -17,10 +17,10 @@ from tests.test_hostile import Page, assert_seen, read_panel
 from toolkit.analysis.estimate import Estimate, Stratum
 from toolkit.analysis.tenant_wiring import Setter, Wiring
 from toolkit.change.journal import Header, open_journal
-from toolkit.change.outcome import Outcome
 from toolkit.change.plan_file import VERSION, read_plan
 from toolkit.change.prepare import plan
 from toolkit.change.preview.gallery_data import gallery
+from toolkit.change.run import Outcome
 from toolkit.change.verify_plan import Verification
 from toolkit.classification.frames import audit, profiles
 from toolkit.classification.sources import Source

@@ -9,13 +9,13 @@ from .analysis.finding_counts import findings as findings
 from .analysis.groups import Seen as Seen
 from .analysis.tenant_wiring import Wiring as Wiring
 from .change.apply_plan import apply as apply
-from .change.outcome import Outcome as Outcome
 from .change.plan_file import read_plan as read_plan
 from .change.plan_summary import Plan as Plan
 from .change.policy import Policy as Policy
 from .change.prepare import plan as plan
 from .change.preview.gallery_data import Gallery as Gallery
 from .change.preview.gallery_data import gallery as gallery
+from .change.run import Outcome as Outcome
 from .change.undo_journal import undo as undo
 from .change.verify_plan import verify as verify
 from .classification.frames import audit as audit

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from tests.change.conftest import NEW, Site, journal_of
-from toolkit.change import action as action_module
+from toolkit.change import action_steps as action_module
 from toolkit.change.action import NAME
 from toolkit.change.javascript import action_code
 from toolkit.change.policy import Policy

@@ -10,7 +10,7 @@ import pytest
 
 from tests.change.conftest import NEW, journal_of
 from toolkit.change.apply_plan import apply
-from toolkit.change.exclusive import one_at_a_time
+from toolkit.change.run import one_at_a_time
 from toolkit.change.undo_journal import undo
 from toolkit.errors import OutputError, SettingsError
 

@@ -25,11 +25,11 @@ def test_what_is_begun_and_ended_is_known_again(tmp_path):
     path = tmp_path / "p.journal"
     with open_journal(path, HEADER, write=True) as journal:
         for number in range(4):
-            journal.begin(edit(number), f"before {number}")
-        journal.end(0, State.DONE)
-        journal.end(1, State.REFUSED, "why")
-        journal.end(2, State.FAILED, "broken")
-        journal.end(7, State.DRIFTED, "moved")
+            journal.record_begin(edit(number), f"before {number}")
+        journal.record_result(0, State.DONE)
+        journal.record_result(1, State.REFUSED, "why")
+        journal.record_result(2, State.FAILED, "broken")
+        journal.record_result(7, State.DRIFTED, "moved")
     again = read_journal(path)
     assert [again.state(number) for number in range(9)] == [
         State.DONE,
@@ -49,18 +49,18 @@ def test_what_is_begun_and_ended_is_known_again(tmp_path):
         (State.REFUSED, "why"): 1,
         (State.DRIFTED, "moved"): 1,
     }
-    (entry,) = again.entries(State.DONE)
-    assert (entry.user_id, entry.before, entry.after) == ("auth0|0", "before 0", "https://a.b/c")
+    ((entry, before),) = again.entries(State.DONE)
+    assert (entry.user_id, before, entry.after) == ("auth0|0", "before 0", "https://a.b/c")
 
 
 def test_begun_twice_what_stood_there_first_is_what_counts(tmp_path):
     path = tmp_path / "p.journal"
     for before in ("first", "second"):
         with open_journal(path, HEADER, write=True) as journal:
-            journal.begin(edit(0), before)
+            journal.record_begin(edit(0), before)
     with open_journal(path, HEADER, write=True) as journal:
-        journal.end(0, State.DONE)
-    assert [one.before for one in read_journal(path).entries(State.DONE)] == ["first"]
+        journal.record_result(0, State.DONE)
+    assert [before for _, before in read_journal(path).entries(State.DONE)] == ["first"]
 
 
 def test_only_its_owner_can_read_it(tmp_path):
@@ -72,7 +72,7 @@ def test_only_its_owner_can_read_it(tmp_path):
 def test_a_journal_that_others_can_change_is_not_believed(tmp_path):
     path = tmp_path / "p.journal"
     with open_journal(path, HEADER, write=True) as journal:
-        journal.begin(edit(0), "before")
+        journal.record_begin(edit(0), "before")
     path.chmod(0o620)
     with pytest.raises(SettingsError, match="Others can change"):
         read_journal(path)
@@ -82,13 +82,13 @@ def test_a_journal_that_others_can_change_is_not_believed(tmp_path):
 def test_a_torn_last_line_is_ignored_and_cut_off(tmp_path, torn):
     path = tmp_path / "p.journal"
     with open_journal(path, HEADER, write=True) as journal:
-        journal.begin(edit(3), "before")
+        journal.record_begin(edit(3), "before")
     whole = path.read_bytes()
     path.write_bytes(whole + torn)
     assert read_journal(path).state(3) is State.BEGUN
     with open_journal(path, HEADER, write=True) as journal:
         assert path.read_bytes() == whole
-        journal.end(3, State.DONE)
+        journal.record_result(3, State.DONE)
     assert read_journal(path).state(3) is State.DONE
 
 
@@ -104,7 +104,7 @@ def test_torn_in_its_first_line_it_begins_anew(tmp_path):
 def test_a_damaged_line_is_said_and_nothing_is_lost(tmp_path, line):
     path = tmp_path / "p.journal"
     with open_journal(path, HEADER, write=True) as journal:
-        journal.begin(edit(0), "before")
+        journal.record_begin(edit(0), "before")
     with path.open("ab") as file:
         file.write(line)
     content = path.read_bytes()
@@ -365,7 +365,7 @@ def test_on_a_full_disk_it_stops_says_so_and_goes_on_later(site_of, other):
     entries = list(read_journal(journal_of(made)).entries(*State))
     assert 0 < len(entries) < made.changes
     # Whoever was written is in the journal.
-    noted = {one.user_id for one in entries}
+    noted = {one.user_id for one, _ in entries}
     assert {name for name, text in site.raw().items() if text != raw[name]} <= noted
     assert site.apply(made).complete
     assert verify(site.tenant, made).complete

@@ -4,26 +4,17 @@ from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
-from toolkit.change.action import (
-    ChangedByOthersError,
-    by_hand,
-    former_of,
-    made_of,
-    moved,
-    preview,
-    putting,
-    standing,
-)
+from toolkit.change.action import edited_by_hand, preview, read_setup, recorded_change
+from toolkit.change.action_steps import ChangedByOthersError, putting
 from toolkit.change.javascript import action_code
-from toolkit.change.journal import Header, Journal, State, journal_path, open_journal
-from toolkit.change.outcome import ActionState, Outcome
+from toolkit.change.journal import Header, Journal, State
 from toolkit.change.plan_file import checking, edits, read_plan
 from toolkit.change.plan_summary import Plan
-from toolkit.change.run import STOP_SHARE, WORKERS, Errand, Safeguards
+from toolkit.change.run import STOP_SHARE, WORKERS, ActionState, Outcome, Run, path_of
 from toolkit.change.scopes import scopes_of
 from toolkit.change.ways import Way
-from toolkit.change.writing import Writing, predicted
-from toolkit.errors import IncompleteError, SettingsError, TenantError, UnreadableInputError
+from toolkit.change.writing import Writing
+from toolkit.errors import IncompleteError, SettingsError, TenantError
 from toolkit.progress import Progress, Show, long_job
 from toolkit.tenant.client import Tenant
 
@@ -52,7 +43,8 @@ def apply(  # noqa: PLR0913 - one for each safeguard
         limit: the most users that this run writes; the next run continues.
         agreed: agrees to a plan for most of the tenant (`Plan.asks_again`). A `limit` agrees, too.
         canary: how many users to write and check first; None for a few, 0 for none.
-        stop_share: the run stops if a larger share of writes fails.
+        stop_share: the run stops if a larger share of writes fails, or if nearly all of the last
+            twenty users are gone or failed. With 1 it never stops.
         workers: how many writes to send at once, within the tenant's rate limit.
         show: called with each `Progress`, in users or in steps of an Action.
 
@@ -66,102 +58,75 @@ def apply(  # noqa: PLR0913 - one for each safeguard
         UnreadableInputError, OutputError: plan or journal cannot be read or written.
         TenantError: the tenant refused or did not answer at the start.
     """
-    safeguards = Safeguards(
-        execute=execute,
-        limit=limit,
-        canary=canary,
-        stop_share=stop_share,
-        workers=workers,
-    )
     made = plan if isinstance(plan, Plan) else read_plan(plan)
-    if made.path is None:
-        raise UnreadableInputError("The plan was only counted: make it again with a file.")
     if made.way is Way.RULE:
         raise SettingsError(
             "Rules are printed, never deployed: Auth0 stopped running them on 2026-11-18. Make a "
             "plan with --through action."
         )
-    asks = made.asks_again and limit is None
-    if execute and asks and not agreed:
+    if execute and made.asks_again and limit is None and not agreed:
         raise SettingsError(
             f"The plan changes {made.changes:,} of {made.users:,} users ({made.share:.0%}). If "
             f"that many are meant, say --limit {made.changes}."
         )
-    errand = Errand(tenant, made.tenant, made.way, execute=execute)
-    needs = scopes_of("apply", made.way)
-    errand.admit(confirm, needs.reads, needs.writes)
-    path = journal_path(made.path)
-    if journal_path(path).exists():
-        raise SettingsError(f"This plan was undone ({journal_path(path).name}): make a new plan.")
-    yield from checking(made)
     header = Header(made.tenant, made.id, made.way.value)
-    with (
-        errand.alone(made.path),
-        open_journal(path, header, write=execute) as journal,
-    ):
+    run = Run(tenant, header, execute, limit, canary, stop_share, workers)
+    run.admit(confirm, scopes_of("apply", made.way))
+    path = path_of(made)
+    yield from checking(made)
+    with run.journal(path) as journal:
         if made.way is Way.ACTION:
-            outcome = yield from _applying_action(errand, made, journal)
-            return errand.finished(journal, outcome)
-        errand.earlier = journal.count(State.DONE)
-        writing = Writing(
-            tenant,
-            journal,
-            made.changes,
-            safeguards,
-            connections={} if execute else predicted(tenant, errand.notes.append),
-            reversible=not made.irreversible,
-            tag=f"picture-audit-{made.id}",
-        )
-        yield from writing.run(edits(made))
-        if journal.doubtful:
-            errand.notes.append(
-                f"{len(journal.doubtful):,} had it already, after a run that did not say how it "
-                "ended: undo cannot tell whether that run gave it to them"
-            )
-        return errand.finished(journal, errand.outcome(journal, made.changes, writing.stopped))
+            outcome = yield from _applying_action(run, made, journal)
+        else:
+            writing = Writing(run, journal, made.changes, reversible=not made.irreversible)
+            yield from writing.write_all(edits(made))
+            if journal.perhaps_unrecorded:
+                run.notes.append(
+                    f"{len(journal.perhaps_unrecorded):,} had it already, after a run that did not "
+                    "say how it ended: undo cannot tell whether that run gave it to them"
+                )
+            outcome = run.outcome(journal, made.changes, writing.stopped)
+        journal.record_end("complete" if outcome.complete else "incomplete")
+        return outcome
 
 
-def _applying_action(
-    errand: Errand, plan: Plan, journal: Journal
-) -> Generator[Progress, None, Outcome]:
+def _applying_action(run: Run, plan: Plan, journal: Journal) -> Generator[Progress, None, Outcome]:
     code = action_code(plan.policy)
     # Auth0 deploys code that does not parse, too, and every login then fails.
     if plan.code != code:
         raise SettingsError(
             "The plan's code is not what this version makes of its policy: make a new plan."
         )
-    made = made_of(journal.steps)
-    now = standing(errand.tenant, made.id if made else None)
+    recorded = recorded_change(journal.steps)
+    now = read_setup(run.tenant, recorded.id if recorded else None)
     change = preview(now, code)
-    if made is not None:
-        former = made.former
-        names = tuple(name for _, name in former.bindings)
-        change = replace(change, before=former.deployed, bindings_before=names)
-        if found := moved(made, now):
-            return _left_alone(errand, change, "; ".join(found))
+    if recorded is not None:
+        former = recorded.former
+        change = replace(change, before=former.deployed, bindings_before=former.names)
+        if found := recorded.changes_by_others(now):
+            return _left_as_it_is(run, change, "; ".join(found))
     else:
-        errand.notes += by_hand(now)
-        if now.bound and now.action is not None and now.action.deployed == code:
-            return errand.action_outcome(change, State.HELD)
-    if not errand.execute:
-        return errand.action_outcome(change, State.DONE)
+        run.notes += edited_by_hand(now)
+        if now.bound and now.deployed == code:
+            return run.action_outcome(change, State.HELD)
+    if not run.execute:
+        return run.action_outcome(change, State.DONE)
     try:
-        after = yield from putting(errand.tenant, code, journal, now)
+        after = yield from putting(run.tenant, code, journal, now)
     except ChangedByOthersError as error:
-        return _left_alone(errand, change, str(error))
+        return _left_as_it_is(run, change, str(error))
     except TenantError as error:
-        if former_of(journal.steps) is None:
+        if not journal.steps:
             raise
         raise IncompleteError(
             f"{error} The Action is not in place yet; run the same command again to go on."
         ) from error
-    done = replace(change, after=code, bindings_after=after.names)
-    return errand.action_outcome(done, State.DONE)
+    return run.action_outcome(replace(change, bindings_after=after.names), State.DONE)
 
 
-def _left_alone(errand: Errand, change: ActionState, what: str) -> Outcome:
-    errand.notes.append(
+def _left_as_it_is(run: Run, change: ActionState, what: str) -> Outcome:
+    run.notes.append(
         f"somebody else changed it since: {what}. It is left as it is: look at it in Auth0's "
         "dashboard; then undo what this plan did, or make a new plan"
     )
-    return errand.action_outcome(change, State.DRIFTED)
+    return run.action_outcome(change, State.DRIFTED)

@@ -121,12 +121,12 @@ class Edit:
     after: object
     expected: tuple[tuple[str, str | None], ...]
 
-    def stands(self, record: Mapping[str, Any]) -> bool:
-        """Whether a user is still as expected."""
+    def is_as_expected(self, record: Mapping[str, Any]) -> bool:
+        """Whether a user still has the expected values."""
         found = user(record)
         return all(getattr(found, name) == value for name, value in self.expected)
 
-    def held(self, record: Mapping[str, Any]) -> bool:
+    def is_made(self, record: Mapping[str, Any]) -> bool:
         """Whether a user already has the value to write."""
         return self.field.of(record) == self.after
 

@@ -2,14 +2,13 @@
 
 The first line names tenant and plan. For each user there is a line before the request is sent (old
 and new value) and a line after it (the result); each is on disk before the next step. If the
-process is killed, at most the last line is incomplete, and is then ignored: if a change was begun
-and has no result, the user is read to see whether it was made.
+process is killed, at most the last line is incomplete, and is then ignored.
 
 Each line contains a hash of the line before, its link, and each run writes an end line. So lines
 that were removed, moved or changed are noticed. If the end line is missing, either the run was
 killed or the last lines are missing; the journal alone does not show which. So its length at the
-end of each run is saved elsewhere, too (`toolkit.change.exclusive`). Journals of version 1 have
-neither links nor end lines.
+end of each run is saved in the user's state folder, too. Journals of version 1 have neither links
+nor end lines.
 
 It contains old pictures, which are personal data: only its owner can read it.
 """
@@ -18,27 +17,30 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any, Final
 
+import platformdirs
+
 from toolkit.analysis.file_header import text
 from toolkit.change.edit import Edit, Field
-from toolkit.change.exclusive import Length, is_id, keep_length, last_length
 from toolkit.change.ways import Way
 from toolkit.errors import OutputError, SettingsError, UnreadableInputError
-from toolkit.snapshots.storage import ensure_own, private_opener
+from toolkit.snapshots.storage import ensure_own, private_opener, replacing
 
 FORMAT: Final = "auth0-picture-audit journal"
 VERSION: Final = 2
 _UNCHAINED: Final = 1
 _OTHERS = 0o022  # mode bits that let other users write a file
+_ID = re.compile(r"[0-9a-f]{16}")
 
 
 class State(StrEnum):
@@ -52,11 +54,9 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-# The state of a user takes one byte of memory.
-_CODES: Final = {state: number for number, state in enumerate(State, 1)}
-_STATES: Final = {number: state for state, number in _CODES.items()}
+# The state of a user takes one byte of memory: its place here.
+_STATES: Final = (None, *State)
 _FINAL: Final = frozenset({State.DONE, State.HELD, State.DRIFTED, State.REFUSED})
-_KINDS: Final = frozenset({"apply", "undo"})
 _FIELDS: Final = {Way.ROOT: Field.ROOT, Way.METADATA: Field.METADATA}
 # The most changes of one plan, more than any tenant has: a number takes memory.
 _MOST: Final = 100_000_000
@@ -64,7 +64,7 @@ _MOST: Final = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The plan and tenant of a journal.
+    """The plan and tenant of a journal, in the order of its first line.
 
     Attributes:
         tenant: the tenant's domain.
@@ -79,66 +79,50 @@ class Header:
     kind: str = "apply"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A journal's record of one change of a user.
-
-    Attributes:
-        number: its place in the plan.
-        user_id: the user.
-        field: where it was written.
-        before: the old value, unchanged.
-        after: the new value.
-        connection: the primary identity's connection at that time.
-        strategy: that connection's strategy.
-    """
-
-    number: int
-    user_id: str
-    field: Field
-    before: object
-    after: object
-    connection: str | None
-    strategy: str | None
-
-
-@dataclass(slots=True)
 class Journal:
-    """A journal. Made by `open_journal`; safe to write to from several threads.
+    """A journal. Made by `open_journal` or `read_journal`; several threads may write to it.
 
     Attributes:
         path: the file.
         header: its plan and tenant.
+        chained: whether its lines have links; false for version 1.
+        lines: how many lines it has.
+        last_end: how the last run ended; None without an end line.
+        missing: how many lines it lost since a run ended last.
+        perhaps_unrecorded: changes that were found already made after a run without an end line:
+            missing lines may be about them.
         reasons: how often a change ended in a state for a reason.
         steps: the recorded steps of an Action, in order.
-        version: its format's version.
-        lines: how many lines it has.
-        ending: how the last run ended; None without an end line.
-        missing: how many lines it lost since a run ended last.
-        doubtful: changes that were found done after a run without an end line: missing lines may be
-            about them.
     """
 
-    path: Path
     header: Header
-    version: int = VERSION
-    lines: int = 0
-    ending: str | None = None
-    missing: int = 0
-    doubtful: set[int] = field(default_factory=set)
-    reasons: Counter[tuple[State, str]] = field(default_factory=Counter)
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    _codes: bytearray = field(default_factory=bytearray)
-    _counts: Counter[State] = field(default_factory=Counter)
-    _file: IO[bytes] | None = None
-    _id: str = ""
-    _link: str = ""
-    _gap: bool = False
-    _good: int = 0
-    _synced: int = 0
-    _broken: OSError | None = None
-    _writing: threading.Lock = field(default_factory=threading.Lock)
-    _syncing: threading.Lock = field(default_factory=threading.Lock)
+
+    def __init__(
+        self, path: Path, expected: Header | None = None, file: IO[bytes] | None = None
+    ) -> None:
+        """Read a journal, or prepare a new one.
+
+        It must have or gets the header `expected`; None accepts any journal. `file` is the same
+        file, locked and open to append; None writes nothing.
+        """
+        self.path = path
+        self.chained = True
+        self.lines = self.missing = self._synced = 0
+        self.last_end: str | None = None
+        self.perhaps_unrecorded: set[int] = set()
+        self.reasons: Counter[tuple[State, str]] = Counter()
+        self.steps: list[dict[str, Any]] = []
+        self._states = bytearray()
+        self._counts: Counter[State] = Counter()
+        self._file = file
+        self._id = self._link = ""
+        self._resumed = False  # an earlier run has no end line
+        self._broken: OSError | None = None
+        self._writing, self._syncing = threading.Lock(), threading.Lock()
+        if expected is not None:
+            self.header = expected
+        if expected is None or path.exists():
+            self._load(expected)
 
     @property
     def settled_count(self) -> int:
@@ -146,32 +130,32 @@ class Journal:
         return sum(self._counts[state] for state in _FINAL)
 
     @property
-    def whole(self) -> bool:
-        """Whether certainly no line is missing."""
-        return self.version != _UNCHAINED and self.ending is not None and not self.missing
-
-    @property
-    def doubt(self) -> str | None:
-        """Return why lines may be missing; None if none is."""
-        if self.version == _UNCHAINED:
+    def incomplete_reason(self) -> str | None:
+        """Why lines may be missing; None if certainly none is."""
+        if not self.chained:
             return (
                 "the journal is of an older version: its lines are not chained, so it does not "
                 "show whether some are missing"
             )
         if self.missing:
             return f"{self.missing:,} lines at the end of the journal are missing"
-        if self.ending is None:
+        if self.last_end is None:
             return "the journal has no end: apply was interrupted, or lines are missing"
         return None
 
-    def unnamed(self, number: int) -> bool:
+    @property
+    def may_lack_changes(self) -> bool:
+        """Whether missing lines may be about changes that were made."""
+        return self.incomplete_reason is not None or bool(self.perhaps_unrecorded)
+
+    def may_lack(self, number: int) -> bool:
         """Whether missing lines may be about this change."""
-        return number in self.doubtful or (not self.whole and self.state(number) is None)
+        unknown = self.state(number) is None and self.incomplete_reason is not None
+        return unknown or number in self.perhaps_unrecorded
 
     def state(self, number: int) -> State | None:
         """Return the state of the change with this number; None if it was not begun."""
-        code = self._codes[number] if number < len(self._codes) else 0
-        return _STATES.get(code)
+        return _STATES[self._states[number]] if number < len(self._states) else None
 
     def settled(self, number: int) -> bool:
         """Whether this change needs nothing more."""
@@ -181,7 +165,12 @@ class Journal:
         """Return how many changes are in a state."""
         return self._counts[state]
 
-    def begin(self, edit: Edit, before: object) -> None:
+    def count_reason(self, state: State, reason: str) -> None:
+        """Count a result that is not recorded."""
+        with self._writing:
+            self.reasons[state, reason] += 1
+
+    def record_begin(self, edit: Edit, before: object) -> None:
         """Record the new and the old value before a write; on disk when this returns."""
         self._append(
             {
@@ -196,88 +185,88 @@ class Journal:
         )
         self._mark(edit.number, State.BEGUN)
 
-    def end(self, number: int, state: State, reason: str = "") -> None:
+    def record_result(self, number: int, state: State, reason: str = "") -> None:
         """Record the result of a change; on disk when this returns."""
         self._append({"n": number, "state": state.value, "reason": reason})
-        self._mark(number, state, reason)
+        self._mark(number, state)
+        self.count_reason(state, reason)
 
-    def note(self, step: Mapping[str, Any]) -> None:
+    def record_step(self, step: Mapping[str, Any]) -> None:
         """Record a step of an Action's change; on disk when this returns."""
         self._append({"step": dict(step)})
         self.steps.append(dict(step))
 
-    def finish(self, how: str) -> None:
+    def record_end(self, how: str) -> None:
         """Record the end of this run; on disk when this returns.
 
         Raises:
             OutputError: it cannot be written.
         """
-        if self._file is None or self.version == _UNCHAINED or self.ending == how:
+        if self._file is None or not self.chained or self.last_end == how:
             return
         self._append({"end": how, "lines": self.lines})
-        self.ending, self.missing = how, 0
-        keep_length(self._id, Length(self.lines, self._link))
+        self.last_end, self.missing = how, 0
+        self._save_length()
 
-    def entries(self, *states: State) -> Iterator[Entry]:
-        """Yield the changes in a state, in the order in which they were first begun."""
-        seen = bytearray(len(self._codes))
-        for document, _ in _documents(self.path):
+    def start_run(self) -> None:
+        """Write the first line, or a line about an earlier run without an end."""
+        if not self.lines:
+            self._id = secrets.token_hex(8)
+            head = {"format": FORMAT, "version": VERSION, **asdict(self.header), "id": self._id}
+            self._append(head)
+            # The file's name must be on disk, too.
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
+        elif self.chained and self.incomplete_reason is not None:
+            self._append({"resumed": self.lines, "missing": self.missing})
+            self._resumed = True
+            if self.missing:
+                # From now on its length is compared with the current one.
+                self._save_length()
+                self.missing = 0
+
+    def stop_run(self) -> None:
+        """Record the end of a run that was stopped by an error, or from outside."""
+        if self.last_end is None and self._broken is None:
+            self.record_end("stopped")
+
+    def entries(self, *states: State) -> Iterator[tuple[Edit, object]]:
+        """Yield each change in a state and the old value, in the order in which they were begun."""
+        seen = bytearray(len(self._states))
+        for document, _ in self._documents():
             if "user" in document and not seen[document["n"]]:
                 # The first recorded "before" is the old value, which undo restores.
                 seen[document["n"]] = 1
                 if self.state(document["n"]) in states:
-                    yield _entry(document)
+                    yield _edit(document), document["before"]
 
-    def _mark(self, number: int, state: State, reason: str | None = None) -> None:
+    def _mark(self, number: int, state: State) -> None:
         with self._writing:
             former = self.state(number)
             if former is not None:
                 self._counts[former] -= 1
             self._counts[state] += 1
-            if number >= len(self._codes):
-                self._codes.extend(bytes(number + 1 - len(self._codes)))
-            self._codes[number] = _CODES[state]
-            if self._gap and state is State.HELD:
-                self.doubtful.add(number)
-            if reason is not None:
-                self.reasons[state, reason] += 1
-
-    def _start(self) -> None:
-        """Begin a run: with the first line, or with a line about an earlier run without an end."""
-        if not self.lines:
-            self._id = secrets.token_hex(8)
-            self._append(_head(self.header, self._id))
-            _sync_folder(self.path.parent)
-        elif self.version != _UNCHAINED and not self.whole:
-            self._append({"resumed": self.lines, "missing": self.missing})
-            self._gap = True
-            if self.missing:
-                # From now on its length is compared with the current one.
-                keep_length(self._id, Length(self.lines, self._link))
-                self.missing = 0
-
-    def _leave(self) -> None:
-        """End a run that was stopped by an error, or from outside."""
-        if self.ending is None and self._broken is None:
-            self.finish("stopped")
+            if number >= len(self._states):
+                self._states.extend(bytes(number + 1 - len(self._states)))
+            self._states[number] = _STATES.index(state)
+            if self._resumed and state is State.HELD:
+                self.perhaps_unrecorded.add(number)
 
     def _append(self, document: Mapping[str, Any]) -> None:
         """Write a line and wait for the disk; threads share one wait."""
-        if self._file is None:
+        file = self._file
+        if file is None:
             return  # a rehearsal saves nothing
         try:
             with self._writing:
-                chained = {"link": self._link} if self._link else {}
-                line = json.dumps({**document, **chained}, separators=(",", ":")).encode() + b"\n"
-                self._write(line)
-                self._read(line)
-                self.ending = None
-                mine = self._good
+                self._write_line(file, document)
+                number = self.lines
             with self._syncing:
-                if self._synced < mine:
-                    upto = self._good
-                    os.fsync(self._file.fileno())
-                    self._synced = upto
+                if self._synced < number:
+                    written = self.lines
+                    os.fsync(file.fileno())
+                    self._synced = written
         except OSError as error:
             self._broken = self._broken or error
             raise OutputError(
@@ -285,25 +274,153 @@ class Journal:
                 "make room and run the same command again."
             ) from error
 
-    def _read(self, line: bytes) -> None:
-        """Count a line, and link the next one to it."""
-        self.lines += 1
-        if self.version != _UNCHAINED:
-            self._link = link_to(line)
-
-    def _write(self, line: bytes) -> None:
-        if self._file is None or self._broken:
-            raise self._broken or OSError("it is not open")
+    def _write_line(self, file: IO[bytes], document: Mapping[str, Any]) -> None:
+        if self._broken is not None:
+            raise self._broken
+        link = {"link": self._link} if self._link else {}
+        line = json.dumps({**document, **link}, separators=(",", ":")).encode() + b"\n"
+        size, written = os.fstat(file.fileno()).st_size, 0
         try:
-            written = 0
             while written < len(line):
-                written += self._file.write(line[written:])
+                written += file.write(line[written:])
         except OSError as error:
             # Remove the partial line, or it would damage the next one.
             self._broken = error
-            os.ftruncate(self._file.fileno(), self._good)
+            os.ftruncate(file.fileno(), size)
             raise
-        self._good += len(line)
+        self._count_line(line)
+        self.last_end = None
+
+    def _count_line(self, line: bytes) -> None:
+        """Count a line, and keep the link for the next one."""
+        self.lines += 1
+        if self.chained:
+            self._link = link_to(line)
+
+    def _save_length(self) -> None:
+        """Save the current length in the user's state folder."""
+        with replacing(_length_path(self._id)) as file:
+            file.write(json.dumps({"lines": self.lines, "link": self._link}).encode())
+
+    def _saved_length(self) -> tuple[int, str] | None:
+        """Return the lines at the end of the last run, and the link to them; None if not known."""
+        place = _length_path(self._id)
+        try:
+            found = json.loads(place.read_bytes())
+            return int(found["lines"]), str(found["link"])
+        except FileNotFoundError:
+            return None  # from another machine, or no run has ended
+        except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+            raise UnreadableInputError(
+                f"{place} cannot be read: it says how long a journal is. Remove it, and look with "
+                "picture-audit verify at what the tenant has."
+            ) from error
+
+    def _load(self, expected: Header | None) -> None:
+        """Read all complete lines, and compare them with the saved length."""
+        if self.path.exists() and self.path.stat().st_mode & _OTHERS:
+            raise SettingsError(
+                f"Others can change {self.path}, and undo writes what stands there: look at it, "
+                "and chmod 600 it."
+            )
+        documents = self._documents()
+        head, line = next(documents, ({}, b""))
+        size = len(line)
+        if line or self._file is None:
+            self._take_head(head, expected)
+            self._count_line(line)
+        saved = self._saved_length() if self._id else None
+        for document, line in documents:
+            if self.chained and document.get("link") != self._link:
+                what = f"line {self.lines + 1} does not follow the line before it"
+                raise self._damaged(f"{what}: lines were removed, moved or changed")
+            try:
+                self._take_line(document)
+            except (KeyError, TypeError, ValueError):
+                raise self._damaged("a line of it says nothing") from None
+            self._count_line(line)
+            size += len(line)
+            if saved and saved[0] == self.lines and saved[1] != self._link:
+                raise self._damaged("its lines are not those that it had when a run ended last")
+        if saved:
+            self.missing = max(0, saved[0] - self.lines)
+        if self._file is not None:
+            self._file.truncate(size)
+
+    def _take_head(self, head: Mapping[str, Any], expected: Header | None) -> None:
+        version = head.get("version")
+        if head.get("format") != FORMAT or version not in (_UNCHAINED, VERSION):
+            raise UnreadableInputError(
+                f"{self.path} is no journal of this version of picture-audit."
+            )
+        self.header = Header(*(str(head.get(one.name)) for one in fields(Header)))
+        self.chained = version != _UNCHAINED
+        if self.chained:
+            self._id = str(head.get("id"))
+        if (
+            self.header.way not in {*Way}
+            or self.header.kind not in {"apply", "undo"}
+            or (self.chained and not _ID.fullmatch(self._id))
+        ):
+            raise self._damaged("its first line says nothing")
+        if expected not in {None, self.header}:
+            raise SettingsError(
+                f"{self.path} is the journal of another plan or tenant: undo that one first, or "
+                "keep the plans apart."
+            )
+
+    def _take_line(self, document: Mapping[str, Any]) -> None:
+        """Use the content of any other line.
+
+        Raises:
+            KeyError, TypeError, ValueError: it has no meaning.
+        """
+        self.last_end = None
+        if "user" in document:
+            edit = _edit(document)
+            if edit.field is not _FIELDS.get(Way(self.header.way)):
+                raise ValueError(edit.field)
+            _ = document["before"]
+            self._mark(edit.number, State.BEGUN)
+        elif "step" in document:
+            self.steps.append(dict(document["step"]))
+        elif "end" in document:
+            self.last_end = text(document["end"])
+            if document["lines"] != self.lines and self.chained:
+                raise ValueError(document["lines"])
+        elif "resumed" in document:
+            self._resumed = True
+        else:
+            state, reason = State(document["state"]), str(document["reason"])
+            self._mark(_number(document["n"]), state)
+            # Failed changes are tried again, and counted then.
+            if state in _FINAL:
+                self.count_reason(state, reason)
+
+    def _documents(self) -> Iterator[tuple[dict[str, Any], bytes]]:
+        """Yield the complete lines, parsed and as bytes."""
+        try:
+            with self.path.open("rb") as file:
+                for number, line in enumerate(file, 1):
+                    if not line.endswith(b"\n"):
+                        return  # incomplete: the process was killed during this write
+                    try:
+                        document = json.loads(line)
+                    except (ValueError, RecursionError):
+                        document = None
+                    if not isinstance(document, dict):
+                        raise self._damaged(f"line {number} cannot be read")
+                    yield document, line
+        except OSError as error:
+            raise UnreadableInputError(
+                f"{self.path} cannot be read: {error.strerror or error}."
+            ) from error
+
+    def _damaged(self, what: str) -> UnreadableInputError:
+        return UnreadableInputError(
+            f"{self.path} is damaged: {what}. Keep the file: it holds what stood there before. "
+            "Take a copy of it from a backup; without one, see the what-if guide."
+        )
 
 
 def journal_path(plan: Path) -> Path:
@@ -324,12 +441,7 @@ def link_to(line: bytes) -> str:
 
 @contextmanager
 def open_journal(path: Path, header: Header, *, write: bool) -> Iterator[Journal]:
-    """Open the journal of a plan, of an earlier run or new.
-
-    Args:
-        path: the file.
-        header: the plan and tenant that it must have.
-        write: whether to write it; a rehearsal only reads an existing one.
+    """Open the journal of a plan, of an earlier run or new; a rehearsal only reads it.
 
     Raises:
         SettingsError: it belongs to another plan or tenant, or is in use by another process.
@@ -337,23 +449,19 @@ def open_journal(path: Path, header: Header, *, write: bool) -> Iterator[Journal
         OutputError: it cannot be written.
     """
     if not write:
-        yield _loaded(path, header) if path.exists() else Journal(path, header)
+        yield Journal(path, header)
         return
     try:
         with open(path, "a+b", buffering=0, opener=private_opener) as file:
             _lock(file, path)
             ensure_own(file, path)
             os.fchmod(file.fileno(), 0o600)
-            whole = _whole(file)
-            file.truncate(whole)
-            journal = _loaded(path, header) if whole else Journal(path, header)
-            journal._file = file  # noqa: SLF001 - the one place that opens it
-            journal._good = journal._synced = whole  # noqa: SLF001 - as above
-            journal._start()  # noqa: SLF001 - as above
+            journal = Journal(path, header, file)
+            journal.start_run()
             try:
                 yield journal
             finally:
-                journal._leave()  # noqa: SLF001 - as above
+                journal.stop_run()
     except OSError as error:
         raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
 
@@ -380,7 +488,7 @@ def read_journal(path: Path | str) -> Journal:
     Raises:
         UnreadableInputError: it does not exist, is no journal, or is damaged.
     """
-    return _loaded(Path(path), None)
+    return Journal(Path(path))
 
 
 def _lock(file: IO[bytes], path: Path) -> None:
@@ -390,162 +498,21 @@ def _lock(file: IO[bytes], path: Path) -> None:
         raise SettingsError(f"Another process is at work with {path} at this moment.") from None
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make sure that the file's name is on disk, too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _length_path(journal_id: str) -> Path:
+    return platformdirs.user_state_path("picture-audit") / "journals" / f"{journal_id}.json"
 
 
-def _whole(file: IO[bytes]) -> int:
-    """Return how many bytes of a file are complete lines."""
-    end = file.seek(0, os.SEEK_END)
-    while end:
-        start = max(0, end - 65_536)
-        file.seek(start)
-        found = file.read(end - start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        end = start
-    return 0
-
-
-def _documents(path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """Yield the complete lines of a journal, parsed and as bytes."""
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):
-                    return  # incomplete: the process was killed during this write
-                try:
-                    document = json.loads(line)
-                except (ValueError, RecursionError):
-                    document = None
-                if not isinstance(document, dict):
-                    raise _damaged(path, f"line {number} cannot be read")
-                yield document, line
-    except OSError as error:
-        raise UnreadableInputError(f"{path} cannot be read: {error.strerror or error}.") from error
-
-
-def _damaged(path: Path, what: str) -> UnreadableInputError:
-    return UnreadableInputError(
-        f"{path} is damaged: {what}. Keep the file: it holds what stood there before. Take a copy "
-        "of it from a backup; without one, see the what-if guide."
-    )
-
-
-def _head(header: Header, journal_id: str) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "tenant": header.tenant,
-        "plan": header.plan,
-        "way": header.way,
-        "kind": header.kind,
-        "id": journal_id,
-    }
-
-
-def _loaded(path: Path, expected: Header | None) -> Journal:
-    if path.exists() and path.stat().st_mode & _OTHERS:
-        raise SettingsError(
-            f"Others can change {path}, and undo writes what stands there: look at it, and "
-            "chmod 600 it."
-        )
-    documents = _documents(path)
-    head, first = next(documents, ({}, b""))
-    version = head.get("version")
-    if head.get("format") != FORMAT or version not in {_UNCHAINED, VERSION}:
-        raise UnreadableInputError(f"{path} is no journal of this version of picture-audit.")
-    found = Header(*(str(head.get(name)) for name in ("tenant", "plan", "way", "kind")))
-    if found.way not in {*Way} or found.kind not in _KINDS:
-        raise _damaged(path, "its first line says nothing")
-    journal = Journal(path, found, version=version)
-    if version != _UNCHAINED:
-        if not is_id(head.get("id")):
-            raise _damaged(path, "its first line says nothing")
-        journal._id = head["id"]  # noqa: SLF001 - reading back
-    if expected is not None and found != expected:
-        raise SettingsError(
-            f"{path} is the journal of another plan or tenant: undo that one first, or keep the "
-            "plans apart."
-        )
-    _take_in(journal, first, documents)
-    return journal
-
-
-def _take_in(
-    journal: Journal, first: bytes, documents: Iterator[tuple[dict[str, Any], bytes]]
-) -> None:
-    """Read all lines after the first, and compare them with the saved length."""
-    known = last_length(journal._id) if journal._id else None  # noqa: SLF001 - reading back
-    journal._read(first)  # noqa: SLF001 - as above
-    try:
-        for document, line in documents:
-            if known is not None and journal.lines == known.lines:
-                _compare(journal, known)
-            link = journal._link or None  # noqa: SLF001 - as above
-            if journal.version != _UNCHAINED and document.get("link") != link:
-                what = f"line {journal.lines + 1} does not follow the line before it"
-                raise _damaged(journal.path, f"{what}: lines were removed, moved or changed")
-            _take_line(journal, document)
-            journal._read(line)  # noqa: SLF001 - as above
-    except (KeyError, TypeError, ValueError):
-        raise _damaged(journal.path, "a line of it says nothing") from None
-    if known is not None and journal.lines <= known.lines:
-        journal.missing = known.lines - journal.lines
-        if not journal.missing:
-            _compare(journal, known)
-
-
-def _compare(journal: Journal, known: Length) -> None:
-    if journal._link != known.link:  # noqa: SLF001 - reading back
-        what = "its lines are not those that it had when a run ended last"
-        raise _damaged(journal.path, what)
-
-
-def _take_line(journal: Journal, document: Mapping[str, Any]) -> None:
-    """Use the content of a line.
-
-    Raises:
-        KeyError, TypeError, ValueError: it has no meaning.
-    """
-    journal.ending = None
-    if "user" in document:
-        entry = _entry(document)
-        if entry.field is not _FIELDS.get(Way(journal.header.way)):
-            raise ValueError(entry.field)
-        journal._mark(entry.number, State.BEGUN)  # noqa: SLF001 - reading back
-    elif "step" in document:
-        journal.steps.append(dict(document["step"]))
-    elif "end" in document:
-        journal.ending = text(document["end"])
-        if document["lines"] != journal.lines and journal.version != _UNCHAINED:
-            raise ValueError(document["lines"])
-    elif "resumed" in document:
-        journal._gap = True  # noqa: SLF001 - reading back
-    else:
-        state, reason = State(document["state"]), str(document["reason"])
-        # Failed changes are tried again, and counted then.
-        told = reason if state in _FINAL else None
-        journal._mark(_number(document["n"]), state, told)  # noqa: SLF001 - reading back
-
-
-def _entry(document: Mapping[str, Any]) -> Entry:
-    return Entry(
+def _edit(document: Mapping[str, Any]) -> Edit:
+    connection, strategy = (document[name] for name in ("connection", "strategy"))
+    return Edit(
         _number(document["n"]),
         text(document["user"]),
+        None if connection is None else text(connection),
+        None if strategy is None else text(strategy),
         Field(document["field"]),
-        document["before"],
         document["after"],
-        *(None if document[name] is None else text(document[name]) for name in _NAMES),
+        (),
     )
-
-
-_NAMES: Final = ("connection", "strategy")
 
 
 def _number(value: object) -> int:

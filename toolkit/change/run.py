@@ -1,39 +1,184 @@
-"""Checks and totals of one apply or undo run."""
+"""One run of apply or undo: what is checked before it, the lock of its tenant, and its outcome."""
 
+import fcntl
+import json
+import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import IO, Any, Final, TypeVar
+from urllib.parse import quote
 
-from toolkit.change.exclusive import one_at_a_time
-from toolkit.change.journal import Journal, State
-from toolkit.change.outcome import ActionState, Outcome
-from toolkit.change.ways import Way
-from toolkit.errors import SettingsError
+import platformdirs
+
+from toolkit.change.journal import Header, Journal, State, journal_path, open_journal
+from toolkit.change.plan_summary import Plan
+from toolkit.change.scopes import Scopes
+from toolkit.errors import OutputError, ScopeError, SettingsError, UnreadableInputError
+from toolkit.formatting import render, visible
+from toolkit.snapshots.storage import private_opener
 from toolkit.tenant.client import Tenant
+from toolkit.tenant.models import Connection
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+STOP_SHARE: Final = 0.05
+"""The run stops by itself if a larger share of writes fails or is refused."""
+
+WORKERS: Final = 8
+"""Requests under way at once."""
+
+_AHEAD = 4  # waiting users for each worker
+# A process that has just taken the lock may still be writing its name.
+_UNTIL_NAMED = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class ActionState:
+    """What a change does, or did, to an Action and its binding.
+
+    Attributes:
+        name: the Action's name.
+        before: the code that ran before, or None.
+        after: the code that runs afterwards, or None if it is removed.
+        bindings_before: names of the Actions that ran after a login before, in order.
+        bindings_after: the same afterwards.
+    """
+
+    name: str
+    before: str | None
+    after: str | None
+    bindings_before: tuple[str, ...]
+    bindings_after: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Outcome:
+    """The outcome of applying or undoing a plan. Numbers are users, or 1 for an Action.
+
+    Attributes:
+        kind: `apply` or `undo`.
+        way: the plan's way.
+        tenant: the tenant's domain.
+        executed: whether it was executed; otherwise it was a rehearsal, and `done` counts what
+            would be changed.
+        planned: how many should be changed.
+        done: changed by this run and earlier runs of the same journal.
+        held: already had the new value.
+        drifted: skipped, because they have changed or are gone.
+        refused: left as they are, because the tenant refuses the change or their value could not be
+            restored.
+        failed: an error; the same command tries them again.
+        lost: written, but without the new value when they were checked.
+        earlier: changed by earlier runs.
+        unlisted: have the new value but are not in the journal: its lines may be missing, so they
+            cannot be restored.
+        unsettled: lines of the journal may be missing, and the users could not be searched.
+        stopped: why it stopped early, or None.
+        reasons: (state, reason, how many).
+        notes: what else is worth knowing.
+        requests: requests sent by this run.
+        limited: how many of them were answered 429.
+        seconds: how long this run took.
+        action: what becomes of the Action, for the way `action`.
+    """
+
+    kind: str
+    way: str
+    tenant: str
+    executed: bool
+    planned: int
+    done: int
+    held: int = 0
+    drifted: int = 0
+    refused: int = 0
+    failed: int = 0
+    lost: int = 0
+    earlier: int = 0
+    unlisted: int = 0
+    unsettled: bool = False
+    stopped: str | None = None
+    reasons: tuple[tuple[str, str, int], ...] = ()
+    notes: tuple[str, ...] = ()
+    requests: int = 0
+    limited: int = 0
+    seconds: float = 0.0
+    action: ActionState | None = None
+
+    @property
+    def remaining(self) -> int:
+        """How many are still to be tried, including those that failed."""
+        return self.planned - self.done - self.held - self.drifted - self.refused
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole plan is in place: nothing skipped, refused, failed, left or lost."""
+        doubt = self.lost or self.unlisted or self.unsettled
+        return self.done + self.held == self.planned and not doubt
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self) | {"remaining": self.remaining, "complete": self.complete}
+
+    def _lines(self) -> list[str]:
+        verb = {"apply": "changed", "undo": "put back"}[self.kind]
+        would = "" if self.executed else "would be "
+        what = "users" if self.action is None else "Action"
+        lines = [f"{self.done:,} of {self.planned:,} {what} {would}{verb}"]
+        named = (
+            (self.earlier, "of them by earlier runs"),
+            (self.held, "have it already"),
+            (self.drifted, "skipped, because somebody changed them"),
+            (self.refused, f"cannot be {verb}"),
+            (self.failed, "failed"),
+            (self.lost, "do not have the new value when checked"),
+            (self.unlisted, "changed, but not in the journal"),
+            (self.remaining, "remain"),
+        )
+        lines += [f"{number:,} {text}" for number, text in named if number]
+        lines += [f"{state}: {count:,} {reason}" for state, reason, count in self.reasons if reason]
+        lines += [f"stopped: {self.stopped}"] if self.stopped else []
+        if self.action is not None:
+            before = ", ".join(self.action.bindings_before) or "nothing"
+            after = ", ".join(self.action.bindings_after) or "nothing"
+            lines.append(f"Actions at each login before: {before}; afterwards: {after}")
+        lines += [f"note: {note}" for note in self.notes]
+        return lines if self.executed else [*lines, "a rehearsal: nothing was written"]
+
+    def __repr__(self) -> str:
+        lines = [f"{self.kind} of {self.way} at {self.tenant}", *self._lines()]
+        return "\n  ".join(map(visible, lines))
+
+    def _repr_html_(self) -> str:
+        answer, *rest = self._lines()
+        return render("change/answer.html.j2", answer=answer, lines=rest)
 
 
 @dataclass(slots=True)
-class Errand:
-    """One run at a tenant, with its costs.
+class Run:
+    """One run of apply or undo.
 
     Attributes:
         tenant: the tenant.
-        domain: the domain of the plan's tenant.
-        way: the plan's way.
-        execute: whether anything is written.
-        kind: `apply` or `undo`.
+        header: the plan, its tenant and way, and `apply` or `undo`.
+        execute, limit, canary, stop_share, workers: as in `toolkit.change.apply_plan.apply`.
         earlier: changes that earlier runs of the same journal have made.
-        notes: notes for the end.
+        notes: notes for the outcome.
     """
 
     tenant: Tenant
-    domain: str
-    way: Way
+    header: Header
     execute: bool
-    kind: str = "apply"
+    limit: int | None
+    canary: int | None
+    stop_share: float
+    workers: int
     earlier: int = 0
     notes: list[str] = field(default_factory=list)
     _began: float = field(default_factory=time.monotonic)
@@ -43,7 +188,12 @@ class Errand:
     def __post_init__(self) -> None:
         self._requests, self._limited = self.tenant.requests, self.tenant.refused
 
-    def admit(self, confirm: str | None, reads: tuple[str, ...], writes: tuple[str, ...]) -> None:
+    @property
+    def tag(self) -> str:
+        """The text that the tenant's logs show with each write."""
+        return f"picture-audit-{self.header.plan}{'-undo' if self.header.kind == 'undo' else ''}"
+
+    def admit(self, confirm: str | None, needs: Scopes) -> None:
         """Check tenant, confirmation and scopes before anything is done.
 
         Raises:
@@ -51,81 +201,77 @@ class Errand:
             ScopeError: the token lacks a scope.
         """
         here = self.tenant.domain
-        if here != self.domain:
+        if here != self.header.tenant:
             raise SettingsError(
-                f"This is for {self.domain}, and the tenant is {here}: set AUTH0_DOMAIN, or make "
-                "a plan for this tenant."
+                f"This is for {self.header.tenant}, and the tenant is {here}: set AUTH0_DOMAIN, or "
+                "make a plan for this tenant."
             )
         if self.execute:
             # For a sandbox, the form of AUTH0_DOMAIN is accepted, too.
             if (confirm or "").removeprefix("http://").rstrip("/") != here:
                 raise SettingsError(f"To write to {here}, confirm its name: --confirm {here}")
-            self.tenant.require(*reads, *writes)
+            self.tenant.require(*needs.reads, *needs.writes)
             return
-        self.tenant.require(*reads)
-        lacking = [scope for scope in writes if self.tenant.granted(scope) is False]
+        self.tenant.require(*needs.reads)
+        lacking = [scope for scope in needs.writes if self.tenant.granted(scope) is False]
         if lacking:
             self.notes.append(f"the token lacks {' '.join(lacking)}: --execute would not start")
 
     @contextmanager
-    def alone(self, path: Path) -> Iterator[None]:
-        """Lock the tenant for this change; a rehearsal does not lock it.
+    def journal(self, path: Path) -> Iterator[Journal]:
+        """Open the journal beside a plan, or that of the undo beside a journal.
 
-        Args:
-            path: the plan or the journal.
-
-        Raises:
-            SettingsError: another process is changing the tenant.
-            OutputError: the state folder cannot be written.
-        """
-        if not self.execute:
-            yield
-            return
-        with one_at_a_time(self.domain, self.kind, path):
-            yield
-
-    def finished(self, journal: Journal, outcome: Outcome) -> Outcome:
-        """Write the outcome to the journal.
+        To write, the tenant is locked, too.
 
         Raises:
-            OutputError: the journal cannot be written.
+            SettingsError, UnreadableInputError, OutputError: as `one_at_a_time` and `open_journal`.
         """
-        journal.finish("complete" if outcome.complete else "incomplete")
-        return outcome
+        header = self.header
+        lock = one_at_a_time(header.tenant, header.kind, path) if self.execute else nullcontext()
+        with lock, open_journal(journal_path(path), header, write=self.execute) as journal:
+            self.earlier = journal.count(State.DONE)
+            yield journal
+
+    def connections(self) -> dict[str, Connection]:
+        """Read the connections by name, to predict refusals in a rehearsal, if the token may."""
+        if self.execute:
+            return {}
+        if self.tenant.granted("read:connections") is False:
+            self.notes.append(
+                "the token lacks read:connections: refusals are predicted by strategy"
+            )
+            return {}
+        try:
+            return {one.name: one for one in self.tenant.connections()}
+        except ScopeError as error:
+            self.notes.append(f"refusals are predicted by strategy: {error}")
+            return {}
 
     def outcome(self, journal: Journal, planned: int, stopped: str | None = None) -> Outcome:
         """Return the outcome of a change of users."""
         reasons = tuple(
             (state.value, reason, count) for (state, reason), count in journal.reasons.most_common()
         )
-        counts = {state: journal.count(state) for state in State}
-        return self._ended(counts, planned, stopped=stopped, reasons=reasons)
+        counts = Counter({state: journal.count(state) for state in State})
+        return replace(self._outcome(counts), planned=planned, stopped=stopped, reasons=reasons)
 
     def action_outcome(self, action: ActionState, state: State) -> Outcome:
         """Return the outcome of a change of an Action."""
-        return replace(self._ended({state: 1}, 1), action=action)
+        return replace(self._outcome(Counter([state])), action=action)
 
-    def _ended(
-        self,
-        counts: dict[State, int],
-        planned: int,
-        stopped: str | None = None,
-        reasons: tuple[tuple[str, str, int], ...] = (),
-    ) -> Outcome:
+    def _outcome(self, counts: Counter[State]) -> Outcome:
         return Outcome(
-            kind=self.kind,
-            way=self.way.value,
-            tenant=self.domain,
+            kind=self.header.kind,
+            way=self.header.way,
+            tenant=self.header.tenant,
             executed=self.execute,
-            planned=planned,
-            done=counts.get(State.DONE, 0),
-            held=counts.get(State.HELD, 0),
-            drifted=counts.get(State.DRIFTED, 0),
-            refused=counts.get(State.REFUSED, 0),
-            failed=counts.get(State.FAILED, 0),
+            planned=1,
+            done=counts[State.DONE],
+            held=counts[State.HELD],
+            drifted=counts[State.DRIFTED],
+            refused=counts[State.REFUSED],
+            failed=counts[State.FAILED],
             earlier=self.earlier,
-            stopped=stopped,
-            reasons=reasons,
             notes=(*self.notes, *self.tenant.notes),
             requests=self.tenant.requests - self._requests,
             limited=self.tenant.refused - self._limited,
@@ -133,28 +279,100 @@ class Errand:
         )
 
 
-STOP_SHARE: Final = 0.05
-"""The run stops by itself if a larger share of writes fails or is refused."""
+def path_of(plan: Plan) -> Path:
+    """Return the file of a plan that was not undone.
 
-WORKERS: Final = 8
-"""Requests under way at once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Safeguards:
-    """How carefully users are written; the defaults only rehearse.
-
-    Attributes:
-        execute: whether to write; otherwise everything but the writes is done.
-        limit: the most users that this run writes, or None; the next run continues.
-        canary: how many users to write and check first; None for a few, 0 for none.
-        stop_share: the run stops if a larger share of writes fails, or if nearly all of the last
-            twenty users are gone or failed. With 1 it never stops.
-        workers: how many writes to send at once, within the tenant's rate limit.
+    Raises:
+        UnreadableInputError: it has no file.
+        SettingsError: it was undone, at least in part.
     """
+    if plan.path is None:
+        raise UnreadableInputError("The plan was only counted: make it again with a file.")
+    undo = journal_path(journal_path(plan.path))
+    if undo.exists():
+        raise SettingsError(f"This plan was undone ({undo.name}): make a new plan.")
+    return plan.path
 
-    execute: bool = False
-    limit: int | None = None
-    canary: int | None = None
-    stop_share: float = STOP_SHARE
-    workers: int = WORKERS
+
+@contextmanager
+def one_at_a_time(domain: str, kind: str, path: Path) -> Iterator[None]:
+    """Prevent other processes of this user from changing a tenant in this block.
+
+    The lock is a file in the user's state folder. The system releases it when the process ends in
+    any way. The text in it is for people: it says who holds it.
+
+    Args:
+        domain: the tenant's domain.
+        kind: `apply` or `undo`.
+        path: the plan or the journal, to be shown to other processes.
+
+    Raises:
+        SettingsError: another process is changing the tenant.
+        OutputError: the state folder cannot be written.
+    """
+    folder = platformdirs.user_state_path("picture-audit")
+    place = folder / f"{quote(domain.lower(), safe='')}.lock"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(place, "a+b", buffering=0, opener=private_opener) as file:
+            os.fchmod(file.fileno(), 0o600)
+            _lock(file, domain)
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            holder = {"pid": os.getpid(), "kind": kind, "path": str(path.resolve()), "since": now}
+            file.truncate(0)
+            file.write(json.dumps(holder).encode())
+            yield
+    except OSError as error:
+        raise OutputError(f"Cannot write {place}: {error.strerror or error}.") from error
+
+
+def _lock(file: IO[bytes], domain: str) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(_UNTIL_NAMED)
+        raise SettingsError(
+            f"Another process changes {domain} at this moment: {_holder(file)}. Wait until it has "
+            "ended, or stop it; then run the same command again."
+        ) from None
+
+
+def _holder(file: IO[bytes]) -> str:
+    """Return who holds the lock, from the text in its file."""
+    file.seek(0)
+    try:
+        found = json.loads(file.read(10_000))
+        return (
+            f"process {found['pid']:d}, {found['kind']} of {found['path']}, since {found['since']}"
+        )
+    except (ValueError, TypeError, LookupError):
+        return "it does not say who it is"
+
+
+def in_threads(
+    work: Callable[[_Item], _Result], next_item: Callable[[int], _Item | None], workers: int
+) -> Generator[list[_Result], None, None]:
+    """Do work on items in several threads, and yield results as they come.
+
+    Closing it waits for the items under way.
+
+    Args:
+        work: what is done with each item.
+        next_item: called with the number of items under way; returns an item, or None for none
+            now. If none is under way then, it ends.
+        workers: how many threads.
+    """
+    pending: set[Future[_Result]] = set()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            while True:
+                item = next_item(len(pending)) if len(pending) < workers * _AHEAD else None
+                if item is not None:
+                    pending.add(pool.submit(work, item))
+                elif pending:
+                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    yield [one.result() for one in done]
+                else:
+                    return
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -8,42 +8,22 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from toolkit.change.action import (
-    NAME,
-    ChangedByOthersError,
-    Former,
-    Made,
-    Standing,
-    former_of,
-    made_of,
-    moved,
-    restoring,
-    standing,
-)
+from toolkit.change.action import NAME, RecordedChange, Setup, read_setup, recorded_change
+from toolkit.change.action_steps import ChangedByOthersError, restoring
 from toolkit.change.edit import Edit
-from toolkit.change.journal import (
-    Header,
-    Journal,
-    State,
-    journal_path,
-    locked,
-    open_journal,
-    plan_path,
-    read_journal,
-)
-from toolkit.change.outcome import ActionState, Outcome
+from toolkit.change.journal import Journal, State, journal_path, locked, plan_path, read_journal
 from toolkit.change.plan_file import edits, read_plan
-from toolkit.change.run import STOP_SHARE, WORKERS, Errand, Safeguards
+from toolkit.change.run import STOP_SHARE, WORKERS, ActionState, Outcome, Run
 from toolkit.change.scopes import scopes_of
 from toolkit.change.verify_plan import reading_back
 from toolkit.change.ways import Way
-from toolkit.change.writing import Writing, predicted
+from toolkit.change.writing import Writing
 from toolkit.errors import IncompleteError, SettingsError, TenantError, UnreadableInputError
 from toolkit.progress import Progress, Show, long_job
 from toolkit.tenant.client import Tenant
 
 # A change without a recorded result may have been made: users with the new value are restored.
-_TOUCHED = (State.DONE, State.BEGUN, State.FAILED)
+_TO_RESTORE = (State.DONE, State.BEGUN, State.FAILED)
 
 
 @long_job
@@ -81,13 +61,6 @@ def undo(  # noqa: PLR0913 - one for each safeguard
         SettingsError, ScopeError, IncompleteError, UnreadableInputError, OutputError,
         TenantError: as `toolkit.change.apply_plan.apply`.
     """
-    safeguards = Safeguards(
-        execute=execute,
-        limit=limit,
-        canary=canary,
-        stop_share=stop_share,
-        workers=workers,
-    )
     path = Path(journal)
     # Prevent that the plan is applied at the same time.
     with locked(path):
@@ -95,38 +68,28 @@ def undo(  # noqa: PLR0913 - one for each safeguard
         if done.header.kind != "apply":
             raise SettingsError(f"{path} is the journal of an undo: make a new plan instead.")
         way = Way(done.header.way)
-        errand = Errand(tenant, done.header.tenant, way, execute=execute, kind="undo")
-        needs = scopes_of("undo", way, created=_created(way, done))
-        errand.admit(confirm, needs.reads, needs.writes)
-        header = Header(done.header.tenant, done.header.plan, way.value, "undo")
-        with (
-            errand.alone(path),
-            open_journal(journal_path(path), header, write=execute) as mine,
-        ):
+        change = recorded_change(done.steps) if way is Way.ACTION else None
+        header = replace(done.header, kind="undo")
+        run = Run(tenant, header, execute, limit, canary, stop_share, workers)
+        created = change is not None and change.former.action is None
+        run.admit(confirm, scopes_of("undo", way, created=created))
+        with run.journal(path) as own:
             if way is Way.ACTION:
-                return errand.finished(mine, (yield from _undoing_action(errand, done, mine)))
-            planned = sum(map(done.count, _TOUCHED))
-            errand.earlier = mine.count(State.DONE)
-            writing = Writing(
-                tenant,
-                mine,
-                planned,
-                safeguards,
-                connections={} if execute else predicted(tenant, errand.notes.append),
-                reversible=False,
-                restoring=True,
-                tag=f"picture-audit-{done.header.plan}-undo",
-            )
-            yield from writing.run(_inverse(done, *_TOUCHED))
-            lost = (yield from _verifying(errand, done, mine, sample)) if execute else 0
-            unlisted = yield from _unlisted(errand, done)
-            outcome = replace(
-                errand.outcome(mine, planned, writing.stopped),
-                lost=lost,
-                unlisted=unlisted or 0,
-                unsettled=unlisted is None,
-            )
-            return errand.finished(mine, outcome)
+                outcome = yield from _undoing_action(run, done, own, change)
+            else:
+                planned = sum(map(done.count, _TO_RESTORE))
+                writing = Writing(run, own, planned, reversible=False)
+                yield from writing.write_all(_inverse(done))
+                lost = (yield from _checking(run, done, own, sample)) if execute else 0
+                unlisted = yield from _unlisted(run, done)
+                outcome = replace(
+                    run.outcome(own, planned, writing.stopped),
+                    lost=lost,
+                    unlisted=unlisted or 0,
+                    unsettled=unlisted is None,
+                )
+            own.record_end("complete" if outcome.complete else "incomplete")
+            return outcome
 
 
 def undone(journal: Path) -> bool:
@@ -137,45 +100,37 @@ def undone(journal: Path) -> bool:
     """
     if not journal_path(journal).exists():
         return False
-    done, mine = read_journal(journal), read_journal(journal_path(journal))
+    done, own = read_journal(journal), read_journal(journal_path(journal))
     if done.header.way == Way.ACTION:
-        return _taken_back(mine)
-    if (not done.whole or done.doubtful) and mine.ending != "complete":
+        return _is_restored_by(own)
+    if done.may_lack_changes and own.last_end != "complete":
         return False
-    return mine.settled_count >= sum(map(done.count, _TOUCHED))
+    return own.settled_count >= sum(map(done.count, _TO_RESTORE))
 
 
-def _taken_back(mine: Journal) -> bool:
-    return any(step.get("step") in {"removed", "restored"} for step in mine.steps)
+def _is_restored_by(own: Journal) -> bool:
+    return any(step.get("step") in {"removed", "restored"} for step in own.steps)
 
 
-def _inverse(done: Journal, *states: State) -> Iterator[Edit]:
+def _inverse(done: Journal) -> Iterator[Edit]:
     """Yield the changes that restore the old values."""
-    for entry in done.entries(*states):
-        after = entry.after if isinstance(entry.after, str) else None
-        yield Edit(
-            entry.number,
-            entry.user_id,
-            entry.connection,
-            entry.strategy,
-            entry.field,
-            entry.before,
-            ((entry.field.value, after),),
-        )
+    for edit, before in done.entries(*_TO_RESTORE):
+        after = edit.after if isinstance(edit.after, str) else None
+        yield replace(edit, after=before, expected=((edit.field.value, after),))
 
 
-def _verifying(
-    errand: Errand, done: Journal, mine: Journal, sample: int | None
+def _checking(
+    run: Run, done: Journal, own: Journal, sample: int | None
 ) -> Generator[Progress, None, int]:
     """Check the restored users by id; return how many are not restored."""
-    restored = (edit for edit in _inverse(done, *_TOUCHED) if mine.state(edit.number) is State.DONE)
-    count = mine.count(State.DONE)
-    found = yield from reading_back(errand.tenant, errand.way.value, restored, count, sample)
-    errand.notes += [*found.lines, f"checked: {found.holds:,} of {found.checked:,} are restored"]
+    restored = (edit for edit in _inverse(done) if own.state(edit.number) is State.DONE)
+    count = own.count(State.DONE)
+    found = yield from reading_back(run.tenant, run.header.way, restored, count, sample)
+    run.notes += [*found.lines, f"checked: {found.holds:,} of {found.checked:,} are restored"]
     return found.checked - found.holds
 
 
-def _unlisted(errand: Errand, done: Journal) -> Generator[Progress, None, int | None]:
+def _unlisted(run: Run, done: Journal) -> Generator[Progress, None, int | None]:
     """Count users with the plan's new value whom the journal does not name.
 
     Lines of the journal may be missing, so every other user of the plan is read.
@@ -183,32 +138,28 @@ def _unlisted(errand: Errand, done: Journal) -> Generator[Progress, None, int | 
     Returns:
         How many there are; None if not known, because the plan is missing.
     """
-    if done.whole and not done.doubtful:
+    if not done.may_lack_changes:
         return 0
-    note = errand.notes.append
-    if done.doubt:
-        note(done.doubt)
+    note = run.notes.append
+    if done.incomplete_reason:
+        note(done.incomplete_reason)
     path = plan_path(done.path)
-    plan = None
     try:
         plan = read_plan(path) if path.exists() else None
     except UnreadableInputError as error:
         # Users are restored already, so a failure here must not hide that.
         note(str(error))
         return None
-    if plan is None or (plan.id, plan.tenant, plan.way) != (
-        done.header.plan,
-        done.header.tenant,
-        errand.way,
-    ):
+    header = done.header
+    if plan is None or (plan.id, plan.tenant, plan.way) != (header.plan, header.tenant, header.way):
         note(
             "put the plan beside the journal and run undo again: it then looks for users who were "
             "changed and are not in the journal"
         )
         return None
-    doubtful = [edit.number for edit in edits(plan) if done.unnamed(edit.number)]
-    chosen = (edit for edit in edits(plan) if done.unnamed(edit.number))
-    found = yield from reading_back(errand.tenant, errand.way.value, chosen, len(doubtful), None)
+    count = sum(done.may_lack(edit.number) for edit in edits(plan))
+    chosen = (edit for edit in edits(plan) if done.may_lack(edit.number))
+    found = yield from reading_back(run.tenant, header.way, chosen, count, None)
     note(
         f"checked: of {found.checked:,} users of the plan who are not in the journal, "
         f"{found.holds:,} have the new picture"
@@ -221,93 +172,87 @@ def _unlisted(errand: Errand, done: Journal) -> Generator[Progress, None, int | 
     return found.holds
 
 
-def _created(way: Way, done: Journal) -> bool:
-    """Whether applying created the Action, so that undo removes it."""
-    former = former_of(done.steps) if way is Way.ACTION else None
-    return former is not None and former.id is None
-
-
 def _undoing_action(
-    errand: Errand, done: Journal, mine: Journal
+    run: Run, done: Journal, own: Journal, change: RecordedChange | None
 ) -> Generator[Progress, None, Outcome]:
-    made = made_of(done.steps)
-    now = standing(errand.tenant, made.id if made else None)
-    change = _preview(now, made.former if made else None)
-    if done.doubt:
-        errand.notes.append(done.doubt)
-    found = moved(made, now, undoing=True) if made else ()
-    told = _without_writing(errand, done, mine, made, now)
-    if told is None and found and (not errand.execute or (made and made.former.id is None)):
-        told = _drifted(errand, found)
-    if told is not None or made is None or now.action is None or not errand.execute:
-        return errand.action_outcome(change, told or State.DONE)
+    now = read_setup(run.tenant, change.id if change else None)
+    shown = _preview(now, change.former if change else None)
+    if done.incomplete_reason:
+        run.notes.append(done.incomplete_reason)
+    state = _without_writing(run, done, own, change, now)
+    if change is None or now.action is None or state is not None:
+        return run.action_outcome(shown, state or State.DONE)
+    found = change.changes_by_others(now, undoing=True)
+    if found and (change.former.action is None or not run.execute):
+        return run.action_outcome(shown, _drifted(run, found))
+    if not run.execute:
+        return run.action_outcome(shown, State.DONE)
     try:
-        mine.note({"step": "begun", "id": now.action.id})
-        left = yield from restoring(errand.tenant, made, now.action.id, mine)
-        after = standing(errand.tenant, now.action.id)
+        own.record_step({"step": "begun", "id": now.action.id})
+        left = yield from restoring(run.tenant, change, now.action.id, own)
+        after = read_setup(run.tenant, now.action.id)
     except ChangedByOthersError as error:
-        return errand.action_outcome(change, _drifted(errand, (str(error),)))
+        return run.action_outcome(shown, _drifted(run, (str(error),)))
     except TenantError as error:
         raise IncompleteError(
             f"{error} The Action is not taken back yet; run the same command again to go on."
         ) from error
-    stands = _restored(made, after)
-    errand.notes.append(f"checked: the old state is {'back' if stands else 'not back'}")
-    found = tuple(dict.fromkeys((*left, *moved(made, after, undoing=True))))
-    state = State.DONE if stands else State.FAILED
-    return errand.action_outcome(change, _drifted(errand, found) if found else state)
+    is_restored = _is_restored(change.former, after)
+    run.notes.append(f"checked: the old state is {'back' if is_restored else 'not back'}")
+    found = tuple(dict.fromkeys((*left, *change.changes_by_others(after, undoing=True))))
+    if found:
+        return run.action_outcome(shown, _drifted(run, found))
+    return run.action_outcome(shown, State.DONE if is_restored else State.FAILED)
 
 
 def _without_writing(
-    errand: Errand, done: Journal, mine: Journal, made: Made | None, now: Standing
+    run: Run, done: Journal, own: Journal, change: RecordedChange | None, now: Setup
 ) -> State | None:
     """Return the outcome if nothing must be written; None otherwise."""
-    if made is None:
+    if change is None:
         # Nothing was recorded: nothing was written, or the lines are missing.
-        if done.whole or (now.action is None and not done.missing):
+        if done.incomplete_reason is None or (now.action is None and not done.missing):
             return State.HELD
         # Missing lines may contain the old state.
         if now.action is not None:
-            errand.notes.append(
+            run.notes.append(
                 "an Action of this tool is at the tenant, and the journal does not name it: if "
                 "nobody else put it there, remove it in Auth0's dashboard"
             )
         return State.DRIFTED
-    if _taken_back(mine):
-        errand.notes.append("it was taken back already")
-        return State.HELD if _restored(made, now) else State.DRIFTED
-    if now.action is None and made.former.id is not None:
-        errand.notes.append("the Action was removed since: its former code is in the journal")
+    if _is_restored_by(own):
+        run.notes.append("it was taken back already")
+        return State.HELD if _is_restored(change.former, now) else State.DRIFTED
+    if now.action is None and change.former.action is not None:
+        run.notes.append("the Action was removed since: its former code is in the journal")
         return State.DRIFTED
     if now.action is None:
         # Nothing was written, or it is gone already, perhaps by an undo that was killed.
-        return State.DONE if mine.steps else State.HELD
+        return State.DONE if own.steps else State.HELD
     return None
 
 
-def _drifted(errand: Errand, found: Iterable[str]) -> State:
-    errand.notes.append(
+def _drifted(run: Run, found: Iterable[str]) -> State:
+    run.notes.append(
         f"somebody else changed it since: {'; '.join(found)}. That is left as it is: look at it "
         "in Auth0's dashboard; what stood there before is in the journal"
     )
     return State.DRIFTED
 
 
-def _preview(now: Standing, former: Former | None) -> ActionState:
-    ours = now.action.id if now.action else None
-    stays = former is None or former.bound
-    left = tuple(one.name for one in now.bindings if stays or one.action_id != ours)
-    runs = now.action.deployed if now.action else None
-    return ActionState(NAME, runs, former.deployed if former else None, now.names, left)
+def _preview(now: Setup, former: Setup | None) -> ActionState:
+    if former is None or former.bound or now.action is None:
+        after = now.names
+    else:
+        after = tuple(one.name for one in now.bindings if one.action_id != now.action.id)
+    return ActionState(NAME, now.deployed, former.deployed if former else None, now.names, after)
 
 
-def _restored(made: Made, after: Standing) -> bool:
-    former = made.former
-    if former.id is None:
-        return after.action is None and not after.bound
+def _is_restored(former: Setup, now: Setup) -> bool:
+    if former.action is None or now.action is None:
+        return former.action is None and now.action is None and not now.bound
     return (
-        after.action is not None
-        and former.bound == after.bound
-        and former.deployed in {None, after.action.deployed}
-        and former.draft == after.action.code
+        former.bound == now.bound
+        and former.deployed in {None, now.deployed}
+        and former.action.code == now.action.code
     )

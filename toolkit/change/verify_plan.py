@@ -4,19 +4,20 @@ Unlike a search, reading a user by id shows every write at once (Auth0, "User Se
 request for each user; for a large plan, an evenly spread sample can be checked.
 """
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from toolkit.change.action import standing
+from toolkit.change.action import read_setup
 from toolkit.change.edit import Edit
-from toolkit.change.journal import Header, Journal, State, journal_path, open_journal
+from toolkit.change.journal import Header, State, journal_path, open_journal
 from toolkit.change.plan_file import checking, edits, read_plan
 from toolkit.change.plan_summary import Plan
-from toolkit.change.run import WORKERS
+from toolkit.change.run import WORKERS, in_threads, path_of
 from toolkit.change.scopes import scopes_of
 from toolkit.change.ways import Way
 from toolkit.errors import SettingsError
@@ -24,7 +25,6 @@ from toolkit.formatting import render, visible
 from toolkit.progress import Progress, Show, long_job
 from toolkit.tenant.client import Tenant
 
-_AHEAD = 4
 _EMPTIED = (
     "keep an empty user_metadata where its last key was removed: as good as none, and counted as "
     "put back"
@@ -127,50 +127,45 @@ def verify(
     yield from checking(made)
     if made.way is Way.ACTION:
         yield Progress(0, 3, note="reading Actions")
-        return action_verified(tenant, made)
-    path = journal_path(made.path) if made.path else None
-    if path is None:
-        return (yield from reading_back(tenant, made.way.value, edits(made), made.changes, sample))
-    if journal_path(path).exists():
-        raise SettingsError(f"This plan was undone ({journal_path(path).name}): make a new plan.")
-    header = Header(made.tenant, made.id, made.way.value)
+        return _verified_action(tenant, made)
+    path, header = journal_path(path_of(made)), Header(made.tenant, made.id, made.way.value)
     with open_journal(path, header, write=False) as journal:
-        opened = _unfinished(journal) if path.exists() else None
+
+        def is_open(edit: Edit) -> bool:
+            return journal.state(edit.number) not in {State.DONE, State.HELD}
+
         found = yield from reading_back(
-            tenant, made.way.value, edits(made), made.changes, sample, opened=opened
+            tenant,
+            made.way,
+            edits(made),
+            made.changes,
+            sample,
+            is_open if path.exists() else None,
         )
-        return replace(found, lines=(*found.lines, *_left_alone(journal)))
+        left = (
+            f"{state}: {count:,} {reason}"
+            for (state, reason), count in journal.reasons.most_common()
+            if state in {State.DRIFTED, State.REFUSED}
+        )
+        return replace(found, lines=(*found.lines, *left))
 
 
-def _left_alone(journal: Journal) -> Iterator[str]:
-    """Return from the journal who was not written, and why."""
-    for (state, reason), count in journal.reasons.most_common():
-        if state in {State.DRIFTED, State.REFUSED} and count:
-            yield f"{state}: {count:,} {reason}"
-
-
-def _unfinished(journal: Journal) -> Callable[[Edit], bool]:
-    """Return a test for changes that are not done according to the journal."""
-    return lambda edit: journal.state(edit.number) not in {State.DONE, State.HELD}
-
-
-def action_verified(tenant: Tenant, plan: Plan) -> Verification:
-    """Check code, deployment and binding of a plan's Action.
-
-    Raises:
-        TenantError: the tenant refused or did not answer.
-    """
-    now = standing(tenant)
-    code = now.action is not None and now.action.code == plan.code
-    deployed = now.action is not None and now.action.deployed == plan.code and now.action.settled
-    checks = {"its code": code, "its deployment": deployed, "its binding": now.bound}
-    holds = sum(checks.values())
+def _verified_action(tenant: Tenant, plan: Plan) -> Verification:
+    """Check code, deployment and binding of a plan's Action."""
+    now = read_setup(tenant)
+    checks = {
+        "its code": now.action is not None and now.action.code == plan.code,
+        "its deployment": now.action is not None
+        and now.action.deployed == plan.code
+        and now.action.settled,
+        "its binding": now.bound,
+    }
+    holds, count = sum(checks.values()), len(checks)
     lines = tuple(
         f"{name}: {'in place' if good else 'not in place'}" for name, good in checks.items()
     )
-    differs = len(checks) - holds
     return Verification(
-        plan.way.value, tenant.domain, len(checks), len(checks), holds, differs, lines=lines
+        plan.way.value, tenant.domain, count, count, holds, count - holds, lines=lines
     )
 
 
@@ -180,8 +175,7 @@ def reading_back(
     expected: Iterable[Edit],
     planned: int,
     sample: int | None,
-    *,
-    opened: Callable[[Edit], bool] | None = None,
+    is_open: Callable[[Edit], bool] | None = None,
 ) -> Generator[Progress, None, Verification]:
     """Read users by id, and compare each with the planned value.
 
@@ -191,53 +185,33 @@ def reading_back(
         expected: the changes.
         planned: how many there are.
         sample: how many to read, or None for all.
-        opened: a test for changes that were not made.
+        is_open: whether a change was not made; None if only the user's values show it.
 
     Yields:
         Progress in users.
-
-    Raises:
-        TenantError: the tenant refused or did not answer.
     """
-    counts = dict.fromkeys(Found, 0)
-    pending: set[Future[Found]] = set()
+    counts: Counter[Found] = Counter()
+    remaining = _spread(expected, planned, sample)
 
     def found(edit: Edit) -> Found:
         record = tenant.find_user(edit.user_id)
         if record is None:
             return Found.GONE
-        if edit.held(record):
+        if edit.is_made(record):
             return Found.EMPTY if edit.leaves_empty(record) else Found.HOLDS
-        return (
-            Found.OPEN
-            if (opened is None and edit.stands(record)) or (opened is not None and opened(edit))
-            else Found.DIFFERS
-        )
+        unchanged = edit.is_as_expected(record) if is_open is None else is_open(edit)
+        return Found.OPEN if unchanged else Found.DIFFERS
 
-    def taken() -> Progress:
-        done, _ = wait(pending, return_when=FIRST_COMPLETED)
-        pending.difference_update(done)
-        for one in done:
-            counts[one.result()] += 1
-        size = planned if sample is None else min(sample, planned)
-        return Progress(sum(counts.values()), size, note="reading back")
-
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="verify") as pool:
-        try:
-            for edit in _spread(expected, planned, sample):
-                pending.add(pool.submit(found, edit))
-                if len(pending) >= WORKERS * _AHEAD:
-                    yield taken()
-            while pending:
-                yield taken()
-        finally:
-            for one in pending:
-                one.cancel()
+    with closing(in_threads(found, lambda _: next(remaining, None), WORKERS)) as results:
+        for some in results:
+            counts.update(some)
+            size = planned if sample is None else min(sample, planned)
+            yield Progress(counts.total(), size, note="reading back")
     return Verification(
-        way,
+        str(way),
         tenant.domain,
         planned,
-        sum(counts.values()),
+        counts.total(),
         counts[Found.HOLDS] + counts[Found.EMPTY],
         counts[Found.DIFFERS],
         counts[Found.GONE],
@@ -248,9 +222,10 @@ def reading_back(
 
 def _spread(expected: Iterable[Edit], planned: int, sample: int | None) -> Iterator[Edit]:
     """Yield all, or so many, evenly spread."""
-    if sample is None or sample >= planned:
-        yield from expected
-        return
     for place, edit in enumerate(expected):
-        if place * sample // planned != (place + 1) * sample // planned:
+        if (
+            sample is None
+            or sample >= planned
+            or place * sample // planned != (place + 1) * sample // planned
+        ):
             yield edit

@@ -9,10 +9,10 @@ import ipywidgets
 
 from toolkit.analysis.tenant_wiring import Wiring
 from toolkit.change.action import preview
-from toolkit.change.outcome import ActionState
 from toolkit.change.plan_summary import Plan
 from toolkit.change.preview.gallery_data import SIZES, Gallery, bars, table
 from toolkit.change.preview.portrait import Portrait, View, drawn, portraits
+from toolkit.change.run import ActionState
 from toolkit.formatting import render, visible
 from toolkit.images.candidate_checks import DARK, LIGHT, NEVER_REFRESHED
 from toolkit.panels.background import Latest

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from toolkit.analysis.tenant_wiring import Wiring
-from toolkit.change.action import Standing, standing
+from toolkit.change.action import Setup, read_setup
 from toolkit.change.javascript import recognised
 from toolkit.collection.scripts import read_wiring
 from toolkit.errors import CredentialsError, PictureAuditError
@@ -29,7 +29,7 @@ class Site:
 
     domain: str
     connections: tuple[Connection, ...] | None
-    standing: Standing | None
+    standing: Setup | None
     wiring: Wiring | None
     notes: tuple[str, ...] = ()
 
@@ -66,7 +66,7 @@ def read_site(tenant: Tenant) -> Site:
     """
     notes: list[str] = []
     connections = _tried("its connections", lambda: tuple(tenant.connections()), notes)
-    stands = _tried("what runs after a login", lambda: standing(tenant), notes)
+    stands = _tried("what runs after a login", lambda: read_setup(tenant), notes)
     wiring, unread = read_wiring(tenant)
     return Site(tenant.domain, connections, stands, wiring, (*notes, *unread))
 
