@@ -4,7 +4,7 @@ The steps that change it: `toolkit.change.action_steps`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from toolkit.change.javascript import action_code, recognised
@@ -16,16 +16,11 @@ from toolkit.tenant.models import Action, Binding
 NAME: Final = "Default picture (picture-audit)"
 """The Action's name at the tenant."""
 
-# What a journal keeps of the Action as it was: its key, and the attribute of an `Action`.
-_KEPT: Final = {
-    "id": "id",
-    "draft": "code",
-    "deployed": "deployed",
-    "version": "version",
-    "settings": "settings",
-    "running": "running",
-}
-_NOT_KEPT: Final = {"version": None, "settings": None, "running": None}  # in journals of version 1
+DELETED: Final = "the Action was deleted"
+
+# What a journal keeps of the Action as it was. `draft` is the code of its draft.
+_KEPT: Final = ("id", "draft", "deployed", "version", "settings", "running")
+_NOT_KEPT: Final = {"version": None, "settings": "", "running": ""}  # in journals of version 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +39,8 @@ class Setup:
     @property
     def times_bound(self) -> int:
         """How often our Action runs after a login."""
-        return sum(
-            self.action is not None and one.action_id == self.action.id for one in self.bindings
-        )
+        ids = [one.action_id for one in self.bindings]
+        return ids.count(self.action.id) if self.action else 0
 
     @property
     def bound(self) -> bool:
@@ -65,17 +59,14 @@ class Setup:
 
     def as_step(self, code: str) -> dict[str, Any]:
         """Return the journal's first step: this setup, and the new code."""
-        kept = {key: getattr(self.action, name, None) for key, name in _KEPT.items()}
+        found = asdict(self.action) | {"draft": self.action.code} if self.action else {}
+        kept = {key: found.get(key) for key in _KEPT}
         bindings = [[one.action_id, one.name] for one in self.bindings]
         return {"step": "former", "code": code, **kept, "bindings": bindings}
 
 
 def read_setup(tenant: Tenant, action_id: str | None = None) -> Setup:
-    """Find our Action (scope `read:actions`).
-
-    Args:
-        tenant: the tenant.
-        action_id: its id, if known; otherwise it is found by its code, with any name.
+    """Find our Action (scope `read:actions`) by its id, or by its code, with any name.
 
     Raises:
         SettingsError: there are several, or another Action has its name.
@@ -146,11 +137,7 @@ class RecordedChange:
 
     @property
     def action_id(self) -> str:
-        """The Action's id.
-
-        Raises:
-            UnreadableInputError: the journal does not contain it.
-        """
+        """The Action's id; UnreadableInputError if the journal does not contain it."""
         if self.id is None:
             raise UnreadableInputError("The journal does not say which Action was written.")
         return self.id
@@ -161,29 +148,29 @@ class RecordedChange:
         old = self.former.action
         return old.code if old is not None and old.deployed == self.code else self.code
 
-    def is_draft(self, action: Action, *, undoing: bool) -> bool:
-        """Whether nobody else has changed the draft."""
+    def edits_of_draft(self, action: Action, *, undoing: bool) -> list[str]:
+        """Return how somebody else has changed the draft."""
         old = self.former.action
         drafts = {self.draft}
         if old is not None and (undoing or "written" not in self.steps):
             drafts.add(old.code)
         settings = self.draft_settings or (old.settings if old else "")
-        return action.code in drafts and settings in {"", action.settings}
+        known = action.code in drafts and settings in {"", action.settings}
+        return [] if known else ["the Action's draft was changed"]
 
-    def is_deployed(self, action: Action, *, undoing: bool) -> bool:
-        """Whether nobody else has deployed anything."""
-        if action.deployed == self.code and self.deployed_settings in {None, action.running}:
-            return True
+    def deployments_by_others(self, action: Action, *, undoing: bool) -> list[str]:
+        """Return whether somebody else has deployed anything."""
         settings = self.former.action.running if self.former.action else ""
         is_former = action.deployed == self.former.deployed and settings in {"", action.running}
-        return is_former and (undoing or "deployed" not in self.steps)
+        is_new = action.deployed == self.code and self.deployed_settings in {None, action.running}
+        if is_new or (is_former and (undoing or "deployed" not in self.steps)):
+            return []
+        return ["another version of the Action was deployed"]
 
     def changes_by_others(self, now: Setup, *, undoing: bool = False) -> tuple[str, ...]:
         """Return what somebody else has changed in the Action and its binding.
 
-        Args:
-            now: the setup as it is.
-            undoing: whether the former setup is accepted, too.
+        While `undoing`, the former setup is accepted, too.
         """
         found = self.edits_by_others(now.action, undoing=undoing)
         if now.action is not None:
@@ -195,15 +182,12 @@ class RecordedChange:
         return tuple(found)
 
     def edits_by_others(self, action: Action | None, *, undoing: bool = False) -> list[str]:
-        """Return what somebody else has changed in the Action itself; arguments as above."""
+        """Return what somebody else has changed in the Action itself."""
         if action is None:
             was_there = self.former.action is not None if undoing else self.id is not None
-            return ["the Action was deleted"] if was_there else []
-        found = []
-        if not self.is_draft(action, undoing=undoing):
-            found.append("the Action's draft was changed")
-        if not self.is_deployed(action, undoing=undoing):
-            found.append("another version of the Action was deployed")
+            return [DELETED] if was_there else []
+        found = self.edits_of_draft(action, undoing=undoing)
+        found += self.deployments_by_others(action, undoing=undoing)
         if undoing and self.former.action is None and action.name != NAME:
             found.append("the Action was renamed")
         return found
@@ -234,25 +218,10 @@ def recorded_change(steps: Sequence[Mapping[str, Any]]) -> RecordedChange | None
 
 
 def _former_setup(step: Mapping[str, Any]) -> Setup:
-    """Read what `Setup.as_step` wrote.
-
-    Raises:
-        KeyError, TypeError, ValueError: a value is missing or of another type.
-    """
+    """Read what `Setup.as_step` wrote; KeyError, TypeError or ValueError if it did not."""
     bindings = tuple(Binding("", str(one), str(name)) for one, name in step["bindings"])
     kept = {key: {**_NOT_KEPT, **step}[key] for key in _KEPT}
     if not all(isinstance(text, str | None) for text in kept.values()):
         raise TypeError("not a text")
-    if kept["id"] is None:
-        return Setup(None, bindings)
-    action = Action(
-        kept["id"],
-        NAME,
-        kept["draft"] or "",
-        kept["deployed"],
-        "built",
-        version=kept["version"],
-        settings=kept["settings"] or "",
-        running=kept["running"] or "",
-    )
-    return Setup(action, bindings)
+    kept |= {"name": NAME, "status": "built", "code": kept.pop("draft")}
+    return Setup(Action(**kept) if kept["id"] else None, bindings)

@@ -12,9 +12,17 @@ a bound Action runs its new version at once; an older version can be deployed wi
 
 import time
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
-from toolkit.change.action import NAME, RecordedChange, Setup, read_setup, recorded_change
+from toolkit.change.action import (
+    DELETED,
+    NAME,
+    RecordedChange,
+    Setup,
+    read_setup,
+    recorded_change,
+)
 from toolkit.change.journal import Journal
 from toolkit.errors import (
     CredentialsError,
@@ -46,34 +54,23 @@ _LOST = 3.0  # seconds to look for a write whose answer was lost
 _READINGS_IF_LOST = 3  # before a deployment whose answer was lost is sent again
 _STEPS = 4  # code, build, deployment, binding
 _ACTIONS, _BINDINGS = "actions/actions", "actions/triggers/post-login/bindings"
-_DELETED = "the Action was deleted"
 _NO_VERSION = (
     "the version that ran before is gone, as Auth0 keeps 50 of them: its code is in the journal"
 )
 
 
 class ChangedByOthersError(Exception):
-    """Somebody else changed what was about to be changed; it is left as it is.
-
-    The text says what was changed, for people.
-    """
+    """Somebody else changed what was about to be changed; it is left as it is."""
 
 
 def putting(
     tenant: Tenant, code: str, journal: Journal, now: Setup
 ) -> Generator[Progress, None, Setup]:
-    """Create or update the Action, deploy it, and bind it after all others.
-
-    Yields:
-        Progress in steps.
-
-    Returns:
-        The setup afterwards.
+    """Create or update the Action, deploy it, bind it after all others; return the setup then.
 
     Raises:
         ChangedByOthersError: somebody else changed the Action or its binding.
         IncompleteError: it was not built or deployed.
-        TenantError: the tenant refused or did not answer.
     """
     if recorded_change(journal.steps) is None:
         if not now.bound and len(now.bindings) >= MOST_BOUND:
@@ -85,7 +82,11 @@ def putting(
     yield Progress(0, _STEPS, note="writing the Action's code")
     recorded = _recorded(journal)
     if "written" not in recorded.steps:
-        action = _create(tenant, recorded) if recorded.id is None else _update(tenant, recorded)
+        if recorded.id is None:
+            action = _create(tenant, recorded.code)
+        else:
+            edits = recorded.edits_by_others
+            action = _write_draft(tenant, recorded.id, recorded.draft, edits)
         journal.record_step({"step": "written", "id": action.id, "settings": action.settings})
         recorded = _recorded(journal)
     if "deployed" not in recorded.steps:
@@ -94,7 +95,8 @@ def putting(
         recorded = _recorded(journal)
     if "bound" not in recorded.steps:
         yield Progress(3, _STEPS, note="binding")
-        _bind(tenant, recorded)
+        was_bound = recorded.former.bound
+        _set_bound(tenant, recorded.action_id, bound=True, was_bound=was_bound)
         journal.record_step({"step": "bound", "id": recorded.action_id})
     after = read_setup(tenant, recorded.action_id)
     _ensure_none(_recorded(journal).changes_by_others(after))
@@ -107,23 +109,11 @@ def restoring(
 ) -> Generator[Progress, None, tuple[str, ...]]:
     """Restore the old version, draft and binding of the Action, or remove it.
 
-    Bindings of others stay, in the order in which they are now.
-
-    Args:
-        tenant: where.
-        recorded: what applying did.
-        action_id: the Action's id.
-        journal: the journal of the undo.
-
-    Yields:
-        Progress in steps.
-
-    Returns:
-        What stays because somebody else changed it, in words.
+    Bindings of others stay, in the order in which they are now. Returns in words what stays because
+    somebody else changed it.
 
     Raises:
         ChangedByOthersError: somebody else changed the Action before anything was restored.
-        TenantError: the tenant refused or did not answer.
     """
     former = recorded.former.action
     if former is None:
@@ -132,7 +122,7 @@ def restoring(
         _ensure_none(recorded.changes_by_others(now, undoing=True))
     left: list[str] = []
 
-    def is_done(step: Callable[[], object]) -> bool:
+    def attempt(step: Callable[[], object]) -> bool:
         """Do a step, or collect the reason why not; the other steps do not depend on it."""
         try:
             step()
@@ -142,16 +132,18 @@ def restoring(
         return True
 
     yield Progress(0, _STEPS, note="unbinding")
-    if not recorded.former.bound and is_done(lambda: _unbind(tenant, action_id)):
+    unbind = partial(_set_bound, tenant, action_id, bound=False, was_bound=True)
+    if not recorded.former.bound and attempt(unbind):
         journal.record_step({"step": "unbound", "id": action_id})
     if former is None:
         yield Progress(2, _STEPS, note="removing the Action")
-        is_done(lambda: _delete(tenant, recorded, action_id))
+        attempt(lambda: _delete(tenant, recorded, action_id))
     else:
         yield Progress(2, _STEPS, note="deploying the former version")
-        is_done(lambda: _roll_back(tenant, recorded, former))
+        attempt(lambda: _roll_back(tenant, recorded, former))
         yield Progress(3, _STEPS, note="writing the former draft")
-        is_done(lambda: _restore_draft(tenant, recorded, former))
+        edits = partial(recorded.edits_of_draft, undoing=True)
+        attempt(lambda: _write_draft(tenant, former.id, former.code, edits))
     if not left:
         journal.record_step({"step": "restored" if former else "removed", "id": action_id})
     yield Progress(_STEPS, _STEPS, note="taken back")
@@ -178,23 +170,11 @@ def _step(
     write: Callable[[_T], object],
     patience: float = 0.0,
 ) -> _T:
-    """Do one step: read, compare, write once, read again, compare.
+    """Do one step: read, compare, write once, read again, compare; return what was read last.
 
-    Args:
-        tenant: the tenant.
-        turn: method and path of the write.
-        look: reads the current state.
-        is_done: whether the state is the wanted one; raises `ChangedByOthersError` if it is neither
-            that nor the old one.
-        write: sends the write.
-        patience: seconds until the write must be visible.
-
-    Returns:
-        The last state that was read.
-
-    Raises:
-        ChangedByOthersError: as `is_done`; or the write was accepted but is not there afterwards.
-        TenantError: the tenant refused or did not answer.
+    `turn` is method and path of the write. `is_done` is whether the state is the wanted one; it
+    raises `ChangedByOthersError` if it is neither that nor the old one. After so many seconds of
+    `patience` the write must be visible.
     """
     wait, tries = _FIRST_WAIT, 0
     for _ in range(_READINGS):
@@ -210,10 +190,15 @@ def _step(
         now = time.time()
         if abs(now - read) > _FRESH or abs(now - begun) > _SLOWEST:
             continue  # this machine slept, or the answer was slow: the state may be out of date
-        failure = _sent(lambda found=found: write(found))  # type: ignore[misc] # called at once
-        after = _awaited(look, is_done, patience if failure is None else min(patience, _LOST))
-        if is_done(after):
-            return after
+        failure = _sent(partial(write, found))
+        until, pause = time.monotonic() + patience, _FIRST_WAIT
+        if failure is not None:
+            until = time.monotonic() + min(patience, _LOST)
+        while not is_done(found := look()) and time.monotonic() < until:
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_WAIT)
+        if is_done(found):
+            return found
         if failure is None:
             raise ChangedByOthersError("what was written was changed again at the same moment")
         tries += 1
@@ -222,17 +207,6 @@ def _step(
         time.sleep(wait)
         wait = min(wait * 4, _LONGEST_WAIT)
     raise TenantError(f"{tenant.domain} answers too slowly to change an Action. Try again later.")
-
-
-def _awaited(look: Callable[[], _T], is_done: Callable[[_T], bool], patience: float) -> _T:
-    """Read until the step is done, or for so many seconds."""
-    until, wait = time.monotonic() + patience, _FIRST_WAIT
-    while True:
-        found = look()
-        if is_done(found) or time.monotonic() >= until:
-            return found
-        time.sleep(wait)
-        wait = min(wait * 1.5, _LONGEST_WAIT)
 
 
 def _sent(write: Callable[[], object]) -> TenantError | None:
@@ -250,10 +224,10 @@ def _action(tenant: Tenant, action_id: str) -> Action:
     try:
         return tenant.action(action_id)
     except MissingError:
-        raise ChangedByOthersError(_DELETED) from None
+        raise ChangedByOthersError(DELETED) from None
 
 
-def _create(tenant: Tenant, recorded: RecordedChange) -> Action:
+def _create(tenant: Tenant, code: str) -> Action:
     created: list[str] = []
 
     def look() -> Action | None:
@@ -261,61 +235,32 @@ def _create(tenant: Tenant, recorded: RecordedChange) -> Action:
         return read_setup(tenant, created[0] if created else None).action
 
     def is_done(action: Action | None) -> bool:
-        if action is not None and (action.code, action.name) != (recorded.code, NAME):
+        if action is not None and (action.code, action.name) != (code, NAME):
             raise ChangedByOthersError("another Action of this tool was put in place")
         return action is not None
 
     def write(_: Action | None) -> None:
-        created.append(tenant.create_action(NAME, recorded.code).id)
+        created.append(tenant.create_action(NAME, code).id)
 
     action = _step(tenant, ("POST", _ACTIONS), look, is_done, write)
     if action is None:
-        raise ChangedByOthersError(_DELETED)
+        raise ChangedByOthersError(DELETED)
     return action
 
 
-def _update(tenant: Tenant, recorded: RecordedChange) -> Action:
-    def check(action: Action) -> None:
-        _ensure_none(recorded.edits_by_others(action))
-
-    return _write_draft(tenant, recorded.action_id, recorded.draft, check)
-
-
-def _restore_draft(tenant: Tenant, recorded: RecordedChange, former: Action) -> None:
-    def check(action: Action) -> None:
-        if not recorded.is_draft(action, undoing=True):
-            raise ChangedByOthersError("the Action's draft was changed")
-
-    _write_draft(tenant, former.id, former.code, check)
-
-
 def _write_draft(
-    tenant: Tenant, action_id: str, code: str, check: Callable[[Action], None]
+    tenant: Tenant, action_id: str, code: str, edits_by_others: Callable[[Action], Sequence[str]]
 ) -> Action:
     def is_done(action: Action) -> bool:
-        check(action)
+        _ensure_none(edits_by_others(action))
         return action.code == code
 
-    return _step(
-        tenant,
-        ("PATCH", f"{_ACTIONS}/{action_id}"),
-        lambda: _action(tenant, action_id),
-        is_done,
-        lambda _: tenant.update_action(action_id, code),
-    )
+    turn, look = ("PATCH", f"{_ACTIONS}/{action_id}"), partial(_action, tenant, action_id)
+    return _step(tenant, turn, look, is_done, lambda _: tenant.update_action(action_id, code))
 
 
 def _deploying(tenant: Tenant, recorded: RecordedChange) -> Generator[Progress, None, Action]:
-    """Deploy the draft once it is built, and wait until it runs.
-
-    Returns:
-        The Action then.
-
-    Raises:
-        ChangedByOthersError: somebody changed the draft, or deployed another version.
-        IncompleteError: it was not built or deployed in time.
-        TenantError: the tenant refused or did not answer.
-    """
+    """Deploy the draft once it is built, wait until it runs, and return the Action then."""
     action_id = recorded.action_id
     path = f"{_ACTIONS}/{action_id}"
     until, wait = time.monotonic() + _PATIENCE, _FIRST_WAIT
@@ -368,12 +313,17 @@ def _roll_back(tenant: Tenant, recorded: RecordedChange, former: Action) -> None
     """Deploy the version that ran before, with any draft."""
     if former.deployed in {None, recorded.code}:
         return  # nothing ran, or the same
-    version = former.version or _version_of(tenant, former)
+    version = former.version
+    if version is None:
+        # Journals of version 1 do not name it: take the newest with this code.
+        found = (one for one, code in tenant.versions(former.id) if code == former.deployed)
+        version = next(found, None)
+    if version is None:
+        raise ChangedByOthersError(_NO_VERSION)
     before: list[Action] = []
 
     def is_done(action: Action) -> bool:
-        if not recorded.is_deployed(action, undoing=True):
-            raise ChangedByOthersError("another version of the Action was deployed")
+        _ensure_none(recorded.deployments_by_others(action, undoing=True))
         # It takes a moment until the tenant shows the new version as deployed.
         return action.deployed == former.deployed and action.settled
 
@@ -381,21 +331,13 @@ def _roll_back(tenant: Tenant, recorded: RecordedChange, former: Action) -> None
         before.append(action)
         tenant.roll_back_action(former.id, version)
 
-    turn = ("POST", f"{_ACTIONS}/{former.id}")
+    turn, look = ("POST", f"{_ACTIONS}/{former.id}"), partial(_action, tenant, former.id)
     try:
-        after = _step(tenant, turn, lambda: _action(tenant, former.id), is_done, write, _PATIENCE)
+        after = _step(tenant, turn, look, is_done, write, _PATIENCE)
     except MissingError:
         raise ChangedByOthersError(_NO_VERSION) from None
     if before:
         _ensure_no_other_version(before[0], after, len(before))
-
-
-def _version_of(tenant: Tenant, former: Action) -> str:
-    """Find the newest version with this code; journals of version 1 do not name it."""
-    for version, code in tenant.versions(former.id):
-        if code == former.deployed:
-            return version
-    raise ChangedByOthersError(_NO_VERSION)
 
 
 def _delete(tenant: Tenant, recorded: RecordedChange, action_id: str) -> None:
@@ -409,53 +351,27 @@ def _delete(tenant: Tenant, recorded: RecordedChange, action_id: str) -> None:
             raise ChangedByOthersError("the Action was bound again")
         return False
 
-    _step(
-        tenant,
-        ("DELETE", f"{_ACTIONS}/{action_id}"),
-        lambda: read_setup(tenant, action_id),
-        is_done,
-        lambda _: tenant.delete_action(action_id),
-    )
+    turn, look = ("DELETE", f"{_ACTIONS}/{action_id}"), partial(read_setup, tenant, action_id)
+    _step(tenant, turn, look, is_done, lambda _: tenant.delete_action(action_id))
 
 
-def _bind(tenant: Tenant, recorded: RecordedChange) -> None:
-    """Bind the Action after all others in the current list."""
-
-    def is_done(found: Sequence[Binding]) -> bool:
-        bound = any(one.action_id == recorded.action_id for one in found)
-        if recorded.former.bound and not bound:
-            raise ChangedByOthersError("the Action was unbound")
-        return bound
-
-    _replace_bindings(
-        tenant, is_done, lambda found: [*found, Binding("", recorded.action_id, NAME)]
-    )
-
-
-def _unbind(tenant: Tenant, action_id: str) -> None:
-    """Remove an Action from the current list."""
+def _set_bound(tenant: Tenant, action_id: str, *, bound: bool, was_bound: bool) -> None:
+    """Bind an Action after all others in the current list, or remove it from the list."""
+    wanted: list[Binding] = []
 
     def is_done(found: Sequence[Binding]) -> bool:
         times = sum(one.action_id == action_id for one in found)
-        if times > 1:
+        if bound and was_bound and not times:
+            raise ChangedByOthersError("the Action was unbound")
+        if not bound and times > 1:
             raise ChangedByOthersError("the Action was bound once more")
-        return not times
-
-    _replace_bindings(
-        tenant, is_done, lambda found: [one for one in found if one.action_id != action_id]
-    )
-
-
-def _replace_bindings(
-    tenant: Tenant,
-    is_done: Callable[[Sequence[Binding]], bool],
-    change: Callable[[Sequence[Binding]], list[Binding]],
-) -> None:
-    """Replace the list of Actions that run after a login, and compare the result."""
-    wanted: list[Binding] = []
+        return bool(times) == bound
 
     def write(found: Sequence[Binding]) -> None:
-        wanted[:] = change(found)
+        if bound:
+            wanted[:] = [*found, Binding("", action_id, NAME)]
+        else:
+            wanted[:] = [one for one in found if one.action_id != action_id]
         try:
             tenant.bind(wanted)
         except (QueryError, MissingError):

@@ -10,13 +10,15 @@ from toolkit.change.javascript import action_code
 from toolkit.change.journal import Header, Journal, State
 from toolkit.change.plan_file import checking, edits, read_plan
 from toolkit.change.plan_summary import Plan
-from toolkit.change.run import STOP_SHARE, WORKERS, ActionState, Outcome, Run, path_of
+from toolkit.change.run import STOP_SHARE, WORKERS, Outcome, Run, path_of
 from toolkit.change.scopes import scopes_of
 from toolkit.change.ways import Way
 from toolkit.change.writing import Writing
 from toolkit.errors import IncompleteError, SettingsError, TenantError
 from toolkit.progress import Progress, Show, long_job
 from toolkit.tenant.client import Tenant
+
+_ADVICE = "then undo what this plan did, or make a new plan"
 
 
 @long_job
@@ -104,7 +106,7 @@ def _applying_action(run: Run, plan: Plan, journal: Journal) -> Generator[Progre
         former = recorded.former
         change = replace(change, before=former.deployed, bindings_before=former.names)
         if found := recorded.changes_by_others(now):
-            return _left_as_it_is(run, change, "; ".join(found))
+            return run.left_as_it_is(change, found, _ADVICE)
     else:
         run.notes += edited_by_hand(now)
         if now.bound and now.deployed == code:
@@ -114,7 +116,7 @@ def _applying_action(run: Run, plan: Plan, journal: Journal) -> Generator[Progre
     try:
         after = yield from putting(run.tenant, code, journal, now)
     except ChangedByOthersError as error:
-        return _left_as_it_is(run, change, str(error))
+        return run.left_as_it_is(change, [str(error)], _ADVICE)
     except TenantError as error:
         if not journal.steps:
             raise
@@ -122,11 +124,3 @@ def _applying_action(run: Run, plan: Plan, journal: Journal) -> Generator[Progre
             f"{error} The Action is not in place yet; run the same command again to go on."
         ) from error
     return run.action_outcome(replace(change, bindings_after=after.names), State.DONE)
-
-
-def _left_as_it_is(run: Run, change: ActionState, what: str) -> Outcome:
-    run.notes.append(
-        f"somebody else changed it since: {what}. It is left as it is: look at it in Auth0's "
-        "dashboard; then undo what this plan did, or make a new plan"
-    )
-    return run.action_outcome(change, State.DRIFTED)

@@ -10,7 +10,7 @@ there was none before and the tenant keeps `{}`, it counts as restored, with a n
 (`Edit.leaves_empty`). If it was empty before, nothing is written.
 """
 
-import math
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -49,53 +49,36 @@ class Field(StrEnum):
 
     def irreplaceable(self, record: Mapping[str, Any]) -> str | None:
         """Return why a user's value could not be restored exactly; None if it could."""
-        holder = record
-        if self is Field.METADATA:
-            if "user_metadata" not in record:
-                return None
-            metadata = record["user_metadata"]
-            if not isinstance(metadata, Mapping):
-                return _NO_OBJECT
-            if not metadata:
-                return _EMPTY
-            holder = metadata
+        if self is Field.METADATA and "user_metadata" not in record:
+            return None
+        holder = record if self is Field.ROOT else record["user_metadata"]
+        if not isinstance(holder, Mapping):
+            return _NO_OBJECT
+        if not holder:
+            return _EMPTY
         if "picture" not in holder:
             return None
-        value = holder["picture"]
-        if value is None:
+        if holder["picture"] is None:
             return _NULL
-        return None if self.takes(value) else _ODD
+        return None if self.takes(holder["picture"]) else _ODD
 
     def takes(self, value: object) -> bool:
         """Whether a value can be written there as it is; None means that it is removed.
 
-        Metadata accepts any JSON, the root picture only an absolute address or nothing. A lone
-        surrogate (no UTF-8) or NaN (no JSON) can be sent to neither.
+        Metadata accepts any JSON, the root picture only an absolute address. A lone surrogate (no
+        UTF-8), NaN (no JSON) and too many levels can be sent to neither.
         """
-        if self is Field.ROOT and not _is_picture(value):
-            return False
-        todo = [value]  # no recursion, so any depth of nesting works
-        while todo:
-            one = todo.pop()
-            if isinstance(one, Mapping):
-                todo += [*one, *one.values()]
-            elif isinstance(one, list):
-                todo += one
-            elif not _is_sendable(one):
-                return False
-        return True
-
-
-def _is_picture(value: object) -> bool:
-    return value is None or (isinstance(value, str) and takes_picture(value))
+        if self is Field.ROOT and value is not None:
+            return isinstance(value, str) and takes_picture(value) and _is_sendable(value)
+        return _is_sendable(value)
 
 
 def _is_sendable(value: object) -> bool:
-    if isinstance(value, str):
-        return not any("\ud800" <= character <= "\udfff" for character in value)
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return value is None or isinstance(value, bool | int)
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

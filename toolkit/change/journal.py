@@ -6,9 +6,8 @@ process is killed, at most the last line is incomplete, and is then ignored.
 
 Each line contains a hash of the line before, its link, and each run writes an end line. So lines
 that were removed, moved or changed are noticed. If the end line is missing, either the run was
-killed or the last lines are missing; the journal alone does not show which. So its length at the
-end of each run is saved in the user's state folder, too. Journals of version 1 have neither links
-nor end lines.
+killed or the last lines are missing. So its length at the end of each run is saved in the user's
+state folder, too. Journals of version 1 have neither links nor end lines.
 
 It contains old pictures, which are personal data: only its owner can read it.
 """
@@ -197,11 +196,7 @@ class Journal:
         self.steps.append(dict(step))
 
     def record_end(self, how: str) -> None:
-        """Record the end of this run; on disk when this returns.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
+        """Record the end of this run; on disk when this returns."""
         if self._file is None or not self.chained or self.last_end == how:
             return
         self._append({"end": how, "lines": self.lines})
@@ -298,7 +293,6 @@ class Journal:
             self._link = link_to(line)
 
     def _save_length(self) -> None:
-        """Save the current length in the user's state folder."""
         with replacing(_length_path(self._id)) as file:
             file.write(json.dumps({"lines": self.lines, "link": self._link}).encode())
 
@@ -357,11 +351,8 @@ class Journal:
         self.chained = version != _UNCHAINED
         if self.chained:
             self._id = str(head.get("id"))
-        if (
-            self.header.way not in {*Way}
-            or self.header.kind not in {"apply", "undo"}
-            or (self.chained and not _ID.fullmatch(self._id))
-        ):
+        known = self.header.way in {*Way} and self.header.kind in {"apply", "undo"}
+        if not known or (self.chained and not _ID.fullmatch(self._id)):
             raise self._damaged("its first line says nothing")
         if expected not in {None, self.header}:
             raise SettingsError(
@@ -370,11 +361,7 @@ class Journal:
             )
 
     def _take_line(self, document: Mapping[str, Any]) -> None:
-        """Use the content of any other line.
-
-        Raises:
-            KeyError, TypeError, ValueError: it has no meaning.
-        """
+        """Use the content of any other line; KeyError, TypeError, ValueError if it has none."""
         self.last_end = None
         if "user" in document:
             edit = _edit(document)
@@ -468,12 +455,7 @@ def open_journal(path: Path, header: Header, *, write: bool) -> Iterator[Journal
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Prevent other processes from writing a journal in this block.
-
-    Raises:
-        SettingsError: it is in use by another process.
-        UnreadableInputError: it cannot be read.
-    """
+    """Prevent other processes from writing an existing journal in this block."""
     try:
         with path.open("rb") as file:
             _lock(file, path)
@@ -483,11 +465,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def read_journal(path: Path | str) -> Journal:
-    """Read any journal; the result cannot be written to.
-
-    Raises:
-        UnreadableInputError: it does not exist, is no journal, or is damaged.
-    """
+    """Read any journal, without writing to it; UnreadableInputError if it is none or damaged."""
     return Journal(Path(path))
 
 
@@ -503,16 +481,10 @@ def _length_path(journal_id: str) -> Path:
 
 
 def _edit(document: Mapping[str, Any]) -> Edit:
-    connection, strategy = (document[name] for name in ("connection", "strategy"))
-    return Edit(
-        _number(document["n"]),
-        text(document["user"]),
-        None if connection is None else text(connection),
-        None if strategy is None else text(strategy),
-        Field(document["field"]),
-        document["after"],
-        (),
-    )
+    names = (document["connection"], document["strategy"])
+    connection, strategy = (None if name is None else text(name) for name in names)
+    field, number = Field(document["field"]), _number(document["n"])
+    return Edit(number, text(document["user"]), connection, strategy, field, document["after"], ())
 
 
 def _number(value: object) -> int:

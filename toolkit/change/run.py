@@ -5,7 +5,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -188,11 +188,6 @@ class Run:
     def __post_init__(self) -> None:
         self._requests, self._limited = self.tenant.requests, self.tenant.refused
 
-    @property
-    def tag(self) -> str:
-        """The text that the tenant's logs show with each write."""
-        return f"picture-audit-{self.header.plan}{'-undo' if self.header.kind == 'undo' else ''}"
-
     def admit(self, confirm: str | None, needs: Scopes) -> None:
         """Check tenant, confirmation and scopes before anything is done.
 
@@ -219,13 +214,7 @@ class Run:
 
     @contextmanager
     def journal(self, path: Path) -> Iterator[Journal]:
-        """Open the journal beside a plan, or that of the undo beside a journal.
-
-        To write, the tenant is locked, too.
-
-        Raises:
-            SettingsError, UnreadableInputError, OutputError: as `one_at_a_time` and `open_journal`.
-        """
+        """Open the journal beside a plan, or beside a journal that of its undo; lock the tenant."""
         header = self.header
         lock = one_at_a_time(header.tenant, header.kind, path) if self.execute else nullcontext()
         with lock, open_journal(journal_path(path), header, write=self.execute) as journal:
@@ -258,6 +247,14 @@ class Run:
     def action_outcome(self, action: ActionState, state: State) -> Outcome:
         """Return the outcome of a change of an Action."""
         return replace(self._outcome(Counter([state])), action=action)
+
+    def left_as_it_is(self, action: ActionState, changes: Iterable[str], advice: str) -> Outcome:
+        """Return the outcome for an Action that somebody else changed."""
+        self.notes.append(
+            f"somebody else changed it since: {'; '.join(changes)}. It is left as it is: look at "
+            f"it in Auth0's dashboard; {advice}"
+        )
+        return self.action_outcome(action, State.DRIFTED)
 
     def _outcome(self, counts: Counter[State]) -> Outcome:
         return Outcome(
@@ -299,12 +296,7 @@ def one_at_a_time(domain: str, kind: str, path: Path) -> Iterator[None]:
     """Prevent other processes of this user from changing a tenant in this block.
 
     The lock is a file in the user's state folder. The system releases it when the process ends in
-    any way. The text in it is for people: it says who holds it.
-
-    Args:
-        domain: the tenant's domain.
-        kind: `apply` or `undo`.
-        path: the plan or the journal, to be shown to other processes.
+    any way. The text in it says to people who holds it: apply or undo (`kind`) of which file.
 
     Raises:
         SettingsError: another process is changing the tenant.
@@ -316,7 +308,14 @@ def one_at_a_time(domain: str, kind: str, path: Path) -> Iterator[None]:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(place, "a+b", buffering=0, opener=private_opener) as file:
             os.fchmod(file.fileno(), 0o600)
-            _lock(file, domain)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_UNTIL_NAMED)
+                raise SettingsError(
+                    f"Another process changes {domain} at this moment: {_holder(file)}. Wait until "
+                    "it has ended, or stop it; then run the same command again."
+                ) from None
             now = datetime.now(UTC).isoformat(timespec="seconds")
             holder = {"pid": os.getpid(), "kind": kind, "path": str(path.resolve()), "since": now}
             file.truncate(0)
@@ -324,17 +323,6 @@ def one_at_a_time(domain: str, kind: str, path: Path) -> Iterator[None]:
             yield
     except OSError as error:
         raise OutputError(f"Cannot write {place}: {error.strerror or error}.") from error
-
-
-def _lock(file: IO[bytes], domain: str) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        time.sleep(_UNTIL_NAMED)
-        raise SettingsError(
-            f"Another process changes {domain} at this moment: {_holder(file)}. Wait until it has "
-            "ended, or stop it; then run the same command again."
-        ) from None
 
 
 def _holder(file: IO[bytes]) -> str:
@@ -354,13 +342,8 @@ def in_threads(
 ) -> Generator[list[_Result], None, None]:
     """Do work on items in several threads, and yield results as they come.
 
-    Closing it waits for the items under way.
-
-    Args:
-        work: what is done with each item.
-        next_item: called with the number of items under way; returns an item, or None for none
-            now. If none is under way then, it ends.
-        workers: how many threads.
+    `next_item` is called with the number of items under way and returns an item, or None for none
+    now; if none is under way then, it ends. Closing it waits for the items under way.
     """
     pending: set[Future[_Result]] = set()
     with ThreadPoolExecutor(workers) as pool:

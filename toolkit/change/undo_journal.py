@@ -4,7 +4,7 @@ Like any change it is rehearsed by default, reads each user before the write, is
 journal (`….journal.undo` beside the first) and can be resumed; then it checks the result.
 """
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from toolkit.progress import Progress, Show, long_job
 from toolkit.tenant.client import Tenant
 
 # A change without a recorded result may have been made: users with the new value are restored.
+_ADVICE = "what stood there before is in the journal"
 _TO_RESTORE = (State.DONE, State.BEGUN, State.FAILED)
 
 
@@ -80,7 +81,14 @@ def undo(  # noqa: PLR0913 - one for each safeguard
                 planned = sum(map(done.count, _TO_RESTORE))
                 writing = Writing(run, own, planned, reversible=False)
                 yield from writing.write_all(_inverse(done))
-                lost = (yield from _checking(run, done, own, sample)) if execute else 0
+                lost = 0
+                if execute:
+                    made = (one for one in _inverse(done) if own.state(one.number) is State.DONE)
+                    count = own.count(State.DONE)
+                    found = yield from reading_back(tenant, way, made, count, sample)
+                    lost = found.checked - found.holds
+                    checked = f"checked: {found.holds:,} of {found.checked:,} are restored"
+                    run.notes += [*found.lines, checked]
                 unlisted = yield from _unlisted(run, done)
                 outcome = replace(
                     run.outcome(own, planned, writing.stopped),
@@ -117,17 +125,6 @@ def _inverse(done: Journal) -> Iterator[Edit]:
     for edit, before in done.entries(*_TO_RESTORE):
         after = edit.after if isinstance(edit.after, str) else None
         yield replace(edit, after=before, expected=((edit.field.value, after),))
-
-
-def _checking(
-    run: Run, done: Journal, own: Journal, sample: int | None
-) -> Generator[Progress, None, int]:
-    """Check the restored users by id; return how many are not restored."""
-    restored = (edit for edit in _inverse(done) if own.state(edit.number) is State.DONE)
-    count = own.count(State.DONE)
-    found = yield from reading_back(run.tenant, run.header.way, restored, count, sample)
-    run.notes += [*found.lines, f"checked: {found.holds:,} of {found.checked:,} are restored"]
-    return found.checked - found.holds
 
 
 def _unlisted(run: Run, done: Journal) -> Generator[Progress, None, int | None]:
@@ -184,7 +181,7 @@ def _undoing_action(
         return run.action_outcome(shown, state or State.DONE)
     found = change.changes_by_others(now, undoing=True)
     if found and (change.former.action is None or not run.execute):
-        return run.action_outcome(shown, _drifted(run, found))
+        return run.left_as_it_is(shown, found, _ADVICE)
     if not run.execute:
         return run.action_outcome(shown, State.DONE)
     try:
@@ -192,7 +189,7 @@ def _undoing_action(
         left = yield from restoring(run.tenant, change, now.action.id, own)
         after = read_setup(run.tenant, now.action.id)
     except ChangedByOthersError as error:
-        return run.action_outcome(shown, _drifted(run, (str(error),)))
+        return run.left_as_it_is(shown, [str(error)], _ADVICE)
     except TenantError as error:
         raise IncompleteError(
             f"{error} The Action is not taken back yet; run the same command again to go on."
@@ -201,7 +198,7 @@ def _undoing_action(
     run.notes.append(f"checked: the old state is {'back' if is_restored else 'not back'}")
     found = tuple(dict.fromkeys((*left, *change.changes_by_others(after, undoing=True))))
     if found:
-        return run.action_outcome(shown, _drifted(run, found))
+        return run.left_as_it_is(shown, found, _ADVICE)
     return run.action_outcome(shown, State.DONE if is_restored else State.FAILED)
 
 
@@ -230,14 +227,6 @@ def _without_writing(
         # Nothing was written, or it is gone already, perhaps by an undo that was killed.
         return State.DONE if own.steps else State.HELD
     return None
-
-
-def _drifted(run: Run, found: Iterable[str]) -> State:
-    run.notes.append(
-        f"somebody else changed it since: {'; '.join(found)}. That is left as it is: look at it "
-        "in Auth0's dashboard; what stood there before is in the journal"
-    )
-    return State.DRIFTED
 
 
 def _preview(now: Setup, former: Setup | None) -> ActionState:

@@ -5,16 +5,15 @@ request for each user; for a large plan, an evenly spread sample can be checked.
 """
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from toolkit.change.action import read_setup
 from toolkit.change.edit import Edit
-from toolkit.change.journal import Header, State, journal_path, open_journal
+from toolkit.change.journal import Header, Journal, State, journal_path, open_journal
 from toolkit.change.plan_file import checking, edits, read_plan
 from toolkit.change.plan_summary import Plan
 from toolkit.change.run import WORKERS, in_threads, path_of
@@ -29,16 +28,6 @@ _EMPTIED = (
     "keep an empty user_metadata where its last key was removed: as good as none, and counted as "
     "put back"
 )
-
-
-class Found(StrEnum):
-    """The result of checking one user, or the Action."""
-
-    HOLDS = "holds"
-    EMPTY = "holds, and leaves an empty user_metadata"
-    DIFFERS = "differs"
-    GONE = "gone"
-    OPEN = "open"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -130,17 +119,9 @@ def verify(
         return _verified_action(tenant, made)
     path, header = journal_path(path_of(made)), Header(made.tenant, made.id, made.way.value)
     with open_journal(path, header, write=False) as journal:
-
-        def is_open(edit: Edit) -> bool:
-            return journal.state(edit.number) not in {State.DONE, State.HELD}
-
+        recorded = journal if path.exists() else None
         found = yield from reading_back(
-            tenant,
-            made.way,
-            edits(made),
-            made.changes,
-            sample,
-            is_open if path.exists() else None,
+            tenant, made.way, edits(made), made.changes, sample, recorded
         )
         left = (
             f"{state}: {count:,} {reason}"
@@ -153,11 +134,10 @@ def verify(
 def _verified_action(tenant: Tenant, plan: Plan) -> Verification:
     """Check code, deployment and binding of a plan's Action."""
     now = read_setup(tenant)
+    is_settled = now.action is not None and now.action.settled
     checks = {
         "its code": now.action is not None and now.action.code == plan.code,
-        "its deployment": now.action is not None
-        and now.action.deployed == plan.code
-        and now.action.settled,
+        "its deployment": is_settled and now.deployed == plan.code,
         "its binding": now.bound,
     }
     holds, count = sum(checks.values()), len(checks)
@@ -175,32 +155,26 @@ def reading_back(
     expected: Iterable[Edit],
     planned: int,
     sample: int | None,
-    is_open: Callable[[Edit], bool] | None = None,
+    journal: Journal | None = None,
 ) -> Generator[Progress, None, Verification]:
     """Read users by id, and compare each with the planned value.
 
-    Args:
-        tenant: the tenant.
-        way: the plan's way.
-        expected: the changes.
-        planned: how many there are.
-        sample: how many to read, or None for all.
-        is_open: whether a change was not made; None if only the user's values show it.
-
-    Yields:
-        Progress in users.
+    There are so many changes `planned`, of which a sample or all are read. The journal says which
+    were not made; without it, only the user's values show that.
     """
-    counts: Counter[Found] = Counter()
+    counts: Counter[str] = Counter()
     remaining = _spread(expected, planned, sample)
 
-    def found(edit: Edit) -> Found:
+    def found(edit: Edit) -> str:
         record = tenant.find_user(edit.user_id)
         if record is None:
-            return Found.GONE
+            return "gone"
         if edit.is_made(record):
-            return Found.EMPTY if edit.leaves_empty(record) else Found.HOLDS
-        unchanged = edit.is_as_expected(record) if is_open is None else is_open(edit)
-        return Found.OPEN if unchanged else Found.DIFFERS
+            return "emptied" if edit.leaves_empty(record) else "holds"
+        if journal is None:
+            return "open" if edit.is_as_expected(record) else "differs"
+        done = journal.state(edit.number) in {State.DONE, State.HELD}
+        return "differs" if done else "open"
 
     with closing(in_threads(found, lambda _: next(remaining, None), WORKERS)) as results:
         for some in results:
@@ -212,11 +186,11 @@ def reading_back(
         tenant.domain,
         planned,
         counts.total(),
-        counts[Found.HOLDS] + counts[Found.EMPTY],
-        counts[Found.DIFFERS],
-        counts[Found.GONE],
-        counts[Found.OPEN],
-        (f"{counts[Found.EMPTY]:,} {_EMPTIED}",) if counts[Found.EMPTY] else (),
+        counts["holds"] + counts["emptied"],
+        counts["differs"],
+        counts["gone"],
+        counts["open"],
+        (f"{counts['emptied']:,} {_EMPTIED}",) if counts["emptied"] else (),
     )
 
 

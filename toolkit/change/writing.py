@@ -36,11 +36,11 @@ In a small plan it is one in twenty, so that the check stays cheap.
 
 _JUDGED = 20  # users before the share of errors is judged
 _NEARLY_ALL = 18  # of the last twenty
-_GONE = "there is no such user any more"
-_MOVED = "changed since: has another picture or connection"
 _LOST = "does not have what was written when it is read back"
 _OTHER = "the tenant answered with another value than was written"
 _NO_VALUE = "invalid_body"  # Auth0's errorCode for a value of a form that it refuses
+_GONE = (State.DRIFTED, "there is no such user any more")
+_CHANGED = (State.DRIFTED, "changed since: has another picture or connection")
 
 
 @dataclass(slots=True)
@@ -74,21 +74,20 @@ class Writing:
 
         Closing the generator stops after the users under way, which are recorded in the journal.
 
-        Yields:
-            Progress in users.
-
         Raises:
             IncompleteError: the tenant refused or stopped answering; the same call continues.
-            ScopeError, CredentialsError: the tenant refuses the first write.
-            OutputError: the journal cannot be written.
+            TenantError: the same, before any user was settled.
         """
         self._settled_before = self.journal.settled_count
         self.connections = self.run.connections()
         limit = self.run.limit
         ready = (edit for edit in edits if not self.journal.settled(edit.number))
+        first = self.run.canary
+        if first is None:
+            first = min(CANARY, max(1, self.planned // 20))
         try:
-            first = self._first_count()
-            if first:
+            # If an earlier run has changed users, it has checked the first ones.
+            if first and not self.journal.count(State.DONE):
                 yield from self._first_users(ready, first if limit is None else min(first, limit))
             yield from self._change(ready, limit)
         except TenantError as error:
@@ -101,12 +100,6 @@ class Writing:
             ) from error
         if limit is not None and self._tried >= limit and not self.stopped and next(ready, None):
             self.stopped = f"after {limit:,} users, as the limit says"
-
-    def _first_count(self) -> int:
-        if self.journal.count(State.DONE):
-            return 0  # an earlier run has done that
-        told = self.run.canary
-        return min(CANARY, max(1, self.planned // 20)) if told is None else told
 
     def _first_users(self, ready: Iterator[Edit], most: int) -> Generator[Progress, None, None]:
         """Write and check a few users before any other."""
@@ -134,10 +127,10 @@ class Writing:
             full = most is not None and self._tried + pending >= most
             return None if full or self.stopped else next(ready, None)
 
-        def settled(edit: Edit) -> _Change:
+        def change(edit: Edit) -> _Change:
             return _Change(self, edit).settle()
 
-        with closing(in_threads(settled, next_edit, self.run.workers)) as results:
+        with closing(in_threads(change, next_edit, self.run.workers)) as results:
             for changes in results:
                 for one in changes:
                     self._tried += one.begun
@@ -153,7 +146,7 @@ class Writing:
         """Return why the run must stop because of errors; None if it may continue."""
         if self._judged >= _JUDGED and self._errors / self._judged > self.run.stop_share:
             return f"{self._errors:,} of {self._judged:,} writes failed or were refused"
-        missed = sum(one.is_error or one.gone for one in self._last)
+        missed = sum(one.is_error or one.unwritten == _GONE for one in self._last)
         # A few deleted users are normal, but not when nearly all are gone.
         if self.run.stop_share < 1 and missed >= _NEARLY_ALL:
             return (
@@ -175,15 +168,12 @@ class _Change:
     """The change of one user, from reading the user to the result in the journal.
 
     Attributes:
-        writing: the run.
-        edit: the change.
         state: the result; FAILED also if the user could not be read.
         is_error: whether it is an error of the kind that stops the run if there are many.
         begun: whether the old value is in the journal: the user was or may have been written; in a
             rehearsal, would be.
         before: that value.
         unwritten: state and reason of a user who must not be written; None if it must be.
-        gone: whether there is no such user.
     """
 
     writing: Writing
@@ -193,7 +183,6 @@ class _Change:
     begun: bool = False
     before: object = None
     unwritten: tuple[State, str] | None = None
-    gone: bool = False
 
     def settle(self) -> Self:
         """Read the user, write it if it is as planned, and record the result."""
@@ -208,9 +197,11 @@ class _Change:
     def _try(self) -> tuple[State, str, bool]:
         """Return the result, the reason, and whether it counts as an error."""
         run, edit = self.writing.run, self.edit
+        is_undo = run.header.kind == "undo"
+        tag = f"picture-audit-{run.header.plan}{'-undo' if is_undo else ''}"
         try:
             if run.execute:
-                answer = run.tenant.revise_user(edit.user_id, self._body, tag=run.tag)
+                answer = run.tenant.revise_user(edit.user_id, self._body, tag=tag)
                 is_made = answer is not None and edit.is_made(answer)
                 state, reason = (State.DONE, "") if is_made else (State.FAILED, _OTHER)
             else:
@@ -219,11 +210,10 @@ class _Change:
                 state, reason = (State.REFUSED, refusal) if refusal else (State.DONE, "")
         except MissingError:
             # The user existed a moment ago, so it was not deleted since the plan.
-            return State.DRIFTED, _GONE, True
+            return *_GONE, True
         except QueryError as error:
             # A refused old value says nothing about the values of other users.
-            own = run.header.kind == "undo" and error.code == _NO_VALUE
-            return State.REFUSED, str(error), not own
+            return State.REFUSED, str(error), not (is_undo and error.code == _NO_VALUE)
         except (UnreachableError, CredentialsError, ScopeError):
             raise
         except TenantError as error:
@@ -234,7 +224,6 @@ class _Change:
 
     def _body(self, record: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         """Return what to write to this user, or None; record it in the journal first."""
-        self.gone = record is None
         self.unwritten = self._reason_not_to_write(record)
         if record is None or self.unwritten is not None:
             return None
@@ -244,20 +233,20 @@ class _Change:
             self.begun, self.before = True, before
         elif self.before != before:
             # The text is as planned, but the value differs from that in the journal.
-            self.unwritten = State.DRIFTED, _MOVED
+            self.unwritten = _CHANGED
             return None
         return self.edit.field.change(self.edit.after)
 
     def _reason_not_to_write(self, record: Mapping[str, Any] | None) -> tuple[State, str] | None:
         edit = self.edit
         if record is None:
-            return State.DRIFTED, _GONE
+            return _GONE
         if edit.is_made(record):
             # The write may have been made before a kill, or its answer was lost.
             begun = self.writing.journal.state(edit.number) in {State.BEGUN, State.FAILED}
             return (State.DONE if begun else State.HELD), ""
         if not edit.is_as_expected(record):
-            return State.DRIFTED, _MOVED
+            return _CHANGED
         reason = edit.impossible
         if reason is None and self.writing.reversible:
             reason = edit.field.irreplaceable(record)
@@ -267,6 +256,5 @@ class _Change:
         if self.edit.field is not Field.ROOT:
             return None
         name = self.edit.connection or ""
-        return self.writing.connections.get(
-            name, Connection(name, self.edit.strategy or "")
-        ).refusal
+        guess = Connection(name, self.edit.strategy or "")
+        return self.writing.connections.get(name, guess).refusal
