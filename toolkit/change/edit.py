@@ -68,17 +68,14 @@ class Field(StrEnum):
         Metadata accepts any JSON, the root picture only an absolute address. A lone surrogate (no
         UTF-8), NaN (no JSON) and too many levels can be sent to neither.
         """
-        if self is Field.ROOT and value is not None:
-            return isinstance(value, str) and takes_picture(value) and _is_sendable(value)
-        return _is_sendable(value)
-
-
-def _is_sendable(value: object) -> bool:
-    try:
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError):
-        return False
-    return True
+        is_picture = value is None or (isinstance(value, str) and takes_picture(value))
+        if self is Field.ROOT and not is_picture:
+            return False
+        try:
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        except (ValueError, RecursionError):
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)

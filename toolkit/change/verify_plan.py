@@ -5,7 +5,7 @@ request for each user; for a large plan, an evenly spread sample can be checked.
 """
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -163,7 +163,13 @@ def reading_back(
     were not made; without it, only the user's values show that.
     """
     counts: Counter[str] = Counter()
-    remaining = _spread(expected, planned, sample)
+    size = planned if sample is None else min(sample, planned)
+    # They are spread evenly over the plan.
+    chosen = (
+        edit
+        for place, edit in enumerate(expected)
+        if place * size // planned != (place + 1) * size // planned
+    )
 
     def found(edit: Edit) -> str:
         record = tenant.find_user(edit.user_id)
@@ -176,10 +182,9 @@ def reading_back(
         done = journal.state(edit.number) in {State.DONE, State.HELD}
         return "differs" if done else "open"
 
-    with closing(in_threads(found, lambda _: next(remaining, None), WORKERS)) as results:
+    with closing(in_threads(found, lambda _: next(chosen, None), WORKERS)) as results:
         for some in results:
             counts.update(some)
-            size = planned if sample is None else min(sample, planned)
             yield Progress(counts.total(), size, note="reading back")
     return Verification(
         str(way),
@@ -192,14 +197,3 @@ def reading_back(
         counts["open"],
         (f"{counts['emptied']:,} {_EMPTIED}",) if counts["emptied"] else (),
     )
-
-
-def _spread(expected: Iterable[Edit], planned: int, sample: int | None) -> Iterator[Edit]:
-    """Yield all, or so many, evenly spread."""
-    for place, edit in enumerate(expected):
-        if (
-            sample is None
-            or sample >= planned
-            or place * sample // planned != (place + 1) * sample // planned
-        ):
-            yield edit
