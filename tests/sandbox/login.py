@@ -31,10 +31,10 @@ from starlette.routing import BaseRoute
 from tests.sandbox.node_runner import Node, Outcome
 from toolkit.sandbox.api.action_drafts import POST_LOGIN, Draft
 from toolkit.sandbox.api.action_library import Library
-from toolkit.sandbox.api.gate import Call, Gate
+from toolkit.sandbox.api.gate import ROOT, Call, Gate
 from toolkit.sandbox.api.legacy_rules import Rule, Rules
 from toolkit.sandbox.api.tokens import Tokens
-from toolkit.sandbox.api.users import ROOT, merged
+from toolkit.sandbox.api.users import merged
 from toolkit.sandbox.directory.fields import iso
 from toolkit.sandbox.directory.store import Store, connections_of
 from toolkit.sandbox.problem import bad_body, invalid_body, json_response, no_such_user

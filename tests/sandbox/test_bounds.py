@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.sandbox.api.action_drafts import Draft
-from toolkit.sandbox.api.action_versions import Action
+from toolkit.sandbox.api.action_library import Action
 from toolkit.sandbox.directory import store
 from toolkit.sandbox.directory.fields import facets
 

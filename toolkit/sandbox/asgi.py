@@ -16,6 +16,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
+from http import HTTPStatus
 from pathlib import Path
 
 import h11
@@ -85,7 +86,6 @@ def _cancel(timer: asyncio.TimerHandle | None) -> None:
         timer.cancel()
 
 
-_TOO_MANY = 429
 # A client can make up others, as many as it likes.
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
@@ -99,9 +99,8 @@ class Tally:
 
     def add(self, method: str, path: str, status: int) -> None:
         """Count one answer; methods that HTTP does not know are counted as one, "(other)"."""
-        method = method if method in _METHODS else "(other)"
         with self._lock:
-            self._counts[method, path, status] += 1
+            self._counts[method if method in _METHODS else "(other)", path, status] += 1
 
     @property
     def counts(self) -> Counter[tuple[str, str, int]]:
@@ -117,7 +116,9 @@ class Tally:
     @property
     def limited(self) -> int:
         """Answers that said "too many requests"."""
-        return sum(n for (_, _, status), n in self.counts.items() if status == _TOO_MANY)
+        return sum(
+            n for (_, _, status), n in self.counts.items() if status == HTTPStatus.TOO_MANY_REQUESTS
+        )
 
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -148,13 +149,12 @@ def door(
         named = [value.lower() for name, value in scope["headers"] if name == b"host"]
         origin = [value.lower() for name, value in scope["headers"] if name == b"origin"]
         if len(named) != 1 or named[0] not in known:
-            refusal = Problem(421, "This host is not served here").response()
-            await refusal(scope, receive, counting)
+            answer: ASGIApp = Problem(421, "This host is not served here").response()
         elif scope["method"] not in _READING and not origins.issuperset(origin):
-            refusal = Problem(403, "Pages of other origins cannot write here").response()
-            await refusal(scope, receive, counting)
+            answer = Problem(403, "Pages of other origins cannot write here").response()
         else:
-            await application(scope, receive, counting)
+            answer = application
+        await answer(scope, receive, counting)
 
     return guarded
 

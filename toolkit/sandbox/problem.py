@@ -9,10 +9,6 @@ from http import HTTPStatus
 
 from starlette.responses import Response
 
-_PAGING = (
-    "You can only page through the first 1000 records. See "
-    "https://auth0.com/docs/users/search/v3/view-search-results-by-page#limitation"
-)
 _TIMEOUT = (
     "The query exceeded the timeout. Please try refining your search criteria. "
     "See https://auth0.com/docs/best-practices/search-best-practices."
@@ -57,14 +53,14 @@ def json_response(text: str, status: int = 200) -> Response:
     return Response(text, status, media_type="application/json; charset=utf-8")
 
 
+def on_property(wrong: str, name: str, about: str = "") -> str:
+    """Return how Auth0 says what is wrong with a property, and what the property is about."""
+    return f"'{wrong}' on property {name}{f' ({about})' if about else ''}."
+
+
 def bad_query(message: str) -> Problem:
     """Return the refusal of a query parameter."""
     return Problem(400, f"Query validation error: {message}", "invalid_query_string")
-
-
-def bad_paging() -> Problem:
-    """Return the refusal to page past the first 1,000 users."""
-    return Problem(400, _PAGING, "invalid_paging")
 
 
 def bad_body(message: str) -> Problem:
@@ -72,8 +68,8 @@ def bad_body(message: str) -> Problem:
     return Problem(400, f"Payload validation error: {message}", "invalid_body")
 
 
-def invalid_body() -> Problem:
-    """Return the refusal of a request's body by the part of the API that has Actions."""
+def invalid_body(_: str = "") -> Problem:
+    """Return the refusal of a body by the Actions API, which never says what is wrong."""
     return Problem(400, "Invalid Request Body.")
 
 
@@ -90,8 +86,3 @@ def too_slow() -> Problem:
 def too_large() -> Problem:
     """Return the refusal to store more. INFERRED: its text."""
     return bad_body("'The user would be too large'.")
-
-
-def not_found() -> Problem:
-    """Return the answer for a path that the API does not have."""
-    return Problem(404, "Not Found")

@@ -22,13 +22,13 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from toolkit.sandbox.api.action_drafts import POST_LOGIN
-from toolkit.sandbox.api.action_library import Bindings, Library
+from toolkit.sandbox.api.action_library import Library
 from toolkit.sandbox.api.actions import Actions
-from toolkit.sandbox.api.gate import Gate, Limits, read_body
+from toolkit.sandbox.api.gate import ROOT, Gate, Limits, read_body
 from toolkit.sandbox.api.jobs import Jobs
 from toolkit.sandbox.api.legacy_rules import Rules
 from toolkit.sandbox.api.tokens import Tokens
-from toolkit.sandbox.api.users import ROOT, Api
+from toolkit.sandbox.api.users import Api
 from toolkit.sandbox.asgi import Certificate, Protocol, Tally, door
 from toolkit.sandbox.directory.fields import iso
 from toolkit.sandbox.directory.store import Store
@@ -46,6 +46,7 @@ DEFAULT_SCOPES = (
 _answering: dict[str, "Sandbox"] = {}
 
 _LOOPBACK = "127.0.0.1"
+_MOMENT = 0.001  # seconds between two looks whether it has started
 _GRACE = 5  # seconds for answers under way when the sandbox stops
 
 
@@ -115,7 +116,7 @@ class Sandbox:
         self._store: Store | None = None
         self._churn: Churn | None = None
         self._jobs: Jobs | None = None
-        self._server: _Server | None = None
+        self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._asked_to_stop = threading.Event()
 
@@ -232,8 +233,11 @@ class Sandbox:
         """
         if self._server is not None or self._asked_to_stop.is_set():
             raise RuntimeError("a sandbox starts once")
-        listener = _listener(self._address, self._port)
+        # The protocol is named because asyncio sends small answers at once only where it is.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((self._address, self._port))
             self._port = listener.getsockname()[1]
             self._certificate = Certificate(self._address) if self._tls else None
             self._store = self._faults.store(self._users, self._monotonic)
@@ -243,7 +247,7 @@ class Sandbox:
             application = self._faults.around(application, self._churn, self._clock)
             hosts = [f"{name}:{self._port}" for name in (self._address, "localhost")]
             guarded = door(application, hosts, self.requests, self._clock)
-            self._server = _Server(guarded, self._certificate)
+            self._server = uvicorn.Server(_config(guarded, self._certificate))
         except BaseException:
             listener.close()
             self.stop()
@@ -251,8 +255,10 @@ class Sandbox:
         run = self._server.run
         self._thread = threading.Thread(target=run, args=([listener],), name="sandbox")
         self._thread.start()
-        self._server.settled.wait()
+        while self._thread.is_alive() and not self._server.started:
+            time.sleep(_MOMENT)
         if not self._server.started:
+            listener.close()
             self.stop()
             raise RuntimeError("the sandbox's server did not start")
         _answering[self.domain] = self
@@ -310,17 +316,22 @@ class Sandbox:
             clock=self._clock,
         )
         routes = self._routes(store, tokens, Gate(tokens, self._limits))
-        handlers = {Problem: _problem, HTTPException: _refusal, Exception: _breakdown}
-        return Starlette(routes=routes, exception_handlers=handlers)
+        refused = (Problem, HTTPException, Exception)
+        return Starlette(routes=routes, exception_handlers=dict.fromkeys(refused, _refusal))
 
     def _routes(self, store: Store, tokens: Tokens, gate: Gate) -> list[BaseRoute]:
         """Return every route; a subclass can add its own."""
+
+        async def token(request: Request) -> Response:
+            body = await read_body(request)
+            content_type = request.headers.get("content-type", "")
+            return await run_in_threadpool(tokens.exchange, content_type, body)
+
         self._jobs = Jobs(store, gate, self.base_url, self._clock, self._faults.jobs)
         return [
-            _token_route(tokens),
+            Route("/oauth/token", token, methods=["POST"]),
             *self._jobs.routes(),
             *Actions(self._library, gate).routes(),
-            *Bindings(self._library, gate).routes(),
             *self._rules.routes(gate),
             *Api(store, gate, self._clock).routes(),
             *PlayedHosts(store.gravatar, self._clock).routes(),
@@ -332,38 +343,20 @@ def sandbox_at(domain: str) -> Sandbox | None:
     return _answering.get(domain)
 
 
-class _Server(uvicorn.Server):
-    """A uvicorn server that says when it has started, or failed to."""
-
-    def __init__(self, application: ASGIApp, certificate: Certificate | None) -> None:
-        super().__init__(
-            uvicorn.Config(
-                application,
-                http=Protocol,
-                ssl_context_factory=(lambda *_: certificate.context()) if certificate else None,
-                access_log=False,
-                log_config=None,
-                log_level=logging.WARNING,
-                lifespan="off",
-                ws="none",
-                proxy_headers=False,
-                date_header=False,  # the door sets it, by the sandbox's clock
-                timeout_graceful_shutdown=_GRACE,
-            )
-        )
-        self.settled = threading.Event()
-
-    def run(self, sockets: list[socket.socket] | None = None) -> None:
-        try:
-            super().run(sockets)
-        finally:
-            self.settled.set()
-            for listener in sockets or []:
-                listener.close()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.settled.set()
+def _config(application: ASGIApp, certificate: Certificate | None) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        http=Protocol,
+        ssl_context_factory=(lambda *_: certificate.context()) if certificate else None,
+        access_log=False,
+        log_config=None,
+        log_level=logging.WARNING,
+        lifespan="off",
+        ws="none",
+        proxy_headers=False,
+        date_header=False,  # the door sets it, by the sandbox's clock
+        timeout_graceful_shutdown=_GRACE,
+    )
 
 
 def _private(address: str) -> str:
@@ -372,56 +365,25 @@ def _private(address: str) -> str:
     Raises:
         ValueError: If it is any other.
     """
-    try:
-        is_private = IPv4Address(address).is_loopback
-    except ValueError:
-        is_private = False
-    if not is_private:
-        raise ValueError(
-            f"the sandbox listens on loopback only, as on 127.0.0.1, and not on {address}: "
-            "it runs scripts for whoever has its token (from elsewhere, use an SSH tunnel)"
-        )
-    return address
-
-
-def _listener(address: str, port: int) -> socket.socket:
-    """Return a socket bound to an address; the port is known before anything answers."""
-    # The protocol is named because asyncio sends small answers at once only where it is.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address, port))
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def _token_route(tokens: Tokens) -> Route:
-    async def endpoint(request: Request) -> Response:
-        body = await read_body(request)
-        content_type = request.headers.get("content-type", "")
-        return await run_in_threadpool(tokens.exchange, content_type, body)
-
-    return Route("/oauth/token", endpoint, methods=["POST"])
-
-
-def _problem(_: Request, error: Exception) -> Response:
-    if not isinstance(error, Problem):
-        raise error
-    return error.response()
+    with contextlib.suppress(ValueError):
+        if IPv4Address(address).is_loopback:
+            return address
+    raise ValueError(
+        f"the sandbox listens on loopback only, as on 127.0.0.1, and not on {address}: "
+        "it runs scripts for whoever has its token (from elsewhere, use an SSH tunnel)"
+    )
 
 
 def _refusal(_: Request, error: Exception) -> Response:
-    """Starlette's own refusals (no such path or method) in Auth0's form."""
-    if not isinstance(error, HTTPException):
-        raise error
-    return Problem(error.status_code, error.detail).response()
+    """Answer in Auth0's form: a refusal of the API, or of Starlette (no such path or method).
 
-
-def _breakdown(_: Request, __: Exception) -> Response:
-    """A bug of the sandbox; Starlette raises it again, and uvicorn logs it to stderr."""
-    return Problem(500, "Internal server error", "internal_error").response()
+    Anything else is a bug of the sandbox; Starlette raises it again, and uvicorn logs it.
+    """
+    if isinstance(error, HTTPException):
+        error = Problem(error.status_code, error.detail)
+    elif not isinstance(error, Problem):
+        error = Problem(500, "Internal server error", "internal_error")
+    return error.response()
 
 
 @contextlib.contextmanager

@@ -1,35 +1,226 @@
-"""The tenant's Actions, what is bound to its triggers, and the routes of what is bound.
+"""The tenant's Actions, their versions, and what is bound to its triggers.
 
-Facts: Auth0 docs, "Entity Limit Policy" (100 Actions, 20 bindings of a trigger); recordings
-of the API (a new list of bindings replaces the old one and has new ids). Reported against
-Auth0's Terraform provider and deploy CLI: the refusals to bind what is not deployed, and to
-delete what is bound. INFERRED: the text for one Action too many (that of other entities).
-
-The routes of triggers and what is bound to them.
-
-Facts: Auth0 Management API, "Get triggers", "Get trigger bindings", "Update trigger bindings";
-recordings of the API. INFERRED: the answers where there is no such trigger, too many bindings,
-or an Action of another trigger.
+Facts: recordings of the API. A draft is pending, then building, then built, whatever its code
+is: that its JavaScript parses is nowhere checked. To deploy makes a version, which is said
+not to be deployed in that answer and a moment later is; an Action that is created with
+`deploy` has its version at once. A new list of bindings replaces the old one and has new ids.
+Auth0 docs, "Entity Limit Policy" (100 Actions). Reported against Auth0's Terraform provider
+and deploy CLI: the refusals to bind what is not deployed, and to delete what is bound.
+INFERRED: the text for one Action too many (that of other entities), and that the oldest of
+more than 50 versions, or of more than a megabyte of them, goes.
 """
 
-import json
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
-from starlette.responses import Response
-from starlette.routing import BaseRoute
-
-from toolkit.sandbox.api.action_drafts import BINDING_POLICY, POST_LOGIN, TRIGGERS, Draft, Secret
-from toolkit.sandbox.api.action_versions import Action, stamp
-from toolkit.sandbox.api.gate import Call, Gate, listing
-from toolkit.sandbox.api.users import ROOT
-from toolkit.sandbox.problem import Problem, invalid_body, json_response
+from toolkit.sandbox.api.action_drafts import POST_LOGIN, Draft, Secret
+from toolkit.sandbox.problem import Problem
 
 _MOST_ACTIONS = 100
+_MOST_VERSIONS = 50
+_MOST_TEXT = 1024 * 1024  # characters of all versions of an Action
+_BUILD, _ROLLOUT = 5.0, 1.0  # seconds
+_READS = 2
 _LOADED = frozenset({"name", "code", "deployed", "bound", "secrets"})
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def _stamp(seconds: float) -> str:
+    """Return UNIX seconds as this part of the API writes them: with nanoseconds."""
+    moment = datetime.fromtimestamp(int(seconds), tz=UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{int(seconds % 1 * 1_000_000_000):09}Z"
+
+
+def _stamps(created: float) -> dict[str, str]:
+    return {"created_at": _stamp(created), "updated_at": _stamp(created)}
+
+
+@dataclass
+class Progress:
+    """How far something is that Auth0 does in the background.
+
+    It is over when it was read for the second time, or when its time has passed: no client
+    ever finds it over at once, and none has to wait long.
+    """
+
+    since: float
+    seconds: float
+    reads: int = 0
+
+    def is_over(self, now: float) -> bool:
+        """Tell whether it is over."""
+        return self.reads >= _READS or now - self.since >= self.seconds
+
+
+@dataclass
+class Version:
+    """An Action as it was deployed once."""
+
+    number: int
+    draft: Draft
+    created: float
+    rollout: Progress
+    with_creation: bool
+    id: str = field(default_factory=_new_id)
+
+    def is_deployed(self, now: float) -> bool:
+        """Tell whether it can be bound."""
+        return self.rollout.is_over(now)
+
+    def document(self, now: float, *, deployed: bool) -> dict[str, Any]:
+        """Return the version as the API shows it, without its Action."""
+        built = {"built_at": _stamp(self.created)} if self.is_deployed(now) else {}
+        return {
+            **_content(self.draft),
+            "id": self.id,
+            "deployed": deployed,
+            "number": self.number,
+            **built,
+            "status": self._status(now),
+            **_stamps(self.created),
+            "supported_triggers": self.draft.supported_triggers,
+        }
+
+    def older_document(self, now: float) -> dict[str, Any]:
+        """Return the version in an older form that the API still shows."""
+        built = {"build_time": _stamp(self.created)} if self.is_deployed(now) else {}
+        return {
+            "id": self.id,
+            "code": self.draft.code,
+            "runtime": self.draft.runtime,
+            "status": self._status(now).upper(),
+            "number": self.number,
+            **built,
+            **_stamps(self.created),
+        }
+
+    def _status(self, now: float) -> str:
+        return "pending" if self.with_creation and not self.is_deployed(now) else "built"
+
+
+@dataclass
+class Action:
+    """An Action of the tenant."""
+
+    draft: Draft
+    created: float
+    updated: float
+    build: Progress
+    id: str = field(default_factory=_new_id)
+    versions: list[Version] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, draft: Draft, now: float) -> "Action":
+        """Return a new Action, the draft of which is about to be built."""
+        return cls(draft, now, now, Progress(now, _BUILD))
+
+    def change(self, draft: Draft, now: float) -> None:
+        """Replace the draft, which is then built anew; what is deployed stays."""
+        self.draft, self.updated, self.build = draft, now, Progress(now, _BUILD)
+
+    def deploy(self, draft: Draft, now: float, *, with_creation: bool = False) -> Version:
+        """Make a version of a draft; it is what runs from now on."""
+        number = self.versions[-1].number + 1 if self.versions else 1
+        version = Version(number, draft, now, Progress(now, _ROLLOUT), with_creation)
+        self.versions = [*self.versions, version][-_MOST_VERSIONS:]
+        while len(self.versions) > 1 and sum(one.draft.size for one in self.versions) > _MOST_TEXT:
+            self.versions = self.versions[1:]
+        return version
+
+    def settle(self) -> None:
+        """Have all that goes on in the background be over."""
+        self.look(_READS)
+
+    def look(self, times: int = 1) -> None:
+        """Count reads: what goes on in the background goes on."""
+        self.build.reads += times
+        for version in self.versions:
+            version.rollout.reads += times
+
+    @property
+    def live(self) -> Version | None:
+        """The version that runs where the Action is bound."""
+        return self.versions[-1] if self.versions else None
+
+    def status(self, now: float) -> str:
+        """Return the status of the draft."""
+        if self.build.is_over(now):
+            return "built"
+        return "building" if self.build.reads else "pending"
+
+    def deployed(self, now: float) -> Version | None:
+        """Return the version that is said to be deployed."""
+        said = (one for one in reversed(self.versions) if one.with_creation or one.is_deployed(now))
+        return next(said, None)
+
+    def version(self, name: str) -> Version:
+        """Return the version with this id.
+
+        Raises:
+            Problem: If there is none. INFERRED: its text.
+        """
+        for version in self.versions:
+            if version.id == name:
+                return version
+        raise Problem(404, "That action version does not exist.")
+
+    def document(self, now: float) -> dict[str, Any]:
+        """Return the Action as the API shows it."""
+        return {
+            **self._head(),
+            "updated_at": _stamp(self.updated),
+            **_content(self.draft),
+            "status": self.status(now),
+            **self._deployment(now),
+        }
+
+    def brief(self, now: float) -> dict[str, Any]:
+        """Return the Action as a binding shows it."""
+        return {**self._head(), **self._deployment(now)}
+
+    def version_document(self, version: Version, now: float) -> dict[str, Any]:
+        """Return a version as the API shows it, with its Action."""
+        deployed = version is self.deployed(now)
+        # That not all changes are deployed is what recordings say even where they are.
+        action = {**self._head(), "all_changes_deployed": False}
+        return {**version.document(now, deployed=deployed), "action": action}
+
+    def _head(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "name": self.draft.name,
+            "supported_triggers": self.draft.supported_triggers,
+            **_stamps(self.created),
+        }
+
+    def _deployment(self, now: float) -> dict[str, Any]:
+        deployed = self.deployed(now)
+        if deployed is None:
+            return {"all_changes_deployed": False}
+        return {
+            "current_version": deployed.older_document(now),
+            "deployed_version": deployed.document(now, deployed=True),
+            "all_changes_deployed": deployed.draft is self.draft,
+        }
+
+
+def _content(draft: Draft) -> dict[str, Any]:
+    """Return what a draft consists of, with the secrets' names instead of their values."""
+    return {
+        "code": draft.code,
+        "dependencies": list(draft.dependencies),
+        "runtime": draft.runtime,
+        "secrets": [
+            {"name": secret.name, "updated_at": _stamp(secret.updated)} for secret in draft.secrets
+        ],
+    }
 
 
 @dataclass(frozen=True)
@@ -39,7 +230,7 @@ class Binding:
     action: Action
     display_name: str
     created: float
-    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    id: str = field(default_factory=_new_id)
 
     def document(self, now: float) -> dict[str, Any]:
         """Return the binding as the API shows it."""
@@ -47,8 +238,7 @@ class Binding:
             "id": self.id,
             "trigger_id": self.action.draft.trigger,
             "action": self.action.brief(now),
-            "created_at": stamp(self.created),
-            "updated_at": stamp(self.created),
+            **_stamps(self.created),
             "display_name": self.display_name,
         }
 
@@ -121,7 +311,7 @@ class Library:
         """Return what is bound to a trigger, in the order in which it runs."""
         return list(self._bindings.get(trigger, ()))
 
-    def bind(self, trigger: str, wanted: Sequence[tuple[Action, str]]) -> list[Binding]:
+    def bind(self, trigger: str, wanted: Sequence[tuple[Action, str]]) -> None:
         """Replace what is bound to a trigger, by Actions with the names to show for them.
 
         Raises:
@@ -133,7 +323,6 @@ class Library:
                 text = "Trying to create a binding for an action that has not been deployed yet"
                 raise Problem(400, text)
         self._bindings[trigger] = [Binding(action, name, now) for action, name in wanted]
-        return self.bindings(trigger)
 
     def _load(self, one: Mapping[str, Any]) -> None:
         unknown = sorted(one.keys() - _LOADED)
@@ -155,88 +344,3 @@ class Library:
 def no_such_action() -> Problem:
     """Return the refusal to find an Action."""
     return Problem(404, "That action does not exist.")
-
-
-_MOST_BINDINGS = 20
-
-
-class Bindings:
-    """Answers for the triggers of one tenant."""
-
-    def __init__(self, library: Library, gate: Gate) -> None:
-        self._library = library
-        self._gate = gate
-
-    def routes(self) -> list[BaseRoute]:
-        """Return the routes."""
-        route, every = self._gate.route, f"{ROOT}/actions/triggers"
-        bound = f"{every}/{{trigger}}/bindings"
-        return [
-            route("GET", every, _triggers, "read:actions"),
-            route("GET", bound, self.list, "read:actions"),
-            route("PATCH", bound, self.replace, "update:actions"),
-        ]
-
-    def list(self, call: Call) -> Response:
-        """List what is bound to a trigger, in the order in which it runs."""
-        with self._library.lock:
-            bindings = self._library.bindings(_trigger(call))
-            return listing("bindings", bindings, self._shown, call.request.query_params)
-
-    def replace(self, call: Call) -> Response:
-        """Bind other Actions to a trigger, all of them with new ids."""
-        trigger = _trigger(call)
-        body = call.document()
-        wanted = body.pop("bindings", None)
-        if body or not isinstance(wanted, list) or len(wanted) > _MOST_BINDINGS:
-            raise invalid_body()
-        with self._library.lock:
-            pairs = [self._wanted(one, trigger) for one in wanted]
-            bindings = self._library.bind(trigger, pairs)
-            answer = {"bindings": [self._shown(binding) for binding in bindings]}
-        return json_response(json.dumps(answer))
-
-    def _wanted(self, one: object, trigger: str) -> tuple[Action, str]:
-        """Return an Action that is to be bound, and the name to show for it."""
-        if not isinstance(one, dict) or one.keys() - {"ref", "display_name"}:
-            raise invalid_body()
-        action = self._referred(one.get("ref"), trigger)
-        name = one.get("display_name", action.draft.name)
-        if not isinstance(name, str) or action.draft.trigger != trigger:
-            raise invalid_body()
-        return action, name
-
-    def _referred(self, ref: object, trigger: str) -> Action:
-        """Return the Action that a reference means."""
-        if not isinstance(ref, dict) or not isinstance(ref.get("value"), str):
-            raise invalid_body()
-        kind, value = ref.get("type"), ref["value"]
-        if kind == "action_id":
-            return self._library.action(value)
-        if kind == "action_name":
-            found = [one for one in self._library.actions() if one.draft.name == value]
-        elif kind == "binding_id":
-            found = [one.action for one in self._library.bindings(trigger) if one.id == value]
-        else:
-            raise invalid_body()
-        if not found:
-            raise no_such_action()
-        return found[0]
-
-    def _shown(self, binding: Binding) -> dict[str, Any]:
-        return binding.document(self._library.clock())
-
-
-def _triggers(_: Call) -> Response:
-    """List the triggers."""
-    return json_response(json.dumps({"triggers": TRIGGERS}))
-
-
-def _trigger(call: Call) -> str:
-    """Return the trigger in the path, to which Actions can be bound."""
-    trigger: str = call.request.path_params["trigger"]
-    if trigger not in BINDING_POLICY:
-        raise Problem(404, "That trigger does not exist.")
-    if BINDING_POLICY[trigger] == "entity-bound":
-        raise Problem(400, "cannot list action bindings for an entity-bound trigger")
-    return trigger

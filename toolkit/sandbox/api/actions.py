@@ -1,26 +1,34 @@
-"""The routes of Actions and their versions.
+"""The routes of Actions, their versions, the triggers, and what is bound to them.
 
-Facts: Auth0 Management API, "Get actions" to "Roll back to a previous action version";
-recordings of the API, which answer a deployment with 200 where the documentation says 202.
-INFERRED: that two Actions may have one name, and that versions are listed the newest first.
+Facts: Auth0 Management API, "Get actions" to "Roll back to a previous action version", "Get
+triggers", "Get trigger bindings", "Update trigger bindings"; Auth0 docs, "Entity Limit Policy"
+(20 bindings of a trigger); auth0-deploy-cli issue 988 (the refusal to list the bindings of an
+entity-bound trigger). Recordings of the API: a deployment is answered with 200 where the
+documentation says 202; a page has 20 unless told and 100 at most (SDKs ask for 50 and 100),
+`page` is left out for the first page, and `total` where the page is empty.
+INFERRED: that two Actions may have one name, that versions are listed the newest first, and
+the answers where there is no such trigger, too many bindings, or an Action of another trigger.
 """
 
 import json
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from toolkit.sandbox.api.action_drafts import Draft, read_draft
-from toolkit.sandbox.api.action_library import Library
-from toolkit.sandbox.api.action_versions import Action, Version
-from toolkit.sandbox.api.gate import Call, Gate, flag, listing
-from toolkit.sandbox.api.users import ROOT
+from toolkit.sandbox.api.action_drafts import TRIGGERS, Draft, read_draft
+from toolkit.sandbox.api.action_library import Action, Library, Version, no_such_action
+from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate, Handler
 from toolkit.sandbox.problem import Problem, invalid_body, json_response
+
+_T = TypeVar("_T")
+_PER_PAGE = 20
+_MOST_BINDINGS = 20
+_BINDING_POLICY = {trigger["id"]: trigger["binding_policy"] for trigger in TRIGGERS}
 
 
 class Actions:
-    """Answers for the Actions of one tenant."""
+    """Answers for the Actions of one tenant; each handler holds the library's lock."""
 
     def __init__(self, library: Library, gate: Gate) -> None:
         self._library = library
@@ -28,130 +36,197 @@ class Actions:
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes."""
-        route, every = self._gate.route, f"{ROOT}/actions/actions"
-        one = f"{every}/{{id}}"
-        version = f"{one}/versions/{{version}}"
+        one, version = "actions/{id}", "actions/{id}/versions/{version}"
+        bindings = "triggers/{trigger}/bindings"
         # To deploy and to roll back are things that are created.
+        rows: list[tuple[str, str, Handler, str]] = [
+            ("GET", "actions", self.actions, "read:actions"),
+            ("POST", "actions", self.create, "create:actions"),
+            ("GET", one, self.get, "read:actions"),
+            ("PATCH", one, self.update, "update:actions"),
+            ("DELETE", one, self.delete, "delete:actions"),
+            ("POST", f"{one}/deploy", self.deploy, "create:actions"),
+            ("GET", f"{one}/versions", self.versions, "read:actions"),
+            ("GET", version, self.version, "read:actions"),
+            ("POST", f"{version}/deploy", self.roll_back, "create:actions"),
+            ("GET", "triggers", lambda _: {"triggers": TRIGGERS}, "read:actions"),
+            ("GET", bindings, self.bindings, "read:actions"),
+            ("PATCH", bindings, self.bind, "update:actions"),
+        ]
         return [
-            route("GET", every, self.list, "read:actions"),
-            route("POST", every, self.create, "create:actions"),
-            route("GET", one, self.get, "read:actions"),
-            route("PATCH", one, self.update, "update:actions"),
-            route("DELETE", one, self.delete, "delete:actions"),
-            route("POST", f"{one}/deploy", self.deploy, "create:actions"),
-            route("GET", f"{one}/versions", self.versions, "read:actions"),
-            route("GET", version, self.version, "read:actions"),
-            route("POST", f"{version}/deploy", self.roll_back, "create:actions"),
+            self._gate.route(method, f"{ROOT}/actions/{path}", self._locked(handler), scope)
+            for method, path, handler, scope in rows
         ]
 
-    def list(self, call: Call) -> Response:
+    def actions(self, call: Call) -> Answer:
         """List Actions, by name, trigger or being deployed where that is asked for."""
-        asked = call.request.query_params
         now = self._library.clock()
-        deployed = flag(asked, "deployed", default=False) if "deployed" in asked else None
+        deployed = call.flag("deployed")
 
         def is_wanted(action: Action) -> bool:
             return (
-                asked.get("actionName", action.draft.name) == action.draft.name
-                and asked.get("triggerId", action.draft.trigger) == action.draft.trigger
+                call.asked.get("actionName", action.draft.name) == action.draft.name
+                and call.asked.get("triggerId", action.draft.trigger) == action.draft.trigger
                 and deployed in (None, action.deployed(now) is not None)
             )
 
-        with self._library.lock:
-            found = [action for action in self._library.actions() if is_wanted(action)]
-            return listing("actions", found, self._read, asked)
+        return _page(call, "actions", list(filter(is_wanted, self._library.actions())), self._read)
 
-    def create(self, call: Call) -> Response:
+    def create(self, call: Call) -> Answer:
         """Create an Action, and with `deploy` its first version."""
         body = call.document()
-        deploy = body.pop("deploy", False)
-        if not isinstance(deploy, bool):
-            raise invalid_body()
+        deploy = _popped_flag(body, "deploy")
         now = self._library.clock()
-        draft = read_draft(body, None, now)
-        with self._library.lock:
-            action = self._library.add(draft)
-            if deploy:
-                action.deploy(draft, now, with_creation=True)
-            return _answer(action.document(now), 201)
+        action = self._library.add(read_draft(body, None, now))
+        if deploy:
+            action.deploy(action.draft, now, with_creation=True)
+        return json_response(json.dumps(action.document(now)), 201)
 
-    def get(self, call: Call) -> Response:
+    def get(self, call: Call) -> Answer:
         """Read one Action."""
-        with self._library.lock:
-            return _answer(self._read(self._action(call)))
+        return self._read(self._action(call))
 
-    def update(self, call: Call) -> Response:
+    def update(self, call: Call) -> Answer:
         """Change the draft of an Action; what is deployed stays as it is."""
         body = call.document()
         now = self._library.clock()
-        with self._library.lock:
-            action = self._action(call)
-            action.change(read_draft(body, action.draft, now), now)
-            return _answer(action.document(now))
+        action = self._action(call)
+        action.change(read_draft(body, action.draft, now), now)
+        return action.document(now)
 
-    def delete(self, call: Call) -> Response:
+    def delete(self, call: Call) -> Answer:
         """Delete an Action."""
-        force = flag(call.request.query_params, "force", default=False)
-        with self._library.lock:
-            self._library.remove(self._action(call), force=force)
-        return Response(status_code=204)
+        force = call.flag("force") is True
+        self._library.remove(self._action(call), force=force)
+        return None
 
-    def deploy(self, call: Call) -> Response:
+    def deploy(self, call: Call) -> Answer:
         """Make a version of the draft; where the Action is bound, it runs from now on."""
-        with self._library.lock:
-            action = self._action(call)
-            if action.status(self._library.clock()) != "built":
-                text = "A draft must be in the 'built' state before it can be deployed."
-                raise Problem(400, text)
-            return self._deploy(action, action.draft)
+        action = self._action(call)
+        if action.status(self._library.clock()) != "built":
+            raise Problem(400, "A draft must be in the 'built' state before it can be deployed.")
+        return self._deploy(action, action.draft)
 
-    def versions(self, call: Call) -> Response:
+    def versions(self, call: Call) -> Answer:
         """List the versions of an Action."""
-        with self._library.lock:
-            action = self._action(call)
+        action = self._action(call)
+        action.look()
 
-            def show(version: Version) -> dict[str, Any]:
-                return action.version_document(version, self._library.clock())
+        def show(version: Version) -> dict[str, Any]:
+            return action.version_document(version, self._library.clock())
 
-            action.look()
-            newest_first = action.versions[::-1]
-            return listing("versions", newest_first, show, call.request.query_params)
+        return _page(call, "versions", action.versions[::-1], show)
 
-    def version(self, call: Call) -> Response:
+    def version(self, call: Call) -> Answer:
         """Read one version of an Action."""
-        with self._library.lock:
-            action, version = self._version(call)
-            action.look()
-            return _answer(action.version_document(version, self._library.clock()))
+        action = self._action(call)
+        version = action.version(call.path["version"])
+        action.look()
+        return action.version_document(version, self._library.clock())
 
-    def roll_back(self, call: Call) -> Response:
+    def roll_back(self, call: Call) -> Answer:
         """Make a new version that is the same as an old one, and with `update_draft` the draft."""
         body = call.document() if call.body.strip() else {}
-        update_draft = body.pop("update_draft", False)
-        if body or not isinstance(update_draft, bool):
+        update_draft = _popped_flag(body, "update_draft")
+        if body:
             raise invalid_body()
-        with self._library.lock:
-            action, version = self._version(call)
-            answer = self._deploy(action, version.draft)
-            if update_draft:
-                action.change(version.draft, self._library.clock())
-            return answer
+        action = self._action(call)
+        draft = action.version(call.path["version"]).draft
+        answer = self._deploy(action, draft)
+        if update_draft:
+            action.change(draft, self._library.clock())
+        return answer
+
+    def bindings(self, call: Call) -> Answer:
+        """List what is bound to a trigger, in the order in which it runs."""
+        now = self._library.clock()
+        bindings = self._library.bindings(_trigger(call))
+        return _page(call, "bindings", bindings, lambda binding: binding.document(now))
+
+    def bind(self, call: Call) -> Answer:
+        """Bind other Actions to a trigger, all of them with new ids."""
+        trigger = _trigger(call)
+        body = call.document()
+        wanted = body.pop("bindings", None)
+        if body or not isinstance(wanted, list) or len(wanted) > _MOST_BINDINGS:
+            raise invalid_body()
+        self._library.bind(trigger, [self._wanted(one, trigger) for one in wanted])
+        now = self._library.clock()
+        return {"bindings": [one.document(now) for one in self._library.bindings(trigger)]}
+
+    def _locked(self, handler: Handler) -> Handler:
+        def locked(call: Call) -> Answer:
+            with self._library.lock:
+                return handler(call)
+
+        return locked
 
     def _action(self, call: Call) -> Action:
-        return self._library.action(call.request.path_params["id"])
-
-    def _version(self, call: Call) -> tuple[Action, Version]:
-        action = self._action(call)
-        return action, action.version(call.request.path_params["version"])
+        return self._library.action(call.path["id"])
 
     def _read(self, action: Action) -> dict[str, Any]:
         action.look()
         return action.document(self._library.clock())
 
-    def _deploy(self, action: Action, draft: Draft) -> Response:
+    def _deploy(self, action: Action, draft: Draft) -> Answer:
         now = self._library.clock()
-        return _answer(action.version_document(action.deploy(draft, now), now))
+        return action.version_document(action.deploy(draft, now), now)
+
+    def _wanted(self, one: object, trigger: str) -> tuple[Action, str]:
+        """Return an Action that is to be bound, and the name to show for it."""
+        if not isinstance(one, dict) or one.keys() - {"ref", "display_name"}:
+            raise invalid_body()
+        action = self._referred(one.get("ref"), trigger)
+        name = one.get("display_name", action.draft.name)
+        if not isinstance(name, str) or action.draft.trigger != trigger:
+            raise invalid_body()
+        return action, name
+
+    def _referred(self, ref: object, trigger: str) -> Action:
+        """Return the Action that a reference means."""
+        if not isinstance(ref, dict) or not isinstance(ref.get("value"), str):
+            raise invalid_body()
+        kind, value = ref.get("type"), ref["value"]
+        if kind == "action_id":
+            return self._library.action(value)
+        if kind == "action_name":
+            found = [one for one in self._library.actions() if one.draft.name == value]
+        elif kind == "binding_id":
+            found = [one.action for one in self._library.bindings(trigger) if one.id == value]
+        else:
+            raise invalid_body()
+        if not found:
+            raise no_such_action()
+        return found[0]
 
 
-def _answer(document: dict[str, Any], status: int = 200) -> Response:
-    return json_response(json.dumps(document), status)
+def _trigger(call: Call) -> str:
+    """Return the trigger in the path, to which Actions can be bound."""
+    trigger = call.path["trigger"]
+    if trigger not in _BINDING_POLICY:
+        raise Problem(404, "That trigger does not exist.")
+    if _BINDING_POLICY[trigger] == "entity-bound":
+        raise Problem(400, "cannot list action bindings for an entity-bound trigger")
+    return trigger
+
+
+def _popped_flag(body: dict[str, Any], name: str) -> bool:
+    """Take a boolean out of a body; false where it is not there."""
+    found = body.pop(name, False)
+    if not isinstance(found, bool):
+        raise invalid_body()
+    return found
+
+
+def _page(
+    call: Call, name: str, items: Sequence[_T], show: Callable[[_T], dict[str, Any]]
+) -> dict[str, Any]:
+    """Return one page of a list; only what is on it is shown."""
+    page, per_page = call.number("page"), call.number("per_page", _PER_PAGE)
+    shown = [show(item) for item in items[page * per_page : (page + 1) * per_page]]
+    answer: dict[str, Any] = {name: shown}
+    if shown:
+        answer["total"] = len(items)
+    if page:
+        answer["page"] = page
+    return {**answer, "per_page": per_page}

@@ -1,12 +1,11 @@
-"""What every API request passes: token, rate limit, scope; and what it asks for in its query.
+"""What every API request passes: its token, rate limit and scope; and what it asks for.
 
-Rate limits of the Management API are token buckets, a set of them for each plan.
+Rate limits are token buckets, a set of them for each plan. A check of a body's property is one
+`Check`, a parameter that is a whole number one row of `NUMBERS`.
 
 Facts: Auth0 docs, "Rate Limit Configurations": the buckets' sizes; headers
 `x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (UNIX seconds). No
-`Retry-After`: the API description of the 429 names only those three. Recordings of the API,
-for Actions: 20 a page unless told, 100 at most (SDKs ask for 50 and 100); `page` is left out
-for the first page, and `total` where the page is empty.
+`Retry-After`: the API description of the 429 names only those three.
 """
 
 import json
@@ -16,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.convertors import PathConvertor, register_url_convertor
@@ -26,9 +25,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from toolkit.sandbox.api.tokens import Tokens
-from toolkit.sandbox.problem import Problem, bad_query, invalid_body, json_response
+from toolkit.sandbox.problem import (
+    Problem,
+    bad_body,
+    bad_query,
+    invalid_body,
+    json_response,
+    on_property,
+)
 
-_T = TypeVar("_T")
+ROOT = "/api/v2"
 
 
 @dataclass(frozen=True)
@@ -39,43 +45,34 @@ class Size:
     rate: float
 
 
-_API = "/api/v2/"
-_EVERYTHING = "everything"
-_READ_USERS = "read users"
-_WRITE_USERS = "write users"
-_READ_CONNECTIONS = "read connections"
-
 PLANS: Mapping[str, Mapping[str, Size]] = {
-    "free": {_EVERYTHING: Size(2, 2)},
+    "free": {"everything": Size(2, 2)},
     "essentials": {
-        _READ_USERS: Size(40, 500 / 60),
-        _WRITE_USERS: Size(20, 200 / 60),
-        _READ_CONNECTIONS: Size(5, 50 / 60),
-        _EVERYTHING: Size(10, 150 / 60),
+        "read users": Size(40, 500 / 60),
+        "write users": Size(20, 200 / 60),
+        "read connections": Size(5, 50 / 60),
+        "everything": Size(10, 150 / 60),
     },
-    "enterprise": {_EVERYTHING: Size(50, 16)},
+    "enterprise": {"everything": Size(50, 16)},
     "unlimited": {},
 }
 """Each plan's buckets; a request without a bucket of its own counts against "everything"."""
 
+# Which bucket a request counts against.
+_BUCKETS = (
+    ("read users", re.compile(r"(GET|HEAD) /api/v2/users(/|-by-email|\Z)")),
+    ("write users", re.compile(r"(PATCH|POST) /api/v2/users(/|-by-email|\Z)")),
+    ("read connections", re.compile(r"(GET|HEAD) /api/v2/connections")),
+    ("everything", re.compile(r"\S+ /api/v2/")),
+)
+
 
 @dataclass(frozen=True)
 class Reading:
-    """What one request found in its bucket."""
+    """Whether one request is within its limit, and the headers that tell the caller."""
 
     allowed: bool
-    limit: int
-    remaining: int
-    reset: int
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers that tell the caller."""
-        return {
-            "x-ratelimit-limit": str(self.limit),
-            "x-ratelimit-remaining": str(self.remaining),
-            "x-ratelimit-reset": str(self.reset),
-        }
+    headers: Mapping[str, str]
 
 
 class Limits:
@@ -101,72 +98,151 @@ class Limits:
         self._sizes = PLANS[plan]
         self._lock = threading.Lock()
         now = monotonic()
-        self._levels = {group: (float(size.burst), now) for group, size in self._sizes.items()}
+        self._levels = {name: (float(size.burst), now) for name, size in self._sizes.items()}
 
     def take(self, method: str, path: str) -> Reading | None:
         """Count one request against its bucket; None where it has no limit.
 
         That is so in a plan without limits, and for what is no part of the Management API.
         """
-        if not path.startswith(_API):
+        asked = f"{method} {path}"
+        buckets = (name for name, pattern in _BUCKETS if pattern.match(asked))
+        bucket = next((name for name in buckets if name in self._sizes), None)
+        if bucket is None:
             return None
-        group = _group(method, path)
-        group = group if group in self._sizes else _EVERYTHING
-        if group not in self._sizes:
-            return None
-        size = self._sizes[group]
+        size = self._sizes[bucket]
         with self._lock:
             now = self._monotonic()
-            level, since = self._levels[group]
+            level, since = self._levels[bucket]
             level = min(float(size.burst), level + (now - since) * size.rate)
             allowed = level >= 1
             level -= allowed
-            self._levels[group] = (level, now)
-        until_full = (size.burst - level) / size.rate
-        return Reading(
-            allowed, size.burst, math.floor(level), math.ceil(self._clock() + until_full)
-        )
-
-
-def _group(method: str, path: str) -> str:
-    """Name the group of endpoints that a request belongs to."""
-    is_read = method in {"GET", "HEAD"}
-    if path.startswith(("/api/v2/users/", "/api/v2/users-by-email")) or path == "/api/v2/users":
-        if is_read:
-            return _READ_USERS
-        return _WRITE_USERS if method in {"PATCH", "POST"} else _EVERYTHING
-    if path.startswith("/api/v2/connections") and is_read:
-        return _READ_CONNECTIONS
-    return _EVERYTHING
+            self._levels[bucket] = (level, now)
+        full_at = self._clock() + (size.burst - level) / size.rate
+        headers = {
+            "x-ratelimit-limit": str(size.burst),
+            "x-ratelimit-remaining": str(math.floor(level)),
+            "x-ratelimit-reset": str(math.ceil(full_at)),
+        }
+        return Reading(allowed, headers)
 
 
 _LONGEST_BODY = 1024 * 1024  # Auth0 docs, "Management API": 1 MB for each request
+_WHOLE_NUMBER = re.compile(r"-?\d{1,15}", re.ASCII)
+_ANY = 10**15  # more than `_WHOLE_NUMBER` takes
+
+# Query parameters: what Auth0 says about each, what holds without it, and the most.
+NUMBERS: Mapping[str, tuple[str, int, int]] = {
+    "page": ("Page index of the results to return. First page is 0.", 0, _ANY),
+    "per_page": ("Number of results per page.", 50, 100),
+    "take": ("Number of results per page. Defaults to 50.", 50, 100),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """What the values of some properties of a body must meet.
+
+    Attributes:
+        names: The properties, separated by spaces.
+        holds: Whether a value meets it.
+        wrong: What the refusal says otherwise; `{value}` in it is the value.
+        about: What Auth0 says about the property.
+    """
+
+    names: str
+    holds: Callable[[Any], bool]
+    wrong: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request that was let in."""
+    """A request that was let in.
+
+    Its methods raise Problem where the request is not valid.
+    """
 
     request: Request
     body: bytes
     scopes: frozenset[str]
 
-    def document(self) -> dict[str, Any]:
-        """Return the body's JSON object.
+    @property
+    def asked(self) -> QueryParams:
+        """The query parameters."""
+        return self.request.query_params
 
-        Raises:
-            Problem: If the body is anything else.
-        """
+    @property
+    def path(self) -> Mapping[str, str]:
+        """The parameters in the path."""
+        return self.request.path_params
+
+    def document(self, refuse: Callable[[str], Problem] = invalid_body) -> dict[str, Any]:
+        """Return the body's JSON object; `refuse` makes the refusal of other JSON."""
         try:
             found = json.loads(self.body)
         except (ValueError, RecursionError) as error:
             raise Problem(400, "Invalid request payload JSON format") from error
         if not isinstance(found, dict):
-            raise invalid_body()
+            raise refuse("'Expected type object'.")
         return found
 
+    def number(self, name: str, default: int | None = None) -> int:
+        """Return a parameter of `NUMBERS`."""
+        about, usual, most = NUMBERS[name]
+        text = self.asked.get(name, str(usual if default is None else default))
+        found = int(text) if _WHOLE_NUMBER.fullmatch(text) else None
+        if found is not None and 0 <= found <= most:
+            return found
+        wrong = "Expected type integer but found type string"
+        if found is not None:
+            limit = "less than minimum 0" if found < 0 else f"greater than maximum {most}"
+            wrong = f"Value {found} is {limit}"
+        raise bad_query(on_property(wrong, name, about))
 
-Handler = Callable[[Call], Response]
+    def flag(self, name: str, *, default: bool | None = None) -> bool | None:
+        """Return a parameter that is true, false, or left out: then it is `default`."""
+        text = self.asked.get(name)
+        if text not in {None, "true", "false"}:
+            wrong = "Expected type boolean but found type string"
+            raise bad_query(on_property(wrong, name))
+        return default if text is None else text == "true"
+
+    def projected(self, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return documents with what `fields` and `include_fields` leave of them."""
+        if not self.asked.get("fields"):
+            return documents
+        names = {name.strip() for name in self.asked["fields"].split(",")}
+        kept = self.flag("include_fields", default=True)
+        return [
+            {key: value for key, value in document.items() if (key in names) == kept}
+            for document in documents
+        ]
+
+
+def check(
+    body: Mapping[str, Any],
+    checks: Sequence[Check],
+    refuse: Callable[[str], Problem] = bad_body,
+) -> None:
+    """Check that a body has only properties that some check names, with values that meet it.
+
+    Raises:
+        Problem: What `refuse` makes of the first thing that is wrong.
+    """
+    unknown = sorted(body.keys() - {name for one in checks for name in one.names.split()})
+    if unknown:
+        raise refuse(f"'Additional properties not allowed: {','.join(unknown)}'.")
+    for name, value in body.items():
+        for one in checks:
+            if name in one.names.split() and not one.holds(value):
+                raise refuse(on_property(one.wrong.format(value=value), name, one.about))
+
+
+Answer = Response | str | Mapping[str, Any] | list[Any] | None
+"""What a handler returns: JSON as text or as values, or None for 204."""
+
+Handler = Callable[[Call], Answer]
 
 
 @dataclass(frozen=True)
@@ -188,32 +264,34 @@ class Gate:
     def _answer(
         self, request: Request, body: bytes, handler: Handler, expected: tuple[str, ...]
     ) -> Response:
-        headers: dict[str, str] = {}
+        headers: Mapping[str, str] = {}
         try:
             scopes = self.tokens.read(request.headers.get("authorization"))
-            headers.update(self._count(request))
-            _require(scopes, expected)
-            response = handler(Call(request, body, scopes))
+            reading = self.limits.take(request.method, request.scope["path"])
+            headers = reading.headers if reading else {}
+            _let_in(reading, scopes, expected)
+            response = _response(handler(Call(request, body, scopes)))
         except Problem as problem:
             response = problem.response()
         response.headers.update(headers)
         return response
 
-    def _count(self, request: Request) -> Mapping[str, str]:
-        """Count the request against its limit; return the headers that tell the caller."""
-        reading = self.limits.take(request.method, request.scope["path"])
-        if reading is None:
-            return {}
-        if not reading.allowed:
-            text = "Global limit has been reached"
-            raise Problem(429, text, "too_many_requests", headers=reading.headers)
-        return reading.headers
 
-
-def _require(scopes: frozenset[str], expected: tuple[str, ...]) -> None:
+def _let_in(reading: Reading | None, scopes: frozenset[str], expected: tuple[str, ...]) -> None:
+    """Refuse a request that is over its limit, or has none of the scopes."""
+    if reading and not reading.allowed:
+        raise Problem(429, "Global limit has been reached", "too_many_requests")
     if expected and scopes.isdisjoint(expected):
         text = f"Insufficient scope, expected any of: {','.join(expected)}."
         raise Problem(403, text, "insufficient_scope")
+
+
+def _response(answer: Answer) -> Response:
+    if answer is None:
+        return Response(status_code=204)
+    if isinstance(answer, Response):
+        return answer
+    return json_response(answer if isinstance(answer, str) else json.dumps(answer))
 
 
 async def read_body(request: Request) -> bytes:
@@ -231,77 +309,10 @@ async def read_body(request: Request) -> bytes:
     return bytes(body)
 
 
-MOST_PER_PAGE = 100
-_PER_PAGE = 20  # of what the Actions API lists
-
-_WHOLE_NUMBER = re.compile(r"-?\d{1,15}", re.ASCII)
-_ABOUT = {
-    "page": "Page index of the results to return. First page is 0.",
-    "per_page": "Number of results per page.",
-    "take": "Number of results per page. Defaults to 50.",
-}
-
-
-def number(asked: QueryParams, name: str, default: int, most: int | None) -> int:
-    """Return a whole number from 0 to `most`.
-
-    Raises:
-        Problem: If it is anything else.
-    """
-    text = asked.get(name, str(default))
-    where = f"on property {name} ({_ABOUT[name]})."
-    if not _WHOLE_NUMBER.fullmatch(text):
-        raise bad_query(f"'Expected type integer but found type string' {where}")
-    found = int(text)
-    if found < 0:
-        raise bad_query(f"'Value {found} is less than minimum 0' {where}")
-    if most is not None and found > most:
-        raise bad_query(f"'Value {found} is greater than maximum {most}' {where}")
-    return found
-
-
-def flag(asked: QueryParams, name: str, *, default: bool) -> bool:
-    """Return a boolean.
-
-    Raises:
-        Problem: If it is anything else.
-    """
-    text = asked.get(name, "true" if default else "false")
-    if text not in {"true", "false"}:
-        raise bad_query(f"'Expected type boolean but found type string' on property {name}.")
-    return text == "true"
-
-
-def projection(asked: QueryParams) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
-    """Return what leaves the asked fields of a document, or None where all are asked for."""
-    if not asked.get("fields"):
-        return None
-    names = {name.strip() for name in asked["fields"].split(",")}
-    if flag(asked, "include_fields", default=True):
-        return lambda document: {key: document[key] for key in document if key in names}
-    return lambda document: {key: document[key] for key in document if key not in names}
-
-
-def listing(
-    name: str, items: Sequence[_T], show: Callable[[_T], dict[str, Any]], asked: QueryParams
-) -> Response:
-    """Answer with one page of what the Actions API lists; only what is on it is shown."""
-    page = number(asked, "page", 0, None)
-    per_page = number(asked, "per_page", _PER_PAGE, MOST_PER_PAGE)
-    shown = [show(item) for item in items[page * per_page : (page + 1) * per_page]]
-    answer: dict[str, Any] = {name: shown}
-    if shown:
-        answer["total"] = len(items)
-    if page:
-        answer["page"] = page
-    return json_response(json.dumps({**answer, "per_page": per_page}))
-
-
 REST: Final = "rest"
 """What a route calls the rest of a path, `{name:rest}`: whatever was sent.
 
-Starlette's own `path` parameter takes no line break, so that nobody whose id has one would be
-found.
+Starlette's own `path` takes no line break, which an id can have.
 """
 
 

@@ -6,20 +6,16 @@ INFERRED: the refusals, and that they are still listed after their end.
 """
 
 import hashlib
-import json
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from toolkit.sandbox.api.gate import MOST_PER_PAGE, Call, Gate, flag, number, projection
-from toolkit.sandbox.api.users import ROOT
-from toolkit.sandbox.problem import Problem, bad_body, json_response
+from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate
+from toolkit.sandbox.problem import Problem, bad_body, on_property
 
-_DEFAULT_PER_PAGE = 50
 _ID_LENGTH = 16
 
 
@@ -46,71 +42,61 @@ class Rules:
         self._lock = threading.Lock()
         self._rules: dict[str, Rule] = {}
         for order, one in enumerate(loaded, start=1):
-            rule = Rule(_id(order), one.get("enabled", True), one["script"], one["name"], order)
-            self._rules[rule.id] = rule
+            # The same ids in every run.
+            name = "rul_" + hashlib.sha256(f"rule {order}".encode()).hexdigest()[:_ID_LENGTH]
+            enabled = one.get("enabled", True)
+            self._rules[name] = Rule(name, enabled, one["script"], one["name"], order)
 
     def routes(self, gate: Gate) -> list[BaseRoute]:
         """Return the routes."""
         every, one = f"{ROOT}/rules", f"{ROOT}/rules/{{id}}"
         return [
-            gate.route("GET", every, self.list, "read:rules"),
-            gate.route("POST", every, self.refuse, "create:rules"),
-            gate.route("GET", one, self.get, "read:rules"),
-            gate.route("PATCH", one, self.toggle, "update:rules"),
+            gate.route("GET", every, self.rules, "read:rules"),
+            gate.route("POST", every, self.create, "create:rules"),
+            gate.route("GET", one, self.rule, "read:rules"),
+            gate.route("PATCH", one, self.update, "update:rules"),
         ]
 
-    def list(self, call: Call) -> Response:
+    def rules(self, call: Call) -> Answer:
         """List Rules, in the order in which they run."""
-        asked = call.request.query_params
+        enabled = call.flag("enabled")
         with self._lock:
-            found = list(self._rules.values())
-        if "enabled" in asked:
-            enabled = flag(asked, "enabled", default=True)
-            found = [rule for rule in found if rule.enabled == enabled]
-        page = number(asked, "page", 0, None)
-        per_page = number(asked, "per_page", _DEFAULT_PER_PAGE, MOST_PER_PAGE)
+            found = [rule for rule in self._rules.values() if enabled in (None, rule.enabled)]
+        page, per_page = call.number("page"), call.number("per_page")
         start = page * per_page
-        project = projection(asked) or dict
-        shown = [project(asdict(rule)) for rule in found[start : start + per_page]]
-        if not flag(asked, "include_totals", default=False):
-            return json_response(json.dumps(shown))
-        answer = {"total": len(found), "start": start, "limit": per_page, "rules": shown}
-        return json_response(json.dumps(answer))
+        shown = call.projected([asdict(rule) for rule in found[start : start + per_page]])
+        if not call.flag("include_totals"):
+            return shown
+        return {"total": len(found), "start": start, "limit": per_page, "rules": shown}
 
-    def get(self, call: Call) -> Response:
+    def rule(self, call: Call) -> Answer:
         """Read one Rule."""
         with self._lock:
             rule = self._found(call)
-        project = projection(call.request.query_params) or dict
-        return json_response(json.dumps(project(asdict(rule))))
+        return call.projected([asdict(rule)])[0]
 
-    def toggle(self, call: Call) -> Response:
+    def update(self, call: Call) -> Answer:
         """Switch a Rule on or off, which is all that can be changed."""
         body = call.document()
         if body.keys() - {"enabled"}:
             raise _read_only()
         if not isinstance(body.get("enabled"), bool):
-            raise bad_body("'Expected type boolean' on property enabled.")
+            raise bad_body(on_property("Expected type boolean", "enabled"))
         with self._lock:
             rule = replace(self._found(call), enabled=body["enabled"])
             self._rules[rule.id] = rule
-        return json_response(json.dumps(asdict(rule)))
+        return asdict(rule)
 
-    def refuse(self, _: Call) -> Response:
+    def create(self, _: Call) -> Answer:
         """Refuse to create a Rule."""
         raise _read_only()
 
     def _found(self, call: Call) -> Rule:
         """Return the Rule that is asked for; the caller holds the lock."""
-        rule = self._rules.get(call.request.path_params["id"])
+        rule = self._rules.get(call.path["id"])
         if rule is None:
             raise Problem(404, "The rule does not exist.", "inexistent_rule")
         return rule
-
-
-def _id(order: int) -> str:
-    """Return `rul_` and 16 characters, the same in every run."""
-    return "rul_" + hashlib.sha256(f"rule {order}".encode()).hexdigest()[:_ID_LENGTH]
 
 
 def _read_only() -> Problem:

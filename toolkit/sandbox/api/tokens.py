@@ -8,10 +8,8 @@ Authentication API and Management API.
 import hmac
 import json
 import secrets
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -23,7 +21,6 @@ from toolkit.sandbox.problem import Problem, json_response
 _ALGORITHM = "HS256"
 _GRANT = "client_credentials"
 _OTHER_GRANTS = frozenset({"password", "authorization_code", "refresh_token", "implicit"})
-_EXPIRED = "Expired token received for JSON Web Token validation"
 
 
 @dataclass(frozen=True)
@@ -46,25 +43,28 @@ class Tokens:
     client_secret: str = field(repr=False)
     scopes: tuple[str, ...]
     lifetime: int
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float]
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     def exchange(self, content_type: str, body: bytes) -> Response:
         """Answer `POST /oauth/token`."""
         asked = _parameters(content_type, body)
-        missing = [name for name in ("grant_type", "client_id") if not asked.get(name)]
-        if not missing and asked["grant_type"] == _GRANT:
-            missing = [name for name in ("client_secret", "audience") if not asked.get(name)]
-        if missing:
-            return _refuse(400, "invalid_request", f"Missing required parameter: {missing[0]}")
-        grant = asked["grant_type"]
+        grant = asked.get("grant_type")
+        needed = ["grant_type", "client_id"]
+        if grant == _GRANT:
+            needed += ["client_secret", "audience"]
+        for name in needed:
+            if not asked.get(name):
+                return _refuse(400, "invalid_request", f"Missing required parameter: {name}")
         if grant in _OTHER_GRANTS:
             text = f"Grant type '{grant}' not allowed for the client."
             return _refuse(403, "unauthorized_client", text)
         if grant != _GRANT:
             return _refuse(403, "unsupported_grant_type", "Unsupported grant type")
-        if not self._knows(asked["client_id"], asked["client_secret"]):
-            return _refuse(401, "access_denied", "Unauthorized")
+        known = {"client_id": self.client_id, "client_secret": self.client_secret}
+        for name, value in known.items():
+            if not hmac.compare_digest(asked[name].encode("utf-8", "replace"), value.encode()):
+                return _refuse(401, "access_denied", "Unauthorized")
         if asked["audience"] not in self.audiences:
             return _refuse(403, "access_denied", f"Service not found: {asked['audience']}")
         wanted = asked.get("scope", "").split()
@@ -77,9 +77,7 @@ class Tokens:
         Raises:
             Problem: If there is no token, or it is not good (any more).
         """
-        if not authorization:
-            raise Problem(401, "Missing authentication")
-        kind, _, token = authorization.partition(" ")
+        kind, _, token = (authorization or "").partition(" ")
         if kind.lower() != "bearer":
             raise Problem(401, "Missing authentication")
         try:
@@ -95,15 +93,8 @@ class Tokens:
         except jwt.InvalidTokenError as error:
             raise Problem(401, "Invalid token") from error
         if self.clock() >= claims["exp"]:
-            raise Problem(401, _EXPIRED)
+            raise Problem(401, "Expired token received for JSON Web Token validation")
         return frozenset(str(claims["scope"]).split())
-
-    def _knows(self, client_id: str, client_secret: str) -> bool:
-        given, known = (client_id, client_secret), (self.client_id, self.client_secret)
-        pairs = zip(given, known, strict=True)
-        return all(
-            hmac.compare_digest(a.encode("utf-8", "replace"), b.encode("utf-8")) for a, b in pairs
-        )
 
     def _issue(self, audience: str, scope: str) -> dict[str, Any]:
         now = int(self.clock())
@@ -133,12 +124,11 @@ def _parameters(content_type: str, body: bytes) -> Mapping[str, str]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    return {name: value for name, value in found.items() if isinstance(value, str)}
+        found = None
+    items = found.items() if isinstance(found, dict) else ()
+    return {name: value for name, value in items if isinstance(value, str)}
 
 
 def _refuse(status: int, error: str, description: str) -> Response:
     body = {"error": error, "error_description": description}
-    return json_response(json.dumps(body), HTTPStatus(status))
+    return json_response(json.dumps(body), status)
