@@ -308,7 +308,7 @@ def test_a_job_stands_still_for_a_while_and_then_goes_on(serve, crowd):
     client = serve(crowd, faults=["job-stalls"])
     job = client.export()
     assert client.poll(job)["status"] == "pending"
-    while not client.sandbox._jobs._jobs[job["id"]].is_written:
+    while client.sandbox._jobs._jobs[job["id"]].status != "completed":
         time.sleep(0.01)
     polls = [client.poll(job) for _ in range(7)]
     assert [poll["status"] for poll in polls] == ["processing"] * 6 + ["completed"]

@@ -3,10 +3,8 @@
 A client has 30 seconds to send a request, its body included, and as long to take in what is
 sent; between two requests uvicorn waits for 5. Heads of more than 64 KiB are refused by h11.
 
-The door before everything that the sandbox answers: who calls under which name.
-
-A page anywhere can have a browser send requests to this machine. Where it lets its own name
-mean this machine (DNS rebinding), the Host header tells; where it writes, the Origin header.
+A page anywhere can have a browser send requests to this machine. If its own name stands for
+this machine (DNS rebinding), the Host header shows it; if it writes, the Origin header does.
 """
 
 import asyncio
@@ -91,7 +89,7 @@ _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"
 
 
 class Tally:
-    """Counts answers by (method, path template, status). Safe to use from several threads."""
+    """Counts answers by (method, path template, status), for several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -127,13 +125,9 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 def door(
     application: ASGIApp, hosts: Sequence[str], tally: Tally, clock: Callable[[], float]
 ) -> ASGIApp:
-    """Return the application behind a door that counts and dates every answer.
+    """Return the application, which then answers to these hosts (`name:port`) only.
 
-    Args:
-        application: What answers.
-        hosts: The names that it answers to, each with the port.
-        tally: Counts the answers.
-        clock: UNIX seconds, for the header `Date`.
+    Every answer is counted, and dated by the clock (UNIX seconds).
     """
     known = {host.encode() for host in hosts}
     origins = {f"{scheme}://{host}".encode() for host in hosts for scheme in ("http", "https")}
@@ -160,27 +154,19 @@ def door(
 
 
 class Certificate:
-    """A certificate for an address and localhost, and the authority that vouches for it.
+    """A certificate for an IP address and localhost, and the authority that vouches for it.
 
-    Args:
-        address: An IP address.
-
-    Attributes:
-        ca_file: The authority's certificate (PEM), in a private folder; no key is on disk.
+    `context` is how a server speaks TLS with it; `ca_file` is the authority's certificate
+    (PEM), in a private folder. No key is on disk.
     """
 
     def __init__(self, address: str) -> None:
         authority = trustme.CA()
-        self._leaf = authority.issue_cert(address, "localhost")
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(address, "localhost").configure_cert(self.context)
         self._folder = tempfile.TemporaryDirectory(prefix="sandbox-ca-")
         self.ca_file = Path(self._folder.name) / "ca.pem"
         authority.cert_pem.write_to_path(str(self.ca_file))
-
-    def context(self) -> ssl.SSLContext:
-        """Return how a server speaks TLS with this certificate."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._leaf.configure_cert(context)
-        return context
 
     def close(self) -> None:
         """Remove the authority's file."""

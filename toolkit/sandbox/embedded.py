@@ -1,5 +1,7 @@
 """The tenant to work with: the one that the environment names, or the embedded one."""
 
+from contextlib import ExitStack
+
 from pydantic import SecretStr
 
 from toolkit.sandbox.made_up import tenants
@@ -17,27 +19,18 @@ def embedded_tenant(users: int = USERS, *, seed: int = SEED) -> Tenant:
         seed: the same seed makes the same people.
 
     Returns:
-        A tenant that stops when it is closed.
+        The tenant; closing it stops the sandbox.
     """
-    sandbox = embedded_sandbox(users, seed=seed)
-    sandbox.start()
-    try:
+    with ExitStack() as stack:
+        sandbox = stack.enter_context(embedded_sandbox(users, seed=seed))
         tenant = connect(settings_of(sandbox))
-    except BaseException:
-        sandbox.stop()
-        raise
-    tenant.on_close(sandbox.stop)
+        tenant.on_close(stack.pop_all().close)
     tenant.seed = seed
     return tenant
 
 
 def embedded_sandbox(users: int = USERS, *, seed: int = SEED) -> Sandbox:
-    """Return the sandbox behind the embedded tenant, which is still to be started.
-
-    Args:
-        users: how many people to make up.
-        seed: the same seed makes the same people.
-    """
+    """Return a sandbox with so many made-up people; it is still to be started."""
     made_up = (loadable(person) for person in people(users, seed=seed))
     return Sandbox(made_up, actions=tenants.ACTIONS, rules=tenants.RULES)
 
@@ -54,10 +47,9 @@ def settings_of(sandbox: Sandbox) -> Settings:
 def open_tenant() -> Tenant:
     """Connect to the tenant that the environment or `.env` names, or else to the embedded one.
 
-    Which one it is shows in the tenant's `sandbox` and in its text.
-
     Returns:
-        The tenant, a context manager; the embedded one stops when it is closed.
+        The tenant, a context manager; its `sandbox` and its text tell which one it is. The
+        embedded one stops when it is closed.
 
     Raises:
         SettingsError, TenantError: a tenant is named, but it cannot be reached.

@@ -167,32 +167,20 @@ class Sandbox:
     def change(self, user_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Set root attributes of a user, past every rule of the API; return the user.
 
-        `updated_at` moves, unless it is one of the changes.
-
-        Raises:
-            KeyError: If there is no such user.
+        `updated_at` moves, unless it is one of the changes. KeyError: there is no such user.
         """
         moved = {"updated_at": iso(self._clock()), **changes}
         body = self._running().change(user_id, lambda user: {**user, **moved})
         if body is None:
             raise KeyError(user_id)
-        changed: dict[str, Any] = json.loads(body)
-        return changed
+        return dict(json.loads(body))
 
     def create(self, user: Mapping[str, Any]) -> None:
-        """Add a user, as it is.
-
-        Raises:
-            ValueError: If it has no user_id, or there is such a user already.
-        """
+        """Add a user, as it is. ValueError: it has no user_id, or one that there is already."""
         self._running().create(user)
 
     def delete(self, user_id: str) -> None:
-        """Remove a user.
-
-        Raises:
-            KeyError: If there is no such user.
-        """
+        """Remove a user. KeyError: there is no such user."""
         if not self._running().delete(user_id):
             raise KeyError(user_id)
 
@@ -203,9 +191,8 @@ class Sandbox:
 
     def describe(self) -> dict[str, str | int]:
         """Return what a client needs to know: address, credentials, number of users."""
-        secured = {"ca_file": self.ca_file} if self.ca_file else {}
         return {
-            **secured,
+            **({"ca_file": self.ca_file} if self.ca_file else {}),
             "base_url": self.base_url,
             "domain": self.domain,
             "client_id": self.client_id,
@@ -215,9 +202,8 @@ class Sandbox:
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables that point the toolkit at this sandbox."""
-        secured = {"SSL_CERT_FILE": self.ca_file} if self.ca_file else {}
         return {
-            **secured,
+            **({"SSL_CERT_FILE": self.ca_file} if self.ca_file else {}),
             # With TLS a host name will do, as for a real tenant.
             "AUTH0_DOMAIN": self.domain if self._tls else self.base_url,
             "AUTH0_CLIENT_ID": self.client_id,
@@ -227,9 +213,7 @@ class Sandbox:
     def start(self) -> None:
         """Load the users and serve in a background thread; return once it answers.
 
-        Raises:
-            RuntimeError: If it has been started before.
-            OSError: If the port is taken.
+        RuntimeError: it has been started before. OSError: the port is taken.
         """
         if self._server is not None or self._asked_to_stop.is_set():
             raise RuntimeError("a sandbox starts once")
@@ -252,8 +236,7 @@ class Sandbox:
             listener.close()
             self.stop()
             raise
-        run = self._server.run
-        self._thread = threading.Thread(target=run, args=([listener],), name="sandbox")
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="sandbox")
         self._thread.start()
         while self._thread.is_alive() and not self._server.started:
             time.sleep(_MOMENT)
@@ -282,20 +265,22 @@ class Sandbox:
             self._store = None
 
     def serve_forever(self, announce: Callable[[dict[str, str | int]], None] | None = None) -> None:
-        """Serve until SIGINT, SIGTERM or `stop()`, then stop and return.
+        """Serve until SIGINT, SIGTERM or `stop()`.
 
         Args:
             announce: Called with `describe()` once it answers and signals are caught.
         """
-        with _signals_set(self._asked_to_stop):
-            try:
-                if self._server is None:
-                    self.start()
-                if announce:
-                    announce(self.describe())
-                self._asked_to_stop.wait()
-            finally:
-                self.stop()
+        with contextlib.ExitStack() as stack:
+            if threading.current_thread() is threading.main_thread():
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    before = signal.signal(number, lambda *_: self._asked_to_stop.set())
+                    stack.callback(signal.signal, number, before)
+            stack.callback(self.stop)
+            if self._server is None:
+                self.start()
+            if announce:
+                announce(self.describe())
+            self._asked_to_stop.wait()
 
     def __enter__(self) -> Self:
         self.start()
@@ -347,7 +332,7 @@ def _config(application: ASGIApp, certificate: Certificate | None) -> uvicorn.Co
     return uvicorn.Config(
         application,
         http=Protocol,
-        ssl_context_factory=(lambda *_: certificate.context()) if certificate else None,
+        ssl_context_factory=(lambda *_: certificate.context) if certificate else None,
         access_log=False,
         log_config=None,
         log_level=logging.WARNING,
@@ -360,11 +345,7 @@ def _config(application: ASGIApp, certificate: Certificate | None) -> uvicorn.Co
 
 
 def _private(address: str) -> str:
-    """Return an address that only this machine can reach.
-
-    Raises:
-        ValueError: If it is any other.
-    """
+    """Return an address that only this machine can reach; refuse any other."""
     with contextlib.suppress(ValueError):
         if IPv4Address(address).is_loopback:
             return address
@@ -375,27 +356,9 @@ def _private(address: str) -> str:
 
 
 def _refusal(_: Request, error: Exception) -> Response:
-    """Answer in Auth0's form: a refusal of the API, or of Starlette (no such path or method).
-
-    Anything else is a bug of the sandbox; Starlette raises it again, and uvicorn logs it.
-    """
+    """Answer in Auth0's form; a bug of the sandbox is raised again by Starlette, and logged."""
     if isinstance(error, HTTPException):
         error = Problem(error.status_code, error.detail)
     elif not isinstance(error, Problem):
         error = Problem(500, "Internal server error", "internal_error")
     return error.response()
-
-
-@contextlib.contextmanager
-def _signals_set(event: threading.Event) -> Iterator[None]:
-    """While this is open, SIGINT and SIGTERM set the event (in the main thread only)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    caught = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: event.set()) for number in caught}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -100,47 +100,37 @@ def _is_text(value: object, most: int) -> bool:
     return isinstance(value, str) and len(value) <= most
 
 
-def _is_trigger(value: object) -> bool:
-    return isinstance(value, dict)
+def _is_dependency(value: Mapping[str, Any]) -> bool:
+    texts = all(_is_text(text, _LONGEST_NAME) for text in value.values())
+    return texts and "name" in value and not value.keys() - _DEPENDENCY
 
 
-def _is_dependency(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and "name" in value
-        and not value.keys() - _DEPENDENCY
-        and all(_is_text(text, _LONGEST_NAME) for text in value.values())
-    )
+def _is_secret(value: Mapping[str, Any]) -> bool:
+    given = _is_text(value.get("value", ""), _LONGEST_VALUE)
+    return given and _is_text(value.get("name"), _LONGEST_KEY)
 
 
-def _is_secret(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and _is_text(value.get("name"), _LONGEST_KEY)
-        and _is_text(value.get("value", ""), _LONGEST_VALUE)
-    )
-
-
-def _is_list(value: object, most: int, holds: Callable[[Any], bool]) -> bool:
-    return isinstance(value, list) and len(value) <= most and all(map(holds, value))
+def _are_objects(value: object, most: int, holds: Callable[[Mapping[str, Any]], bool]) -> bool:
+    """Tell whether a value is a list of at most so many objects that hold."""
+    if not isinstance(value, list) or len(value) > most:
+        return False
+    return all(isinstance(one, dict) and holds(one) for one in value)
 
 
 _CHECKS = (
     Check("name", lambda name: _is_text(name, _LONGEST_NAME) and name != ""),
     Check("code runtime", lambda text: isinstance(text, str)),
     Check("code", lambda code: len(code.encode("utf-8", "replace")) <= _LONGEST_CODE),
-    Check("supported_triggers", lambda found: _is_list(found, 1, _is_trigger) and found != []),
-    Check("dependencies", lambda found: _is_list(found, _MOST_DEPENDENCIES, _is_dependency)),
-    Check("secrets", lambda found: _is_list(found, _MOST_SECRETS, _is_secret)),
+    Check(
+        "supported_triggers", lambda found: _are_objects(found, 1, lambda _: True) and found != []
+    ),
+    Check("dependencies", lambda found: _are_objects(found, _MOST_DEPENDENCIES, _is_dependency)),
+    Check("secrets", lambda found: _are_objects(found, _MOST_SECRETS, _is_secret)),
 )
 
 
 def read_draft(body: Mapping[str, Any], former: Draft | None, now: float) -> Draft:
-    """Return the draft that a request's body makes, of a former one or from nothing.
-
-    Raises:
-        Problem: If the body is not one that Auth0 takes.
-    """
+    """Return the draft that a request's body makes, of a former one or from nothing."""
     check(body, _CHECKS, invalid_body)
     if former is None and not body.keys() >= {"name", "supported_triggers"}:
         raise invalid_body()

@@ -161,11 +161,7 @@ class Action:
         return next(said, None)
 
     def version(self, name: str) -> Version:
-        """Return the version with this id.
-
-        Raises:
-            Problem: If there is none. INFERRED: its text.
-        """
+        """Return the version with this id. INFERRED: the text where there is none."""
         for version in self.versions:
             if version.id == name:
                 return version
@@ -244,18 +240,14 @@ class Binding:
 
 
 class Library:
-    """All Actions of one sandbox and their bindings.
+    """All Actions of one sandbox and their bindings; what the API refuses raises Problem.
 
-    Whoever reads or changes Actions holds `lock` meanwhile.
+    Whoever reads or changes Actions holds `lock` meanwhile. The clock has UNIX seconds.
 
-    Args:
-        loaded: Post-login Actions that are there from the start: mappings with `name`, `code`
-            and, unless they are as usual, `deployed` (true), `bound` (true where it is
-            deployed) and `secrets` (a mapping from names to values).
-        clock: UNIX seconds.
-
-    Raises:
-        ValueError: If an Action has other keys, or is bound without being deployed.
+    `loaded` are post-login Actions that are there from the start: mappings with `name`, `code`
+    and, unless they are as usual, `deployed` (true), `bound` (true where it is deployed) and
+    `secrets` (a mapping from names to values). ValueError: an Action has other keys, or is
+    bound without being deployed.
     """
 
     def __init__(self, loaded: Iterable[Mapping[str, Any]], clock: Callable[[], float]) -> None:
@@ -271,21 +263,13 @@ class Library:
         return list(self._actions.values())
 
     def action(self, name: str) -> Action:
-        """Return the Action with this id.
-
-        Raises:
-            Problem: If there is none.
-        """
+        """Return the Action with this id."""
         if name not in self._actions:
             raise no_such_action()
         return self._actions[name]
 
     def add(self, draft: Draft) -> Action:
-        """Create an Action.
-
-        Raises:
-            Problem: If there are too many already.
-        """
+        """Create an Action, unless there are too many already."""
         if len(self._actions) >= _MOST_ACTIONS:
             text = "You reached the limit of entities of this type for this tenant."
             raise Problem(403, text, "too_many_entities")
@@ -294,11 +278,7 @@ class Library:
         return action
 
     def remove(self, action: Action, *, force: bool) -> None:
-        """Delete an Action, and with `force` its bindings first.
-
-        Raises:
-            Problem: If it is bound.
-        """
+        """Delete an Action that is not bound, or with `force` its bindings as well."""
         trigger = action.draft.trigger
         bindings = self.bindings(trigger)
         others = [binding for binding in bindings if binding.action is not action]
@@ -312,11 +292,7 @@ class Library:
         return list(self._bindings.get(trigger, ()))
 
     def bind(self, trigger: str, wanted: Sequence[tuple[Action, str]]) -> None:
-        """Replace what is bound to a trigger, by Actions with the names to show for them.
-
-        Raises:
-            Problem: If one of them is not deployed yet.
-        """
+        """Replace what is bound to a trigger, by deployed Actions and the names to show."""
         now = self.clock()
         for action, _ in wanted:
             if not any(version.is_deployed(now) for version in action.versions):

@@ -12,12 +12,13 @@ the answers where there is no such trigger, too many bindings, or an Action of a
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from starlette.routing import BaseRoute
 
 from toolkit.sandbox.api.action_drafts import TRIGGERS, Draft, read_draft
-from toolkit.sandbox.api.action_library import Action, Library, Version, no_such_action
+from toolkit.sandbox.api.action_library import Action, Library, no_such_action
 from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate, Handler
 from toolkit.sandbox.problem import Problem, invalid_body, json_response
 
@@ -35,27 +36,30 @@ class Actions:
         self._gate = gate
 
     def routes(self) -> list[BaseRoute]:
-        """Return the routes."""
+        """Return the routes; to deploy and to roll back are things that are created."""
+
+        def route(method: str, path: str, handler: Handler, scope: str) -> BaseRoute:
+            def locked(call: Call) -> Answer:
+                with self._library.lock:
+                    return handler(call)
+
+            return self._gate.route(method, f"{ROOT}/actions/{path}", locked, scope)
+
         one, version = "actions/{id}", "actions/{id}/versions/{version}"
         bindings = "triggers/{trigger}/bindings"
-        # To deploy and to roll back are things that are created.
-        rows: list[tuple[str, str, Handler, str]] = [
-            ("GET", "actions", self.actions, "read:actions"),
-            ("POST", "actions", self.create, "create:actions"),
-            ("GET", one, self.get, "read:actions"),
-            ("PATCH", one, self.update, "update:actions"),
-            ("DELETE", one, self.delete, "delete:actions"),
-            ("POST", f"{one}/deploy", self.deploy, "create:actions"),
-            ("GET", f"{one}/versions", self.versions, "read:actions"),
-            ("GET", version, self.version, "read:actions"),
-            ("POST", f"{version}/deploy", self.roll_back, "create:actions"),
-            ("GET", "triggers", lambda _: {"triggers": TRIGGERS}, "read:actions"),
-            ("GET", bindings, self.bindings, "read:actions"),
-            ("PATCH", bindings, self.bind, "update:actions"),
-        ]
         return [
-            self._gate.route(method, f"{ROOT}/actions/{path}", self._locked(handler), scope)
-            for method, path, handler, scope in rows
+            route("GET", "actions", self.actions, "read:actions"),
+            route("POST", "actions", self.create, "create:actions"),
+            route("GET", one, self.get, "read:actions"),
+            route("PATCH", one, self.update, "update:actions"),
+            route("DELETE", one, self.delete, "delete:actions"),
+            route("POST", f"{one}/deploy", self.deploy, "create:actions"),
+            route("GET", f"{one}/versions", self.versions, "read:actions"),
+            route("GET", version, self.version, "read:actions"),
+            route("POST", f"{version}/deploy", self.roll_back, "create:actions"),
+            route("GET", "triggers", lambda _: {"triggers": TRIGGERS}, "read:actions"),
+            route("GET", bindings, self.bindings, "read:actions"),
+            route("PATCH", bindings, self.bind, "update:actions"),
         ]
 
     def actions(self, call: Call) -> Answer:
@@ -111,10 +115,7 @@ class Actions:
         """List the versions of an Action."""
         action = self._action(call)
         action.look()
-
-        def show(version: Version) -> dict[str, Any]:
-            return action.version_document(version, self._library.clock())
-
+        show = partial(action.version_document, now=self._library.clock())
         return _page(call, "versions", action.versions[::-1], show)
 
     def version(self, call: Call) -> Answer:
@@ -153,13 +154,6 @@ class Actions:
         self._library.bind(trigger, [self._wanted(one, trigger) for one in wanted])
         now = self._library.clock()
         return {"bindings": [one.document(now) for one in self._library.bindings(trigger)]}
-
-    def _locked(self, handler: Handler) -> Handler:
-        def locked(call: Call) -> Answer:
-            with self._library.lock:
-                return handler(call)
-
-        return locked
 
     def _action(self, call: Call) -> Action:
         return self._library.action(call.path["id"])
@@ -224,9 +218,5 @@ def _page(
     """Return one page of a list; only what is on it is shown."""
     page, per_page = call.number("page"), call.number("per_page", _PER_PAGE)
     shown = [show(item) for item in items[page * per_page : (page + 1) * per_page]]
-    answer: dict[str, Any] = {name: shown}
-    if shown:
-        answer["total"] = len(items)
-    if page:
-        answer["page"] = page
-    return {**answer, "per_page": per_page}
+    total = {"total": len(items)} if shown else {}
+    return {name: shown, **total, **({"page": page} if page else {}), "per_page": per_page}

@@ -67,21 +67,10 @@ _BUCKETS = (
 )
 
 
-@dataclass(frozen=True)
-class Reading:
-    """Whether one request is within its limit, and the headers that tell the caller."""
-
-    allowed: bool
-    headers: Mapping[str, str]
-
-
 class Limits:
     """The buckets of one tenant.
 
-    Args:
-        plan: A name in `PLANS`.
-        clock: UNIX seconds, for the reset header.
-        monotonic: Seconds that never run backwards, for the refill.
+    The clock (UNIX seconds) is for the reset header, `monotonic` (seconds) for the refill.
     """
 
     def __init__(
@@ -100,16 +89,16 @@ class Limits:
         now = monotonic()
         self._levels = {name: (float(size.burst), now) for name, size in self._sizes.items()}
 
-    def take(self, method: str, path: str) -> Reading | None:
-        """Count one request against its bucket; None where it has no limit.
+    def take(self, method: str, path: str) -> dict[str, str]:
+        """Count one request against its bucket; return the headers that tell the caller.
 
-        That is so in a plan without limits, and for what is no part of the Management API.
+        Problem: the bucket is empty. No headers: the plan or the path has no bucket.
         """
         asked = f"{method} {path}"
         buckets = (name for name, pattern in _BUCKETS if pattern.match(asked))
         bucket = next((name for name in buckets if name in self._sizes), None)
         if bucket is None:
-            return None
+            return {}
         size = self._sizes[bucket]
         with self._lock:
             now = self._monotonic()
@@ -124,30 +113,33 @@ class Limits:
             "x-ratelimit-remaining": str(math.floor(level)),
             "x-ratelimit-reset": str(math.ceil(full_at)),
         }
-        return Reading(allowed, headers)
+        if not allowed:
+            text = "Global limit has been reached"
+            raise Problem(429, text, "too_many_requests", headers=headers)
+        return headers
 
 
 _LONGEST_BODY = 1024 * 1024  # Auth0 docs, "Management API": 1 MB for each request
 _WHOLE_NUMBER = re.compile(r"-?\d{1,15}", re.ASCII)
-_ANY = 10**15  # more than `_WHOLE_NUMBER` takes
 
 # Query parameters: what Auth0 says about each, what holds without it, and the most.
 NUMBERS: Mapping[str, tuple[str, int, int]] = {
-    "page": ("Page index of the results to return. First page is 0.", 0, _ANY),
+    "page": ("Page index of the results to return. First page is 0.", 0, 10**15),
     "per_page": ("Number of results per page.", 50, 100),
     "take": ("Number of results per page. Defaults to 50.", 50, 100),
 }
 
 
+Refuse = Callable[[str], Problem]
+"""Makes the refusal of a body from what is wrong with it."""
+
+
 @dataclass(frozen=True)
 class Check:
-    """What the values of some properties of a body must meet.
+    """What the values of some properties of a body (separated by spaces) must meet.
 
-    Attributes:
-        names: The properties, separated by spaces.
-        holds: Whether a value meets it.
-        wrong: What the refusal says otherwise; `{value}` in it is the value.
-        about: What Auth0 says about the property.
+    Otherwise the refusal says what is `wrong`, with the value for `{value}`, and what the
+    property is `about`.
     """
 
     names: str
@@ -158,10 +150,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Call:
-    """A request that was let in.
-
-    Its methods raise Problem where the request is not valid.
-    """
+    """A request that was let in; its methods raise Problem where it is not valid."""
 
     request: Request
     body: bytes
@@ -177,7 +166,7 @@ class Call:
         """The parameters in the path."""
         return self.request.path_params
 
-    def document(self, refuse: Callable[[str], Problem] = invalid_body) -> dict[str, Any]:
+    def document(self, refuse: Refuse = invalid_body) -> dict[str, Any]:
         """Return the body's JSON object; `refuse` makes the refusal of other JSON."""
         try:
             found = json.loads(self.body)
@@ -191,45 +180,37 @@ class Call:
         """Return a parameter of `NUMBERS`."""
         about, usual, most = NUMBERS[name]
         text = self.asked.get(name, str(usual if default is None else default))
-        found = int(text) if _WHOLE_NUMBER.fullmatch(text) else None
-        if found is not None and 0 <= found <= most:
-            return found
-        wrong = "Expected type integer but found type string"
-        if found is not None:
-            limit = "less than minimum 0" if found < 0 else f"greater than maximum {most}"
-            wrong = f"Value {found} is {limit}"
+        if not _WHOLE_NUMBER.fullmatch(text):
+            wrong = "Expected type integer but found type string"
+        elif int(text) < 0:
+            wrong = f"Value {int(text)} is less than minimum 0"
+        elif int(text) > most:
+            wrong = f"Value {int(text)} is greater than maximum {most}"
+        else:
+            return int(text)
         raise bad_query(on_property(wrong, name, about))
 
-    def flag(self, name: str, *, default: bool | None = None) -> bool | None:
-        """Return a parameter that is true, false, or left out: then it is `default`."""
+    def flag(self, name: str) -> bool | None:
+        """Return a parameter that is true or false, or None where it is left out."""
         text = self.asked.get(name)
         if text not in {None, "true", "false"}:
-            wrong = "Expected type boolean but found type string"
-            raise bad_query(on_property(wrong, name))
-        return default if text is None else text == "true"
+            raise bad_query(on_property("Expected type boolean but found type string", name))
+        return None if text is None else text == "true"
 
     def projected(self, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return documents with what `fields` and `include_fields` leave of them."""
         if not self.asked.get("fields"):
             return documents
         names = {name.strip() for name in self.asked["fields"].split(",")}
-        kept = self.flag("include_fields", default=True)
+        kept = self.flag("include_fields") is not False
         return [
             {key: value for key, value in document.items() if (key in names) == kept}
             for document in documents
         ]
 
 
-def check(
-    body: Mapping[str, Any],
-    checks: Sequence[Check],
-    refuse: Callable[[str], Problem] = bad_body,
-) -> None:
-    """Check that a body has only properties that some check names, with values that meet it.
-
-    Raises:
-        Problem: What `refuse` makes of the first thing that is wrong.
-    """
+def check(body: Mapping[str, Any], checks: Sequence[Check], refuse: Refuse = bad_body) -> None:
+    """Raise what `refuse` makes of the first property that is unknown or does not hold."""
     unknown = sorted(body.keys() - {name for one in checks for name in one.names.split()})
     if unknown:
         raise refuse(f"'Additional properties not allowed: {','.join(unknown)}'.")
@@ -255,32 +236,25 @@ class Gate:
     def route(self, method: str, path: str, handler: Handler, *scopes: str) -> Route:
         """Return a route whose handler runs in a worker thread; one of the scopes is needed."""
 
+        def answered(request: Request, body: bytes) -> Response:
+            headers: Mapping[str, str] = {}
+            try:
+                granted = self.tokens.read(request.headers.get("authorization"))
+                headers = self.limits.take(request.method, request.scope["path"])
+                _require(granted, scopes)
+                response = _response(handler(Call(request, body, granted)))
+            except Problem as problem:
+                response = problem.response()
+            response.headers.update(headers)
+            return response
+
         async def endpoint(request: Request) -> Response:
-            body = await read_body(request)
-            return await run_in_threadpool(self._answer, request, body, handler, scopes)
+            return await run_in_threadpool(answered, request, await read_body(request))
 
         return Route(path, endpoint, methods=[method])
 
-    def _answer(
-        self, request: Request, body: bytes, handler: Handler, expected: tuple[str, ...]
-    ) -> Response:
-        headers: Mapping[str, str] = {}
-        try:
-            scopes = self.tokens.read(request.headers.get("authorization"))
-            reading = self.limits.take(request.method, request.scope["path"])
-            headers = reading.headers if reading else {}
-            _let_in(reading, scopes, expected)
-            response = _response(handler(Call(request, body, scopes)))
-        except Problem as problem:
-            response = problem.response()
-        response.headers.update(headers)
-        return response
 
-
-def _let_in(reading: Reading | None, scopes: frozenset[str], expected: tuple[str, ...]) -> None:
-    """Refuse a request that is over its limit, or has none of the scopes."""
-    if reading and not reading.allowed:
-        raise Problem(429, "Global limit has been reached", "too_many_requests")
+def _require(scopes: frozenset[str], expected: tuple[str, ...]) -> None:
     if expected and scopes.isdisjoint(expected):
         text = f"Insufficient scope, expected any of: {','.join(expected)}."
         raise Problem(403, text, "insufficient_scope")
@@ -295,11 +269,7 @@ def _response(answer: Answer) -> Response:
 
 
 async def read_body(request: Request) -> bytes:
-    """Return a request's body.
-
-    Raises:
-        Problem: If the body is longer than Auth0 takes.
-    """
+    """Return a request's body, unless it is longer than Auth0 takes."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

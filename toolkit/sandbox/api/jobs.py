@@ -94,23 +94,14 @@ _CHECKS = (
 
 @dataclass(frozen=True)
 class Export:
-    """What is to be exported.
-
-    Attributes:
-        asked: The request's body, which is valid.
-        connection: Whose users; None for everybody.
-    """
+    """What is to be exported: a request's valid body, and whose users (None: everybody)."""
 
     asked: Mapping[str, Any]
     connection: Connection | None
 
     @classmethod
     def of(cls, call: Call, connections: Iterable[Connection]) -> "Export":
-        """Read a request; nothing at all asks for everything.
-
-        Raises:
-            Problem: If the body is not valid, or the connection does not exist.
-        """
+        """Read a request; nothing at all asks for everything."""
         asked = {"format": "csv", **(call.document(bad_body) if call.body else {})}
         check(asked, _CHECKS)
         if asked["format"] == "csv":
@@ -129,11 +120,6 @@ class Export:
                 return cls(asked, connection)
         raise Problem(400, "The connection does not exist.", "inexistent_connection")
 
-    @property
-    def format(self) -> str:
-        """`json` or `csv`."""
-        return str(self.asked["format"])
-
     def document(self, created: float, job_id: str) -> dict[str, Any]:
         """Return the job as the API shows it when it is new."""
         order = ("connection_id", "format", "limit", "fields")
@@ -146,11 +132,12 @@ class Export:
         """Yield the lines of the file for these users' JSON."""
         fields = self.asked.get("fields") or [{"name": name} for name in _USUAL.split()]
         columns = [(one.get("export_as", one["name"]), _steps(one["name"])) for one in fields]
-        if self.format == "csv":
+        is_csv = self.asked["format"] == "csv"
+        if is_csv:
             yield ",".join(_quoted(title) for title, _ in columns) + "\n"
         for user in islice(self._chosen(bodies), self.asked.get("limit")):
             found = {title: _at(user, steps) for title, steps in columns}
-            if self.format == "csv":
+            if is_csv:
                 yield ",".join(map(_cell, found.values())) + "\n"
             else:
                 there = {title: value for title, value in found.items() if value is not _MISSING}
@@ -192,12 +179,7 @@ def _quoted(text: str) -> str:
 
 @dataclass(frozen=True)
 class Links:
-    """Signs links to files and tells good ones from others.
-
-    Attributes:
-        base_url: Where the files are.
-        clock: UNIX seconds.
-    """
+    """Signs links to files and tells good ones from others; the clock has UNIX seconds."""
 
     base_url: str
     clock: Callable[[], float]
@@ -223,26 +205,18 @@ class Links:
         return hmac.compare_digest(signature, given) and self.clock() < int(expires)
 
     def _signature(self, path: str, expires: str) -> str:
-        message = f"{path}?{expires}".encode("utf-8", "replace")
-        digest = hmac.digest(self._key, message, "sha256")
+        digest = hmac.digest(self._key, f"{path}?{expires}".encode("utf-8", "replace"), "sha256")
         return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """What goes wrong with jobs; by default nothing.
+    """What goes wrong with jobs."""
 
-    Attributes:
-        fails: Whether every job fails.
-        stalls: For how many polls the percentage stays the same.
-        expired_links: How many of the first links have expired already.
-        truncated: How many of the first downloads end early.
-    """
-
-    fails: bool = False
-    stalls: int = 0
-    expired_links: int = 0
-    truncated: float = 0
+    fails: bool  # every job
+    stalls: int  # so many polls, at which the percentage stays the same
+    expired_links: int  # so many of the first links
+    truncated: float  # so many of the first downloads, which end early
 
 
 @dataclass
@@ -262,7 +236,7 @@ class _Job:
     @property
     def path(self) -> str:
         """Where its file is downloaded; named after the tenant, as Auth0 names it."""
-        return f"/exports/{self.id}/sandbox.{self.export.format}.gz"
+        return f"/exports/{self.id}/sandbox.{self.export.asked['format']}.gz"
 
     @property
     def half(self) -> Path:
@@ -279,19 +253,12 @@ class _Job:
 
 
 class Jobs:
-    """The export jobs of one tenant.
+    """The export jobs of one tenant, with downloads below `base_url`.
 
     A job is written by a thread of its own, from the tenant's users in the order of loading,
     and is complete no earlier than at its third poll, so that every client meets `pending`
     and `processing`. Its file has the users as they are while it is written; what changes
-    after that is not in it.
-
-    Args:
-        store: The tenant's users.
-        gate: Who may call.
-        base_url: Where downloads are.
-        clock: UNIX seconds, for the age of jobs and links.
-        trouble: What goes wrong.
+    after that is not in it. The clock (UNIX seconds) is for the age of jobs and links.
     """
 
     def __init__(
@@ -334,8 +301,7 @@ class Jobs:
         """Start to export users."""
         export = Export.of(call, self._store.connections)
         name = "job_" + "".join(secrets.choice(_ALPHABET) for _ in range(16))
-        file = Path(self._folder.name) / name
-        job = _Job(name, self._clock(), export, self._store.count(), file)
+        job = _Job(name, self._clock(), export, self._store.count(), Path(self._folder.name, name))
         thread = threading.Thread(target=self._run, args=(job,), name="sandbox-export")
         with self._lock:
             self._threads = [one for one in self._threads if one.is_alive()]
@@ -420,11 +386,7 @@ class Jobs:
         if status == "processing":
             is_written = job.status == "completed"
             share = 50 if is_written else min(99, 100 * job.done // max(job.total, 1))
-            return {
-                "status": status,
-                "percentage_done": share,
-                "time_left_seconds": job.time_left,
-            }
+            return {"status": status, "percentage_done": share, "time_left_seconds": job.time_left}
         self._signed += 1
         valid = _VALIDITY if self._signed > self._trouble.expired_links else 0
         return {

@@ -32,11 +32,7 @@ class Rule:
 
 
 class Rules:
-    """The Rules of one tenant.
-
-    Args:
-        loaded: Mappings with `name`, `script` and, where it is not, `enabled`.
-    """
+    """The Rules of one tenant, loaded from mappings: `name`, `script` and maybe `enabled`."""
 
     def __init__(self, loaded: Iterable[Mapping[str, Any]]) -> None:
         self._lock = threading.Lock()

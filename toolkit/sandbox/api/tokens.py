@@ -25,16 +25,11 @@ _OTHER_GRANTS = frozenset({"password", "authorization_code", "refresh_token", "i
 
 @dataclass(frozen=True)
 class Tokens:
-    """Gives out tokens to one client and reads them again.
+    """Gives out tokens to the one client that exists and reads them again.
 
-    Attributes:
-        issuer: The tenant's address, `http://127.0.0.1:54321/`.
-        audiences: The names of the Management API that a client may ask for.
-        client_id: The one client that exists.
-        client_secret: Its secret.
-        scopes: What the client may do.
-        lifetime: Seconds that a token is good for.
-        clock: UNIX seconds.
+    `issuer` is the tenant's address, `audiences` are the names of the Management API that a
+    client may ask for, `scopes` what it may do. A token is good for `lifetime` seconds by the
+    clock (UNIX seconds).
     """
 
     issuer: str
@@ -72,11 +67,7 @@ class Tokens:
         return json_response(json.dumps(self._issue(asked["audience"], " ".join(granted))))
 
     def read(self, authorization: str | None) -> frozenset[str]:
-        """Return the scopes of the token in an Authorization header.
-
-        Raises:
-            Problem: If there is no token, or it is not good (any more).
-        """
+        """Return the scopes of the good token in an Authorization header."""
         kind, _, token = (authorization or "").partition(" ")
         if kind.lower() != "bearer":
             raise Problem(401, "Missing authentication")

@@ -50,9 +50,15 @@ _CHECKS = (
         "URL to picture, photo, or avatar of this user",
     ),
 )
-# Connections of these strategies keep every attribute that they have.
-_KEEPING = frozenset({"auth0", "email", "sms"})
-_SYNC_DOCS = "https://auth0.com/docs/dashboard/guides/connections/configure-connection-sync"
+_KEEPING = frozenset({"auth0", "email", "sms"})  # strategies that lose no attribute
+_UPDATABLE = (
+    "a database connection (using the Auth0 store), a passwordless connection (email or sms) or "
+    "has disabled 'Sync user profile attributes at each login'. For more information, see "
+    "https://auth0.com/docs/dashboard/guides/connections/configure-connection-sync"
+)
+_REMOVABLE = (
+    "a custom database connection with import mode disabled, a social or enterprise connection."
+)
 
 
 @dataclass(frozen=True)
@@ -107,8 +113,7 @@ class Api:
         """Read the users with one e-mail address."""
         if not call.asked.get("email"):
             raise bad_query("'Missing required property: email'.")
-        found = self.store.by_email(call.asked["email"])
-        return f"[{','.join(_projected(call, found))}]"
+        return f"[{','.join(_projected(call, self.store.by_email(call.asked['email'])))}]"
 
     def update_user(self, call: Call) -> Answer:
         """Update a user's root attributes and metadata."""
@@ -143,28 +148,19 @@ class Api:
         connection = self.store.connection(primary.name) if primary else None
         if connection is None:
             return
-        removed = [name for name in attributes if changes[name] is None]
-        if connection.syncs and attributes:
-            what = f"updated: {', '.join(attributes)}"
-            kinds = (
-                "a database connection (using the Auth0 store), a passwordless connection "
-                "(email or sms) or has disabled 'Sync user profile attributes at each login'. "
-                f"For more information, see {_SYNC_DOCS}"
-            )
-        elif connection.strategy in _KEEPING and removed:
-            what = f"removed: {', '.join(removed)}"
-            kinds = (
-                "a custom database connection with import mode disabled, a social or enterprise "
-                "connection."
-            )
+        if connection.syncs:
+            what, kinds = "updated", _UPDATABLE
+        elif connection.strategy in _KEEPING:
+            what, kinds = "removed", _REMOVABLE
+            attributes = [name for name in attributes if changes[name] is None]
         else:
             return
-        raise Problem(
-            400,
-            f"The following user attributes cannot be {what}. The connection ({connection.name}) "
-            f"must either be {kinds}",
-            "operation_not_supported",
-        )
+        if attributes:
+            text = (
+                f"The following user attributes cannot be {what}: {', '.join(attributes)}. "
+                f"The connection ({connection.name}) must either be {kinds}"
+            )
+            raise Problem(400, text, "operation_not_supported")
 
     def connections(self, call: Call) -> Answer:
         """List connections: all, by offset (`page`), or by checkpoint (`from`, `take`)."""
