@@ -59,7 +59,7 @@ def shown(panel):
 
 def ended(panel):
     assert panel.execution.settled(60)
-    return panel.execution.said.value
+    return panel.execution.status.value
 
 
 def writes(sandbox) -> int:
@@ -85,9 +85,7 @@ def test_it_begins_with_an_example_and_writes_nothing_by_itself(panel_of, made):
     assert gallery.promise == "nobody loses a picture of their own"
     assert f"{gallery.plan.changes:,} of 300 people change" in panel.gallery_view.headline.value
     assert "Add role to tokens" in panel.change.bindings.value
-    assert (
-        "Rule &#x27;Placeholder for Gravatar&#x27; sets the picture" in panel.change.warnings.value
-    )
+    assert "Rule &#39;Placeholder for Gravatar&#39; sets the picture" in panel.change.warnings.value
     assert "what the host shows" in panel.gallery_view.table.value
     panel.execution.rehearse()
     assert "nothing was written" in ended(panel)
@@ -170,7 +168,7 @@ def test_the_action_is_applied_verified_seen_and_undone(panel_of, made):
     assert shown(again).plan.policy.former == (NEW,)
     assert "pa-removed" in again.change.details.value
     assert "Action runs already" in again.change.warnings.value
-    assert again.execution.done.value == execution.done.value
+    assert again.execution.applied.value == execution.applied.value
     execution.rehearse_undo()
     assert "1 of 1 Action would be put back" in ended(panel)
     assert execution.undo_button.description == f"Put back the Action at {tenant.domain}"
@@ -178,7 +176,7 @@ def test_the_action_is_applied_verified_seen_and_undone(panel_of, made):
     execution.undo()
     assert "1 of 1 Action put back" in ended(panel)
     assert len(tenant.actions()) == actions
-    assert "people, undone · new.png" in execution.done.label
+    assert "people, undone · new.png" in execution.applied.label
 
 
 def test_profiles_are_written_with_a_pause_and_a_way_out_and_put_back(panel_of, made):
@@ -193,7 +191,7 @@ def test_profiles_are_written_with_a_pause_and_a_way_out_and_put_back(panel_of, 
     execution = panel.execution
     execution.rehearse()
     assert f"{changes:,} of {plan.changes:,} users would be changed" in ended(panel)
-    assert f"{left} its picture is an explicit null" in execution.said.value
+    assert f"{left} its picture is an explicit null" in execution.status.value
     execution.confirm.value = tenant.domain
     execution.agreed.value = True
     execution.apply()
@@ -227,12 +225,12 @@ def test_undo_waits_for_its_rehearsal_and_names_whom_it_would_put_back(site_of):
     panel = choose_default_picture(site.snapshot, site.tenant, folder=site.folder)
     try:
         execution = panel.execution
-        labels = [label for label, _ in execution.done.options]
+        labels = [label for label, _ in execution.applied.options]
         assert [label.split(" · ")[1:] for label in labels] == [
             ["root for 6 people", "b.png"],
             ["root for 6 people", "new.png"],
         ]
-        execution.done.index = 1
+        execution.applied.index = 1
         execution.confirm.value = site.tenant.domain
         assert execution.undo_button.disabled
         execution.undo()
@@ -243,27 +241,27 @@ def test_undo_waits_for_its_rehearsal_and_names_whom_it_would_put_back(site_of):
         assert not execution.undo_button.disabled
         execution.confirm.value = "elsewhere"
         assert execution.undo_button.disabled
-        execution.done.index = 0
+        execution.applied.index = 0
         execution.confirm.value = site.tenant.domain
         assert execution.undo_button.disabled
         execution.rehearse_undo()
         ended(panel)
         assert execution.undo_button.description == "Nothing to put back"
         assert execution.undo_button.disabled
-        execution.done.index = 1
+        execution.applied.index = 1
         execution.rehearse_undo()
         ended(panel)
         execution.undo()
         assert "5 of 6 users put back" in ended(panel)
         assert site.user("auth0|000003")["picture"] == moved["picture"]
-        assert "root for 6 people, undone · new.png" in execution.done.label
+        assert "root for 6 people, undone · new.png" in execution.applied.label
         (journal,) = site.folder.glob("new-root.plan.journal.undo")
         journal.write_text("torn\n")
         execution.rehearse_undo()
         ended(panel)
         assert "damaged" in execution.alert.value
-        execution._list()
-        assert "root for 6 people, with an unusable journal" in execution.done.options[1][0]
+        execution._list_applied()
+        assert "root for 6 people, with an unusable journal" in execution.applied.options[1][0]
     finally:
         panel.close()
 
@@ -294,7 +292,7 @@ def test_the_first_n_people_only_and_then_the_others(site_of):
         execution.agreed.value = True
         execution.apply()
         assert "9 of 9 users changed" in ended(panel)
-        assert "2 of them by earlier runs" in execution.said.value
+        assert "2 of them by earlier runs" in execution.status.value
     finally:
         panel.close()
 
@@ -324,7 +322,7 @@ def test_what_was_rehearsed_for_some_is_not_rehearsed_for_all(site_of):
         said = ended(panel)
         execution.cancel()
         execution.pause()
-        assert execution.said.value == said
+        assert execution.status.value == said
     finally:
         panel.close()
 
@@ -372,7 +370,7 @@ def test_rules_are_printed_and_never_deployed(panel_of):
     shown(panel)
     assert panel.change.details.value.count("A Rule, to copy") == 2
     assert panel.execution.rehearse_button.disabled
-    assert "Rules are printed" in panel.execution.said.value
+    assert "Rules are printed" in panel.execution.status.value
 
 
 def test_without_a_tenant_everything_but_the_doing_works(made, no_credentials, tmp_path):

@@ -32,7 +32,7 @@ def test_the_picture_is_shown_as_data_once_its_host_has_answered(hosts):
     view.url.value = NEW
     assert "asking its host" in view.verdicts.value
     assert view.candidate is None
-    assert view.latest.settled(30)
+    assert view.worker.settled(30)
     assert alert.error is None
     assert view.candidate.url == NEW
     assert view.shown.value.count('src="data:image/png;base64,') == 6
@@ -56,7 +56,7 @@ def test_what_is_typed_while_a_picture_is_drawn_has_no_other_picture_beside_it(
 
     monkeypatch.setattr(candidate_view, "_shown", slowly)
     view.url.value = NEW
-    assert view.latest.settled(30)
+    assert view.worker.settled(30)
     assert view.url.value == typed
     assert view.candidate is None
     assert view.shown.value == ""
@@ -72,7 +72,7 @@ def test_hosts_that_cannot_be_opened_are_a_visible_line():
         raise OSError("no port")
 
     view = CandidateView(nobody, alert, NEW)
-    assert view.latest.settled(30)
+    assert view.worker.settled(30)
     assert "OSError" in alert.value
     assert "no port" not in alert.value
     view.close()

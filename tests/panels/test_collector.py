@@ -32,7 +32,7 @@ def ended(panel: Collector) -> None:
     for thread in threading.enumerate():
         if thread.name == "collector":
             thread.join(60)
-    assert not panel._run.working
+    assert not panel.worker.working
 
 
 def wait_for(true) -> None:
@@ -48,7 +48,7 @@ def test_a_collection_hands_its_snapshot_over(panel, tenant, tmp_path):
     panel.start()
     ended(panel)
     assert panel.alert.value == ""
-    assert "300 users, complete" in panel.said.value
+    assert "300 users, complete" in panel.status.value
     assert len(panel.snapshot) == 300
     assert handed == [panel.snapshot]
     assert panel.snapshot.path == tmp_path / "snapshot.parquet"
@@ -75,7 +75,7 @@ def test_a_pause_lasts_until_somebody_goes_on(panel):
     # Paused before it begins, so that the collection stands still at its first step.
     panel.start()
     panel.pause()
-    if panel._run.paused:
+    if panel.worker.paused:
         assert panel.pause_button.description == "Go on"
         assert panel.snapshot is None
         panel.pause()
@@ -94,10 +94,12 @@ def test_what_was_cancelled_goes_on_with_the_next_press(
         panel = collector(tmp_path / "snapshot.parquet" if named else None, folder=tmp_path)
         panel.method.value = "search"
         panel.start()
-        wait_for(lambda: "windows reconciled" in panel.meter.words.value or not panel._run.working)
+        wait_for(
+            lambda: "windows reconciled" in panel.meter.words.value or not panel.worker.working
+        )
         panel.cancel()
         ended(panel)
-        assert "Cancelled" in panel.said.value
+        assert "Cancelled" in panel.status.value
         assert panel.snapshot is None
         assert panel.alert.value == ""
         assert panel.start_button.description == "Resume"
@@ -115,8 +117,8 @@ def test_a_press_that_comes_too_late_leaves_what_was_said(panel):
     ended(panel)
     panel.cancel()
     panel.pause()
-    assert "300 users, complete" in panel.said.value
-    assert not panel._run.working
+    assert "300 users, complete" in panel.status.value
+    assert not panel.worker.working
 
 
 def test_a_name_that_no_file_can_have_is_a_visible_line(panel, tmp_path):
@@ -252,7 +254,7 @@ def test_a_snapshot_that_cannot_be_shown_leaves_both_tabs_as_they_are(
     monkeypatch.setattr("toolkit.panels.dashboard_frame.explore", damaged)
     shown.collector.open_file()
     assert "It is damaged" in shown.alert.value
-    assert "Opened" not in shown.collector.said.value
+    assert "Opened" not in shown.collector.status.value
     assert shown.collector.snapshot is not first
     shown.tabs.selected_index = 1
     assert shown.explorer is explorer
@@ -266,11 +268,13 @@ def test_another_snapshot_waits_for_a_change_that_is_under_way(tenant, tmp_path)
     ended(shown.collector)
     shown.tabs.selected_index = 1
     admin = shown.admin
-    assert admin.execution._run.begin()
+    go = threading.Event()
+    admin.execution.worker.ask(go.wait)
     shown.collector.open_file()
     assert "under way" in shown.alert.value
     assert shown.admin is admin
-    admin.execution._run.end()
+    go.set()
+    assert admin.execution.settled(60)
     shown.collector.open_file()
     assert shown.admin is None
     assert shown.alert.value == ""
@@ -305,7 +309,7 @@ def test_a_closed_dashboard_collects_no_further_and_shows_nothing(
         shown.collector.start()
         wait_for(lambda: "windows reconciled" in shown.collector.meter.words.value)
         shown.close()
-        assert not shown.collector._run.working
+        assert not shown.collector.worker.working
         assert shown.collector.snapshot is None
     # Whoever hands a snapshot over too late opens no file that nobody would close.
     shown.collector.snapshot = "anything"

@@ -59,6 +59,10 @@ def choose(explorer, by: str, value: str) -> None:
     explorer.filters.fields[by].value = value
 
 
+def button_of(explorer, part: Part):
+    return next(button for button, one in explorer.stacks._parts.items() if one == part)
+
+
 def written(explorer) -> None:
     for thread in threading.enumerate():
         if thread.name == "writer":
@@ -108,14 +112,14 @@ def test_a_press_lists_the_users_of_that_part_and_another_press_all(explorer):
         for one in explorer.stacks._parts.values()
         if one.group == "facebook" and one.broken is True
     )
-    explorer.stacks.button(part).click()
+    button_of(explorer, part).click()
     listed = explorer.roster.page(explorer.selection, limit=1000)
     assert set(listed["connection"]) == {"facebook"}
     assert set(listed["source"]) == {"social"}
     assert (listed["expires_at"] < NOW).all()
     assert len(listed) == explorer.table._total > 0
-    assert "pa-picked" in explorer.stacks.button(part)._dom_classes
-    explorer.stacks.button(part).click()
+    assert "pa-picked" in button_of(explorer, part)._dom_classes
+    button_of(explorer, part).click()
     assert explorer.selection == Selection()
 
 
@@ -208,7 +212,7 @@ def test_listed_users_are_written_beside_and_never_over_anything(explorer, tmp_p
         explorer.writer.start(suffix)
         written(explorer)
         path = tmp_path / f"{name}{suffix}"
-        assert str(path) in explorer.writer.said.value
+        assert str(path) in explorer.writer.status.value
         assert path.stat().st_mode & 0o777 == 0o600
     assert len(read_snapshot(path)) if suffix == ".parquet" else b"custom" in path.read_bytes()
 

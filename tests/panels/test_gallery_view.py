@@ -37,12 +37,12 @@ def test_nobody_is_asked_for_real_people_s_pictures_until_somebody_says_so(previ
 
         view = GalleryView(hosts, Alert(), sandbox=False)
         view.show(preview)
-        assert view.latest.settled(30)
+        assert view.worker.settled(30)
         assert asked == []
         assert "what the host shows" not in view.table.value
         assert "own picture (custom)" in view.table.value
         view.asked.value = True
-        assert view.latest.settled(30)
+        assert view.worker.settled(30)
         assert asked == [1]
         assert "what the host shows" in view.table.value
         view.asked.value = False

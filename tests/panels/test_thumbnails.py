@@ -6,7 +6,7 @@ import pytest
 from toolkit.classification.frames import audit, profiles
 from toolkit.classification.user_profile import user
 from toolkit.panels.explorer.explorer_panel import explore
-from toolkit.panels.explorer.thumbnails import Thumbnails
+from toolkit.panels.explorer.user_table import Thumbnails
 from toolkit.sandbox.made_up.tenants import loadable, people
 from toolkit.sandbox.server import Sandbox
 from toolkit.snapshots.snapshot import Provenance, Snapshot

@@ -17,7 +17,7 @@ from toolkit.classification.user_profile import user
 from toolkit.cli import main
 from toolkit.collection.collect_users import collect
 from toolkit.errors import SettingsError, UnreadableInputError
-from toolkit.panels.explorer.thumbnails import Thumbnails
+from toolkit.panels.explorer.user_table import Thumbnails
 from toolkit.probing.snapshot_probe import probe, reach
 from toolkit.sandbox.picture_hosts import hosts_of
 from toolkit.sandbox.played_hosts import SIGN

@@ -1,4 +1,4 @@
-"""Work behind a panel: with a pause and a way out, or such that only the latest matters."""
+"""Work in the background of a panel: one job at a time, which can be paused and cancelled."""
 
 import threading
 from collections.abc import Callable, Generator
@@ -6,161 +6,211 @@ from typing import TypeVar
 
 import ipywidgets
 
+from toolkit.panels.widgets import Alert, Meter, button, guarded, muted
 from toolkit.progress import Progress
 
 _T = TypeVar("_T")
 
 
-class Run:
-    """One piece of work at a time, which buttons pause and cancel; safe from any thread."""
+class Worker:
+    """Does one job at a time in a thread, which exists only while there is work.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._going, self._cancelled = threading.Event(), threading.Event()
-        self._idle = threading.Event()
-        self._idle.set()
+    All methods can be called from any thread.
+
+    Args:
+        name: of the thread.
+        failed: called from the thread with whatever a job raises.
+        ended: called from the thread after each job, when `working` is false unless another waits.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        failed: Callable[[BaseException], None],
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._name, self._failed, self._ended = name, failed, ended
+        self._changed = threading.Condition()
+        self._job: Callable[[], None] | None = None  # the next one
+        self._wait = 0.0
+        self._running = self._busy = False  # the thread; a job
+        self._paused = self._cancelled = self._stopped = False
 
     @property
     def working(self) -> bool:
-        """Whether something is under way, paused or not."""
-        return not self._idle.is_set()
+        """Whether a job is under way or waits, paused or not."""
+        with self._changed:
+            return self._busy or self._job is not None
 
     @property
     def paused(self) -> bool:
-        """Whether what is under way waits for somebody to go on."""
-        return self.working and not self._going.is_set()
+        """Whether the job under way waits for somebody to go on."""
+        return self._paused and self.working
 
-    def begin(self) -> bool:
-        """Begin; return False, and do nothing, where something is under way already."""
-        with self._lock:
-            if self.working:
-                return False
-            self._cancelled.clear()
-            self._going.set()
-            self._idle.clear()
-            return True
+    @property
+    def superseded(self) -> bool:
+        """Whether the job under way shall end: it was cancelled, or something else is wanted."""
+        with self._changed:
+            return self._stopped or self._cancelled or self._job is not None
 
-    def end(self) -> None:
-        """Say that nothing is under way any more."""
-        self._idle.set()
+    def ask(self, job: Callable[[], None], *, wait: float = 0.0) -> None:
+        """Do a job after the one that is under way, instead of any other job that waits.
+
+        It begins after `wait` seconds in which nothing else was asked for.
+        """
+        with self._changed:
+            if self._stopped:
+                return
+            self._job, self._wait = job, wait
+            self._paused = self._cancelled = False
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._run, name=self._name, daemon=True).start()
+            self._changed.notify_all()
 
     def pause(self) -> bool:
-        """Go no further, or go on; return whether it is paused now. What is cancelled ends."""
-        with self._lock:
-            if self._going.is_set() and not self._cancelled.is_set():
-                self._going.clear()
-            else:
-                self._going.set()
-            return not self._going.is_set()
+        """Pause before the next step, or go on; return whether it is paused now."""
+        with self._changed:
+            self._paused = not (self._paused or self._cancelled)
+            self._changed.notify_all()
+            return self._paused
 
     def cancel(self) -> None:
-        """Stop before the next step, paused or not."""
-        with self._lock:
-            self._cancelled.set()
-            self._going.set()
+        """End the job before its next step, paused or not."""
+        with self._changed:
+            self._cancelled, self._paused = True, False
+            self._changed.notify_all()
 
-    def stop(self) -> None:
-        """Cancel, and wait until nothing is under way: what a step has begun is finished."""
-        self.cancel()
-        self._idle.wait()
+    def stop(self, last: Callable[[], None] = lambda: None) -> None:
+        """Cancel the job under way; only `last` is done after it, and never in a new thread."""
+        with self._changed:
+            self._stopped, self._paused, self._wait = True, False, 0.0
+            self._job = last if self._running else None
+            self._changed.notify_all()
+            if not self._running:
+                last()
+
+    def settled(self, seconds: float | None = None) -> bool:
+        """Wait, at most for some seconds, until there is no job; return whether there is none."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._running, seconds)
 
     def through(
         self, steps: Generator[Progress, None, _T], show: Callable[[Progress], None]
     ) -> _T | None:
-        """Go through the steps, waiting where somebody paused.
+        """Go through the steps of the job under way, wait during a pause, and close them.
 
         Returns:
-            What they come to; None where somebody cancelled. They are closed in the end.
+            What the steps return; None if the job was cancelled or superseded.
         """
         try:
-            while True:
-                self._going.wait()
-                if self._cancelled.is_set():
-                    return None
+            while self._goes_on():
                 show(next(steps))
         except StopIteration as end:
             result: _T = end.value
             return result
+        else:
+            return None
         finally:
             steps.close()
 
-    def settled(self, seconds: float) -> bool:
-        """Wait until nothing is under way; return whether it came to that."""
-        return self._idle.wait(seconds)
-
-    def settle(self, pause: ipywidgets.Button, cancel: ipywidgets.Button) -> None:
-        """Let the two buttons be pressed while they mean something."""
-        pause.disabled = cancel.disabled = not self.working
-        pause.description = "Go on" if self.paused else "Pause"
-
-
-class Latest:
-    """Does what was asked for last, in a thread of its own, one thing at a time.
-
-    Args:
-        name: of the thread.
-        failed: called from the thread with whatever the work raises.
-    """
-
-    def __init__(self, name: str, failed: Callable[[BaseException], None]) -> None:
-        self._failed = failed
-        self._changed = threading.Condition()
-        self._job: Callable[[], None] | None = None
-        self._wait = 0.0
-        self._stopped = self._busy = False
-        threading.Thread(target=self._run, name=name, daemon=True).start()
-
-    def ask(self, job: Callable[[], None], *, wait: float = 0.0) -> None:
-        """Want this done, and nothing that was asked for before.
-
-        Args:
-            job: what to do.
-            wait: seconds without anything else being asked for before it begins.
-        """
+    def _goes_on(self) -> bool:
+        """Wait during a pause; return whether to take the next step."""
         with self._changed:
-            if not self._stopped:
-                self._job, self._wait = job, wait
-                self._changed.notify_all()
-
-    @property
-    def superseded(self) -> bool:
-        """Whether something else is wanted by now, or nothing any more."""
-        with self._changed:
-            return self._stopped or self._job is not None
-
-    def settled(self, seconds: float | None = None) -> bool:
-        """Wait until nothing is wanted or under way; return whether it came to that.
-
-        Args:
-            seconds: how long to wait at most; None for as long as it takes.
-        """
-        with self._changed:
-            return self._changed.wait_for(lambda: self._job is None and not self._busy, seconds)
-
-    def stop(self) -> None:
-        """Begin nothing any more; what is under way is superseded."""
-        with self._changed:
-            self._stopped, self._job = True, None
-            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._paused or self.superseded)
+            return not self.superseded
 
     def _run(self) -> None:
         while (job := self._next()) is not None:
-            try:
-                job()
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is shown
-                self._failed(error)
-            with self._changed:
-                self._busy = False
-                self._changed.notify_all()
+            for call in (job, self._end):
+                try:
+                    call()
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is shown
+                    self._failed(error)
+
+    def _end(self) -> None:
+        with self._changed:
+            self._busy = False
+        self._ended()
 
     def _next(self) -> Callable[[], None] | None:
         with self._changed:
-            while not self._stopped:
-                job = self._job
-                if job is None:
-                    self._changed.wait()
-                # Once the time is up, something else may have been wanted before this goes on.
-                elif not self._wait or not (self._changed.wait(self._wait) or self._job is not job):
+            while (job := self._job) is not None:
+                # After the wait, another job may have been asked for before this goes on.
+                if not self._wait or not (self._changed.wait(self._wait) or self._job is not job):
                     self._job, self._busy = None, True
                     return job
+            self._running = False
+            self._changed.notify_all()
             return None
+
+
+class JobPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
+    """A panel with one long job at a time, its progress, and buttons to pause and to cancel it.
+
+    Args:
+        name: of the thread.
+        what: the job, in a word.
+        pausing: what pressing Pause does.
+        paused: what is said during a pause.
+        cancelling: what pressing Cancel does.
+        width: of these buttons, in CSS.
+    """
+
+    def __init__(
+        self, name: str, what: str, *, pausing: str, paused: str, cancelling: str, width: str
+    ) -> None:
+        super().__init__()
+        self._lock = threading.RLock()
+        self._said_while_paused = paused
+        self.alert, self.meter, self.status = Alert(), Meter(what), ipywidgets.HTML()
+        self.worker = Worker(name, self._failed, self.update_buttons)
+        self.pause_button = button("Pause", pausing, width, self.pause)
+        self.cancel_button = button("Cancel", cancelling, width, self.cancel)
+
+    def begin(self, job: Callable[[], None], words: str) -> None:
+        """Do a job and say these words first; do nothing if another job is under way."""
+        with self._lock:
+            if not self.worker.working:
+                self.meter.start()
+                self._say(words)
+                self.worker.ask(job)
+                self.update_buttons()
+
+    @guarded
+    def pause(self) -> None:
+        """Pause, or go on."""
+        with self._lock:
+            if self.worker.working:  # or it ended while this was pressed
+                self._say(self._said_while_paused if self.worker.pause() else "")
+                self.update_buttons()
+
+    @guarded
+    def cancel(self) -> None:
+        """End the job before its next step; the same job goes on there when it is started again."""
+        with self._lock:
+            if self.worker.working:
+                self._say("Cancelling …")
+                self.worker.cancel()
+                self.update_buttons()
+
+    def update_buttons(self) -> None:
+        """Enable exactly those buttons that mean something now."""
+        self.pause_button.disabled = self.cancel_button.disabled = not self.worker.working
+        self.pause_button.description = "Go on" if self.worker.paused else "Pause"
+
+    def settled(self, seconds: float) -> bool:
+        """Wait until no job is under way; return whether that was reached."""
+        return self.worker.settled(seconds)
+
+    def close(self) -> None:
+        """Cancel the job, wait for the end of the step that it has begun, and close the panel."""
+        self.worker.stop()
+        self.worker.settled()
+        super().close()
+
+    def _failed(self, error: BaseException) -> None:
+        self.alert.show(error)
+
+    def _say(self, words: str) -> None:
+        self.status.value = muted(words, status=True)

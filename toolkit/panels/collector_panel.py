@@ -1,9 +1,8 @@
-"""The collector: choose a tenant, read everybody, with a bar, a pause and a way out."""
+"""The collector: choose a tenant and read all its users, with progress, Pause and Cancel."""
 
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,9 +12,8 @@ import traitlets
 from toolkit.collection.collect_users import METHODS, collect, unfinished
 from toolkit.collection.place import FOLDER, latest_file, placed, unfinished_file
 from toolkit.errors import IncompleteError, UnreadableInputError
-from toolkit.panels.background import Run
-from toolkit.panels.style import stylesheet
-from toolkit.panels.widgets import Alert, Meter, button, guarded, muted
+from toolkit.panels.background import JobPanel
+from toolkit.panels.widgets import button, guarded, stylesheet
 from toolkit.progress import Progress
 from toolkit.sandbox.embedded import embedded_tenant
 from toolkit.snapshots.snapshot import Snapshot, read_snapshot
@@ -28,15 +26,10 @@ EMBEDDED = "the embedded tenant (made-up people)"
 _WIDTH = "96px"
 
 
-class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
+class Collector(JobPanel):
     """Reads every user of a tenant into a snapshot file. Made by `collector`.
 
     Credentials come from the environment or `.env` and never enter the page.
-
-    Args:
-        out: the file to propose; None proposes none, and each collection goes to a new file,
-            FOLDER/TENANT/YYYY-MM-DDTHHMM.parquet.
-        folder: where those files are.
 
     Attributes:
         snapshot: what was collected or opened last, or None; observe it.
@@ -47,10 +40,16 @@ class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
     snapshot = traitlets.Any(allow_none=True)
 
     def __init__(self, out: Path | None = None, folder: Path = FOLDER) -> None:
-        self._run, self._lock = Run(), threading.RLock()
+        super().__init__(
+            "collector",
+            "Collecting",
+            pausing="stop asking, and go on later",
+            paused="Paused. A job that the tenant does meanwhile goes on.",
+            cancelling="stop; what was read is kept",
+            width=_WIDTH,
+        )
         self._folder = folder
         self._real: str | None = None  # the domain of the tenant that the environment names
-        self.alert = Alert()
         self.embedded: Tenant | None = None
         self.tenant = ipywidgets.Dropdown(description="tenant", options=[EMBEDDED])
         self.method = ipywidgets.Dropdown(description="method", options=METHODS)
@@ -59,191 +58,119 @@ class Collector(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
             value="" if out is None else str(out),
             placeholder="a new one each time",
         )
-        self.start_button = button("Collect", "read every user of the tenant", _WIDTH)
-        self.pause_button = button("Pause", "stop asking, and go on later", _WIDTH)
-        self.cancel_button = button("Cancel", "stop; what was read is kept", _WIDTH)
+        self.start_button = button("Collect", "read every user of the tenant", _WIDTH, self.start)
         self.open_button = button(
-            "Open", "show this file, or the tenant's newest snapshot if none is named", _WIDTH
+            "Open",
+            "show this file, or the tenant's newest snapshot if none is named",
+            _WIDTH,
+            self.open_file,
         )
-        self.meter = Meter()
-        self.said = ipywidgets.HTML()
-        self.start_button.on_click(lambda _: self.start())
-        self.pause_button.on_click(lambda _: self.pause())
-        self.cancel_button.on_click(lambda _: self.cancel())
-        self.open_button.on_click(lambda _: self.open_file())
-        self.out.observe(self._chosen, "value")
-        self.tenant.observe(self._chosen, "value")
-        fields = ipywidgets.HBox([self.tenant, self.method, self.out])
-        for field in fields.children:
-            field.add_class("pa-field")
-        buttons = ipywidgets.HBox(
-            [self.start_button, self.pause_button, self.cancel_button, self.open_button]
-        )
-        for row in (fields, buttons):
-            row.add_class("pa-row")
-        super().__init__([stylesheet(), fields, buttons, self.alert, self.meter, self.said])
-        self.add_class("pa-panel")
-        self.add_class("pa-card")
-        self._offer()
-        self._settle()
+        for field in (self.tenant, self.out):
+            field.observe(self._chosen, "value")
+        fields = [field.add_class("pa-field") for field in (self.tenant, self.method, self.out)]
+        buttons = [self.start_button, self.pause_button, self.cancel_button, self.open_button]
+        rows = [ipywidgets.HBox(one).add_class("pa-row") for one in (fields, buttons)]
+        self.children = [stylesheet(), *rows, self.alert, self.meter, self.status]
+        self.add_class("pa-panel").add_class("pa-card")
+        self._offer_tenant()
+        self.update_buttons()
 
     @guarded
     def _chosen(self, _: object) -> None:
-        """Look what is there now that another file or tenant is named."""
-        self._settle()
+        self.update_buttons()
 
     @guarded
     def start(self) -> None:
         """Begin to collect, or go on with a collection that was cancelled."""
-        out = self._named()
-        if not self._run.begin():
-            return
-        self.meter.start()
-        self._say("Connecting …")
-        self._settle()
-        threading.Thread(
-            target=self._work,
-            args=(self.tenant.value, self.method.value, out),
-            name="collector",
-            daemon=True,
-        ).start()
-
-    @guarded
-    def pause(self) -> None:
-        """Stop asking the tenant, or go on."""
-        with self._lock:
-            if not self._run.working:
-                return  # it ended while this was pressed
-            paused = self._run.pause()
-            self._say("Paused. A job that the tenant does meanwhile goes on." if paused else "")
-            self._settle()
-
-    @guarded
-    def cancel(self) -> None:
-        """Stop; the next start with the same tenant and file goes on."""
-        with self._lock:
-            if not self._run.working:
-                return
-            self._say("Cancelling …")
-            self._run.cancel()
-            self._settle()
+        tenant, method, out = self.tenant.value, self.method.value, self._file()
+        self.begin(lambda: self._collect(tenant, method, out), "Connecting …")
 
     @guarded
     def open_file(self) -> None:
         """Show the snapshot that the file holds, or the tenant's newest if none is named."""
-        path = self._standing()
+        path = self._file(latest_file)
         if path is None:
             raise UnreadableInputError(
                 f"There is no snapshot of {self.tenant.value} in {self._folder}: collect one, or "
                 "name a file."
             )
         self.snapshot = read_snapshot(path)
-        if self.alert.error is None:  # whoever observes it may not have been able to show it
+        if self.alert.error is None:  # an observer may not have been able to show it
             self._say(f"Opened {len(self.snapshot):,} users.")
 
+    def update_buttons(self) -> None:
+        """Enable exactly those buttons and fields that mean something now."""
+        with self._lock:
+            super().update_buttons()
+            working = self.worker.working
+            for widget in (self.tenant, self.method, self.out, self.start_button):
+                widget.disabled = working
+            path = self._file(latest_file)
+            exists = path is not None and os.path.isfile(path)  # noqa: PTH113 - Path.is_file fails where no file can be
+            self.open_button.disabled = working or not exists
+            path = self._file(unfinished_file)
+            resumes = path is not None and path.name and unfinished(path) and not working
+            self.start_button.description = "Resume" if resumes else "Collect"
+
+    def close(self) -> None:
+        """Stop collecting, and close the panel and the embedded tenant."""
+        super().close()
+        if self.embedded is not None:
+            self.embedded.close()
+
     @guarded
-    def _offer(self) -> None:
-        """Offer the tenant that the environment names first."""
+    def _offer_tenant(self) -> None:
+        """Choose the tenant that the environment names, if it names one."""
         settings = read_settings()
         if settings.domain:
             self._real = urlsplit(settings.base_url).netloc
             self.tenant.options = [settings.domain, EMBEDDED]
             self.tenant.value = settings.domain
 
-    def _named(self) -> Path | None:
-        """Return the file that is named, or None."""
-        text = self.out.value.strip()
-        return Path(text) if text else None
-
-    def _domain(self) -> str | None:
-        """Return the domain of the chosen tenant; None of an embedded one that was not started."""
+    def _file(self, of_tenant: Callable[[str, Path], Path | None] | None = None) -> Path | None:
+        """Return the file that is named, or else one of the chosen tenant, or None."""
+        if self.out.value.strip():
+            return Path(self.out.value.strip())
+        domain = self._real
         if self.tenant.value == EMBEDDED:
-            return self.embedded.domain if self.embedded else None
-        return self._real
+            domain = self.embedded.domain if self.embedded else None
+        return of_tenant(domain, self._folder) if of_tenant and domain else None
 
-    def _standing(self) -> Path | None:
-        """Return the file that can be opened, or None."""
-        if named := self._named():
-            return named
-        domain = self._domain()
-        return latest_file(domain, self._folder) if domain else None
-
-    def _resumable(self) -> bool:
-        """Whether the next start goes on with a collection that was interrupted."""
-        if named := self._named():
-            return bool(named.name) and unfinished(named)
-        domain = self._domain()
-        return domain is not None and unfinished_file(domain, self._folder) is not None
-
-    def _work(self, tenant: str, method: str, out: Path | None) -> None:
-        """Collect; runs in a thread of its own."""
-        snapshot, words = None, ""
-        try:
-            with self._connected(tenant) as connected, self._placed(connected, out) as path:
-                steps = collect.steps(connected, out=path, method=method)
-                snapshot = self._run.through(steps, self._show)
-            if snapshot is None:
-                kept = "What was read is kept: press Resume to go on."
-                words = f"Cancelled. {kept if unfinished(path) else 'Nothing was kept.'}"
-            else:
-                self.meter.done()
-                words = f"Collected {len(snapshot):,} users, complete."
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is shown
-            self.alert.show(error)
-            words = "Press Resume to go on." if isinstance(error, IncompleteError) else ""
-        finally:
-            with self._lock:
-                self._say(words)
-                self._run.end()
-                self._settle()
-        if snapshot is not None:
-            self._hand_over(snapshot)
+    def _collect(self, chosen: str, method: str, out: Path | None) -> None:
+        with self._connected(chosen) as tenant:
+            place = placed(tenant.domain, self._folder) if out is None else nullcontext(out)
+            with place as path:
+                steps = collect.steps(tenant, out=path, method=method)
+                snapshot = self.worker.through(steps, self._show)
+        if snapshot is None:
+            kept = "What was read is kept: press Resume to go on."
+            self._say(f"Cancelled. {kept if unfinished(path) else 'Nothing was kept.'}")
+        else:
+            self.meter.done()
+            self._say(f"Collected {len(snapshot):,} users, complete.")
+            self._publish(snapshot)
 
     def _show(self, progress: Progress) -> None:
         self.meter.show(progress)
-        if not self._run.paused:
+        if not self.worker.paused:
             self._say("Reading …")
 
-    def _placed(self, tenant: Tenant, out: Path | None) -> AbstractContextManager[Path]:
-        """Return the file to write: the one that was named, or one of the tenant's own."""
-        return placed(tenant.domain, self._folder) if out is None else nullcontext(out)
+    def _failed(self, error: BaseException) -> None:
+        super()._failed(error)
+        self._say("Press Resume to go on." if isinstance(error, IncompleteError) else "")
+
+    @guarded
+    def _publish(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
 
     @contextmanager
-    def _connected(self, tenant: str) -> Iterator[Tenant]:
-        if tenant == EMBEDDED:
+    def _connected(self, chosen: str) -> Iterator[Tenant]:
+        if chosen == EMBEDDED:
             self.embedded = self.embedded or embedded_tenant()
             yield self.embedded
         else:
-            with connect(read_settings()) as connected:
-                yield connected
-
-    def close(self) -> None:
-        """Stop collecting, and let go of the page and of the embedded tenant."""
-        self._run.stop()
-        if self.embedded is not None:
-            self.embedded.close()
-        super().close()
-
-    @guarded
-    def _hand_over(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
-
-    def _settle(self) -> None:
-        """Let exactly those buttons be pressed that mean something now."""
-        with self._lock:
-            working = self._run.working
-            for widget in (self.tenant, self.method, self.out, self.start_button):
-                widget.disabled = working
-            path = self._standing()
-            stands = path is not None and os.path.isfile(path)  # noqa: PTH113 - Path.is_file fails where no file can be
-            self.open_button.disabled = working or not stands
-            self._run.settle(self.pause_button, self.cancel_button)
-            self.start_button.description = (
-                "Resume" if not working and self._resumable() else "Collect"
-            )
-
-    def _say(self, words: str) -> None:
-        self.said.value = muted(words, status=True)
+            with connect(read_settings()) as tenant:
+                yield tenant
 
 
 def collector(out: Path | str | None = None, *, folder: Path | str = FOLDER) -> Collector:

@@ -13,20 +13,13 @@ from toolkit.panels.explorer.explorer_panel import Explorer, explore
 from toolkit.panels.widgets import guarded
 from toolkit.snapshots.snapshot import Snapshot
 
-_TITLES = ("Explore", "Default picture")
-
 
 class Dashboard(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     """A collector, and below it two tabs about what it collected or opened last.
 
     Args:
-        out: the file to propose for the snapshot; None proposes none, and each collection goes to
-            a new file, FOLDER/TENANT/YYYY-MM-DDTHHMM.parquet.
-        folder: where those files are.
-
-    Attributes:
-        explorer: the analyst's tab, or None before there is a snapshot.
-        admin: the admin's tab, or None until somebody looks at it: it reads the tenant.
+        out: the file to propose, as for `toolkit.collector`.
+        folder: where snapshots go without one.
     """
 
     def __init__(self, out: Path | None = None, folder: Path = FOLDER) -> None:
@@ -34,8 +27,8 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         self.alert = self.collector.alert
         self._lock = threading.RLock()
         self._closed = False
-        self.explorer: Explorer | None = None
-        self.admin: Admin | None = None
+        self.explorer: Explorer | None = None  # before there is a snapshot
+        self.admin: Admin | None = None  # until its tab is opened: it reads the tenant
         self._snapshot: Snapshot | None = None  # which the tabs are about
         title = ipywidgets.HTML(
             "<h1 style='font-size:22px;margin:8px 0'>Where do your users' pictures come from?</h1>"
@@ -47,12 +40,12 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         self.tabs.observe(self._choose, "selected_index")
 
     def close(self) -> None:
-        """End all that is under way, and let go of files and connections."""
+        """End all that is under way, and close files and connections."""
         with self._lock:
             self._closed = True
             for part in self._parts:
                 part.close()
-        # After those who use its embedded tenant.
+        # Afterwards, because the parts use its embedded tenant.
         self.collector.close()
         super().close()
 
@@ -72,7 +65,8 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
             before, snapshot = self._parts, self.collector.snapshot
             self.explorer, self.admin, self._snapshot = explore(snapshot), None, snapshot
             self.tabs.children = [self.explorer, ipywidgets.VBox()]
-            self.tabs.titles = _TITLES  # those of tabs that are not there yet are dropped
+            # Titles of tabs that do not exist yet would be dropped.
+            self.tabs.titles = ("Explore", "Default picture")
             self.tabs.selected_index = 0
             self.children = [*self._above, self.tabs]
             for part in before:

@@ -1,26 +1,33 @@
-"""What all panels share: a progress bar, a line that says what went wrong, buttons, boxes."""
+"""What all panels share: their look, a progress bar, a line that says what went wrong, buttons."""
 
 from collections.abc import Callable
 from functools import wraps
 from html import escape
+from importlib.resources import files
 from typing import Any, Concatenate, ParamSpec
 
 import ipywidgets
 from IPython.display import display
 
+from toolkit.classification.sources import Source
 from toolkit.errors import PictureAuditError
 from toolkit.formatting import visible
 from toolkit.progress import Progress
+from toolkit.reporting.palette import COLOURS, CROSSES, EDGES, ON_DARK, ON_LIGHT, STRIPE
+
+_STRIPED = "repeating-linear-gradient(45deg, {0} 0 5px, {1} 5px 9px)"
+_CROSSED = (
+    "repeating-linear-gradient(45deg, {0} 0 1px, transparent 1px 7px), "
+    "repeating-linear-gradient(-45deg, {0} 0 1px, {1} 1px 7px)"
+)
+_DARK = frozenset({Source.SOCIAL, Source.GRAVATAR, Source.MISSING})
+_P = ParamSpec("_P")
 
 
 class Meter(ipywidgets.HBox):  # type: ignore[misc] # ipywidgets has no types
-    """A bar and its words, for a panel.
+    """A progress bar and its words, for a panel."""
 
-    Args:
-        what: what is going on.
-    """
-
-    def __init__(self, what: str = "Collecting") -> None:
+    def __init__(self, what: str) -> None:
         self.bar = ipywidgets.IntProgress(min=0, max=1, description=what)
         self.words = ipywidgets.Label()
         super().__init__([self.bar, self.words])
@@ -38,8 +45,7 @@ class Meter(ipywidgets.HBox):  # type: ignore[misc] # ipywidgets has no types
     def done(self) -> None:
         """Fill the bar: the work has ended well."""
         self.bar.max = self.bar.value = max(self.bar.value, 1)
-        self.bar.bar_style = "success"
-        self.words.value = ""
+        self.bar.bar_style, self.words.value = "success", ""
 
 
 class Bar:
@@ -71,9 +77,6 @@ def text(progress: Progress) -> str:
     return " · ".join(filter(None, parts))
 
 
-_P = ParamSpec("_P")
-
-
 class Alert(ipywidgets.HTML):  # type: ignore[misc] # ipywidgets has no types
     """A line of text that screen readers announce; it takes no room while it is empty.
 
@@ -86,20 +89,24 @@ class Alert(ipywidgets.HTML):  # type: ignore[misc] # ipywidgets has no types
         self.add_class("pa-alert")
         self.error: BaseException | None = None
 
-    def show(self, error: BaseException) -> None:
-        """Say what went wrong. What an unforeseen exception says may be personal data."""
+    def show(self, error: BaseException, advice: str = "") -> None:
+        """Say what went wrong; the words of errors that are not ours may be personal data.
+
+        Args:
+            error: what was raised.
+            advice: what to do after an error that is not ours.
+        """
         self.error = error
-        if isinstance(error, PictureAuditError):
-            text = str(error)
-        else:
-            text = (
+        words = str(error)
+        if not isinstance(error, PictureAuditError):
+            words = (
                 f"Something unforeseen happened ({type(error).__name__}), which is an error of "
-                "this program: please report it."
-            )
-        self.value = f'<div role="alert">{escape(visible(text))}</div>'
+                f"this program: please report it. {advice}"
+            ).rstrip()
+        self.value = f'<div role="alert">{escape(visible(words))}</div>'
 
     def clear(self) -> None:
-        """Take the line away: all is well."""
+        """Remove the line: all is well."""
         self.error = None
         self.value = ""
 
@@ -107,9 +114,9 @@ class Alert(ipywidgets.HTML):  # type: ignore[misc] # ipywidgets has no types
 def guarded(
     handle: Callable[Concatenate[Any, _P], None],
 ) -> Callable[Concatenate[Any, _P], None]:
-    """Make what a method raises visible: what handlers of widgets raise, nobody sees.
+    """Show what a method raises on the `alert` of its object: nobody sees it otherwise.
 
-    It is shown on the object's `alert`. The line of the last error goes away with the next try.
+    An earlier error disappears with the next try.
     """
 
     @wraps(handle)
@@ -124,31 +131,59 @@ def guarded(
     return shown
 
 
-def button(words: str, tooltip: str, width: str) -> ipywidgets.Button:
-    """Return a button.
-
-    Args:
-        words: what it says.
-        tooltip: what pressing it does.
-        width: as CSS has it.
-    """
+def button(words: str, tooltip: str, width: str, press: Callable[[], object]) -> ipywidgets.Button:
+    """Return a button with a width in CSS; the tooltip says what pressing it does."""
     layout = ipywidgets.Layout(width=width)
-    return ipywidgets.Button(description=words, tooltip=tooltip, layout=layout)
+    made = ipywidgets.Button(description=words, tooltip=tooltip, layout=layout)
+    made.on_click(lambda _: press())
+    return made
+
+
+def title(words: str) -> str:
+    """Write the title of a card."""
+    return f'<div class="pa-title">{escape(words)}</div>'
 
 
 def muted(words: str, *, status: bool = False) -> str:
-    """Write a remark, in paler letters.
-
-    Args:
-        words: what it says; it stays text.
-        status: whether screen readers tell when it changes.
-    """
+    """Write a remark in paler letters; screen readers announce a `status` when it changes."""
     role = ' role="status"' if status else ""
     return f'<div class="pa-muted"{role}>{escape(visible(words))}</div>'
 
 
 def check(words: str = "", *, value: bool = False) -> ipywidgets.Checkbox:
     """Return a box to tick, with words beside it."""
-    box = ipywidgets.Checkbox(description=words, indent=False, value=value)
-    box.add_class("pa-check")
-    return box
+    return ipywidgets.Checkbox(description=words, indent=False, value=value).add_class("pa-check")
+
+
+def stylesheet() -> ipywidgets.HTML:
+    """Return a widget that brings the looks of panels into the page."""
+    sheet = files("toolkit.panels").joinpath("panel.css").read_text("utf-8")
+    return ipywidgets.HTML(
+        f"<style>{sheet}{''.join(map(_rules, Source))}</style>",
+        layout=ipywidgets.Layout(display="none"),
+    )
+
+
+def looks(source: Source, *, broken: bool = False) -> str:
+    """Return the CSS class of a source, or of those of its users who see a broken image."""
+    return f"pa-{source}{'-broken' if broken and source is not Source.INVALID else ''}"
+
+
+def _rules(source: Source) -> str:
+    """Return the CSS of a source; stripes mark what is unknown or broken."""
+    ground = COLOURS[source]
+    ink = ON_DARK if source in _DARK else ON_LIGHT
+    edge = f"box-shadow: inset 0 0 0 1px {EDGES[source]};" if source in EDGES else ""
+    # Numbers on stripes stand on a ground of their own.
+    glow = f"text-shadow: {', '.join([f'0 0 3px {ground}'] * 6)};"
+    broken = _STRIPED.format(ground, f"color-mix(in srgb, {ground}, #fff 62%)")
+    fill = ground
+    if source is Source.UNRESOLVED:
+        fill = _STRIPED.format(ground, STRIPE)
+    elif source is Source.INVALID:
+        fill = broken = _CROSSED.format(CROSSES, ground)
+    return "".join(
+        f".pa-panel .{looks(source, broken=is_broken)} {{ background: {background} !important; "
+        f"color: {ink} !important; {edge} {glow} }}"
+        for is_broken, background in ((False, fill), (True, broken))
+    )

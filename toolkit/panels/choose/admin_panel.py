@@ -1,10 +1,8 @@
 """The admin's panel: choose a default picture, see before and after, and only then do it."""
 
 import threading
-from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
-from html import escape
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryDirectory
@@ -15,15 +13,21 @@ from toolkit.change.plan_summary import Plan
 from toolkit.change.prepare import plan, policy_of
 from toolkit.change.preview.gallery_data import Gallery, gallery
 from toolkit.errors import SettingsError
-from toolkit.formatting import visible
-from toolkit.panels.background import Latest
-from toolkit.panels.choose.before_after_view import ChangeView, GalleryView
+from toolkit.formatting import render
+from toolkit.images.candidate_checks import Candidate
+from toolkit.panels.background import Worker
+from toolkit.panels.choose.before_after_view import (
+    CHOOSE,
+    ChangeView,
+    GalleryView,
+    Site,
+    read_site,
+)
 from toolkit.panels.choose.candidate_view import CandidateView
 from toolkit.panels.choose.execution import Execution
-from toolkit.panels.choose.tenant_site import Site, read_site
 from toolkit.panels.choose.way_view import WayView
-from toolkit.panels.style import admin_stylesheet, stylesheet
-from toolkit.panels.widgets import Alert, guarded, text
+from toolkit.panels.widgets import Alert, guarded, stylesheet, text
+from toolkit.progress import Progress
 from toolkit.sandbox.picture_hosts import Hosts, hosts_of
 from toolkit.snapshots.snapshot import Snapshot
 from toolkit.snapshots.storage import replacing
@@ -33,64 +37,47 @@ from toolkit.tenant.credentials import read_settings
 EXAMPLE = "https://assets.example.com/avatars/default-2026.png"
 """The address to begin with for made-up people, whose sandbox answers for every host."""
 
-_WRITTEN = "the tenant was written to since: who changed is skipped, or collect again"
 _PAUSE = 0.25  # seconds without another choice, after which a plan is made
 
 
 class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
-    """A default picture in four steps. Made by `choose_default_picture`.
-
-    Args:
-        snapshot: the tenant's users.
-        tenant: the tenant, which stays open; None for the one that the environment names.
-        picture: the address to begin with.
-        folder: where plans and journals are kept.
-
-    Attributes:
-        gallery: what is shown in step 3, or None.
-    """
+    """A default picture in four steps. Made by `choose_default_picture`."""
 
     def __init__(
         self, snapshot: Snapshot, tenant: Tenant | None, picture: str, folder: Path
     ) -> None:
         self.snapshot = snapshot
-        self.gallery: Gallery | None = None
+        self.gallery: Gallery | None = None  # what step 3 shows
         self.site: Site | None = None
         self.alert = Alert()
         self._tenant, self._folder = tenant, folder
-        self._lock = threading.RLock()
-        self._opening, self._reading = threading.Lock(), threading.Lock()
         self._open_hosts: Hosts | None = None
-        self._connecting = threading.Lock()
+        self._lock, self._opening = threading.RLock(), threading.RLock()
         self._closed = False
         self._stack = ExitStack()
         self._draft = Path(self._stack.enter_context(TemporaryDirectory(prefix="picture-audit-")))
         origin = snapshot.provenance
-        self.latest = Latest("plan", self._failed)
+        self.planner = Worker("plan", self._failed)
         self.way = WayView(_users(snapshot, "connection"), _users(snapshot, "source"), self.alert)
         self.gallery_view = GalleryView(self._hosts, self.alert, sandbox=origin.sandbox)
         self.change = ChangeView()
         self.execution = Execution(
             origin.tenant, self._connected, self._keep, folder, self._written
         )
+        self.site_reader = Worker("site", self.execution.alert.show)
         self.candidate_view = CandidateView(self._hosts, self.alert, picture)
-        left = ipywidgets.VBox([self.candidate_view, self.way.scope])
-        left.add_class("pa-column")
-        above = ipywidgets.HBox([left, self.way])
-        above.add_class("pa-cards")
-        above.add_class("pa-two")
+        left = ipywidgets.VBox([self.candidate_view, self.way.scope]).add_class("pa-column")
+        above = ipywidgets.HBox([left, self.way]).add_class("pa-cards").add_class("pa-two")
         middle = ipywidgets.VBox([self.gallery_view, self.change])
         for card in (self.candidate_view, self.way.scope, self.way, middle, self.execution):
             card.add_class("pa-card")
-        self.head = ipywidgets.HTML(_head(snapshot))
-        super().__init__(
-            [stylesheet(), admin_stylesheet(), self.head, above, self.alert, middle, self.execution]
-        )
+        self.head = ipywidgets.HTML(self._head())
+        super().__init__([stylesheet(), self.head, above, self.alert, middle, self.execution])
         self.add_class("pa-panel")
         self.candidate_view.observe(lambda _: self.plan(), "candidate")
         self.way.observe(lambda _: self.plan(), "choice")
         self.plan()
-        threading.Thread(target=self._read_site, name="site", daemon=True).start()
+        self.site_reader.ask(self._read_site)
 
     @guarded
     def plan(self) -> None:
@@ -98,39 +85,40 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         with self._lock:
             self._drop()
             found = self.candidate_view.candidate
-            if found is None:
-                self.latest.ask(lambda: None)
-                self.gallery_view.wait("Choose a picture in step 1: who would see it shows here.")
-            elif not found.usable:
-                self.latest.ask(lambda: None)
-                self.gallery_view.wait("This picture will not do: see step 1.")
-            else:
-                self.latest.ask(self._make, wait=_PAUSE)
+            if found is not None and found.usable:
+                self.planner.ask(lambda: self._make(found), wait=_PAUSE)
+                return
+            self.planner.ask(lambda: None)
+            self.gallery_view.wait(
+                CHOOSE if found is None else "This picture will not do: see step 1."
+            )
 
     def settled(self, seconds: float = 60.0) -> bool:
-        """Wait until nothing is under way in the background; return whether it came to that."""
-        every = (self.candidate_view.latest, self.latest, self.gallery_view.latest)
-        return all(one.settled(seconds) for one in every)
+        """Wait until nothing is under way in the background; return whether nothing is."""
+        workers = (
+            self.site_reader,
+            self.candidate_view.worker,
+            self.planner,
+            self.gallery_view.worker,
+        )
+        return all(worker.settled(seconds) for worker in workers)
 
     def close(self) -> None:
-        """End what is under way, and let go of files, hosts and connections."""
+        """End what is under way, and close files, hosts and connections."""
         for part in (self.execution, self.candidate_view, self.gallery_view):
             part.close()
-        self.latest.stop()
-        # What makes a plan writes it into a folder that goes with the rest.
-        self.latest.settled()
-        # And what reads the tenant uses its connection.
-        with self._reading, self._connecting, self._opening:
+        # These use the folder of drafts and the connection, which are closed below.
+        for worker in (self.planner, self.site_reader):
+            worker.stop()
+            worker.settled()
+        with self._opening:
             self._closed = True
             self._stack.close()
         super().close()
 
-    def _make(self) -> None:
-        """Decide about everybody and show what comes of it; runs in a thread."""
-        choice, found = self.way.choice, self.candidate_view.candidate
-        site = self.site
-        if found is None:
-            return
+    def _make(self, found: Candidate) -> None:
+        """Decide about everybody and show the plan; runs in a thread."""
+        choice, site = self.way.choice, self.site
         policy = policy_of(
             found.url or "",
             connections=choice.connections,
@@ -140,36 +128,41 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             expired=choice.expired,
         )
         draft = self._draft / "preview.plan"
-        known = site.connections if site else None
         with self._lock:
             draft.unlink(missing_ok=True)
         steps = plan.steps(
-            self.snapshot, policy, through=choice.way, out=draft, known=known, looked=found
+            self.snapshot,
+            policy,
+            through=choice.way,
+            out=draft,
+            known=site.connections if site else None,
+            looked=found,
         )
-        try:
-            while True:
-                step = next(steps)
-                with self._lock:
-                    if self.latest.superseded:
-                        return
-                    self.gallery_view.wait(f"{text(step)} …")
-        except StopIteration as end:
-            made: Plan = end.value
-        finally:
-            steps.close()
+        made = self.planner.through(steps, self._show_progress)
+        if made is None:
+            return
         shown = gallery(self.snapshot, made, found.image)
         with self._lock:
-            if self.latest.superseded:
+            if self.planner.superseded:
                 return
             self.gallery = shown
             self.alert.clear()
             self.way.show(made)
             self.gallery_view.show(shown)
-            self.change.show(made, self.site, self.snapshot.provenance.wiring)
+            self._show_change()
             self.execution.show(made)
 
+    def _show_progress(self, progress: Progress) -> None:
+        with self._lock:
+            if not self.planner.superseded:
+                self.gallery_view.wait(f"{text(progress)} …")
+
+    def _show_change(self) -> None:
+        if self.gallery is not None:
+            self.change.show(self.gallery.plan, self.site, self.snapshot.provenance.wiring)
+
     def _drop(self) -> None:
-        """Take away what no longer belongs to what is chosen."""
+        """Remove the plan that no longer belongs to what is chosen."""
         self.gallery = None
         self.way.show(None)
         self.change.show(None, None, None)
@@ -177,50 +170,42 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
 
     def _failed(self, error: BaseException) -> None:
         with self._lock:
-            if not self.latest.superseded:
+            if not self.planner.superseded:
                 self.gallery_view.wait("There is no plan: see above.")
                 self.alert.show(error)
 
     def _keep(self) -> Plan:
-        """Put the shown plan where plans are kept, beside which its journal will be."""
+        """Copy the shown plan into the folder of plans, where its journal will be, too."""
         with self._lock:
-            if self.gallery is None or self.gallery.plan.path is None:
+            made = self.gallery.plan if self.gallery else None
+            if made is None or made.path is None:
                 raise SettingsError("There is no plan yet: choose a picture.")
-            made = self.gallery.plan
             path = self._folder / f"default-picture-{made.way}-{made.id}.plan"
             if not path.exists():
-                with self.gallery.plan.path.open("rb") as draft, replacing(path) as file:
+                with made.path.open("rb") as draft, replacing(path) as file:
                     copyfileobj(draft, file)
             return replace(made, path=path)
 
+    def _head(self, *, written: bool = False) -> str:
+        origin, users = self.snapshot.provenance, len(self.snapshot)
+        return render("panels/choose/head.html.j2", origin=origin, users=users, written=written)
+
     def _written(self) -> None:
-        """Read the tenant again once something was written there."""
-        self.head.value = _head(self.snapshot, written=True)
-        self._read_site()
-        with self._lock:
-            if self.gallery is not None:
-                wired = self.snapshot.provenance.wiring
-                self.change.show(self.gallery.plan, self.site, wired)
+        """Say that the tenant was written to, and read it again."""
+        self.head.value = self._head(written=True)
+        self.site_reader.ask(self._read_site)
 
     def _read_site(self) -> None:
-        try:
-            with self._reading:  # or what was read before a change could come after it
-                site = read_site(self._connected())
-                with self._lock:
-                    before, self.site = self.site, site
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is shown
-            self.execution.alert.show(error)
-            return
-        if before is None:
+        site = read_site(self._connected())
+        with self._lock:
+            is_first, self.site = self.site is None, site
+            self._show_change()
+        if is_first:
             self.plan()
 
     def _connected(self) -> Tenant:
-        """Return the tenant, connecting to it where nobody has.
-
-        Raises:
-            SettingsError: none is named, another one than the snapshot's, or it is too late.
-        """
-        with self._connecting:
+        """Return the tenant, and connect to it first if needed; it must be the snapshot's."""
+        with self._opening:
             self._ensure_open()
             if self._tenant is None:
                 settings = read_settings()
@@ -246,7 +231,7 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             return self._open_hosts
 
     def _ensure_open(self) -> None:
-        """Make sure that nothing is opened that nobody would close again."""
+        """Raise an error once the panel is closed: nobody would close what is opened then."""
         if self._closed:
             raise SettingsError("This panel is closed: show it again.")
 
@@ -283,19 +268,5 @@ def choose_default_picture(
 
 
 def _users(snapshot: Snapshot, by: str) -> dict[str, int]:
-    counts = snapshot.coverage(by).counts
-    sums: Counter[str] = Counter()
-    for group, users in zip(counts["group"], counts["users"].tolist(), strict=True):
-        sums[str(group)] += users
-    return sums
-
-
-def _head(snapshot: Snapshot, *, written: bool = False) -> str:
-    origin = snapshot.provenance
-    state = "" if origin.complete else " · NOT COMPLETE"
-    return (
-        '<div class="pa-big">Choose a default picture</div><div class="pa-muted">'
-        f"{escape(visible(origin.tenant))}{' (made-up people)' if origin.sandbox else ''} · "
-        f"snapshot of {origin.taken_at:%Y-%m-%d %H:%M} UTC, {len(snapshot):,} users{state} · "
-        f"{_WRITTEN if written else 'nothing is written until you confirm in step 4'}</div>"
-    )
+    sums = snapshot.coverage(by).counts.groupby("group")["users"].sum()
+    return {str(group): int(users) for group, users in sums.items()}

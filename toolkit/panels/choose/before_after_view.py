@@ -1,24 +1,34 @@
-"""Step 3, before and after: examples with their pictures, and behind them code and reasons."""
+"""Step 3, before and after: examples with their pictures; what changes at the tenant, and why."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from difflib import unified_diff
 from html import escape
+from typing import TypeVar
 
 import ipywidgets
 
 from toolkit.analysis.tenant_wiring import Wiring
-from toolkit.change.action import preview
+from toolkit.change.action import Setup, preview, read_setup
+from toolkit.change.javascript import recognised
 from toolkit.change.plan_summary import Plan
 from toolkit.change.preview.gallery_data import SIZES, Gallery, bars, table
 from toolkit.change.preview.portrait import Portrait, View, drawn, portraits
-from toolkit.change.run import ActionState
-from toolkit.formatting import render, visible
+from toolkit.collection.scripts import read_wiring
+from toolkit.errors import CredentialsError, PictureAuditError
+from toolkit.formatting import render
 from toolkit.images.candidate_checks import DARK, LIGHT, NEVER_REFRESHED
-from toolkit.panels.background import Latest
-from toolkit.panels.choose.tenant_site import Site, warnings
+from toolkit.panels.background import Worker
 from toolkit.panels.widgets import Alert, check, guarded, muted
 from toolkit.sandbox.picture_hosts import Hosts
+from toolkit.tenant.client import Tenant
+from toolkit.tenant.models import Connection
+
+_T = TypeVar("_T")
+
+CHOOSE = "Choose a picture in step 1: who would see it shows here."
+"""What is shown before a picture is chosen."""
 
 _SANDBOX = "the sandbox answers for every host: its people are made up"
 _REAL = (
@@ -31,10 +41,8 @@ _REAL = (
 class GalleryView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     """A gallery with its pictures, at the sizes that apps use, on a light or a dark page.
 
-    Args:
-        hosts: opens whoever answers for pictures; called from a thread.
-        alert: the line for what goes wrong.
-        sandbox: whether the people are made up, so that showing their pictures asks nobody.
+    `hosts` opens the hosts of pictures and is called from a thread. Showing the pictures of
+    a sandbox asks nobody, so they are shown at first.
     """
 
     def __init__(self, hosts: Callable[[], Hosts], alert: Alert, *, sandbox: bool) -> None:
@@ -43,12 +51,10 @@ class GalleryView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._lock = threading.RLock()
         self._gallery: Gallery | None = None
         self._known: dict[View, Portrait] = {}
-        self.latest = Latest("portraits", alert.show)
+        self.worker = Worker("portraits", alert.show)
         self.headline = ipywidgets.HTML()
         self.bars = ipywidgets.HTML()
-        self.table = ipywidgets.HTML()
-        self.table.add_class("pa-table")
-        self.table.add_class("pa-gallery")
+        self.table = ipywidgets.HTML().add_class("pa-table").add_class("pa-gallery")
         self.asked = check("real pictures", value=sandbox)
         about = ipywidgets.HTML(muted(_SANDBOX if sandbox else _REAL))
         self.size = ipywidgets.ToggleButtons(
@@ -59,14 +65,12 @@ class GalleryView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         )
         for one in (self.size, self.page):
             one.style.button_width = "74px"
-            one.add_class("pa-toggle")
-            one.observe(lambda _: self.draw(), "value")
-        self.asked.observe(lambda _: self._switched(), "value")
-        switches = ipywidgets.HBox([self.size, self.page, self.asked, about])
-        switches.add_class("pa-row")
+            one.add_class("pa-toggle").observe(lambda _: self.draw(), "value")
+        self.asked.observe(lambda _: self._switch(), "value")
+        switches = ipywidgets.HBox([self.size, self.page, self.asked, about]).add_class("pa-row")
         self._below = ipywidgets.VBox([self.bars, switches, self.table])
         super().__init__([self.headline, self._below])
-        self.wait("Choose a picture in step 1: who would see it shows here.")
+        self.wait(CHOOSE)
 
     def wait(self, words: str) -> None:
         """Show words where there is no gallery yet."""
@@ -104,32 +108,29 @@ class GalleryView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def close(self) -> None:
         """Ask nobody any more."""
-        self.latest.stop()
+        self.worker.stop()
         super().close()
 
     @guarded
-    def _switched(self) -> None:
+    def _switch(self) -> None:
         with self._lock:
             self._draw()
             self._ask()
 
     def _ask(self) -> None:
-        """Want the pictures of what is shown, or none; to be called with the lock held."""
-        shown = self._gallery
-        if shown is not None and self.asked.value:
-            self.latest.ask(lambda: self._fetch(shown))
-        else:
-            self.latest.ask(lambda: None)
+        """Ask for the pictures of what is shown, or for none."""
+        shown = self._gallery if self.asked.value else None
+        self.worker.ask(lambda: self._fetch(shown))
 
-    def _fetch(self, shown: Gallery) -> None:
+    def _fetch(self, shown: Gallery | None) -> None:
+        if shown is None:
+            return
         missing = [view for view in shown.views if view not in self._known]
         picture = shown.plan.policy.picture
         arrived = portraits(missing, self._hosts(), picture=picture, image=shown.image)
         for view, portrait in arrived:
-            if self.latest.superseded:
-                return
             with self._lock:
-                if self._gallery is not shown:
+                if self.worker.superseded or self._gallery is not shown:
                     return
                 self._known[view] = portrait
         self._draw()
@@ -142,7 +143,61 @@ class GalleryView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         )
 
 
-_CONTEXT = 3
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What was read of a tenant; None for what could not be read."""
+
+    connections: tuple[Connection, ...] | None
+    standing: Setup | None  # our Action, and what runs after a login
+    wiring: Wiring | None  # what sets the picture that applications see
+    notes: tuple[str, ...] = ()  # what could not be read, and why
+
+    @property
+    def former(self) -> tuple[str, ...]:
+        """The default pictures that the deployed Action hands out, which a new one replaces."""
+        action = self.standing.action if self.standing else None
+        policy = recognised(action.deployed) if action else None
+        return (policy.picture, *policy.former) if policy else ()
+
+
+def warnings(wiring: Wiring | None, site: Site | None) -> tuple[str, ...]:
+    """Return in words which scripts set the picture as well, except this tool's own Action.
+
+    What was read of the tenant counts more than the wiring that was read with the snapshot.
+    """
+    known = site.wiring if site and site.wiring else wiring
+    action = site.standing.action if site and site.standing else None
+    return tuple(
+        f"{one.kind.capitalize()} {one.name!r} sets the picture, too"
+        + (": it runs" if one.runs else ": it no longer runs" if one.stopped else ": it is off")
+        for one in (known.setters if known else ())
+        if not (action and one.kind == "action" and one.name == action.name)
+    )
+
+
+def read_site(tenant: Tenant) -> Site:
+    """Read a tenant's connections, Actions and Rules, as far as the token may.
+
+    Raises:
+        CredentialsError: the tenant does not accept the credentials.
+    """
+    notes: list[str] = []
+    connections = _tried("its connections", lambda: tuple(tenant.connections()), notes)
+    stands = _tried("what runs after a login", lambda: read_setup(tenant), notes)
+    wiring, unread = read_wiring(tenant)
+    return Site(connections, stands, wiring, (*notes, *unread))
+
+
+def _tried(what: str, read: Callable[[], _T], notes: list[str]) -> _T | None:
+    try:
+        return read()
+    except CredentialsError:
+        raise
+    except PictureAuditError as error:
+        notes.append(f"{what} could not be read: {error}")
+        return None
+
+
 _BEFORE = (
     "this tool's Action runs already: at a login people see its default picture, and not what "
     "stands under before, which is their profile's"
@@ -159,46 +214,30 @@ class ChangeView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no typ
         super().__init__([self.warnings, self.bindings, self.details])
 
     def show(self, plan: Plan | None, site: Site | None, wiring: Wiring | None) -> None:
-        """Show a plan beside what stands at the tenant, as far as that was read.
-
-        Args:
-            plan: the plan, or None for nothing.
-            site: what was read of the tenant.
-            wiring: what was read with the snapshot.
-        """
+        """Show a plan, or nothing, beside what was read of the tenant and with the snapshot."""
         if plan is None:
             self.warnings.value = self.bindings.value = self.details.value = ""
             return
-        state = None
-        if plan.code is not None and site is not None and site.standing is not None:
-            state = preview(site.standing, plan.code)
-        self.warnings.value = _warnings(plan, site, warnings(wiring, site))
+        now = site.standing if site else None
+        state = preview(now, plan.code) if now and plan.code is not None else None
+        # Scripts that run are told below in other words, and step 1 tells what never refreshes.
+        notes = [
+            note
+            for note in plan.notes
+            if note != NEVER_REFRESHED and not note.endswith("sets the picture, too")
+        ]
+        if site and site.former and state and now and now.bound:
+            notes.append(_BEFORE)
+        notes += site.notes if site else ()
+        notes = [*warnings(wiring, site), *notes]
+        self.warnings.value = render("panels/choose/warnings.html.j2", notes=notes)
         self.bindings.value = (
             "" if state is None else render("panels/choose/bindings.html.j2", state=state)
         )
-        self.details.value = _details(plan, state)
-
-
-def _warnings(plan: Plan, site: Site | None, scripts: Iterable[str]) -> str:
-    # Of scripts that run a plan says what is said of all of them here; step 1 says the rest.
-    notes = [
-        one
-        for one in plan.notes
-        if one != NEVER_REFRESHED and not one.endswith("sets the picture, too")
-    ]
-    if plan.code is not None and site is not None and site.standing is not None:
-        notes += [_BEFORE] if site.former and site.standing.bound else []
-    shown = [*scripts, *notes, *(site.notes if site else ())]
-    items = "".join(
-        f'<div class="pa-verdict pa-warn"><b>!</b> {escape(visible(one))}</div>' for one in shown
-    )
-    return f'<div class="pa-warnings">{items}</div>' if items else ""
-
-
-def _details(plan: Plan, state: ActionState | None) -> str:
-    difference: list[str] = []
-    if state is not None:
-        before, after = (state.before or "").splitlines(), (state.after or "").splitlines()
-        lines = unified_diff(before, after, "deployed", "planned", n=_CONTEXT, lineterm="")
-        difference = list(lines)
-    return render("panels/choose/details.html.j2", plan=plan, state=state, difference=difference)
+        difference: list[str] = []
+        if state is not None:
+            before, after = ((code or "").splitlines() for code in (state.before, state.after))
+            difference += unified_diff(before, after, "deployed", "planned", lineterm="")
+        self.details.value = render(
+            "panels/choose/details.html.j2", plan=plan, state=state, difference=difference
+        )

@@ -8,13 +8,11 @@ import traitlets
 
 from toolkit.formatting import render
 from toolkit.images.candidate_checks import DARK, LIGHT, Candidate, Level, candidate, checked
-from toolkit.panels.background import Latest
-from toolkit.panels.widgets import Alert, guarded, muted
+from toolkit.panels.background import Worker
+from toolkit.panels.widgets import Alert, guarded, muted, title
 from toolkit.sandbox.picture_hosts import Hosts
 
-SHOWN = ((96, LIGHT), (64, LIGHT), (32, LIGHT), (96, DARK), (64, DARK), (32, DARK))
-"""Pixels and page of each way in which the picture is shown."""
-
+_SIZES = (96, 64, 32)  # pixels of the circles
 _TYPING = 0.5  # seconds without a key, after which the host is asked
 _ORDER = (Level.FAIL, Level.WARN, Level.OK)
 
@@ -22,33 +20,26 @@ _ORDER = (Level.FAIL, Level.WARN, Level.OK)
 class CandidateView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     """A field for the address, what is found about it, and the picture itself.
 
-    Args:
-        hosts: opens whoever answers for pictures; called from a thread.
-        alert: the line for what goes wrong.
-        picture: the address to begin with.
-
-    Attributes:
-        candidate: what was found, once its host was asked; None while it was not.
+    `hosts` opens the hosts of pictures and is called from a thread.
     """
 
-    candidate = traitlets.Any(allow_none=True)
+    candidate = traitlets.Any(allow_none=True)  # None until its host was asked
 
     def __init__(self, hosts: Callable[[], Hosts], alert: Alert, picture: str) -> None:
         self.alert = alert
         self._hosts = hosts
         self._lock = threading.RLock()
-        self.latest = Latest("candidate", self._failed)
+        self.worker = Worker("candidate", self._failed)
         self.url = ipywidgets.Text(
             placeholder="https://…/default-2026.png",
             description="address of the picture",
             value=picture,
         )
-        self.url.add_class("pa-field")
-        self.url.add_class("pa-wide")
+        self.url.add_class("pa-field").add_class("pa-wide")
         self.verdicts = ipywidgets.HTML()
         self.shown = ipywidgets.HTML()
-        title = ipywidgets.HTML('<div class="pa-title">1 · The picture</div>')
-        super().__init__([title, self.url, self.verdicts, self.shown])
+        heading = ipywidgets.HTML(title("1 · The picture"))
+        super().__init__([heading, self.url, self.verdicts, self.shown])
         self.url.observe(lambda _: self.type(), "value")
         self.type()
 
@@ -60,22 +51,22 @@ class CandidateView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no 
             self.candidate = None
             self.shown.value = ""
             if not typed.strip():
-                self.latest.ask(lambda: None)
+                self.worker.ask(lambda: None)
                 self.verdicts.value = muted("Paste the address of the picture.")
                 return
             found = checked(typed)
             words = "asking its host …" if found.usable else "its host is not asked"
             self.verdicts.value = _verdicts(found, words)
-            self.latest.ask(lambda: self._look(typed) if found.usable else None, wait=_TYPING)
+            self.worker.ask(lambda: self._look(typed) if found.usable else None, wait=_TYPING)
 
     def close(self) -> None:
         """Ask nobody any more."""
-        self.latest.stop()
+        self.worker.stop()
         super().close()
 
     def _failed(self, error: BaseException) -> None:
         with self._lock:
-            if not self.latest.superseded:
+            if not self.worker.superseded:
                 self.alert.show(error)
 
     def _look(self, typed: str) -> None:
@@ -84,7 +75,7 @@ class CandidateView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no 
         played = "the sandbox answers in its host's place" if hosts.sandbox else ""
         verdicts, shown = _verdicts(found, played), _shown(found)
         with self._lock:  # or what is typed meanwhile would stand beside another picture
-            if self.latest.superseded:
+            if self.worker.superseded:
                 return
             self.verdicts.value = verdicts
             self.shown.value = shown
@@ -100,10 +91,7 @@ def _verdicts(found: Candidate, words: str) -> str:
 
 
 def _shown(found: Candidate) -> str:
-    pages: dict[str, list[tuple[int, bytes]]] = {}
-    for size, page in SHOWN:
-        png = found.thumbnail(size * 2)
-        if png is None:
-            return ""
-        pages.setdefault(page, []).append((size, png))
-    return render("panels/choose/circles.html.j2", pages=pages)
+    pictures = [(size, found.thumbnail(size * 2)) for size in _SIZES]
+    if any(png is None for _, png in pictures):
+        return ""
+    return render("panels/choose/circles.html.j2", pages=(LIGHT, DARK), pictures=pictures)

@@ -1,9 +1,7 @@
 """Step 2, how: the four ways with what to know of each, and whom it concerns."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from html import escape
 
 import ipywidgets
 import traitlets
@@ -13,8 +11,8 @@ from toolkit.change.plan_summary import Plan
 from toolkit.change.policy import REPLACEABLE
 from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, requests, seconds
 from toolkit.classification.sources import Source
-from toolkit.formatting import lasting, shorten
-from toolkit.panels.widgets import Alert, check, guarded, muted
+from toolkit.formatting import lasting, render, shorten
+from toolkit.panels.widgets import Alert, check, guarded, muted, title
 
 NAMES: Mapping[Way, str] = {
     Way.ACTION: "At login, by an Action (recommended)",
@@ -24,14 +22,6 @@ NAMES: Mapping[Way, str] = {
 }
 """What each way is called where it is chosen."""
 
-_QUESTIONS = {
-    "changes": "what changes",
-    "shows": "where it shows",
-    "whom": "for whom",
-    "when": "from when",
-    "lasts": "how long",
-    "undo": "undo",
-}
 _CALLED = {
     "social": "pictures past their time",
     "unresolved": "what Gravatar falls back to",
@@ -45,34 +35,22 @@ _ROWS = 6
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was chosen.
-
-    Attributes:
-        way: how the picture is brought to people.
-        connections: names of connections; all without any.
-        sources: what is replaced; everything replaceable without any.
-        override: whether `user_metadata.picture` comes first.
-        expired: whether expired pictures are replaced.
-    """
+    """What was chosen: the way, and whom it concerns as `toolkit.change.policy.Policy` says."""
 
     way: Way = Way.ACTION
-    connections: tuple[str, ...] = ()
+    connections: tuple[str, ...] = ()  # none means all, here and below
     sources: tuple[str, ...] = ()
     override: bool = False
     expired: bool = True
 
 
 class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
-    """Ways, and beside them whom they concern.
+    """The ways; the fields that say for whom, `scope`, are placed elsewhere on the page.
 
     Args:
         connections: users of each connection.
         sources: users of each source.
-        alert: the line for what goes wrong.
-
-    Attributes:
-        choice: what is chosen now.
-        scope: the fields that say for whom; stands elsewhere on the page.
+        alert: shows what goes wrong.
     """
 
     choice = traitlets.Instance(Choice, args=())
@@ -81,11 +59,13 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self, connections: Mapping[str, int], sources: Mapping[str, int], alert: Alert
     ) -> None:
         self.alert = alert
-        self._settling = False
         self._plan: Plan | None = None
         self.ways = {way: _radio(name) for way, name in NAMES.items()}
         self.costs = {way: ipywidgets.HTML() for way in Way}
-        self.facts = {way: ipywidgets.HTML(_facts(way)) for way in Way}
+        self.facts = {
+            way: ipywidgets.HTML(render("panels/choose/facts.html.j2", answers=asdict(answers)))
+            for way, answers in EXPLANATIONS.items()
+        }
         self.speed = ipywidgets.Dropdown(
             options=[*CEILINGS], value="essentials", description="your Auth0 plan"
         )
@@ -96,51 +76,45 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.sources = _many("what is replaced", replaceable)
         self.override = check("user_metadata.picture comes first")
         self.expired = check("replace expired pictures", value=True)
-        blocks = []
-        for way in Way:
-            block = ipywidgets.VBox([self.ways[way], self.costs[way], self.facts[way]])
-            block.add_class("pa-way")
-            blocks.append(block)
-        fields = ipywidgets.HBox([self.connections, self.sources])
-        switches = ipywidgets.VBox([self.override, self.expired])
+        blocks = [
+            ipywidgets.VBox([self.ways[way], self.costs[way], self.facts[way]]).add_class("pa-way")
+            for way in Way
+        ]
         for field in (self.connections, self.sources, self.speed):
             field.add_class("pa-field")
-        fields.add_class("pa-row")
-        note = muted("nothing marked means all; Ctrl or ⌘ marks several")
-        whom = ipywidgets.HTML('<div class="pa-title">For whom</div>')
-        self.scope = ipywidgets.VBox([whom, fields, ipywidgets.HTML(note), switches])
-        title = ipywidgets.HTML('<div class="pa-title">2 · How</div>')
-        super().__init__([title, *blocks, self.speed])
+        self.scope = ipywidgets.VBox(
+            [
+                ipywidgets.HTML(title("For whom")),
+                ipywidgets.HBox([self.connections, self.sources]).add_class("pa-row"),
+                ipywidgets.HTML(muted("nothing marked means all; Ctrl or ⌘ marks several")),
+                ipywidgets.VBox([self.override, self.expired]),
+            ]
+        )
+        super().__init__([ipywidgets.HTML(title("2 · How")), *blocks, self.speed])
         for way, radio in self.ways.items():
-            radio.observe(lambda change, way=way: self._pressed(way, change["new"]), "index")
+            radio.observe(
+                lambda change, way=way: self.choose(way) if change["new"] == 0 else None, "index"
+            )
         for field in (self.connections, self.sources, self.override, self.expired):
-            field.observe(lambda _: self._chosen(), "value")
-        self.speed.observe(lambda _: self._cost(), "value")
+            field.observe(lambda _: self._choose(), "value")
+        self.speed.observe(lambda _: self._show_costs(), "value")
         self.choose(Way.ACTION)
 
     @guarded
     def choose(self, way: Way) -> None:
         """Choose a way."""
-        self._settling = True
-        try:
-            for one, radio in self.ways.items():
-                radio.index = 0 if one is way else None
-                self.facts[one].layout.display = None if one is way else "none"
-        finally:
-            self._settling = False
-        self._chosen()
+        for one, radio in self.ways.items():
+            radio.index = 0 if one is way else None
+            self.facts[one].layout.display = None if one is way else "none"
+        self._choose()
 
     def show(self, plan: Plan | None) -> None:
-        """Show what each way would take, by a plan with this scope; None while none is known."""
+        """Show the effort of each way, by a plan with this scope; None while none is known."""
         self._plan = plan
-        self._cost()
-
-    def _pressed(self, way: Way, index: int | None) -> None:
-        if not self._settling and index == 0:
-            self.choose(way)
+        self._show_costs()
 
     @guarded
-    def _chosen(self) -> None:
+    def _choose(self) -> None:
         way = next((one for one, radio in self.ways.items() if radio.index == 0), Way.ACTION)
         self.choice = Choice(
             way,
@@ -151,7 +125,7 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         )
 
     @guarded
-    def _cost(self) -> None:
+    def _show_costs(self) -> None:
         plan = self._plan  # another thread may drop it
         for way, cost in self.costs.items():
             words = "…" if plan is None else _cost(way, plan, self.speed.value)
@@ -174,30 +148,14 @@ def _cost(way: Way, plan: Plan, speed: str) -> str:
     return f"{users:,} writes and as many reads, {asked} ≈ {took}{refused}"
 
 
-def _facts(way: Way) -> str:
-    rows = "".join(
-        f'<div class="pa-fact"><span>{_QUESTIONS[name]}</span><span>{_marked(text)}</span></div>'
-        for name, text in asdict(EXPLANATIONS[way]).items()
-    )
-    return f'<div class="pa-facts">{rows}</div>'
-
-
-def _marked(text: str) -> str:
-    """Write what stands between backticks as code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
-
-
 def _radio(name: str) -> ipywidgets.RadioButtons:
     # One of each, so that what to know of a way stands right below it.
-    radio = ipywidgets.RadioButtons(options=[name], index=None)
-    radio.add_class("pa-radio")
-    return radio
+    return ipywidgets.RadioButtons(options=[name], index=None).add_class("pa-radio")
 
 
 def _many(name: str, counts: Mapping[str, int]) -> ipywidgets.SelectMultiple:
-    ordered: Sequence[tuple[str, int]] = sorted(counts.items(), key=lambda pair: -pair[1])
     options = [
         (shorten(_CALLED.get(one, one), _LONGEST) + (f" · {users:,}" if users else ""), one)
-        for one, users in ordered
+        for one, users in sorted(counts.items(), key=lambda pair: -pair[1])
     ]
     return ipywidgets.SelectMultiple(options=options, description=name, rows=_ROWS)

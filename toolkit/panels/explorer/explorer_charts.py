@@ -1,133 +1,107 @@
 """The explorer's charts: bars whose parts are buttons, and own pictures by month of joining."""
 
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from itertools import product
+from typing import TypeAlias
 
 import ipywidgets
 
 from toolkit.analysis.coverage_count import Coverage
 from toolkit.analysis.groups import ACTIVITY, UNKNOWN, Seen
+from toolkit.analysis.headline_words import between
 from toolkit.classification.sources import Source
 from toolkit.formatting import percent, render, shorten
-from toolkit.panels.style import looks
-from toolkit.panels.widgets import muted
+from toolkit.panels.widgets import looks, muted, title
 from toolkit.reporting.palette import COLOURS
 
 GROUPS = {"connection": "connection", "provider": "provider", "activity": "last login"}
 """What users can be grouped by here, and what it is called."""
 
-LONGEST = 80
-"""Characters of a group's name that are told."""
-
 _ROWS = 9
-_LONGEST = 17
+_LONGEST, _TOLD = 17, 80  # characters of a group's name, beside its bar and in a sentence
 _LABELLED = 0.07  # share of a bar in which a number has room
+
+# Users by the source of their picture, and by whether they see a broken image.
+_Parts: TypeAlias = Counter[tuple[Source, bool]]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a bar.
+    """One part of a bar: users of a group by the source of their picture."""
 
-    Attributes:
-        group: of whom, or None for everybody.
-        source: the source of their pictures.
-        broken: those who see a broken image, or those who do not; None for both.
-    """
-
-    group: str | None
+    group: str | None  # None: everybody
     source: Source
-    broken: bool | None = None
+    broken: bool | None = None  # whether they see a broken image; None: both
+
+    @property
+    def what(self) -> str:
+        """Their pictures, in words."""
+        return f"{self.source}{', a broken image' if self.broken else ''}"
+
+    @property
+    def whose(self) -> str:
+        """The group in words, to stand after "users"; "" for everybody."""
+        return "" if self.group is None else f" of {shorten(self.group, _TOLD)}"
 
 
 class Stacks(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
-    """A chart that can be pressed: a legend with numbers, and a bar for each group.
+    """A chart that can be pressed: a legend with numbers, and a bar for each group."""
 
-    Args:
-        picked: called with the part that was pressed.
-    """
-
-    def __init__(self, picked: Callable[[Part], None]) -> None:
-        self._picked = picked
+    def __init__(self, pick: Callable[[Part], None]) -> None:
+        self._pick = pick
         self._title = ipywidgets.HTML()
-        self._legend = _box("pa-legend")
-        self._names = [ipywidgets.HTML() for _ in range(_ROWS)]
-        self._bars = [_box("pa-bar") for _ in range(_ROWS)]
-        self._rest = ipywidgets.HTML()
+        self._legend = ipywidgets.HBox().add_class("pa-legend")
+        self._names = [ipywidgets.HTML().add_class("pa-name") for _ in range(_ROWS)]
+        self._bars = [ipywidgets.HBox().add_class("pa-bar") for _ in range(_ROWS)]
+        self._smaller = ipywidgets.HTML()
         # Buttons are made once and used again: making them is what takes time.
         self._buttons: dict[tuple[int | None, Source, bool | None], ipywidgets.Button] = {}
         self._parts: dict[ipywidgets.Button, Part] = {}
-        rows = []
-        for name, bar in zip(self._names, self._bars, strict=True):
-            name.add_class("pa-name")
-            row = ipywidgets.HBox([name, bar])
-            row.add_class("pa-stack")
-            rows.append(row)
-        self._rows = rows
-        super().__init__([self._title, self._legend, *rows, self._rest])
+        self._rows = [
+            ipywidgets.HBox(row).add_class("pa-stack")
+            for row in zip(self._names, self._bars, strict=True)
+        ]
+        super().__init__([self._title, self._legend, *self._rows, self._smaller])
 
     def show(self, coverage: Coverage, picked: Part | None) -> None:
-        """Draw a coverage by connection, provider or activity.
-
-        Args:
-            coverage: of whom.
-            picked: the part to mark as pressed.
-        """
-        groups = _groups(coverage)
-        sums = _whole(groups)
-        total = max(coverage.users, 1)
+        """Draw a coverage by connection, provider or activity, with one part as pressed."""
+        groups = list(_groups(coverage).items())
         self._parts = {}
-        self._title.value = _title(coverage, sums)
+        self._title.value = _title(coverage, groups[0][1])
         self._legend.children = [
-            self._button(None, Part(None, source), users, users / total, picked)
+            self._button(None, Part(None, source), users, coverage.users, picked)
             for source, users in coverage.sources.items()
         ]
-        shown = list(groups.items())[: _ROWS - 1]
-        bars: list[tuple[str | None, dict[tuple[Source, bool], int]]] = [(None, sums), *shown]
         for place, row in enumerate(self._rows):
-            row.layout.display = None if place < len(bars) else "none"
-            if place < len(bars):
-                self._show(place, *bars[place], picked)
-        left = list(groups.items())[_ROWS - 1 :]
-        people = sum(sum(parts.values()) for _, parts in left)
-        self._rest.value = (
-            muted(f"… and {len(left):,} smaller ones with {people:,} users: choose them above.")
-            if left
-            else ""
-        )
-
-    def button(self, part: Part) -> ipywidgets.Button:
-        """Return the button of a part that is shown."""
-        return next(button for button, one in self._parts.items() if one == part)
-
-    def _show(
-        self,
-        place: int,
-        group: str | None,
-        parts: dict[tuple[Source, bool], int],
-        picked: Part | None,
-    ) -> None:
-        total = sum(parts.values())
-        name = "everybody" if group is None else shorten(group, _LONGEST)
-        self._names[place].value = f"<bdi>{escape(name)}</bdi> · {total:,}"
-        self._bars[place].children = [
-            self._button(place, Part(group, source, broken), users, users / max(total, 1), picked)
-            for (source, broken), users in parts.items()
-        ]
+            row.layout.display = None if place < len(groups) else "none"
+        for place, (group, parts) in enumerate(groups[:_ROWS]):
+            total = parts.total()
+            name = "everybody" if group is None else shorten(group, _LONGEST)
+            self._names[place].value = f"<bdi>{escape(name)}</bdi> · {total:,}"
+            self._bars[place].children = [
+                self._button(place, Part(group, source, broken), users, total, picked)
+                for (source, broken), users in parts.items()
+            ]
+        smaller = [parts.total() for _, parts in groups[_ROWS:]]
+        count, users = len(smaller), sum(smaller)
+        words = f"… and {count:,} smaller ones with {users:,} users: choose them above."
+        self._smaller.value = muted(words) if smaller else ""
 
     def _button(
-        self, place: int | None, part: Part, users: int, share: float, picked: Part | None
+        self, place: int | None, part: Part, users: int, total: int, picked: Part | None
     ) -> ipywidgets.Button:
+        """Return the button of a part in a row, or in the legend, with its share of a total."""
         key = (place, part.source, part.broken)
         button = self._buttons.get(key)
         if button is None:
             button = self._buttons[key] = ipywidgets.Button()
             button.add_class(looks(part.source, broken=bool(part.broken)))
-            button.on_click(self._pressed)
+            button.on_click(lambda pressed: self._pick(self._parts[pressed]))
         self._parts[button] = part
-        words = f"{part.source}{', a broken image' if part.broken else ''}"
-        whose = "" if part.group is None else f" of {shorten(part.group, LONGEST)}"
+        share = users / total
         if place is None:
             text = f"{part.source} · {users:,} · {percent(share, 1)}"
         else:
@@ -136,93 +110,81 @@ class Stacks(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         with button.hold_sync():
             button.description = text
             button.tooltip = (
-                f"{words}: {users:,} users{whose}, {percent(share, 1)}. Press to list them."
+                f"{part.what}: {users:,} users{part.whose}, {percent(share, 1)}. Press to list "
+                "them."
             )
         (button.add_class if part == picked else button.remove_class)("pa-picked")
         return button
 
-    def _pressed(self, button: ipywidgets.Button) -> None:
-        self._picked(self._parts[button])
 
-
-def _box(name: str) -> ipywidgets.HBox:
-    box = ipywidgets.HBox()
-    box.add_class(name)
-    return box
-
-
-def _groups(coverage: Coverage) -> dict[str, dict[tuple[Source, bool], int]]:
-    """Return users by source and whether it is broken, of each group, the largest first."""
-    found: dict[str, dict[tuple[Source, bool], int]] = {}
-    rows: Any = coverage.counts.itertuples(index=False, name=None)
-    for group, source, seen, users in rows:
-        parts = found.setdefault(group, {})
-        key = (Source(source), seen == Seen.BROKEN)
-        parts[key] = parts.get(key, 0) + users
+def _groups(coverage: Coverage) -> dict[str | None, _Parts]:
+    """Return the parts of everybody (None), and of each group: the largest first, or in order."""
+    found: defaultdict[str, _Parts] = defaultdict(Counter)
+    everybody: _Parts = Counter(dict.fromkeys(product(Source, (False, True)), 0))
+    for group, source, seen, users in coverage.counts.itertuples(index=False, name=None):
+        part = Source(source), seen == Seen.BROKEN
+        found[group][part] += users
+        everybody[part] += users
     if coverage.by == "activity":
-        return {name: found[name] for name in ACTIVITY if name in found}
-    return dict(sorted(found.items(), key=lambda pair: -sum(pair[1].values())))
-
-
-def _whole(groups: dict[str, dict[tuple[Source, bool], int]]) -> dict[tuple[Source, bool], int]:
-    sums: dict[tuple[Source, bool], int] = {}
-    for parts in groups.values():
-        for key, users in parts.items():
-            sums[key] = sums.get(key, 0) + users
-    order = list(Source)
-    return dict(sorted(sums.items(), key=lambda pair: (order.index(pair[0][0]), pair[0][1])))
-
-
-def _title(coverage: Coverage, sums: dict[tuple[Source, bool], int]) -> str:
-    if not sums:
-        title = "Nobody is left: clear a filter"
+        groups = [name for name in ACTIVITY if name in found]
     else:
-        (source, broken), users = max(sums.items(), key=lambda pair: pair[1])
+        groups = sorted(found, key=lambda name: -found[name].total())
+    return {None: +everybody, **{name: found[name] for name in groups}}
+
+
+def _title(coverage: Coverage, everybody: _Parts) -> str:
+    words = "Nobody is left: clear a filter"
+    if everybody:
+        (source, broken), users = everybody.most_common(1)[0]
         what = f"{source}{', and broken' if broken else ''}"
-        title = f"{percent(users / coverage.users)} of these pictures are {what}"
+        words = f"{percent(users / coverage.users)} of these pictures are {what}"
     return (
-        f'<div class="pa-title">{escape(title)}</div><div class="pa-muted">source by '
-        f"{GROUPS[coverage.by]}, share of its users in %; press a part for its people</div>"
+        f'{title(words)}<div class="pa-muted">source by {GROUPS[coverage.by]}, share of its '
+        "users in %; press a part for its people</div>"
     )
 
 
 _WIDTH, _HEIGHT, _TOP, _BOTTOM = 520, 190, 26, 160
 _MOST = 36  # months; above that, quarters, above that many of them, years
+_PERIODS: tuple[Callable[[str], str], ...] = (
+    str,
+    lambda month: f"{month[:4]} Q{(int(month[5:]) + 2) // 3}",
+    lambda month: month[:4],
+)
 
 
 def trend(cohorts: Coverage) -> str:
-    """Draw the share that sees a picture of their own as HTML.
+    """Draw the share that sees a picture of their own, by month of joining, as HTML.
 
     The line is those who are known to; the band above it, those of whom nobody knows.
-
-    Args:
-        cohorts: users by month of joining.
     """
     periods = _periods(cohorts)
     if not periods:
         return "<div class='pa-title'>Nobody's date of joining is known</div>"
     names = list(periods)
-    shares = [(own / users, (own + unknown) / users) for own, unknown, users in periods.values()]
-    ends = [_between(*shares[0]), _between(*shares[-1])]
-    title = f"Of those who joined in {names[-1]}, {ends[1]} see a picture of their own"
+    shares = {}
+    for name, users in periods.items():
+        own, unknown = users[Seen.OWN], users[Seen.UNKNOWN]
+        shares[name] = own / users.total(), (own + unknown) / users.total()
+    told = {name: between(*share) for name, share in shares.items()}
+    heading = f"Of those who joined in {names[-1]}, {told[names[-1]]} see a picture of their own"
     if len(names) > 1:
-        title += f"; in {names[0]}, {ends[0]}"
-    step = _WIDTH / max(len(names) - 1, 1)
-    low = [(place * step, _y(share)) for place, (share, _) in enumerate(shares)]
-    high = [(place * step, _y(share)) for place, (_, share) in enumerate(shares)]
-    if len(names) == 1:
-        low, high = [*low, (_WIDTH, low[0][1])], [*high, (_WIDTH, high[0][1])]
-    words = "; ".join(
-        f"{name}: {_between(*share)}" for name, share in zip(names, shares, strict=True)
+        heading += f"; in {names[0]}, {told[names[0]]}"
+    # A single period is drawn as a level line.
+    drawn = [*shares.values()] * (2 if len(names) == 1 else 1)
+    step = _WIDTH / (len(drawn) - 1)
+    low, high = (
+        [f"{place * step:.1f},{_y(share[end]):.1f}" for place, share in enumerate(drawn)]
+        for end in (0, 1)
     )
     return render(
         "panels/explorer/trend.html.j2",
-        title=title,
-        words=words,
+        title=heading,
+        words="; ".join(f"{name}: {share}" for name, share in told.items()),
         first=names[0],
         last=names[-1],
-        low=_points(low),
-        high=_points(high[::-1]),
+        low=" ".join(low),
+        high=" ".join(reversed(high)),
         width=_WIDTH,
         height=_HEIGHT,
         colours=COLOURS,
@@ -230,45 +192,19 @@ def trend(cohorts: Coverage) -> str:
     )
 
 
-def _periods(cohorts: Coverage) -> dict[str, tuple[int, int, int]]:
-    """Return users known to see their own, unknown, and all, of each period in order."""
+def _periods(cohorts: Coverage) -> dict[str, Counter[str]]:
+    """Return users by what they see, of each period in order."""
     counts = cohorts.counts[cohorts.counts["group"] != UNKNOWN]
-    months = sorted(set(counts["group"]))
-    for name in (_month, _quarter, _year):
-        if len({name(month) for month in months}) <= _MOST:
+    months = set(counts["group"])
+    for named in _PERIODS:
+        if len(set(map(named, months))) <= _MOST:
             break
-    found: dict[str, tuple[int, int, int]] = {}
+    found: defaultdict[str, Counter[str]] = defaultdict(Counter)
     rows = zip(counts["group"], counts["seen"], counts["users"].tolist(), strict=True)
     for month, seen, users in rows:
-        own, unknown, total = found.get(name(month), (0, 0, 0))
-        found[name(month)] = (
-            own + users * (seen == Seen.OWN),
-            unknown + users * (seen == Seen.UNKNOWN),
-            total + users,
-        )
+        found[named(month)][seen] += users
     return dict(sorted(found.items()))
-
-
-def _month(month: str) -> str:
-    return month
-
-
-def _quarter(month: str) -> str:
-    return f"{month[:4]} Q{(int(month[5:]) + 2) // 3}"
-
-
-def _year(month: str) -> str:
-    return month[:4]
-
-
-def _between(low: float, high: float) -> str:
-    first, last = percent(low), percent(high)
-    return first if first == last else f"{first.removesuffix(' %')} to {last}"
 
 
 def _y(share: float) -> float:
     return round(_BOTTOM - (_BOTTOM - _TOP) * share, 1)
-
-
-def _points(points: list[tuple[float, float]]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)

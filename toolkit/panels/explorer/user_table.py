@@ -1,8 +1,13 @@
-"""The users of a selection, one page at a time, and buttons that write them to a file."""
+"""The users of a selection, one page at a time, with pictures, and buttons to write them to a file.
+
+The browser asks for no picture: users typed the addresses, so `toolkit.images.download` decides
+what is asked, and what is shown was decoded and drawn again.
+"""
 
 import threading
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +17,91 @@ import pandas as pd
 from toolkit.analysis.selection import Selection
 from toolkit.classification.sources import Source
 from toolkit.formatting import mask, mask_email, render
-from toolkit.panels.explorer.thumbnails import Thumbnails
-from toolkit.panels.style import looks
-from toolkit.panels.widgets import Alert, button, check, guarded, muted
+from toolkit.images.decode import thumbnail
+from toolkit.images.download import fetch
+from toolkit.panels.background import Worker
+from toolkit.panels.widgets import Alert, button, check, guarded, looks, muted
+from toolkit.sandbox.picture_hosts import Hosts, hosts_of
 from toolkit.snapshots.query import ORDERS, Roster
+from toolkit.snapshots.snapshot import Provenance
 
 ROWS = 25
 """Users on a page; the page in the browser never holds more."""
 
+_SHOWN_BY_SANDBOX = "off at first: showing is asking. Here the sandbox answers for every host."
+_SHOWN_BY_HOSTS = (
+    "off at first: showing is asking. The pictures of the shown page are then loaded from wherever "
+    "they are; those hosts learn this machine's address, and that somebody looked."
+)
+_SIZE = 64  # pixels of each side of a picture: sharp at half of that
+_AT_ONCE = 4
+_SECONDS = 10.0
+_KEPT = 500  # pictures, some kilobytes each
 
-class Table(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
-    """A page of users with buttons to turn it; who they are is masked until somebody asks.
+
+class Thumbnails:
+    """Fetches the small pictures that are wanted now, until it is stopped.
 
     Args:
-        roster: the users.
-        alert: the line for what goes wrong.
+        provenance: of the snapshot; says who answers for its pictures.
+        deliver: called from a thread with what is known by address: PNG bytes, or why there are
+            none, in words.
+        failed: called from a thread with an exception if nobody can be asked.
     """
+
+    def __init__(
+        self,
+        provenance: Provenance,
+        deliver: Callable[[Mapping[str, bytes | str]], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._provenance, self._deliver = provenance, deliver
+        self._worker = Worker("thumbnails", failed)
+        self._stack = ExitStack()
+        self._hosts: Hosts | None = None
+        self._known: dict[str, bytes | str] = {}
+
+    def ask(self, addresses: Sequence[str]) -> None:
+        """Want these pictures now, and no others."""
+        self._worker.ask(lambda: self._fetch(list(dict.fromkeys(addresses))))
+
+    def stop(self) -> None:
+        """Ask for nothing any more."""
+        self._worker.stop(self._stack.close)
+
+    def _fetch(self, wanted: Sequence[str]) -> None:
+        if self._hosts is None:
+            self._hosts = self._stack.enter_context(hosts_of(self._provenance))
+        hosts = self._hosts
+
+        def get(address: str) -> bytes | str | None:
+            return None if self._worker.superseded else _small(hosts, address)
+
+        with ThreadPoolExecutor(_AT_ONCE, "thumbnail") as pool:
+            fetched = {pool.submit(get, one): one for one in wanted if one not in self._known}
+            for done, future in enumerate(as_completed(fetched), 1):
+                picture = future.result()
+                if picture is not None:
+                    self._known[fetched[future]] = picture
+                if done % _AT_ONCE == 0 and not self._worker.superseded:
+                    self._deliver(self._known)
+        for old in list(self._known)[: max(len(self._known) - _KEPT, 0)]:
+            del self._known[old]
+        if not self._worker.superseded:
+            self._deliver(self._known)
+
+
+def _small(hosts: Hosts, address: str) -> bytes | str:
+    """Return a picture as PNG bytes, or in words why there is none."""
+    fetched = fetch(hosts.address(address), exception=hosts.sandbox, seconds=_SECONDS)
+    if not fetched.body:
+        return fetched.reason
+    small = thumbnail(fetched.body, _SIZE)
+    return small if isinstance(small, bytes) else small.reason
+
+
+class Table(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
+    """A page of users with buttons to turn it; who they are is masked until somebody asks."""
 
     def __init__(self, roster: Roster, alert: Alert) -> None:
         self.alert = alert
@@ -39,35 +113,26 @@ class Table(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._thumbnails: Thumbnails | None = None
         self.named = check("show names and e-mail addresses")
         self.pictured = check("show pictures")
-        self.about_pictures = ipywidgets.HTML(_about(roster))
+        about = muted(_SHOWN_BY_SANDBOX if roster.provenance.sandbox else _SHOWN_BY_HOSTS)
         self.order = ipywidgets.Dropdown(options=list(ORDERS), description="sorted")
         self.order.style.description_width = "initial"
         self.order.layout.width = "200px"
-        self.rows = ipywidgets.HTML()
-        self.rows.add_class("pa-table")
+        self.rows = ipywidgets.HTML().add_class("pa-table")
         self.where = ipywidgets.HTML()
-        self.back = button("Back", "the page before", "84px")
-        self.on = button("Next", "the next page", "84px")
-        self.named.observe(self._switched, "value")
-        self.pictured.observe(self._switched_pictures, "value")
-        self.order.observe(self._ordered, "value")
-        self.back.on_click(lambda _: self.turn(-1))
-        self.on.on_click(lambda _: self.turn(1))
-        switches = ipywidgets.HBox([self.named, self.pictured, self.about_pictures])
-        switches.add_class("pa-row")
-        head = ipywidgets.HBox([switches, self.order])
+        self.back = button("Back", "the page before", "84px", lambda: self.turn(-1))
+        self.on = button("Next", "the next page", "84px", lambda: self.turn(1))
+        self.named.observe(lambda _: self._change(self._draw), "value")
+        self.pictured.observe(lambda _: self._change(self._switch_pictures), "value")
+        self.order.observe(
+            lambda _: self._change(lambda: self.show(self._selection, self._total)), "value"
+        )
+        switches = ipywidgets.HBox([self.named, self.pictured, ipywidgets.HTML(about)])
+        head = ipywidgets.HBox([switches.add_class("pa-row"), self.order])
         foot = ipywidgets.HBox([self.where, ipywidgets.HBox([self.back, self.on])])
-        for box in (head, foot):
-            box.add_class("pa-between")
-        super().__init__([head, self.rows, foot])
+        super().__init__([head.add_class("pa-between"), self.rows, foot.add_class("pa-between")])
 
     def show(self, selection: Selection, total: int) -> None:
-        """Show the first page of a selection.
-
-        Args:
-            selection: whose.
-            total: how many they are.
-        """
+        """Show the first page of a selection, which has so many users in total."""
         with self._lock:
             self._selection, self._total, self._first = selection, total, 0
             self._read()
@@ -81,7 +146,7 @@ class Table(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             self._read()
 
     def close(self) -> None:
-        """Stop asking for pictures, and let go of the page."""
+        """Ask for no more pictures, and close the table."""
         if self._thumbnails is not None:
             self._thumbnails.stop()
         super().close()
@@ -96,179 +161,107 @@ class Table(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.where.value = muted(f"{span} {self._total:,}")
         self.back.disabled, self.on.disabled = self._first == 0, last >= self._total
         if self._thumbnails is not None:
-            self._thumbnails.ask([one for one in self._shown() if one])
+            self._thumbnails.ask([one for one in self._addresses() if one])
 
     def _draw(self) -> None:
-        shown = self._shown()
-        pictures = [self._pictures.get(one, "…") if one else "no picture" for one in shown]
-        self.rows.value = page(
-            self._frame,
+        users: list[dict[Any, Any]] = []
+        rows = self._frame.to_dict("records")
+        for row, address in zip(rows, self._addresses(), strict=True):
+            user = {name: None if pd.isna(value) else value for name, value in row.items()}
+            who, email, source = user["user_id"] or "", user["email"], user["source"]
+            if self.named.value:
+                user["who"] = [who, email, user["name"]]
+            else:
+                user["who"] = [mask(who), email and mask_email(email)]
+            user["looks"] = looks(Source(str(source))) if source in {*Source} else ""
+            user["drawn"] = self._pictures.get(address, "…") if address else "no picture"
+            users.append(user)
+        self.rows.value = render(
+            "panels/explorer/users.html.j2",
+            users=users,
             as_of=self._roster.provenance.taken_at,
-            masked=not self.named.value,
-            pictures=pictures if self.pictured.value else None,
+            pictured=self.pictured.value,
         )
 
-    def _shown(self) -> list[str]:
-        """Return the address of the picture that people see of each user, or nothing."""
-        overrides = self._roster.overrides
-        rows = zip(
-            self._frame["source"],
-            self._frame["picture"],
-            self._frame["metadata_picture"],
-            strict=True,
-        )
-        return [
-            _text(override if source == Source.METADATA and overrides else picture)
-            for source, picture, override in rows
-        ]
+    def _addresses(self) -> list[str]:
+        """Return the address of the picture that people see of each user, or ""."""
+        shown = self._frame["picture"]
+        if self._roster.overrides:
+            from_metadata = self._frame["source"] == Source.METADATA
+            shown = shown.mask(from_metadata, self._frame["metadata_picture"])
+        return ["" if pd.isna(address) else str(address) for address in shown]
 
     @guarded
-    def _switched(self, _: object) -> None:
+    def _change(self, change: Callable[[], None]) -> None:
         with self._lock:
-            self._draw()
+            change()
 
-    @guarded
-    def _ordered(self, _: object) -> None:
-        with self._lock:
-            self._first = 0
-            self._read()
+    def _switch_pictures(self) -> None:
+        if self._thumbnails is not None:
+            self._thumbnails.stop()
+        self._thumbnails, self._pictures = None, {}
+        if self.pictured.value:
+            origin = self._roster.provenance
+            self._thumbnails = Thumbnails(origin, self._show_pictures, self.alert.show)
+        self._read()
 
-    @guarded
-    def _switched_pictures(self, _: object) -> None:
-        with self._lock:
-            if self._thumbnails is not None:
-                self._thumbnails.stop()
-                self._thumbnails = None
-            self._pictures = {}
-            if self.pictured.value:
-                self._thumbnails = Thumbnails(
-                    self._roster.provenance, self._arrived, self.alert.show
-                )
-            self._read()
-
-    def _arrived(self, pictures: Mapping[str, bytes | str]) -> None:
+    def _show_pictures(self, pictures: Mapping[str, bytes | str]) -> None:
         with self._lock:
             self._pictures = dict(pictures)
             self._draw()
 
 
-def page(
-    frame: pd.DataFrame,
-    *,
-    as_of: datetime,
-    masked: bool,
-    pictures: list[bytes | str] | None = None,
-) -> str:
-    """Write users as an HTML table. What people typed stays text, and is cut where it is long.
-
-    Args:
-        frame: the columns of a snapshot.
-        as_of: after which a date of expiry is one to come.
-        masked: leave out who they are: the middle of the user_id, the e-mail address and
-            the name.
-        pictures: PNG bytes for each user, or in words why there are none; None shows no
-            column for them.
-    """
-    users: list[dict[Any, Any]] = [
-        {name: None if pd.isna(value) else value for name, value in row.items()}
-        for row in frame.to_dict("records")
-    ]
-    for place, row in enumerate(users):
-        row["who"] = _who(row, masked)
-        row["looks"] = looks(Source(row["source"])) if row["source"] in {*Source} else ""
-        row["drawn"] = pictures[place] if pictures is not None else ""
-    return render(
-        "panels/explorer/users.html.j2", users=users, as_of=as_of, pictured=pictures is not None
-    )
-
-
-def _who(row: Mapping[str, Any], masked: bool) -> list[str]:
-    user_id, email = _text(row["user_id"]), _text(row["email"])
-    if masked:
-        return [mask(user_id), mask_email(email) if email else ""]
-    return [user_id, email, _text(row["name"])]
-
-
-def _text(value: Any) -> str:  # noqa: ANN401 - whatever a column holds
-    return "" if pd.isna(value) else str(value)
-
-
-def _about(roster: Roster) -> str:
-    if roster.provenance.sandbox:
-        words = "off at first: showing is asking. Here the sandbox answers for every host."
-    else:
-        words = (
-            "off at first: showing is asking. The pictures of the shown page are then loaded from "
-            "wherever they are; those hosts learn this machine's address, and that somebody looked."
-        )
-    return muted(words)
-
-
 class Writer(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
-    """Writes a selection as CSV or Parquet, in the background, and says where.
+    """Writes the rows of `selection` as CSV or Parquet, in the background, and says where.
 
-    Args:
-        roster: the users.
-        folder: where files go.
-        stem: what their names begin with.
-        alert: the line for what goes wrong.
-
-    Attributes:
-        selection: whose rows are written.
+    The files go to `folder`, and their names begin with `stem`.
     """
 
     def __init__(self, roster: Roster, folder: Path, stem: str, alert: Alert) -> None:
         self.alert = alert
         self.selection = Selection()
         self._roster, self._folder, self._stem = roster, folder, stem
-        self.csv = button("CSV", "write these users as CSV", "90px")
-        self.parquet = button("Parquet", "write these users as a snapshot file", "90px")
-        self.said = ipywidgets.HTML(
+        self.csv = button("CSV", "write these users as CSV", "90px", lambda: self.start(".csv"))
+        self.parquet = button(
+            "Parquet",
+            "write these users as a snapshot file",
+            "90px",
+            lambda: self.start(".parquet"),
+        )
+        self._worker = Worker("writer", self._failed, self._update_buttons)
+        self.status = ipywidgets.HTML(
             muted(
                 "A file holds the listed users with all columns, names and e-mail addresses "
                 "included, whatever is shown here; only you can read it."
             )
         )
-        self.csv.on_click(lambda _: self.start(".csv"))
-        self.parquet.on_click(lambda _: self.start(".parquet"))
-        row = ipywidgets.HBox([self.said, ipywidgets.HBox([self.csv, self.parquet])])
-        row.add_class("pa-between")
-        super().__init__([row])
+        buttons = ipywidgets.HBox([self.csv, self.parquet])
+        super().__init__([ipywidgets.HBox([self.status, buttons]).add_class("pa-between")])
 
     @guarded
     def start(self, suffix: str) -> None:
-        """Begin to write a file of this kind.
-
-        Args:
-            suffix: ".csv" or ".parquet".
-        """
-        if self.csv.disabled:
+        """Begin to write a file with this suffix, ".csv" or ".parquet"."""
+        if self._worker.working:
             return  # pressed twice
-        path = _free(self._folder, self._stem, suffix)
+        path, selection = _free(self._folder, self._stem, suffix), self.selection
         write = self._roster.write_csv if suffix == ".csv" else self._roster.write_parquet
-        self.csv.disabled = self.parquet.disabled = True
         self._say(f"Writing {path} …")
-        threading.Thread(
-            target=self._write, args=(write, path, self.selection), name="writer", daemon=True
-        ).start()
+        self._worker.ask(lambda: self._say(f"Wrote {write(path, selection):,} users to {path}"))
+        self._update_buttons()
 
-    def _write(self, write: Callable[[Path, Selection], int], path: Path, whose: Selection) -> None:
-        try:
-            users = write(path, whose)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is shown
-            self._say("Nothing was written.")
-            self.alert.show(error)
-        else:
-            self._say(f"Wrote {users:,} users to {path}")
-        finally:
-            self.csv.disabled = self.parquet.disabled = False
+    def _failed(self, error: BaseException) -> None:
+        self._say("Nothing was written.")
+        self.alert.show(error)
+
+    def _update_buttons(self) -> None:
+        self.csv.disabled = self.parquet.disabled = self._worker.working
 
     def _say(self, words: str) -> None:
-        self.said.value = muted(words, status=True)
+        self.status.value = muted(words, status=True)
 
 
 def _free(folder: Path, stem: str, suffix: str) -> Path:
-    """Return a name in the folder that nothing has."""
+    """Return a file of the folder that does not exist yet."""
     path, number = folder / f"{stem}-selection{suffix}", 1
     while path.exists():
         number += 1

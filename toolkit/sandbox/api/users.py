@@ -17,8 +17,7 @@ from starlette.routing import BaseRoute, Route
 
 from toolkit.sandbox.api.gate import REST, ROOT, Answer, Call, Check, Gate, check
 from toolkit.sandbox.directory.fields import iso
-from toolkit.sandbox.directory.lucene import LONGEST_QUERY, QueryError
-from toolkit.sandbox.directory.sql_condition import condition
+from toolkit.sandbox.directory.lucene import LONGEST_QUERY, QueryError, condition
 from toolkit.sandbox.directory.store import Connection, Order, Store, connections_of, sortable
 from toolkit.sandbox.problem import Problem, bad_body, bad_query, no_such_user
 from toolkit.tenant.models import takes_picture
