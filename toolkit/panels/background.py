@@ -33,7 +33,7 @@ class Worker:
         self._changed = threading.Condition()
         self._job: Callable[[], None] | None = None  # the next one
         self._wait = 0.0
-        self._running = self._busy = False  # the thread; a job
+        self._running = self._busy = False  # whether the thread exists; whether it does a job
         self._paused = self._cancelled = self._stopped = False
 
     @property

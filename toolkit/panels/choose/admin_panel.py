@@ -16,13 +16,7 @@ from toolkit.errors import SettingsError
 from toolkit.formatting import render
 from toolkit.images.candidate_checks import Candidate
 from toolkit.panels.background import Worker
-from toolkit.panels.choose.before_after_view import (
-    CHOOSE,
-    ChangeView,
-    GalleryView,
-    Site,
-    read_site,
-)
+from toolkit.panels.choose.before_after_view import ChangeView, GalleryView, Site, read_site
 from toolkit.panels.choose.candidate_view import CandidateView
 from toolkit.panels.choose.execution import Execution
 from toolkit.panels.choose.way_view import WayView
@@ -89,9 +83,10 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
                 self.planner.ask(lambda: self._make(found), wait=_PAUSE)
                 return
             self.planner.ask(lambda: None)
-            self.gallery_view.wait(
-                CHOOSE if found is None else "This picture will not do: see step 1."
-            )
+            if found is None:
+                self.gallery_view.wait()
+            else:
+                self.gallery_view.wait("This picture will not do: see step 1.")
 
     def settled(self, seconds: float = 60.0) -> bool:
         """Wait until nothing is under way in the background; return whether nothing is."""

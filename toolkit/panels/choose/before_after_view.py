@@ -27,9 +27,7 @@ from toolkit.tenant.models import Connection
 
 _T = TypeVar("_T")
 
-CHOOSE = "Choose a picture in step 1: who would see it shows here."
-"""What is shown before a picture is chosen."""
-
+_CHOOSE = "Choose a picture in step 1: who would see it shows here."
 _SANDBOX = "the sandbox answers for every host: its people are made up"
 _REAL = (
     "off: what is known is drawn. On: Gravatar and the hosts of the pictures below are asked, "
@@ -70,9 +68,9 @@ class GalleryView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         switches = ipywidgets.HBox([self.size, self.page, self.asked, about]).add_class("pa-row")
         self._below = ipywidgets.VBox([self.bars, switches, self.table])
         super().__init__([self.headline, self._below])
-        self.wait(CHOOSE)
+        self.wait()
 
-    def wait(self, words: str) -> None:
+    def wait(self, words: str = _CHOOSE) -> None:
         """Show words where there is no gallery yet."""
         with self._lock:
             self._gallery = None

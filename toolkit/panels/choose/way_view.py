@@ -60,7 +60,11 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     ) -> None:
         self.alert = alert
         self._plan: Plan | None = None
-        self.ways = {way: _radio(name) for way, name in NAMES.items()}
+        # One radio button each, so that what to know of a way stands right below it.
+        self.ways = {
+            way: ipywidgets.RadioButtons(options=[name], index=None).add_class("pa-radio")
+            for way, name in NAMES.items()
+        }
         self.costs = {way: ipywidgets.HTML() for way in Way}
         self.facts = {
             way: ipywidgets.HTML(render("panels/choose/facts.html.j2", answers=asdict(answers)))
@@ -146,11 +150,6 @@ def _cost(way: Way, plan: Plan, speed: str) -> str:
     refused = f" · {cannot:,} cannot be changed" if cannot else ""
     asked = f"{requests(way, users):,} requests"
     return f"{users:,} writes and as many reads, {asked} ≈ {took}{refused}"
-
-
-def _radio(name: str) -> ipywidgets.RadioButtons:
-    # One of each, so that what to know of a way stands right below it.
-    return ipywidgets.RadioButtons(options=[name], index=None).add_class("pa-radio")
 
 
 def _many(name: str, counts: Mapping[str, int]) -> ipywidgets.SelectMultiple:

@@ -166,7 +166,17 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     def selection(self) -> Selection:
         """Whom the table lists: the filters, and the part of a bar that was pressed."""
         chosen: Selection = self.filters.selection
-        return chosen if self._picked is None else _narrowed(chosen, self._picked, self.by.value)
+        part = self._picked
+        if part is None:
+            return chosen
+        narrow: dict[str, Any] = {"sources": (str(part.source),)}
+        if part.group is not None:
+            narrow[_FIELDS[self.by.value]] = (part.group,)
+        if part.broken is not None:
+            kinds = {seen for seen in Seen if (seen is Seen.BROKEN) == part.broken}
+            kinds &= {Seen(name) for name in chosen.seen} or {*Seen}
+            narrow["seen"] = tuple(sorted(kinds))
+        return replace(chosen, **narrow)
 
     def refresh(self) -> None:
         """Draw everything again by the filters."""
@@ -235,14 +245,3 @@ def explore(snapshot: Snapshot, folder: Path | str | None = None) -> Explorer:
     beside = snapshot.path.parent if snapshot.path else Path.cwd()
     stem = snapshot.path.stem if snapshot.path else "snapshot"
     return Explorer(Roster(snapshot), Path(folder) if folder else beside, stem)
-
-
-def _narrowed(selection: Selection, part: Part, by: str) -> Selection:
-    narrow: dict[str, Any] = {"sources": (str(part.source),)}
-    if part.group is not None:
-        narrow[_FIELDS[by]] = (part.group,)
-    if part.broken is not None:
-        kinds = {seen for seen in Seen if (seen is Seen.BROKEN) == part.broken}
-        kinds &= {Seen(name) for name in selection.seen} or {*Seen}
-        narrow["seen"] = tuple(sorted(kinds))
-    return replace(selection, **narrow)

@@ -75,7 +75,11 @@ class Thumbnails:
         hosts = self._hosts
 
         def get(address: str) -> bytes | str | None:
-            return None if self._worker.superseded else _small(hosts, address)
+            if self._worker.superseded:
+                return None
+            fetched = fetch(hosts.address(address), exception=hosts.sandbox, seconds=_SECONDS)
+            small = thumbnail(fetched.body, _SIZE) if fetched.body else fetched
+            return small if isinstance(small, bytes) else small.reason
 
         with ThreadPoolExecutor(_AT_ONCE, "thumbnail") as pool:
             fetched = {pool.submit(get, one): one for one in wanted if one not in self._known}
@@ -89,15 +93,6 @@ class Thumbnails:
             del self._known[old]
         if not self._worker.superseded:
             self._deliver(self._known)
-
-
-def _small(hosts: Hosts, address: str) -> bytes | str:
-    """Return a picture as PNG bytes, or in words why there is none."""
-    fetched = fetch(hosts.address(address), exception=hosts.sandbox, seconds=_SECONDS)
-    if not fetched.body:
-        return fetched.reason
-    small = thumbnail(fetched.body, _SIZE)
-    return small if isinstance(small, bytes) else small.reason
 
 
 class Table(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
