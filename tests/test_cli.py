@@ -9,7 +9,7 @@ import sys
 import time
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import httpx
 import pytest
@@ -435,7 +435,7 @@ def test_as_a_process_it_ends_with_the_same_output_and_code(tmp_path, no_credent
 
 
 def test_what_the_command_says_of_a_sandbox_is_what_the_sandbox_has():
-    assert [plan.value for plan in Limits] == list(PLANS)
+    assert list(get_args(Limits)) == list(PLANS)
     assert (_USERS, _SEED) == (USERS, SEED)
 
 

@@ -1,45 +1,32 @@
-"""The `picture-audit` command: thin faces of the package's public functions."""
+"""The `picture-audit` command: each command calls the public function of its name."""
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import partial
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer import Argument, Option
 from typer.core import TyperCommand
 
+import toolkit
 from toolkit.change.scopes import help_of
 from toolkit.change.ways import Way
 from toolkit.errors import OutputError, PictureAuditError, SettingsError
 from toolkit.formatting import harmless
+from toolkit.reporting import terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Protocol
-
     from pandas import DataFrame
 
-    from toolkit.snapshots.snapshot import Snapshot
-
-    class _Shown(Protocol):
-        """What shows itself, as text and as plain values."""
-
-        def as_dict(self) -> dict[str, Any]: ...
-
-    class _Ended(_Shown, Protocol):
-        """What knows, too, whether everything was done."""
-
-        @property
-        def complete(self) -> bool: ...
-
-
-_UNEXPECTED = 2
+    from toolkit import Comparison, Outcome, Plan, Snapshot
+    from toolkit.change.verify_plan import Verification
 
 app = typer.Typer(
     name="picture-audit",
@@ -49,51 +36,51 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+# Those of `toolkit.sandbox.made_up.tenants`, which is not imported for every command.
+_USERS, _SEED = 5000, 1
+# What stands before a command that can be copied: uv leaves this name in the environment.
+_UV = "uv run " if "UV_RUN_RECURSION_DEPTH" in os.environ else ""
 
-class By(StrEnum):
-    """What a coverage table is grouped by."""
-
-    SOURCE = "source"
-    CONNECTION = "connection"
-    PROVIDER = "provider"
-    COHORT = "cohort"
-    ACTIVITY = "activity"
-
-
-class Format(StrEnum):
-    """How a table is printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
+By = Literal["source", "connection", "provider", "cohort", "activity"]
+Limits = Literal["free", "essentials", "enterprise", "unlimited"]
+"""The names of `toolkit.sandbox.api.gate.PLANS`."""
+Method = Literal["auto", "export", "search"]
 
 
-class Method(StrEnum):
-    """How a tenant's users are read."""
-
-    AUTO = "auto"
-    EXPORT = "export"
-    SEARCH = "search"
+def _option(words: str, metavar: str | None = None, default: object = None, **limits: Any) -> Any:  # noqa: ANN401 - as `Option`
+    """Declare an option that need not be given, and what its value is called."""
+    return Option(default, metavar=metavar, help=words, **limits)
 
 
-class Limits(StrEnum):
-    """Whose rate limits a sandbox has: the names of `toolkit.sandbox.api.gate.PLANS`."""
-
-    FREE = "free"
-    ESSENTIALS = "essentials"
-    ENTERPRISE = "enterprise"
-    UNLIMITED = "unlimited"
+def _flag(name: str, words: str) -> Any:  # noqa: ANN401 - as `Option`
+    """Declare an option that is off unless it is given."""
+    return Option(False, name, help=words)
 
 
-class Form(StrEnum):
-    """How a value is printed that is no table."""
+# Options of several commands
+_FORMAT = Option("--format", help="How to print it.")
+Format = Annotated[Literal["table", "json", "csv"], _FORMAT]
+ValueFormat = Annotated[Literal["table", "json"], _FORMAT]  # what is no table has no CSV
+Port = Annotated[int, Option(min=0, max=65535, help="0 takes a free one.")]
+Seed = Annotated[int, Option(help="The same seed makes the same users.")]
+Users = Annotated[int, Option(min=0, help="How many users to make up.")]
+SnapshotFile = Annotated[Path, Argument(metavar="SNAPSHOT", help="A snapshot file.")]
+PlanFile = Annotated[Path, Argument(metavar="PLAN", help="A plan file.")]
+_FORCE = _flag("--force", "Replace the file even if it is another tenant's snapshot.")
+_NO_PROGRESS = _flag("--no-progress", "Draw no progress bar.")
+_RATE = _option("Requests a second never to exceed. By default the tenant's own.", min=0.01)
+_REDACTED = Option(
+    None, "--redact", metavar="FILE", help="Write a copy to share, too: see picture-audit redact."
+)
+_CANARY = _option("Write and read back N users first.", "N", min=0)
+_CONFIRM = _option("The tenant's domain, to execute.", "DOMAIN")
+_EXECUTE = _flag("--execute", "Write. Without it, it is only rehearsed.")
+_LIMIT = _option("Write no more than N users this time.", "N", min=1)
+_READ_BACK = _option("Read back N users instead of all.", "N", min=1)
 
-    TABLE = "table"
-    JSON = "json"
 
-
-class _Faulty(TyperCommand):
-    """A command whose help tells the faults of a sandbox: they are looked up only for that."""
+class _WithFaults(TyperCommand):
+    """A command whose help lists the faults of a sandbox: they are looked up only for that."""
 
     def format_help(self, *about: Any, **named: Any) -> None:  # noqa: ANN401 - whatever typer passes
         """Write the help, with one paragraph a fault: lines of one paragraph are folded."""
@@ -104,43 +91,15 @@ class _Faulty(TyperCommand):
         super().format_help(*about, **named)
 
 
-# Those of `toolkit.sandbox.made_up.tenants`, which is not imported for every command.
-_USERS, _SEED = 5000, 1
-# What stands before a command that can be copied: uv leaves this name in the environment.
-_UV = "uv run " if "UV_RUN_RECURSION_DEPTH" in os.environ else ""
-
-
-def _command(name: str, **settings: Any) -> "Callable[..., Any]":  # noqa: ANN401 - typer's own
-    """Register a command whose help says which scopes it needs."""
-    return app.command(name, epilog=help_of(name), **settings)
-
-
-NoProgress = Annotated[bool, typer.Option("--no-progress", help="Draw no progress bar.")]
-Rate = Annotated[
-    float | None,
-    typer.Option(min=0.01, help="Requests a second never to exceed. By default the tenant's own."),
-]
-SnapshotFile = Annotated[Path, typer.Argument(metavar="SNAPSHOT", help="A snapshot file.")]
-Force = Annotated[
-    bool, typer.Option("--force", help="Replace the file even if it is another tenant's snapshot.")
-]
-OutputForm = Annotated[Form, typer.Option("--format", help="How to print it.")]
-Redacted = Annotated[
-    Path | None,
-    typer.Option(
-        "--redact", metavar="FILE", help="Write a copy to share, too: see picture-audit redact."
-    ),
-]
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    """Register a command of the function's name; its help says which scopes it needs."""
+    return app.command(function.__name__, epilog=help_of(function.__name__))(function)
 
 
 @app.callback()
 def picture_audit(
-    _version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", is_eager=True)
-    ] = False,
-    _debug: Annotated[
-        bool, typer.Option("--debug", help="Show a traceback where something goes wrong.")
-    ] = False,
+    _version: bool = Option(False, "--version", help="Print the version.", is_eager=True),
+    _debug: bool = _flag("--debug", "Show a traceback where something goes wrong."),
 ) -> None:
     """Where do the pictures of your Auth0 users come from, and what should the default be?
 
@@ -149,21 +108,18 @@ def picture_audit(
     """
 
 
-@_command("demo")
-def demo_(
-    users: Annotated[int, typer.Option(min=0, help="How many users to make up.")] = _USERS,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same users.")] = _SEED,
-    out: Annotated[Path, typer.Option(help="Folder for what is written.")] = Path("out/demo"),
-    force: Force = False,
-    no_progress: NoProgress = False,
+@_command
+def demo(
+    users: Users = _USERS,
+    seed: Seed = _SEED,
+    out: Path = _option("Folder for what is written.", default=Path("out/demo")),
+    force: bool = _FORCE,
+    no_progress: bool = _NO_PROGRESS,
 ) -> None:
     """Do the main job on the embedded tenant: collect, classify, count, report."""
-    from toolkit.launch.demo_run import demo
-    from toolkit.reporting import terminal
-
     with terminal.progress("Collecting", off=no_progress) as show:
-        snapshot = demo(out, users=users, seed=seed, force=force, show=show)
-    _print_coverage(snapshot, By.SOURCE)
+        snapshot = toolkit.demo(out, users=users, seed=seed, force=force, show=show)
+    _print_coverage(snapshot)
     terminal.written(
         Snapshot=out / "snapshot.parquet",
         Report=out / "report.html",
@@ -171,26 +127,19 @@ def demo_(
     )
 
 
-@_command("sandbox", cls=_Faulty)
+@app.command("sandbox", cls=_WithFaults)
 def sandbox(
-    users: Annotated[int, typer.Option(min=0, help="How many users to make up.")] = _USERS,
-    load: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="USERS.ndjson[.gz]",
-            help="Serve these Auth0 user objects instead, one a line; the extra key "
-            "`_gravatar: true` gives a user a Gravatar.",
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same users.")] = _SEED,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
-    plan: Annotated[Limits, typer.Option(help="Whose rate limits hold.")] = Limits.UNLIMITED,
-    faults: Annotated[
-        str, typer.Option(metavar="NAME,NAME,…", help="What shall go wrong: see below.")
-    ] = "",
-    tls: Annotated[
-        bool, typer.Option("--tls", help="Serve https, with a certificate made at start.")
-    ] = False,
+    users: Users = _USERS,
+    load: Path | None = _option(
+        "Serve these Auth0 user objects instead, one a line; the extra key `_gravatar: true` gives "
+        "a user a Gravatar.",
+        "USERS.ndjson[.gz]",
+    ),
+    seed: Seed = _SEED,
+    port: Port = 0,
+    plan: Limits = _option("Whose rate limits hold.", default="unlimited"),
+    faults: str = _option("What shall go wrong: see below.", "NAME,NAME,…", ""),
+    tls: bool = _flag("--tls", "Serve https, with a certificate made at start."),
 ) -> None:
     """Serve a local tenant on loopback until SIGINT or SIGTERM.
 
@@ -200,50 +149,40 @@ def sandbox(
     """
     from toolkit.collection.exports.reader import read_records
     from toolkit.sandbox.made_up import tenants
-    from toolkit.sandbox.made_up.tenants import loadable, people
-    from toolkit.sandbox.server import Sandbox
 
-    names = [name.strip() for name in faults.split(",") if name.strip()]
-    records = read_records(load) if load else map(loadable, people(users, seed=seed))
+    made_up = map(tenants.loadable, tenants.people(users, seed=seed))
     try:
-        tenant = Sandbox(
-            records,
-            plan=plan.value,
+        tenant = toolkit.Sandbox(
+            read_records(load) if load else made_up,
+            plan=plan,
             port=port,
-            faults=names,
+            faults=[name.strip() for name in faults.split(",") if name.strip()],
             fault_seed=seed,
             tls=tls,
             actions=() if load else tenants.ACTIONS,
             rules=() if load else tenants.RULES,
         )
-        tenant.serve_forever(_announce)
+        tenant.serve_forever(lambda told: print(json.dumps(told), flush=True))  # noqa: T201 - one line for programs, at once
     except ValueError as error:
         raise SettingsError(f"--faults: {error}.") from None
     except OSError as error:
         raise SettingsError(f"Cannot serve on port {port}: {error.strerror}.") from error
 
 
-@_command("collect")
-def collect_(
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Where to write the snapshot. By default a new file: "
-            "out/TENANT/YYYY-MM-DDTHHMM.parquet, in UTC.",
-        ),
-    ] = None,
-    method: Annotated[Method, typer.Option(help="How to read the users.")] = Method.AUTO,
-    since: Annotated[
-        Path | None,
-        typer.Option(metavar="SNAPSHOT", help="Bring this snapshot up to date instead, by search."),
-    ] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for an export job.")] = 8
-    * 3600.0,
-    rate: Rate = None,
-    redacted: Redacted = None,
-    force: Force = False,
-    no_progress: NoProgress = False,
+@_command
+def collect(
+    out: Path | None = _option(
+        "Where to write the snapshot. By default a new file: "
+        "out/TENANT/YYYY-MM-DDTHHMM.parquet, in UTC.",
+        "FILE",
+    ),
+    method: Method = _option("How to read the users.", default="auto"),
+    since: Path | None = _option("Bring this snapshot up to date instead, by search.", "SNAPSHOT"),
+    timeout: float = _option("Seconds to wait for an export job.", default=8 * 3600.0, min=1),
+    rate: float | None = _RATE,
+    redacted: Path | None = _REDACTED,
+    force: bool = _FORCE,
+    no_progress: bool = _NO_PROGRESS,
 ) -> None:
     """Read every user of the tenant into a snapshot, and prove that none is missing.
 
@@ -251,75 +190,62 @@ def collect_(
     unfinished collection of this tenant. `auto` takes an export
     job, as Auth0 recommends, unless the tenant is small or does not allow it.
     """
-    from toolkit.collection.collect_users import collect
     from toolkit.collection.place import FOLDER
-    from toolkit.reporting import terminal
-    from toolkit.snapshots.snapshot import read_snapshot
     from toolkit.snapshots.storage import ensure_writable
-    from toolkit.tenant.client import connect
 
     _ensure_apart(redacted, out, since)
     for place in (out, redacted):
         if place is not None:
             ensure_writable(place)
-    former = read_snapshot(since) if since else None
-    how = partial(collect, method=method.value, since=former, deadline=timeout)
+    former = toolkit.read_snapshot(since) if since else None
     with (
         terminal.interruptible(),
-        connect(ceiling=rate) as tenant,
+        toolkit.connect(ceiling=rate) as tenant,
         terminal.progress("Collecting", off=no_progress) as show,
     ):
-        if out is None:
-            snapshot = how(tenant, folder=FOLDER, show=show)
-        else:
-            snapshot = how(tenant, out=out, force=force, show=show)
+        snapshot = toolkit.collect(
+            tenant,
+            out=out,
+            folder=FOLDER if out is None else None,
+            method=method,
+            since=former,
+            deadline=timeout,
+            force=force,
+            show=show,
+        )
     terminal.collected(snapshot, snapshot.path)
     _share(snapshot, redacted, force=force)
 
 
-@_command("ingest")
-def ingest_(
+@_command
+def ingest(
     exports: Annotated[
         list[Path],
-        typer.Argument(metavar="EXPORT…", help="Auth0 export files: NDJSON or CSV, gzip or plain."),
+        Argument(metavar="EXPORT…", help="Auth0 export files: NDJSON or CSV, gzip or plain."),
     ],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the snapshot.")],
-    tenant: Annotated[
-        str | None, typer.Option(help="The tenant's domain. By default what the files are called.")
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS|local",
-            help="Share the files out among the workers of a Dask scheduler, tcp://HOST:PORT, "
-            "or of this machine: local.",
-        ),
-    ] = None,
-    taken_at: Annotated[
-        datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"],
-            help="When the users were exported; UTC unless it says otherwise. By default when "
-            "the newest file was changed.",
-        ),
-    ] = None,
-    redacted: Redacted = None,
-    force: Force = False,
-    no_progress: NoProgress = False,
+    out: Annotated[Path, Option(metavar="FILE", help="Where to write the snapshot.")],
+    tenant: str | None = _option("The tenant's domain. By default what the files are called."),
+    scheduler: str | None = _option(
+        "Share the files out among the workers of a Dask scheduler, tcp://HOST:PORT, or of this "
+        "machine: local.",
+        "ADDRESS|local",
+    ),
+    taken_at: datetime | None = _option(
+        "When the users were exported; UTC unless it says otherwise. By default when the newest "
+        "file was changed.",
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"],
+    ),
+    redacted: Path | None = _REDACTED,
+    force: bool = _FORCE,
+    no_progress: bool = _NO_PROGRESS,
 ) -> None:
     """Read export files that you already have into a snapshot."""
-    from toolkit.collection.exports.ingest_files import ingest
-    from toolkit.reporting import terminal
     from toolkit.snapshots.storage import ensure_writable
 
     _ensure_apart(redacted, out, *exports)
     if redacted is not None:
         ensure_writable(redacted)
-    how = ingest
-    if scheduler:
-        from toolkit.collection.exports.cluster import ingest_on
-
-        how = partial(ingest_on, scheduler=scheduler)
+    how = partial(toolkit.ingest_on, scheduler=scheduler) if scheduler else toolkit.ingest
     when = taken_at.replace(tzinfo=taken_at.tzinfo or UTC) if taken_at else None
     with terminal.interruptible(), terminal.progress("Reading", off=no_progress) as show:
         snapshot = how(exports, out, tenant=tenant, taken_at=when, force=force, show=show)
@@ -327,113 +253,80 @@ def ingest_(
     _share(snapshot, redacted, force=force)
 
 
-@_command("explain")
-def explain_(
-    url: Annotated[
-        str,
-        typer.Argument(
-            metavar="[URL | -]", help="A picture URL, or - for user objects on stdin, one a line."
-        ),
-    ] = "-",
+@_command
+def explain(
+    url: str = Argument(
+        "-", metavar="[URL | -]", help="A picture URL, or - for user objects on stdin, one a line."
+    ),
 ) -> None:
     """Say in words where a picture comes from: one JSON object a line."""
-    from toolkit.classification.frames import explain
     from toolkit.collection.exports.reader import parse
 
-    subjects = [url] if url != "-" else parse(sys.stdin.buffer, "stdin")
-    for subject in subjects:
-        typer.echo(json.dumps(explain(subject)))
+    for subject in [url] if url != "-" else parse(sys.stdin.buffer, "stdin"):
+        typer.echo(json.dumps(toolkit.explain(subject)))
 
 
-@_command("coverage")
+@_command
 def coverage(
     snapshot: SnapshotFile,
-    by: Annotated[By, typer.Option(help="What to group the users by.")] = By.SOURCE,
-    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    by: By = _option("What to group the users by.", default="source"),
+    output: Format = "table",
 ) -> None:
     """Count the users of a snapshot by source, connection, provider, cohort or activity."""
-    from toolkit.snapshots.snapshot import read_snapshot
-
-    _print_coverage(read_snapshot(snapshot), by, output)
+    _print_coverage(toolkit.read_snapshot(snapshot), by, output)
 
 
-@_command("findings")
+@_command
 def findings(
     snapshot: SnapshotFile,
-    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
-    unmasked: Annotated[
-        bool,
-        typer.Option("--unmasked", help="With --format json or csv: whole user_ids as examples."),
-    ] = False,
+    output: Format = "table",
+    unmasked: bool = _flag("--unmasked", "With --format json or csv: whole user_ids as examples."),
 ) -> None:
     """Say what is wrong with the pictures of a snapshot, for how many users, what to do."""
-    from toolkit.reporting import terminal
-    from toolkit.snapshots.snapshot import read_snapshot
-
-    found = read_snapshot(snapshot).findings()
-    if output is Format.JSON:
-        typer.echo(json.dumps(found.as_dict(masked=not unmasked), indent=2))
-    elif output is Format.CSV:
-        terminal.show_sheet(found.table(masked=not unmasked))
-    else:
-        terminal.show_findings(found)
+    found = toolkit.read_snapshot(snapshot).findings()
+    _print(
+        output,
+        lambda: terminal.show_findings(found),
+        lambda: found.as_dict(masked=not unmasked),
+        lambda: found.table(masked=not unmasked),
+    )
 
 
-@_command("compare")
-def compare_(
-    old: Annotated[Path, typer.Argument(metavar="OLD", help="The earlier snapshot.")],
-    new: Annotated[Path, typer.Argument(metavar="NEW", help="The later one.")],
-    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
-    anyway: Annotated[
-        bool, typer.Option("--anyway", help="Even if they are of two tenants.")
-    ] = False,
+@_command
+def compare(
+    old: Annotated[Path, Argument(metavar="OLD", help="The earlier snapshot.")],
+    new: Annotated[Path, Argument(metavar="NEW", help="The later one.")],
+    output: Format = "table",
+    anyway: bool = _flag("--anyway", "Even if they are of two tenants."),
 ) -> None:
     """Say who moved from which source to which between two snapshots; who came, who went."""
-    from toolkit.reporting import terminal
-    from toolkit.snapshots.comparison import compare
-    from toolkit.snapshots.snapshot import read_snapshot
-
-    found = compare(read_snapshot(old), read_snapshot(new), anyway=anyway)
-    if output is Format.JSON:
-        typer.echo(json.dumps(found.as_dict(), indent=2))
-    elif output is Format.CSV:
-        terminal.show_sheet(found.flow)
-    else:
-        typer.echo(harmless(repr(found)))
+    snapshots = map(toolkit.read_snapshot, (old, new))
+    found = toolkit.compare(*snapshots, anyway=anyway)
+    _print_value(found, output, lambda: found.flow)
 
 
-@_command("report")
-def report_(
+@_command
+def report(
     snapshot: SnapshotFile,
-    out: Annotated[Path, typer.Option(metavar="FILE.html", help="Where to write the page.")],
-    personal: Annotated[
-        bool, typer.Option("--personal", help="Name users as examples: personal data.")
-    ] = False,
+    out: Annotated[Path, Option(metavar="FILE.html", help="Where to write the page.")],
+    personal: bool = _flag("--personal", "Name users as examples: personal data."),
 ) -> None:
     """Write one self-contained page to hand on, and FILE.json, the same for programs."""
-    from toolkit.reporting import terminal
-    from toolkit.reporting.html_report import report
-    from toolkit.snapshots.snapshot import read_snapshot
-
-    report(read_snapshot(snapshot), out, personal=personal)
+    toolkit.report(toolkit.read_snapshot(snapshot), out, personal=personal)
     terminal.written(Report=out, JSON=out.with_suffix(".json"))
 
 
-@_command("redact")
-def redact_(
+@_command
+def redact(
     snapshot: SnapshotFile,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the copy.")],
-    key_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--key-file",
-            metavar="FILE",
-            help="The key to hash with; made where there is none. By default one beside your "
-            "own data. Keep it: it tells who is who.",
-        ),
-    ] = None,
-    force: Force = False,
-    no_progress: NoProgress = False,
+    out: Annotated[Path, Option(metavar="FILE", help="Where to write the copy.")],
+    key_file: Path | None = _option(
+        "The key to hash with; made where there is none. By default one beside your own data. "
+        "Keep it: it tells who is who.",
+        "FILE",
+    ),
+    force: bool = _FORCE,
+    no_progress: bool = _NO_PROGRESS,
 ) -> None:
     """Copy a snapshot to share it: who is in it cannot be told, the numbers stay the same.
 
@@ -441,40 +334,27 @@ def redact_(
     are cut to days. Copies made with one key can be compared with each other; nothing that has
     to find users again takes them.
     """
-    from toolkit.reporting import terminal
-    from toolkit.snapshots.redaction import own_key, redact
-    from toolkit.snapshots.snapshot import read_snapshot
+    from toolkit.snapshots.redaction import own_key
 
     _ensure_apart(out, snapshot, key_file)
-    content = read_snapshot(snapshot)
+    content = toolkit.read_snapshot(snapshot)
     with terminal.progress("Redacting", off=no_progress) as show:
-        redact(content, out, key=own_key(key_file), force=force, show=show)
+        toolkit.redact(content, out, key=own_key(key_file), force=force, show=show)
     terminal.written(Redacted=out)
 
 
-@_command("probe")
-def probe_(
+@_command
+def probe(
     snapshot: SnapshotFile,
     *,
-    sample: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Ask about N users drawn at random; estimate."),
-    ] = None,
-    everybody: Annotated[bool, typer.Option("--all", help="Ask about everybody.")] = False,
-    pictures: Annotated[
-        bool,
-        typer.Option("--pictures", help="Check that pictures of any source load, instead."),
-    ] = False,
-    rate: Annotated[
-        float | None,
-        typer.Option(min=0.01, help="Requests a second. By default 5, more for a sandbox."),
-    ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="With --pictures: ask for http: addresses, too.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether to go ahead.")] = False,
-    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
-    no_progress: NoProgress = False,
+    sample: int | None = _option("Ask about N users drawn at random; estimate.", "N", min=1),
+    everybody: bool = _flag("--all", "Ask about everybody."),
+    pictures: bool = _flag("--pictures", "Check that pictures of any source load, instead."),
+    rate: float | None = _option("Requests a second. By default 5, more for a sandbox.", min=0.01),
+    insecure: bool = _flag("--insecure", "With --pictures: ask for http: addresses, too."),
+    yes: bool = _flag("--yes", "Do not ask whether to go ahead."),
+    output: Format = "table",
+    no_progress: bool = _NO_PROGRESS,
 ) -> None:
     """Ask Gravatar which unresolved pictures exist. Opt-in: it sends e-mail hashes.
 
@@ -483,105 +363,75 @@ def probe_(
     they are. Answers are kept for 30 days: nobody is asked twice, and an interrupted probe
     goes on.
     """
-    from toolkit.probing import snapshot_probe
-    from toolkit.reporting import terminal
-    from toolkit.snapshots.snapshot import read_snapshot
+    from toolkit.probing.snapshot_probe import ensure_clear, notice, notice_of_pictures
     from toolkit.snapshots.storage import ensure_writable
 
     if everybody is (sample is not None):
         raise SettingsError("Say how many to ask about: either --sample N or --all.")
-    content = read_snapshot(snapshot)
+    content = toolkit.read_snapshot(snapshot)
     if not pictures:
         ensure_writable(snapshot)
-    say = snapshot_probe.notice_of_pictures if pictures else snapshot_probe.notice
-    ensure_agreed(say(content, sample=sample, rate=rate), yes=yes)
+    say = notice_of_pictures if pictures else notice
+    _ensure_agreed(say(content, sample=sample, rate=rate), yes=yes)
+    ask = partial(toolkit.reach, insecure=insecure) if pictures else toolkit.probe
     with terminal.interruptible(), terminal.progress("Probing", off=no_progress) as show:
-        if pictures:
-            reached = snapshot_probe.reach(
-                content, sample=sample, rate=rate, insecure=insecure, show=show
-            )
-        else:
-            content = snapshot_probe.probe(content, sample=sample, rate=rate, show=show)
-    if pictures:
-        _print_frame(snapshot_probe.outcomes(reached), output)
+        found = ask(content, sample=sample, rate=rate, show=show)
+    if isinstance(found, toolkit.Snapshot):
+        _print_coverage(found, output=output)
+        ensure_clear(found)
     else:
-        _print_coverage(content, By.SOURCE, output)
-        snapshot_probe.ensure_clear(content)
+        frame = toolkit.outcomes(found)
+        _print(
+            output,
+            lambda: terminal.show_frame(frame),
+            lambda: json.loads(frame.to_json(orient="records")),
+            lambda: frame,
+        )
 
 
-PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan file.")]
-Execute = Annotated[
-    bool, typer.Option("--execute", help="Write. Without it, it is only rehearsed.")
-]
-Confirm = Annotated[
-    str | None, typer.Option(metavar="DOMAIN", help="The tenant's domain, to execute.")
-]
-Limit = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Write no more than N users this time.")
-]
-Canary = Annotated[
-    int | None, typer.Option(min=0, metavar="N", help="Write and read back N users first.")
-]
-ReadBack = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Read back N users instead of all.")
-]
-
-
-@_command("plan")
-def plan_(
+@_command
+def plan(
     snapshot: SnapshotFile,
     *,
-    picture: Annotated[str, typer.Option(metavar="URL", help="The default picture.")],
-    through: Annotated[Way, typer.Option(help="How to bring it to people.")],
-    out: Annotated[Path, typer.Option(metavar="PLAN", help="Where to write the plan.")],
-    connection: Annotated[
-        list[str] | None, typer.Option(metavar="C", help="Only users of this one; repeatable.")
-    ] = None,
-    source: Annotated[
-        list[str] | None, typer.Option(metavar="S", help="Replace only this; repeatable.")
-    ] = None,
-    former: Annotated[
-        list[str] | None,
-        typer.Option(metavar="URL", help="An earlier default picture, replaced too; repeatable."),
-    ] = None,
-    override: Annotated[
-        bool, typer.Option("--override", help="Let user_metadata.picture win where it is usable.")
-    ] = False,
-    irreversible: Annotated[
-        bool, typer.Option("--irreversible", help="Change those, too, who cannot be changed back.")
-    ] = False,
-    unseen: Annotated[
-        bool, typer.Option("--unseen", help="Do not load the picture to look at it.")
-    ] = False,
-    output: OutputForm = Form.TABLE,
-    no_progress: NoProgress = False,
+    picture: Annotated[str, Option(metavar="URL", help="The default picture.")],
+    through: Annotated[Way, Option(help="How to bring it to people.")],
+    out: Annotated[Path, Option(metavar="PLAN", help="Where to write the plan.")],
+    connection: list[str] | None = _option("Only users of this one; repeatable.", "C"),
+    source: list[str] | None = _option("Replace only this; repeatable.", "S"),
+    former: list[str] | None = _option(
+        "An earlier default picture, replaced too; repeatable.", "URL"
+    ),
+    override: bool = _flag("--override", "Let user_metadata.picture win where it is usable."),
+    irreversible: bool = _flag("--irreversible", "Change those, too, who cannot be changed back."),
+    unseen: bool = _flag("--unseen", "Do not load the picture to look at it."),
+    output: ValueFormat = "table",
+    no_progress: bool = _NO_PROGRESS,
 ) -> None:
     """Compute who would change, from what to what, and how long it takes. Touches nothing.
 
     Where the environment names the snapshot's tenant, its connections are asked who can be
     changed; else that is guessed.
     """
-    from toolkit.change.prepare import known_connections, looked_at, plan, policy_of
-    from toolkit.reporting import terminal
-    from toolkit.snapshots.snapshot import read_snapshot
+    from toolkit.change.prepare import known_connections, looked_at, policy_of
 
-    content = read_snapshot(snapshot)
-    content.provenance.require_people()
-    seen = None if unseen else looked_at(picture, content.provenance)
+    content = toolkit.read_snapshot(snapshot)
+    origin = content.provenance
+    origin.require_people()
+    seen = None if unseen else looked_at(picture, origin)
     policy = policy_of(
         picture,
         connections=connection,
         sources=source,
         former=former or (),
         override=override,
-        exception=f"http://{content.provenance.tenant}" if content.provenance.sandbox else None,
+        exception=f"http://{origin.tenant}" if origin.sandbox else None,
     )
-    known = known_connections(content.provenance.tenant)
+    known = known_connections(origin.tenant)
     with terminal.progress("Planning", off=no_progress) as show:
-        made = plan(
+        made = toolkit.plan(
             content,
             policy,
-            through=through.value,
+            through=through,
             out=out,
             known=known,
             irreversible=irreversible,
@@ -589,109 +439,92 @@ def plan_(
             show=show,
         )
     _print_value(made, output)
-    if output is Form.TABLE:
+    if output == "table":
         terminal.written(Plan=out)
 
 
-@_command("apply")
-def apply_(
+@_command
+def apply(
     plan: PlanFile,
     *,
-    execute: Execute = False,
-    confirm: Confirm = None,
-    limit: Limit = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="So many users are meant, where the plan asks again.")
-    ] = False,
-    canary: Canary = None,
-    rate: Rate = None,
-    output: OutputForm = Form.TABLE,
-    no_progress: NoProgress = False,
+    execute: bool = _EXECUTE,
+    confirm: str | None = _CONFIRM,
+    limit: int | None = _LIMIT,
+    yes: bool = _flag("--yes", "So many users are meant, where the plan asks again."),
+    canary: int | None = _CANARY,
+    rate: float | None = _RATE,
+    output: ValueFormat = "table",
+    no_progress: bool = _NO_PROGRESS,
 ) -> None:
     """Carry a plan out; rehearse it without --execute. Journals to PLAN.journal.
 
     The same command goes on where it ended.
     """
-    from toolkit.change.apply_plan import apply
-
-    work = partial(apply, plan=plan, agreed=yes, canary=canary)
+    work = partial(toolkit.apply, plan=plan, agreed=yes, canary=canary)
     change = partial(work, execute=execute, confirm=confirm, limit=limit)
     _at_tenant(change, "Applying" if execute else "Rehearsing", rate, output, off=no_progress)
 
 
-@_command("verify")
-def verify_(
+@_command
+def verify(
     plan: PlanFile,
-    sample: ReadBack = None,
-    rate: Rate = None,
-    output: OutputForm = Form.TABLE,
-    no_progress: NoProgress = False,
+    sample: int | None = _READ_BACK,
+    rate: float | None = _RATE,
+    output: ValueFormat = "table",
+    no_progress: bool = _NO_PROGRESS,
 ) -> None:
     """Read the tenant back and say what of a plan holds."""
-    from toolkit.change.verify_plan import verify
-
-    work = partial(verify, plan=plan, sample=sample)
+    work = partial(toolkit.verify, plan=plan, sample=sample)
     _at_tenant(work, "Reading back", rate, output, off=no_progress)
 
 
-@_command("undo")
-def undo_(
-    journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="What applying has left.")],
+@_command
+def undo(
+    journal: Annotated[Path, Argument(metavar="JOURNAL", help="What applying has left.")],
     *,
-    execute: Execute = False,
-    confirm: Confirm = None,
-    limit: Limit = None,
-    canary: Canary = None,
-    sample: ReadBack = None,
-    rate: Rate = None,
-    output: OutputForm = Form.TABLE,
-    no_progress: NoProgress = False,
+    execute: bool = _EXECUTE,
+    confirm: str | None = _CONFIRM,
+    limit: int | None = _LIMIT,
+    canary: int | None = _CANARY,
+    sample: int | None = _READ_BACK,
+    rate: float | None = _RATE,
+    output: ValueFormat = "table",
+    no_progress: bool = _NO_PROGRESS,
 ) -> None:
     """Put back what a journal changed, where nobody changed it since; rehearse by default."""
-    from toolkit.change.undo_journal import undo
-
-    work = partial(undo, journal=journal, sample=sample, canary=canary)
+    work = partial(toolkit.undo, journal=journal, sample=sample, canary=canary)
     change = partial(work, execute=execute, confirm=confirm, limit=limit)
     _at_tenant(change, "Undoing" if execute else "Rehearsing", rate, output, off=no_progress)
 
 
-@_command("dashboard")
-def dashboard_(
+@_command
+def dashboard(
     address: Annotated[
-        str, typer.Option("--ip", help="Where to serve. Anything but loopback needs --expose.")
+        str, Option("--ip", help="Where to serve. Anything but loopback needs --expose.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8866,
-    no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Do not open a browser.")
-    ] = False,
-    expose: Annotated[
-        bool, typer.Option("--expose", help="Serve other machines, too: unencrypted.")
-    ] = False,
-    no_token: Annotated[
-        bool,
-        typer.Option(
-            "--no-token",
-            help="Let everybody in who reaches the address: they can run code as you.",
-        ),
-    ] = False,
+    port: Port = 8866,
+    no_browser: bool = _flag("--no-browser", "Do not open a browser."),
+    expose: bool = _flag("--expose", "Serve other machines, too: unencrypted."),
+    no_token: bool = _flag(
+        "--no-token", "Let everybody in who reaches the address: they can run code as you."
+    ),
 ) -> None:
     """Serve the panels with Voilà, on loopback, to people who do not read code.
 
     The address that is printed, and opened in the browser, holds a token: without it nothing is
     served. It is made anew at each start.
     """
-    from toolkit.launch.notebook_pages import dashboard
-
-    raise typer.Exit(
-        dashboard(address, port, open_browser=not no_browser, expose=expose, token=not no_token)
+    code = toolkit.dashboard(
+        address, port, open_browser=not no_browser, expose=expose, token=not no_token
     )
+    raise typer.Exit(code)
 
 
-@_command("lab", context_settings={"ignore_unknown_options": True})
+@app.command("lab", epilog=help_of("lab"), context_settings={"ignore_unknown_options": True})
 def lab(
-    arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[JUPYTERLAB OPTIONS]…", help="Passed on.")
-    ] = None,
+    arguments: list[str] | None = Argument(
+        None, metavar="[JUPYTERLAB OPTIONS]…", help="Passed on."
+    ),
 ) -> None:
     """Open the notebooks in JupyterLab."""
     from toolkit.launch.notebook_pages import notebook_folder
@@ -704,36 +537,51 @@ def lab(
 # What the commands have in common
 
 
-def _print_coverage(snapshot: "Snapshot", by: By, output: Format = Format.TABLE) -> None:
-    from toolkit.reporting import terminal
-
-    if output is Format.JSON:
-        typer.echo(json.dumps(snapshot.summary(by.value), indent=2))
-    elif output is Format.CSV:
-        terminal.show_sheet(snapshot.coverage(by.value).table())
+def _print(
+    output: str,
+    table: Callable[[], None],
+    value: Callable[[], object],
+    sheet: "Callable[[], DataFrame] | None" = None,
+) -> None:
+    """Print a result: its table, its value as JSON, or its sheet as CSV."""
+    if output == "json":
+        typer.echo(json.dumps(value(), indent=2))
+    elif output == "csv" and sheet is not None:
+        terminal.show_sheet(sheet())
     else:
-        terminal.show_coverage(snapshot.coverage(by.value), snapshot.provenance)
+        table()
 
 
-def _print_value(value: "_Shown", output: Form) -> None:
-    """Print what shows itself."""
-    if output is Form.JSON:
-        typer.echo(json.dumps(value.as_dict(), indent=2))
-    else:
-        typer.echo(harmless(repr(value)))
+def _print_coverage(snapshot: "Snapshot", by: str = "source", output: str = "table") -> None:
+    _print(
+        output,
+        lambda: terminal.show_coverage(snapshot.coverage(by), snapshot.provenance),
+        lambda: snapshot.summary(by),
+        lambda: snapshot.coverage(by).table(),
+    )
+
+
+def _print_value(
+    value: "Comparison | Outcome | Plan | Verification",
+    output: str,
+    sheet: "Callable[[], DataFrame] | None" = None,
+) -> None:
+    _print(output, lambda: typer.echo(harmless(repr(value))), value.as_dict, sheet)
 
 
 def _at_tenant(
-    work: "Callable[..., _Ended]", what: str, rate: float | None, output: Form, *, off: bool
+    work: "Callable[..., Outcome | Verification]",
+    what: str,
+    rate: float | None,
+    output: str,
+    *,
+    off: bool,
 ) -> None:
     """Do something at the tenant, print how it ended, and end with 1 where some is undone."""
-    from toolkit.reporting import terminal
-    from toolkit.tenant.client import connect
-
     with (
         terminal.interruptible(),
         # What it needs depends on the plan: that is looked at before anything is read.
-        connect(scopes=(), ceiling=rate) as tenant,
+        toolkit.connect(scopes=(), ceiling=rate) as tenant,
         terminal.progress(what, off=off) as show,
     ):
         ended = work(tenant, show=show)
@@ -751,26 +599,22 @@ def _ensure_apart(copy: Path | None, *others: Path | None) -> None:
 def _share(snapshot: "Snapshot", copy: Path | None, *, force: bool) -> None:
     """Write the copy to share that was asked for, with the user's own key."""
     if copy is not None:
-        from toolkit.reporting import terminal
-        from toolkit.snapshots.redaction import redact
-
-        redact(snapshot, copy, force=force)
+        toolkit.redact(snapshot, copy, force=force)
         terminal.written(Redacted=copy)
 
 
-def _print_frame(frame: "DataFrame", output: Format) -> None:
-    from toolkit.reporting import terminal
-
-    if output is Format.JSON:
-        typer.echo(frame.to_json(orient="records", indent=2))
-    elif output is Format.CSV:
-        terminal.show_sheet(frame)
-    else:
-        terminal.show_frame(frame)
-
-
-def _announce(description: dict[str, str | int]) -> None:
-    print(json.dumps(description), flush=True)  # noqa: T201 - one line for programs, at once
+def _ensure_agreed(notice: str, *, yes: bool) -> None:
+    """Say what is about to be sent to whom; end with 1 unless the person agrees."""
+    if not notice:  # nothing leaves the machine
+        return
+    typer.echo(notice, err=True)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise SettingsError("Nobody is there to agree to that: add --yes if you do.")
+    if not typer.confirm("Go ahead?", default=False, err=True):
+        typer.echo("Nothing was sent.", err=True)
+        raise typer.Exit(1)
 
 
 def main() -> None:
@@ -789,42 +633,17 @@ def main() -> None:
         if debug:
             raise
         typer.secho("Error:", fg="red", bold=True, err=True, nl=False)
-        typer.echo(f" {_said(error)}", err=True)
-        sys.exit(error.exit_code if isinstance(error, PictureAuditError) else _UNEXPECTED)
+        typer.echo(f" {_message(error)}", err=True)
+        sys.exit(error.exit_code if isinstance(error, PictureAuditError) else 2)
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     if isinstance(error, PictureAuditError):
         text = str(error)
-        if text.replace("\n", "").isprintable():
-            return text
-        # A file's name, or what a file says whose it is.
-        return harmless(text)
+        # A file's name, or what a file says whose it is, may not be printable.
+        return text if text.replace("\n", "").isprintable() else harmless(text)
     # Its own words may hold what nobody should see.
     return (
         f"{type(error).__name__}, which nobody expected. With --debug it shows where; "
         "please report it."
     )
-
-
-def ensure_agreed(notice: str, *, yes: bool) -> None:
-    """Say what is about to be sent to whom, and go on only if the person agrees.
-
-    Args:
-        notice: what is sent to whom; "" where nothing leaves the machine.
-        yes: whether they agreed beforehand.
-
-    Raises:
-        SettingsError: there is nobody to ask.
-        typer.Exit: they do not agree (exit code 1: nothing was done).
-    """
-    if not notice:
-        return
-    typer.echo(notice, err=True)
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise SettingsError("Nobody is there to agree to that: add --yes if you do.")
-    if not typer.confirm("Go ahead?", default=False, err=True):
-        typer.echo("Nothing was sent.", err=True)
-        raise typer.Exit(1)
