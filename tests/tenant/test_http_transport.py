@@ -16,11 +16,11 @@ import httpx
 import pytest
 
 from tests.lying import TOKEN, Liar, head, whole
-from toolkit.errors import CredentialsError, TenantError, UnreachableError
+from toolkit.errors import CredentialsError, StaleError, TenantError, UnreachableError
 from toolkit.images.limited_stream import StoppedError, pause, stopping
 from toolkit.tenant.client import Tenant
 from toolkit.tenant.credentials import Settings
-from toolkit.tenant.http_transport import CompleteAnswers, Limits, Retries, transport
+from toolkit.tenant.http_transport import CompleteAnswers, FreshWrites, Limits, Retries, transport
 from toolkit.tenant.rate_limit import Bucket, RateLimit
 
 CALM = Limits(head=1 << 16, body=1 << 20, listed=4 << 20, attempts=2, patience=20.0, refusals=0.5)
@@ -336,6 +336,21 @@ def test_429_for_ever_ends_within_the_budget_and_is_no_flood(what):
             tenant.search("name:Bo")
         assert time.monotonic() - started < 30
         assert len(liar.requests) < 10
+
+
+def test_a_write_that_comes_late_to_its_connection_is_not_sent(monkeypatch):
+    times = itertools.count(1000.0, 5.0)
+    monkeypatch.setattr("toolkit.tenant.http_transport._now", lambda: (next(times), 0.0))
+    fresh = FreshWrites(transport("127.0.0.1"))
+    with Liar(answering(whole("{}"))) as liar, httpx.Client(transport=fresh) as client:
+        with fresh.within(7):
+            client.get(liar.base_url)  # at 1000
+            with pytest.raises(
+                StaleError
+            ):  # 1005, when it is asked for, is early enough; 1010 is not
+                client.patch(liar.base_url, json={"picture": "https://a/b.png"})
+        client.patch(liar.base_url, json={})  # is not limited
+        assert [one.split()[0] for one in liar.requests] == ["GET", "PATCH"]
 
 
 # Lists

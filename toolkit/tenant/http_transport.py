@@ -128,16 +128,27 @@ class FreshWrites(Layer):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, or raise StaleError."""
-        limit: float | None = getattr(self._thread, "seconds", None)
         if request.method == "GET":
             self._thread.read_at = _now()
-        elif request.method == "PATCH" and limit is not None:
-            wall, steady = _now()
-            # Without a GET, nothing is known about the user: always too late.
-            read_at = getattr(self._thread, "read_at", (0.0, 0.0))
-            if max(abs(wall - read_at[0]), steady - read_at[1]) > limit:
-                raise StaleError("Too much time passed between reading a user and writing it.")
+        elif request.method == "PATCH":
+            self._ensure_fresh()
+            request.extensions = {**request.extensions, "trace": self._before_sending}
         return self._transport.handle_request(request)
+
+    def _before_sending(self, event: str, _: object) -> None:
+        # Before it sends, httpcore may have to connect, and a process can be stopped at any time.
+        # Without the body, which comes last, the tenant writes nothing.
+        if event in {"http11.send_request_headers.started", "http11.send_request_body.started"}:
+            self._ensure_fresh()
+
+    def _ensure_fresh(self) -> None:
+        limit: float | None = getattr(self._thread, "seconds", None)
+        wall, steady = _now()
+        # Without a GET, nothing is known about the user: always too late.
+        read_at = getattr(self._thread, "read_at", (0.0, 0.0))
+        late = max(abs(wall - read_at[0]), steady - read_at[1])
+        if limit is not None and late > limit:
+            raise StaleError("Too much time passed between reading a user and writing it.")
 
 
 def _now() -> tuple[float, float]:
