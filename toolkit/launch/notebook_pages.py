@@ -145,7 +145,7 @@ def _notebook(folder: Path) -> str:
     cell = {"cell_type": "code", "id": "0", "metadata": {}, "outputs": [], "source": source}
     cells = [{**cell, "execution_count": None}]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    metadata = {"kernelspec": kernel, "title": "Picture audit"}
+    metadata = {"kernelspec": kernel, "title": "picture-audit"}
     return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
 
 

@@ -164,7 +164,7 @@ class PageServer(Voila):  # type: ignore[misc] # Voilà has no types
         url = html.escape(self.display_url)
         with open(place, "w", opener=private_opener, encoding="utf-8") as file:
             file.write(
-                f'<!doctype html><meta charset="utf-8"><title>Picture audit</title>'
+                f'<!doctype html><meta charset="utf-8"><title>picture-audit</title>'
                 f'<meta name="referrer" content="no-referrer">'
                 f'<meta http-equiv="refresh" content="0; url={url}"><a href="{url}">Open</a>'
             )
