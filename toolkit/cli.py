@@ -36,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-# Those of `toolkit.sandbox.made_up.tenants`, which is not imported for every command.
+# The defaults of `toolkit.sandbox.made_up.tenants`, which is not imported for every command.
 _USERS, _SEED = 5000, 1
 # What stands before a command that can be copied: uv leaves this name in the environment.
 _UV = "uv run " if "UV_RUN_RECURSION_DEPTH" in os.environ else ""
@@ -137,8 +137,8 @@ def sandbox(
     ),
     seed: Seed = _SEED,
     port: Port = 0,
-    plan: Limits = _option("Whose rate limits hold.", default="unlimited"),
-    faults: str = _option("What shall go wrong: see below.", "NAME,NAME,…", ""),
+    plan: Limits = _option("The Auth0 plan whose rate limits apply.", default="unlimited"),
+    faults: str = _option("Faults to simulate: see below.", "NAME,NAME,…", ""),
     tls: bool = _flag("--tls", "Serve https, with a certificate made at start."),
 ) -> None:
     """Serve a local tenant on loopback until SIGINT or SIGTERM.
@@ -186,8 +186,8 @@ def collect(
 ) -> None:
     """Read every user of the tenant into a snapshot, and prove that none is missing.
 
-    Whatever interrupts it: the same command goes on where it ended, without --out with the newest
-    unfinished collection of this tenant. `auto` takes an export
+    If it is interrupted, the same command continues; without --out it continues the newest
+    unfinished collection of this tenant, and with --since it begins again. `auto` takes an export
     job, as Auth0 recommends, unless the tenant is small or does not allow it.
     """
     from toolkit.collection.place import FOLDER
@@ -321,7 +321,7 @@ def redact(
     snapshot: SnapshotFile,
     out: Annotated[Path, Option(metavar="FILE", help="Where to write the copy.")],
     key_file: Path | None = _option(
-        "The key to hash with; made where there is none. By default one beside your own data. "
+        "The key to hash with; made if there is none. By default in your user data folder. "
         "Keep it: it tells who is who.",
         "FILE",
     ),
@@ -366,7 +366,7 @@ def probe(
     from toolkit.probing.snapshot_probe import ensure_clear, notice, notice_of_pictures
     from toolkit.snapshots.storage import ensure_writable
 
-    if everybody is (sample is not None):
+    if everybody == (sample is not None):  # both or neither
         raise SettingsError("Say how many to ask about: either --sample N or --all.")
     content = toolkit.read_snapshot(snapshot)
     if not pictures:
@@ -402,15 +402,15 @@ def plan(
         "An earlier default picture, replaced too; repeatable.", "URL"
     ),
     override: bool = _flag("--override", "Let user_metadata.picture win where it is usable."),
-    irreversible: bool = _flag("--irreversible", "Change those, too, who cannot be changed back."),
-    unseen: bool = _flag("--unseen", "Do not load the picture to look at it."),
+    irreversible: bool = _flag("--irreversible", "Also change users whom undo could not restore."),
+    unseen: bool = _flag("--unseen", "Do not load and check the picture."),
     output: ValueFormat = "table",
     no_progress: bool = _NO_PROGRESS,
 ) -> None:
     """Compute who would change, from what to what, and how long it takes. Touches nothing.
 
-    Where the environment names the snapshot's tenant, its connections are asked who can be
-    changed; else that is guessed.
+    If the environment names the snapshot's tenant, its connections show which users Auth0 lets us
+    change; otherwise the plan guesses.
     """
     from toolkit.change.prepare import known_connections, looked_at, policy_of
 
@@ -450,7 +450,7 @@ def apply(
     execute: bool = _EXECUTE,
     confirm: str | None = _CONFIRM,
     limit: int | None = _LIMIT,
-    yes: bool = _flag("--yes", "So many users are meant, where the plan asks again."),
+    yes: bool = _flag("--yes", "Agree to change more than two thirds of all users."),
     canary: int | None = _CANARY,
     rate: float | None = _RATE,
     output: ValueFormat = "table",
@@ -473,14 +473,14 @@ def verify(
     output: ValueFormat = "table",
     no_progress: bool = _NO_PROGRESS,
 ) -> None:
-    """Read the tenant back and say what of a plan holds."""
+    """Check at the tenant how much of a plan is in place."""
     work = partial(toolkit.verify, plan=plan, sample=sample)
     _at_tenant(work, "Reading back", rate, output, off=no_progress)
 
 
 @_command
 def undo(
-    journal: Annotated[Path, Argument(metavar="JOURNAL", help="What applying has left.")],
+    journal: Annotated[Path, Argument(metavar="JOURNAL", help="The journal that apply wrote.")],
     *,
     execute: bool = _EXECUTE,
     confirm: str | None = _CONFIRM,
@@ -577,7 +577,7 @@ def _at_tenant(
     *,
     off: bool,
 ) -> None:
-    """Do something at the tenant, print how it ended, and end with 1 where some is undone."""
+    """Do something at the tenant, print how it ended, and exit with 1 if something was not done."""
     with (
         terminal.interruptible(),
         # What it needs depends on the plan: that is looked at before anything is read.
@@ -622,7 +622,7 @@ def main() -> None:
     if "--version" in sys.argv[1:2]:
         typer.echo(version_of("auth0-picture-audit"))
         return
-    # Wherever it stands in front of what is passed on.
+    # `--debug` may stand anywhere before `--`, behind which arguments are passed on.
     own = sys.argv[: sys.argv.index("--")] if "--" in sys.argv else sys.argv
     debug = "--debug" in own
     if debug:

@@ -32,7 +32,10 @@ from toolkit.formatting import html_table, percent, shorten, visible
 
 _Name = TypeVar("_Name", bound=StrEnum)
 
-_ORDER = {name.value: place for names in (Source, Seen) for place, name in enumerate(names)}
+_ORDER = {
+    column: {name.value: place for place, name in enumerate(names)}
+    for column, names in (("source", Source), ("seen", Seen))
+}
 _KEYS = ["group", "source", "seen"]
 
 # SQL for the key of each kind of group; `_name` turns keys into names.
@@ -205,7 +208,7 @@ class Coverage:
         }
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
-        """Return what was counted as plain values for JSON; a sample does not change it.
+        """Return the counts as plain values for JSON; a sample changes `own` alone, by connection.
 
         Returns:
             `{SOURCE: {"users", "share"}}`, or `{GROUP: {"users", "share", "own": {"low", "high"},
@@ -349,7 +352,7 @@ def _shown(source: Any, underlying: Any, expired: bool, overrides: bool | None) 
         below = None if pd.isna(underlying) else Source(underlying)
         return seen(Source(source), below, expired=bool(expired), overrides=overrides).value
     except ValueError:
-        return Seen.UNKNOWN.value  # Coverage raises the error
+        return Seen.UNKNOWN.value  # of an unknown source, Coverage raises the error
 
 
 def _sums(counts: pd.DataFrame, column: str, kinds: type[_Name]) -> dict[_Name, int]:
@@ -359,7 +362,7 @@ def _sums(counts: pd.DataFrame, column: str, kinds: type[_Name]) -> dict[_Name, 
 
 
 def _fitting(estimate: Estimate | None, unresolved: int) -> Estimate | None:
-    """Return an estimate if it is of so many users."""
+    """Return the estimate if it is about exactly these unresolved users."""
     return estimate if estimate is not None and 0 < estimate.users == unresolved else None
 
 
@@ -387,7 +390,7 @@ def _name(by: str, key: Any) -> str:  # noqa: ANN401 - whatever the column holds
 
 
 def _place(names: "pd.Series[Any]") -> "pd.Series[Any]":
-    return names if names.name == "group" else names.map(_ORDER)
+    return names.map(_ORDER[names.name]) if names.name in _ORDER else names
 
 
 def _in_time(names: "pd.Series[Any]") -> "pd.Series[Any]":

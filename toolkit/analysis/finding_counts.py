@@ -23,7 +23,6 @@ Severity = Literal["high", "medium", "low", "info"]
 SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low", "info")
 """From the most severe to the least."""
 
-# A picture that ten users, and one in a thousand users, share is no picture of their own.
 _SOON = 14  # days
 
 # People see the root picture, unless a working override replaces it.
@@ -34,7 +33,8 @@ _UNRULED = "(underlying = 'custom' OR evidence = 'identity' OR source = 'metadat
 _IS_SHARED = "hash(picture) IN (SELECT digest FROM shared)"
 _COPY = r"^https?://i[012]\.wp\.com/cdn\.auth0\.com/avatars/"
 
-# Hashes need only a few bytes for each picture.
+# A picture that ten users and one in a thousand users have is not their own. Hashes need only a
+# few bytes for each picture.
 _SHARED_PICTURES = f"""
     shared AS (
         SELECT hash(picture) AS digest FROM users WHERE {_SOMEBODYS}
@@ -45,7 +45,7 @@ _SHARED_PICTURES = f"""
 
 
 def _where(cheap: str, dear: str) -> str:
-    """Return `cheap AND dear`, which a FILTER of DuckDB 2.0 would compute both for every row."""
+    """Return `cheap AND dear`; a FILTER of DuckDB 2.0 would compute both parts for every row."""
     return f"CASE WHEN {cheap} THEN {dear} ELSE false END"
 
 

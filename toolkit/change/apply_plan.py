@@ -46,7 +46,7 @@ def apply(  # noqa: PLR0913 - one for each safeguard
         agreed: agrees to a plan for most of the tenant (`Plan.asks_again`). A `limit` agrees, too.
         canary: how many users to write and check first; None for a few, 0 for none.
         stop_share: the run stops if a larger share of writes fails, or if nearly all of the last
-            twenty users are gone or failed. With 1 it never stops.
+            twenty users are gone or failed. With 1, only errors of the first users stop it.
         workers: how many writes to send at once, within the tenant's rate limit.
         show: called with each `Progress`, in users or in steps of an Action.
 
@@ -69,7 +69,7 @@ def apply(  # noqa: PLR0913 - one for each safeguard
     if execute and made.asks_again and limit is None and not agreed:
         raise SettingsError(
             f"The plan changes {made.changes:,} of {made.users:,} users ({made.share:.0%}). If "
-            f"that many are meant, say --limit {made.changes}."
+            f"that many are meant, add --yes, or --limit {made.changes}."
         )
     header = Header(made.tenant, made.id, made.way.value)
     run = Run(tenant, header, execute, limit, canary, stop_share, workers)

@@ -6,8 +6,9 @@ process is killed, at most the last line is incomplete, and is then ignored.
 
 Each line contains a hash of the line before, its link, and each run writes an end line. So lines
 that were removed, moved or changed are noticed. If the end line is missing, either the run was
-killed or the last lines are missing. So its length at the end of each run is saved in the user's
-state folder, too. Journals of version 1 have neither links nor end lines.
+killed or the last lines are missing. To tell these apart, the length of the journal at the end of
+each run is also saved in the user's state folder. Journals of version 1 have neither links nor end
+lines.
 
 It contains old pictures, which are personal data: only its owner can read it.
 """
@@ -88,8 +89,8 @@ class Journal:
         lines: how many lines it has.
         last_end: how the last run ended; None without an end line.
         missing: how many lines it lost since a run ended last.
-        perhaps_unrecorded: changes that were found already made after a run without an end line:
-            missing lines may be about them.
+        perhaps_unrecorded: changes that an earlier run may have made without a line about them:
+            they were found made after a run without an end line.
         reasons: how often a change ended in a state for a reason.
         steps: the recorded steps of an Action, in order.
     """
@@ -217,7 +218,7 @@ class Journal:
             self._append({"resumed": self.lines, "missing": self.missing})
             self._resumed = True
             if self.missing:
-                # From now on its length is compared with the current one.
+                # The next run compares with the length as it is now.
                 self._save_length()
                 self.missing = 0
 
@@ -265,8 +266,8 @@ class Journal:
         except OSError as error:
             self._broken = self._broken or error
             raise OutputError(
-                f"Cannot write {self.path}: {error.strerror or error}. All that was sent is in it; "
-                "make room and run the same command again."
+                f"Cannot write {self.path}: {error.strerror or error}. Every write that was "
+                "sent is in it. Make room, and run the same command again."
             ) from error
 
     def _write_line(self, file: IO[bytes], document: Mapping[str, Any]) -> None:
@@ -306,8 +307,8 @@ class Journal:
             return None  # from another machine, or no run has ended
         except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
             raise UnreadableInputError(
-                f"{place} cannot be read: it says how long a journal is. Remove it, and look with "
-                "picture-audit verify at what the tenant has."
+                f"{place} cannot be read: it holds the length of a journal. Delete it, then run "
+                "picture-audit verify to see what the tenant has."
             ) from error
 
     def _load(self, expected: Header | None) -> None:
@@ -331,7 +332,7 @@ class Journal:
             try:
                 self._take_line(document)
             except (KeyError, TypeError, ValueError):
-                raise self._damaged("a line of it says nothing") from None
+                raise self._damaged(f"line {self.lines + 1} has no valid content") from None
             self._count_line(line)
             size += len(line)
             if saved and saved[0] == self.lines and saved[1] != self._link:
@@ -353,7 +354,7 @@ class Journal:
             self._id = str(head.get("id"))
         known = self.header.way in {*Way} and self.header.kind in {"apply", "undo"}
         if not known or (self.chained and not _ID.fullmatch(self._id)):
-            raise self._damaged("its first line says nothing")
+            raise self._damaged("its first line has no valid content")
         if expected not in {None, self.header}:
             raise SettingsError(
                 f"{self.path} is the journal of another plan or tenant: undo that one first, or "

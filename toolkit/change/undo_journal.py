@@ -22,8 +22,8 @@ from toolkit.errors import IncompleteError, SettingsError, TenantError, Unreadab
 from toolkit.progress import Progress, Show, long_job
 from toolkit.tenant.client import Tenant
 
-# A change without a recorded result may have been made: users with the new value are restored.
 _ADVICE = "what stood there before is in the journal"
+# A change without a recorded result may have been made: users with the new value are restored.
 _TO_RESTORE = (State.DONE, State.BEGUN, State.FAILED)
 
 

@@ -209,7 +209,7 @@ class _Change:
                 refusal = self._predicted_refusal()
                 state, reason = (State.REFUSED, refusal) if refusal else (State.DONE, "")
         except MissingError:
-            # The user existed a moment ago, so it was not deleted since the plan.
+            # The user was there when it was read: this counts as an error, too.
             return *_GONE, True
         except QueryError as error:
             # A refused old value says nothing about the values of other users.

@@ -20,7 +20,7 @@ class Worker:
     Args:
         name: of the thread.
         failed: called from the thread with whatever a job raises.
-        ended: called from the thread after each job, when `working` is false unless another waits.
+        ended: called from the thread after each job, when `working` is false or the next job waits.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Worker:
                 last()
 
     def settled(self, seconds: float | None = None) -> bool:
-        """Wait, at most for some seconds, until there is no job; return whether there is none."""
+        """Wait, at most for some seconds, until the thread has ended; return whether it has."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._running, seconds)
 

@@ -61,8 +61,8 @@ _STRATEGIES = ENTERPRISE_STRATEGIES | SOCIAL_STRATEGIES | {"auth0", "email", "sm
 # Fact: Auth0, "Create a connection": letters, digits and hyphens, at most 128.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,127}")
 _WEB = re.compile(r" *(https?):", re.IGNORECASE)
-# The addresses that findings look at (`toolkit.analysis.checks`), and what they become: one that
-# the same finding concerns. Initials are not hashed, because few people share rare letters.
+# The addresses that findings look at (`toolkit.analysis.finding_counts`), and what they become: one
+# that the same finding concerns. Initials are not hashed, because few people share rare letters.
 _EXAMPLES = (
     "graph.microsoft.com/{}/photo/",
     "outlook.office.com/{}/photo",

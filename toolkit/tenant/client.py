@@ -26,15 +26,16 @@ _POST_LOGIN = "post-login"
 _TRIGGER_VERSION, _RUNTIME = "v3", "node22"
 _RETRIES = 6
 _FRESH = 1.0  # seconds between reading a user and writing it
-_MOST_STALE = 6  # doublings of that: about a minute, the longest time of an answer
+_MOST_STALE = 6  # doublings of that: up to 64 seconds
 
 
 class Tenant(ManagementApi):
     """A tenant. Made by `connect`; a context manager that closes its connections.
 
     Methods that ask the tenant raise a `TenantError` if it refused or did not answer: a
-    `MissingError` if it does not know an id, a `QueryError` if it does not accept a value. A write
-    is sent only once: after an error, it may have been done.
+    `MissingError` if it does not know an id, a `QueryError` if it does not accept a value. Except
+    for `revise_user`, a write is sent only once: after an error, it may have been done. Nothing
+    here asks before it writes: `toolkit.change` does.
 
     Attributes:
         domain: the tenant's host name.
@@ -152,7 +153,7 @@ class Tenant(ManagementApi):
                 except (BusyError, SlowQueryError, UnreachableError):
                     if tried == _RETRIES:
                         raise
-                    # If the tenant names a time, the rate limit waits for longer.
+                    # If the tenant says how long (Retry-After), the rate limit waits longer.
                     time.sleep(2**tried)
                     tried += 1
             finally:

@@ -1,8 +1,8 @@
 """How requests are sent and answers received, with limits on time and size.
 
-The system's proxy and certificates are used. An answer is complete or an error. Only this module
-retries a request for the tenant, for a limited time. A write that depends on a read is sent soon
-after the read, or not at all.
+The system's proxy and certificates are used. An answer is complete or an error. Requests
+that may be repeated are retried here, for a limited time; a write is only repeated by those who
+first read again. A write that depends on a read is sent soon after the read, or not at all.
 """
 
 import logging
@@ -104,9 +104,9 @@ class Layer(httpx.BaseTransport):
 
 
 class FreshWrites(Layer):
-    """Transport that sends a PATCH only if its thread sent a GET shortly before.
+    """Transport that refuses, inside of `within`, a PATCH too long after its thread's last GET.
 
-    It is the last layer before the network, so it notices every delay: for the rate limit, for a
+    It checks right before the bytes leave, so it notices every delay: for the rate limit, for a
     token, of a computer that slept or a process that was stopped.
     """
 

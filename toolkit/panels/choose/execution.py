@@ -23,11 +23,11 @@ from toolkit.progress import Progress
 from toolkit.tenant.client import Tenant
 
 SAMPLE = 2_000
-"""Users who are read back, evenly spread, where there are more; what comes of it says so."""
+"""How many users are read back at most; the result says that it is a sample."""
 
 _WIDTH = "76px"
 _LONGEST_NAME = 80
-_JOURNAL = "The journal holds what was done: Verify says what holds."
+_JOURNAL = "The journal lists what was done. Press Verify to compare it with the tenant."
 
 _Steps: TypeAlias = Generator[Progress, None, str]
 
@@ -43,8 +43,8 @@ class Execution(JobPanel):
 
     Args:
         domain: the tenant's, which is typed to confirm.
-        tenant: opens the tenant. This and the others are called from a thread.
-        keep: puts the shown plan into a file and returns it with that.
+        tenant: opens the tenant. `tenant`, `keep` and `changed` are called from a thread.
+        keep: saves the shown plan and returns it, with its file.
         folder: where plans and journals are.
         changed: called once something was written.
     """
@@ -213,10 +213,12 @@ class Execution(JobPanel):
     def _work(self, what: str, steps: Callable[[Tenant], _Steps], *, writes: bool) -> None:
         outcome = ""
         try:
-            outcome = self.worker.through(steps(self._tenant()), self.meter.show) or muted(
-                f"Cancelled: {what.lower()} again goes on where it stopped."
+            ended = self.worker.through(steps(self._tenant()), self.meter.show)
+            outcome = (
+                f"<b>{what} has ended.</b> {ended}"
+                if ended
+                else muted(f"Cancelled: {what.lower()} again goes on where it stopped.")
             )
-            outcome = f"<b>{what} has ended.</b> {outcome}"
             self.alert.clear()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is shown
             self.alert.show(error, advice=_JOURNAL if writes else "")
