@@ -178,7 +178,7 @@ def test_a_profile_nested_deeply_is_a_profile(folder, depth):
 
 def test_an_answer_nested_too_deeply_is_said(tenant):
     with pytest.raises(TenantError, match=r"nested too deeply.*ingest"):
-        tenant._with_fresh_token(lambda: json.loads("[" * 100_000))
+        tenant._send(lambda: json.loads("[" * 100_000))
 
 
 # --- the terminal ---

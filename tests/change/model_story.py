@@ -404,7 +404,8 @@ def snapshot_of(sandbox: WatchedSandbox) -> Snapshot:
 def connections_of(sandbox: WatchedSandbox) -> list[Connection]:
     """Return the connections as the tenant shows them."""
     return [
-        Connection.of(one.name, one.strategy, one.options) for one in sandbox._store.connections
+        Connection.of(one.name, one.strategy, one.document(with_options=True)["options"])
+        for one in sandbox._store.connections
     ]
 
 

@@ -80,7 +80,7 @@ def test_a_tenant_that_gives_no_answer_about_scripts_is_collected_all_the_same(
 
 
 def broken_by(tenant, call):
-    return lambda: tenant._with_fresh_token(call)
+    return lambda: tenant._send(call)
 
 
 def test_the_wiring_stays_with_the_snapshot(tenant_with, tmp_path):

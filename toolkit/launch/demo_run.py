@@ -30,6 +30,9 @@ def demo(
         force: whether a real tenant's snapshot in that folder may be replaced.
         show: called with each `Progress`.
 
+    Returns:
+        The snapshot.
+
     Raises:
         OutputError: the folder cannot be written, or holds a real tenant's `snapshot.parquet`.
     """
