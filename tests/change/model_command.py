@@ -13,11 +13,9 @@ Started by `model_process`, once the clock of `model_clock` is in place.
 import gc
 import json
 import os
-import ssl
 import sys
 import traceback
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +81,6 @@ def forked(clock: Clock, asked: dict[str, Any]) -> int:
 
 
 def main(clock: Clock) -> None:
-    # Each command would read all certificates anew, which takes longer than its requests.
-    ssl.create_default_context = cache(ssl.create_default_context)
     for line in sys.stdin:
         asked = json.loads(line)
         answer: Any

@@ -14,18 +14,16 @@ proxy for an address, it is therefore not asked, unless `direct=True` bypasses t
 """
 
 import logging
-import os
 import re
 import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
 from importlib.metadata import version
 from urllib.parse import urljoin
 from urllib.request import getproxies, proxy_bypass
 
 import httpcore
-import httpx
 
 from toolkit.images.address import (
     IP,
@@ -39,7 +37,7 @@ from toolkit.images.address import (
     located,
 )
 from toolkit.images.decode import kind_of
-from toolkit.images.limited_stream import bounded, limited, time_left
+from toolkit.images.limited_stream import bounded, limited, time_left, trusted
 
 # httpcore's debug log holds addresses of redirects, which are personal data.
 logging.getLogger("httpcore").setLevel(logging.WARNING)
@@ -188,9 +186,7 @@ def _ask(address: Address, ips: Sequence[IP], most_bytes: int) -> Fetched | str:
         "Accept-Encoding": "identity",
         "Connection": "close",
     }
-    tls = None
-    if address.scheme == "https":
-        tls = _trusting(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    tls = trusted() if address.scheme == "https" else None
     with (
         httpcore.ConnectionPool(ssl_context=tls, network_backend=limited(_Checked(ips))) as pool,
         pool.stream(b"GET", url, headers=headers) as response,
@@ -259,9 +255,3 @@ def _proxied(address: Address) -> bool:
     proxies = getproxies()
     named = proxies.get(address.scheme) or proxies.get("all")
     return bool(named) and not proxy_bypass(address.host)
-
-
-@lru_cache(maxsize=4)
-def _trusting(_file: str | None, _directory: str | None) -> ssl.SSLContext:
-    # httpx reads both variables itself; they are named so that a change is noticed.
-    return httpx.create_ssl_context()

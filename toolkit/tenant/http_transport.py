@@ -19,7 +19,7 @@ import httpx
 
 from toolkit.errors import SlowQueryError, StaleError
 from toolkit.images.address import is_loopback
-from toolkit.images.limited_stream import TooLargeError, bounded, limited, pause
+from toolkit.images.limited_stream import TooLargeError, bounded, limited, pause, trusted
 
 # httpx logs every address at INFO. Some of them give access to all users (the link to an export) or
 # contain parts of e-mail addresses (searches).
@@ -76,7 +76,7 @@ def transport(host: str) -> httpx.HTTPTransport:
 
     `SSL_CERT_FILE` and `SSL_CERT_DIR` name certificates to trust.
     """
-    made = httpx.HTTPTransport(proxy=_proxy(host))
+    made = httpx.HTTPTransport(verify=trusted(), proxy=_proxy(host))
     pool = made._pool  # noqa: SLF001 - httpx offers no other way to set how httpcore connects
     pool._network_backend = limited(pool._network_backend)  # noqa: SLF001 - likewise
     return made
@@ -84,7 +84,7 @@ def transport(host: str) -> httpx.HTTPTransport:
 
 def async_transport(host: str) -> httpx.AsyncHTTPTransport:
     """Return a transport for an `httpx.AsyncClient`, through the same proxy."""
-    return httpx.AsyncHTTPTransport(proxy=_proxy(host))
+    return httpx.AsyncHTTPTransport(verify=trusted(), proxy=_proxy(host))
 
 
 def _proxy(host: str) -> str | None:
