@@ -17,11 +17,17 @@ ROOT = Path(__file__).parent.parent
 
 def test_the_one_command_measures_and_writes_a_table_and_a_picture(tmp_path):
     command = [sys.executable, "-m", "tests.benchmarks", "--users", "500", "--repeats", "1"]
-    command += ["--only", "ingest,analysis", "--out", str(tmp_path)]
+    command += ["--only", "ingest,small,analysis", "--out", str(tmp_path)]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "benchmark.md").read_text() == run.stdout
-    names = ("From an export to a snapshot", "gzip -dc", "picture-audit ingest", "notebook")
+    names = (
+        "From an export to a snapshot",
+        "small records",
+        "gzip -dc",
+        "picture-audit ingest",
+        "notebook",
+    )
     for name in (*names, "compare", "plan"):
         assert name in run.stdout
     assert "<svg" in (tmp_path / "benchmark.svg").read_text()

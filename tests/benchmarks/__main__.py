@@ -17,7 +17,7 @@ from typing import Any
 # Nothing large is imported here: see `tests.benchmarks.measure.cost`.
 from tests.benchmarks.measure import cost, middle
 
-PARTS = ("ingest", "analysis", "start", "collection", "panel")
+PARTS = ("ingest", "small", "analysis", "start", "collection", "panel")
 _WAYS = ("pager", "slide", "search", "export")
 # Each takes as long as all others.
 _SLOW = ("notebook, pandas.read_json", "notebook, json", "notebook, json, hosts only")
@@ -87,7 +87,10 @@ def _rows(given: argparse.Namespace, folder: Path, left_out: list[str]) -> Itera
         if "ingest" in given.only:
             commands = _ingestion(export, snapshot, users, left_out)
             yield from _measured("ingest", users, commands, repeats)
-        elif {"analysis", "panel"} & {*given.only}:
+        if "small" in given.only:
+            small = export.with_name(f"{users}-small.json.gz")
+            yield from _measured("small", users, _small(small, folder, users), repeats)
+        if "ingest" not in given.only and {"analysis", "panel"} & {*given.only}:
             cost(_ingest(export, snapshot))
         if "analysis" in given.only:
             yield from _measured("analysis", users, _analysis(snapshot), repeats)
@@ -96,8 +99,10 @@ def _rows(given: argparse.Namespace, folder: Path, left_out: list[str]) -> Itera
     if "start" in given.only:
         yield from _measured("start", 0, _start(), max(given.repeats, 5))
     if "collection" in given.only:
-        for way in _WAYS:
-            yield {"part": "collection", "what": way} | _told("collection", way, str(given.tenant))
+        yield from (
+            {"part": "collection", "what": way} | _told("collection", way, str(given.tenant))
+            for way in _WAYS
+        )
 
 
 def _ingestion(
@@ -123,6 +128,15 @@ def _ingestion(
             del commands[name]
         left_out.append(f"the notebooks at {users:,} users, which they hold in memory")
     return commands
+
+
+def _small(export: Path, folder: Path, users: int) -> dict[str, list[str]]:
+    if not export.exists():
+        cost(_module("export", str(users), str(export), "small"))
+    return {
+        "gzip -dc": ["gzip", "-dc", str(export)],
+        "picture-audit ingest": _ingest(export, folder / "small.parquet"),
+    }
 
 
 def _analysis(snapshot: Path) -> dict[str, list[str]]:

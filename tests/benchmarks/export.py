@@ -1,8 +1,9 @@
-"""A made-up export of any size: `python -m tests.benchmarks.export COUNT FILE`.
+"""A made-up export of any size: `python -m tests.benchmarks.export COUNT FILE [small]`.
 
 The sandbox makes up some thousand people; each further copy of them gets other ids, addresses,
 hashes and tokens, by replacing bytes in all lines of the copy at once. The file is what gzip
-makes of it at its usual level, in one member.
+makes of it at its usual level, in one member. A small export has little more than what a snapshot
+holds: some 460 bytes a user instead of 630.
 """
 
 import hashlib
@@ -18,12 +19,14 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
+from toolkit.classification.user_profile import FIELDS
 from toolkit.sandbox.made_up.tenants import loadable, people
 
 SEED = 7
 _PEOPLE = 20_000
 _WIDTH = 3  # characters that tell copies apart
 _MOST = 10**_WIDTH * _PEOPLE
+_SMALL = {*FIELDS} - {"updated_at"}
 # Marks that no JSON holds as they are.
 _HEX, _DECIMAL, _HASH = b"\0", b"\1", b"\2"
 # Hashes, account numbers, and tokens of letters of both cases with digits.
@@ -47,15 +50,17 @@ class Template:
     Args:
         count: how many people.
         seed: which ones.
+        small: leave out what a snapshot does not need.
     """
 
-    def __init__(self, count: int, seed: int = SEED) -> None:
+    def __init__(self, count: int, seed: int = SEED, *, small: bool = False) -> None:
         self._addresses: list[_Address] = []
         seen: set[bytes] = set()
         lines = []
         for person in people(count, seed=seed):
             record = loadable(person)
             record.pop("_gravatar", None)
+            record = _small(record) if small else record
             account = str(record["user_id"]).partition("|")[2].encode()
             if account[:-_WIDTH] not in seen:  # or copies of two would be one user
                 seen.add(account[:-_WIDTH])
@@ -94,11 +99,19 @@ class Template:
             yield text.replace(_HEX, mark).replace(_DECIMAL, f"{copy:0{_WIDTH}}".encode())
 
 
+def _small(record: dict[str, object]) -> dict[str, object]:
+    kept = {name: value for name, value in record.items() if name in _SMALL}
+    metadata = kept.pop("user_metadata", None)
+    if isinstance(metadata, dict) and "picture" in metadata:
+        kept["user_metadata"] = {"picture": metadata["picture"]}
+    return kept
+
+
 def _shortened(token: bytes) -> bytes:
     return token[:-_WIDTH] + (_DECIMAL if token.isdigit() else _HEX)
 
 
-def write_export(path: Path, count: int, seed: int = SEED) -> None:
+def write_export(path: Path, count: int, seed: int = SEED, *, small: bool = False) -> None:
     """Write an export, gzipped on all cores: the same arguments give the same bytes.
 
     Raises:
@@ -115,7 +128,7 @@ def write_export(path: Path, count: int, seed: int = SEED) -> None:
     with path.open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
         file.write(_HEADER)
         waiting = []
-        for text in Template(min(count, _PEOPLE), seed).copies(count):
+        for text in Template(min(count, _PEOPLE), seed, small=small).copies(count):
             check, size = zlib.crc32(text, check), size + len(text)
             waiting.append(pool.submit(deflated, text))
             if len(waiting) > 4:
@@ -127,4 +140,4 @@ def write_export(path: Path, count: int, seed: int = SEED) -> None:
 
 
 if __name__ == "__main__":
-    write_export(Path(sys.argv[2]), int(sys.argv[1]))
+    write_export(Path(sys.argv[2]), int(sys.argv[1]), small="small" in sys.argv[3:])
