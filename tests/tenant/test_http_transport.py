@@ -1,5 +1,6 @@
 """Answers that are too slow, too large, endless or untrue, over real connections."""
 
+import asyncio
 import gzip
 import itertools
 import json
@@ -12,6 +13,7 @@ import zlib
 from contextlib import suppress
 from dataclasses import replace
 
+import httpcore
 import httpx
 import pytest
 
@@ -20,7 +22,14 @@ from toolkit.errors import CredentialsError, StaleError, TenantError, Unreachabl
 from toolkit.images.limited_stream import StoppedError, pause, stopping
 from toolkit.tenant.client import Tenant
 from toolkit.tenant.credentials import Settings
-from toolkit.tenant.http_transport import CompleteAnswers, FreshWrites, Limits, Retries, transport
+from toolkit.tenant.http_transport import (
+    ClosingBackend,
+    CompleteAnswers,
+    FreshWrites,
+    Limits,
+    Retries,
+    transport,
+)
 from toolkit.tenant.rate_limit import Bucket, RateLimit
 
 CALM = Limits(head=1 << 16, body=1 << 20, listed=4 << 20, attempts=2, patience=20.0, refusals=0.5)
@@ -351,6 +360,32 @@ def test_a_write_that_comes_late_to_its_connection_is_not_sent(monkeypatch):
                 client.patch(liar.base_url, json={"picture": "https://a/b.png"})
         client.patch(liar.base_url, json={})  # is not limited
         assert [one.split()[0] for one in liar.requests] == ["GET", "PATCH"]
+
+
+class Connection(httpcore.AsyncNetworkStream):
+    closed = False
+
+    async def aclose(self):
+        self.closed = True
+
+
+def test_a_connection_that_is_made_as_a_request_is_cancelled_is_closed():
+    made = Connection()
+
+    class Slow(httpcore.AsyncNetworkBackend):
+        async def connect_tcp(self, *_):
+            await asyncio.sleep(0.05)
+            return made
+
+    async def cancelled():
+        connecting = asyncio.ensure_future(ClosingBackend(Slow()).connect_tcp("127.0.0.1", 9))
+        await asyncio.sleep(0.01)
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+
+    asyncio.run(cancelled())
+    assert made.closed
 
 
 # Lists

@@ -5,16 +5,18 @@ that may be repeated are retried here, for a limited time; a write is only repea
 first read again. A write that depends on a read is sent soon after the read, or not at all.
 """
 
+import asyncio
 import logging
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.request import getproxies
 
+import httpcore
 import httpx
 
 from toolkit.errors import SlowQueryError, StaleError
@@ -84,7 +86,42 @@ def transport(host: str) -> httpx.HTTPTransport:
 
 def async_transport(host: str) -> httpx.AsyncHTTPTransport:
     """Return a transport for an `httpx.AsyncClient`, through the same proxy."""
-    return httpx.AsyncHTTPTransport(verify=trusted(), proxy=_proxy(host))
+    made = httpx.AsyncHTTPTransport(verify=trusted(), proxy=_proxy(host))
+    pool = made._pool  # noqa: SLF001 - as above
+    pool._network_backend = ClosingBackend(pool._network_backend)  # noqa: SLF001 - likewise
+    return made
+
+
+class ClosingBackend(httpcore.AsyncNetworkBackend):
+    """Connects as another backend does, and closes a connection that nobody waits for any more.
+
+    Fact (anyio 4, tried): a connection that is made in the moment of a cancellation stays open.
+    """
+
+    def __init__(self, backend: httpcore.AsyncNetworkBackend) -> None:
+        self._backend = backend
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - as httpcore declares it
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect; if that is cancelled, wait for the connection, and close it."""
+        connect = self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        connecting = asyncio.ensure_future(connect)
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                await (await connecting).aclose()
+            raise
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait before another try to connect."""
+        await self._backend.sleep(seconds)
 
 
 def _proxy(host: str) -> str | None:
