@@ -337,7 +337,7 @@ def test_a_kept_length_that_cannot_be_read_is_said(site_of, person, kept):
     place = platformdirs.user_state_path("picture-audit") / "journals" / f"{name}.json"
     assert place.stat().st_mode & 0o777 == 0o600
     place.write_text(kept)
-    with pytest.raises(UnreadableInputError, match="Remove it"):
+    with pytest.raises(UnreadableInputError, match="Delete it"):
         back(site, made)
     place.unlink()
     assert back(site, made).complete
