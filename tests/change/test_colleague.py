@@ -1,6 +1,5 @@
 """Somebody else changes users while a plan is applied or undone: what they wrote stays."""
 
-import itertools
 import json
 import os
 import signal
