@@ -37,8 +37,7 @@ def test_a_query_that_the_user_interrupts_ends_as_an_interrupt():
     timer.start()
     with pytest.raises(KeyboardInterrupt), engine() as database:
         # Fact (DuckDB 2.0, tried): what another of its threads has begun, it ends first.
-        database.execute("SET threads = 1")
-        database.sql(endless).fetchall()
+        database.execute("SET threads = 1").sql(endless).fetchall()
     timer.join()
 
 
