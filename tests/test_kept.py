@@ -60,6 +60,9 @@ fallback: string
 evidence: string
 expires_at: timestamp[ms, tz=UTC]
 gravatar_hash: string
+content: string
+elsewhere: string
+elsewhere_from: string
 """
 
 PLAN_COLUMNS = """

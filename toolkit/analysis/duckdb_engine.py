@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
+from toolkit.classification.schema import ADDED
 from toolkit.errors import UnreadableInputError
 
 if TYPE_CHECKING:
@@ -56,11 +57,25 @@ def engine_with(
     with engine() as opened:
         if isinstance(users, Path | str):
             with one_line_for_damage(users):
-                opened.from_parquet(escape(str(users))).create_view("users")
+                stored_users(opened, users).create_view("users")
                 yield opened
         else:
-            opened.register("users", users)
+            opened.register("given", users)
+            _completed(opened.table("given")).create_view("users")
             yield opened
+
+
+def stored_users(
+    opened: duckdb.DuckDBPyConnection, path: Path | str, *, numbered: bool = False
+) -> duckdb.DuckDBPyRelation:
+    """Return the users in a snapshot file; `numbered` adds `file_row_number`."""
+    return _completed(opened.from_parquet(escape(str(path)), file_row_number=numbered))
+
+
+def _completed(users: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """Add the columns that a snapshot of the former version lacks, as nulls."""
+    lacking = (name for name in ADDED.names if name not in users.columns)
+    return users.project(", ".join(["*", *(f"NULL::VARCHAR AS {name}" for name in lacking)]))
 
 
 ARROW_DAMAGE = (OSError, pa.ArrowException, UnicodeDecodeError)

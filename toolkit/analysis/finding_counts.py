@@ -14,7 +14,7 @@ import pandas as pd
 
 from toolkit.analysis.duckdb_engine import engine_with
 from toolkit.analysis.tenant_wiring import RULES_END, Setter, Wiring
-from toolkit.classification.schema import SNAPSHOT
+from toolkit.classification.schema import SNAPSHOT, held
 from toolkit.classification.sources import TOKEN_ONLY
 from toolkit.errors import UnreadableInputError
 from toolkit.formatting import mask, percent, render, visible
@@ -372,7 +372,7 @@ def findings(
         for one in checks
     )
     names = users.columns if isinstance(users, pd.DataFrame) else SNAPSHOT.names
-    if missing := [name for name in SNAPSHOT.names if name not in names]:
+    if missing := [name for name in held(names) if name not in names]:
         raise UnreadableInputError(
             f"The frame lacks columns that toolkit.audit makes: {', '.join(missing)}."
         )

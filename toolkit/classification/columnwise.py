@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from toolkit.classification.arrow import array, blanked, first_bytes, text, texts, values_of, whole
-from toolkit.classification.schema import CLASSIFICATION, ENCODED
+from toolkit.classification.schema import CLASSIFICATION, ENCODED, completed
 from toolkit.classification.sources import RULES, Evidence, Source, Verdict, classify
 from toolkit.classification.sources import usable_override as usable
 
@@ -76,7 +76,8 @@ def with_verdicts(profiles: pa.Table) -> pa.Table:
     """Append the classification to the columns of `PROFILE`; returns the columns of `ENCODED`."""
     deciding = ("picture", "metadata_picture", "strategy", "connection")
     verdicts = _encoded(*(whole(profiles[name]) for name in deciding))
-    return pa.table([*profiles.columns, *verdicts.values()], schema=ENCODED)
+    known = dict(zip(profiles.column_names, profiles.columns, strict=True))
+    return completed(pa.table(known | verdicts), ENCODED).cast(ENCODED)
 
 
 def _encoded(

@@ -55,6 +55,7 @@ class Evidence(StrEnum):
     URL = "url"
     IDENTITY = "identity"
     PROBE = "probe"
+    PIXELS = "pixels"
 
 
 @dataclass(frozen=True, slots=True)

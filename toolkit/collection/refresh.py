@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.classification.frames import audit, profiles
-from toolkit.classification.schema import PROFILE, SNAPSHOT
+from toolkit.classification.schema import PROFILE, held
 from toolkit.classification.sources import Evidence, Source
 from toolkit.classification.user_profile import User, milliseconds
 from toolkit.collection.reconcile import ensure_different, inside, reread
@@ -158,7 +158,7 @@ def _applied(
     renewed = _with_probe(old.reindex(renewed.index), renewed)
     kept = known[~known["user_id"].isin([*changed, *deleted])]
     frame = pd.concat([kept, renewed]) if len(renewed) else kept
-    frame = frame[SNAPSHOT.names].sort_values("user_id", kind="stable", ignore_index=True)
+    frame = frame[held(frame.columns)].sort_values("user_id", kind="stable", ignore_index=True)
     return frame, Changes(*(tuple(sorted(ids)) for ids in (added, changed, deleted)))
 
 

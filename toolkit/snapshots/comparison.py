@@ -1,6 +1,5 @@
 """Compare two snapshots of a tenant: users are matched by their user_id, in one pass of DuckDB."""
 
-import glob
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from toolkit.analysis.duckdb_engine import engine
+from toolkit.analysis.duckdb_engine import engine, stored_users
 from toolkit.analysis.headline_words import between
 from toolkit.classification.sources import Source
 from toolkit.errors import SettingsError, UnreadableInputError
@@ -221,8 +220,7 @@ def _matched(old: Snapshot, new: Snapshot) -> list[tuple[Any, ...]]:
                 if snapshot.path is None:
                     opened.register(f"{name}_users", snapshot.users)
                 else:
-                    path = glob.escape(str(snapshot.path))
-                    opened.from_parquet(path).create_view(f"{name}_users")
+                    stored_users(opened, snapshot.path).create_view(f"{name}_users")
                 opened.execute(_USERS.format(name, f"{name}_users"))
             opened.execute(_MATCHED)
             return opened.execute(_NAMED).fetchall()

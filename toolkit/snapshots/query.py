@@ -10,7 +10,6 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -20,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 
 from toolkit.analysis.coverage_count import Coverage
-from toolkit.analysis.duckdb_engine import one_line_for_damage
+from toolkit.analysis.duckdb_engine import one_line_for_damage, stored_users
 from toolkit.analysis.groups import ensure_choice, named
 from toolkit.analysis.selection import Selection, derived, sights
 from toolkit.classification.schema import SNAPSHOT, to_frame
@@ -104,8 +103,7 @@ class Roster:
         try:
             with one_line_for_damage(self._path):
                 self._engine.execute("SET TimeZone = 'UTC'")
-                file = self._engine.from_parquet(escape(str(self._path)), file_row_number=True)
-                file.create_view("file")
+                stored_users(self._engine, self._path, numbered=True).create_view("file")
                 self._engine.execute(_VIEW.format(derived(self.provenance.taken_at)))
                 self._engine.execute(_EVERYBODY)
         except UnreadableInputError:

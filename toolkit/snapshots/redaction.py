@@ -260,6 +260,7 @@ def _redacted(snapshot: Snapshot, hashes: _Hashes) -> Iterator[pa.Table]:
         "provider": hashes.name,
         "picture": hashes.picture,
         "metadata_picture": hashes.picture,
+        "elsewhere": hashes.picture,
         "gravatar_hash": hashes.gravatar,
     }
     with engine(_MEMORY) as database:

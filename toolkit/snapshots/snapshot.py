@@ -15,7 +15,7 @@ from toolkit.analysis.duckdb_engine import ARROW_DAMAGE
 from toolkit.analysis.estimate import Estimate
 from toolkit.analysis.file_header import as_json, header, read
 from toolkit.analysis.tenant_wiring import Wiring
-from toolkit.classification.schema import ENCODED, FEW, SNAPSHOT, to_frame
+from toolkit.classification.schema import ADDED, ENCODED, FEW, SNAPSHOT, completed, held, to_frame
 from toolkit.classification.sources import Source
 from toolkit.errors import OutputError, SettingsError, UnreadableInputError
 from toolkit.formatting import shorten
@@ -152,16 +152,20 @@ class Snapshot:
         """
         names = list(columns or SNAPSHOT.names)
         if self._users is not None or self.path is None:
-            yield self.users[names]
+            known = self.users
+            lacking = {name: None for name in ADDED.names if name not in known.columns}
+            yield known.assign(**lacking)[names]
             return
         try:
             # With read-ahead, memory would hold the whole file.
             with pq.ParquetFile(self.path, pre_buffer=False) as file:
-                yield to_frame(SNAPSHOT.empty_table().select(names))
-                for batch in file.iter_batches(_CHUNK, row_groups=groups, columns=names):
+                yield to_frame(_columns(names).empty_table())
+                there = [name for name in held(file.schema_arrow.names) if name in names]
+                for batch in file.iter_batches(_CHUNK, row_groups=groups, columns=there):
                     # Otherwise invalid UTF-8 would raise an error later.
                     batch.validate(full=True)
-                    yield to_frame(batch)
+                    users = pa.Table.from_batches([batch])
+                    yield to_frame(completed(users, _columns(names)))
         except ARROW_DAMAGE as error:
             raise UnreadableInputError(f"{self.path} is gone or damaged: collect again.") from error
 
@@ -256,9 +260,10 @@ class Writer:
     def add(self, users: "pd.DataFrame | pa.Table") -> None:
         """Append classified users: the columns of `SNAPSHOT`, in any order."""
         if not isinstance(users, pa.Table):
-            users = pa.Table.from_pandas(users[SNAPSHOT.names], SNAPSHOT, preserve_index=False)
+            names = held(users.columns)
+            users = pa.Table.from_pandas(users[names], _columns(names), preserve_index=False)
         if len(users):
-            self._parquet.write_table(users.select(ENCODED.names).cast(ENCODED))
+            self._parquet.write_table(completed(users, ENCODED).cast(ENCODED))
 
     def finish(self, provenance: Provenance) -> None:
         """Set the provenance, at the end. Raises what `ensure_replaceable` does."""
@@ -269,6 +274,10 @@ class Writer:
                 "provenance": json.dumps(provenance.as_dict()),
             }
         )
+
+
+def _columns(names: Sequence[str]) -> pa.Schema:
+    return pa.schema([SNAPSHOT.field(name) for name in names])
 
 
 @contextmanager
@@ -329,7 +338,8 @@ def read_snapshot(path: Path | str) -> Snapshot:
         )
     try:
         provenance = Provenance.from_dict(header(metadata[b"provenance"]))
-        whole = all(schema.field(one.name).type == one.type for one in SNAPSHOT)
+        needed = held(schema.names)
+        whole = all(schema.field(name).type == SNAPSHOT.field(name).type for name in needed)
         whole = whole and provenance.users == rows
     except (KeyError, TypeError, ValueError):
         whole = False
