@@ -188,7 +188,7 @@ def test_what_nobody_has_read_is_said():
 
 def test_a_file_and_its_frame_have_the_same_findings(tmp_path):
     frame = frame_of(*(guilty for guilty, _ in CASES.values()), OVERRIDDEN)
-    table = pa.Table.from_pandas(frame[SNAPSHOT.names], SNAPSHOT, preserve_index=False)
+    table = pa.Table.from_pandas(frame.reindex(columns=SNAPSHOT.names), SNAPSHOT, preserve_index=False)
     pq.write_table(table, tmp_path / "s.parquet")
     from_file = findings(tmp_path / "s.parquet", as_of=NOW, wiring=wired_by())
     assert from_file == findings(frame, as_of=NOW, wiring=wired_by())

@@ -68,7 +68,8 @@ def test_it_gives_what_the_audit_of_the_users_gives(file, out):
     path = file(gzip.compress(NDJSON))
     taken = datetime.fromtimestamp(1_700_000_000, UTC)
     snapshot = ingest([path], out, taken_at=taken)
-    pd.testing.assert_frame_equal(snapshot.users, audit(profiles(map(user, PEOPLE))))
+    audited = audit(profiles(map(user, PEOPLE)))
+    pd.testing.assert_frame_equal(snapshot.users[audited.columns], audited)
     again = read_snapshot(out).provenance
     assert again == snapshot.provenance
     assert (again.tenant, again.method, again.complete) == ("my-tenant", "ingest", True)
@@ -82,7 +83,7 @@ def test_form_packing_and_name_of_a_file_make_no_difference(file, out):
         for packed in (content, gzip.compress(content)):
             for name in ("t.csv", "t.csv.gz", "t.ndjson", "t"):
                 frame = ingest([file(packed, name)], out).users
-                pd.testing.assert_frame_equal(frame, expected)
+                pd.testing.assert_frame_equal(frame[expected.columns], expected)
 
 
 def test_users_of_several_files_are_counted_once(file, out):

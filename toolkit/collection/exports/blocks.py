@@ -1,12 +1,13 @@
 """Turn blocks of an export file, some megabytes each, into tables of profiles.
 
-DuckDB reads lines of NDJSON, Arrow reads rows of CSV. If they may read a line differently from
-`record_of`, `csv.reader` and `toolkit.classification.user_profile.user`, these read it.
+DuckDB reads lines of NDJSON, Arrow cuts rows of CSV into cells, and one query does for both what
+`toolkit.classification.user_profile.user` does for one record. Where these may read a line
+differently from `record_of`, `csv.reader` and `user`, those read it.
 
 Facts about NDJSON (DuckDB 2.0, tried): wrong types, repeated keys, lone surrogates and bytes that
 are not UTF-8 are errors, so a block with one of these is cut in half until the rest can be read.
-DuckDB turns a number, an object or an array into text, and accepts a comma before a closing
-bracket: both are detected here. In other attributes it accepts what Python refuses.
+DuckDB turns a number, an object or an array into text: this is detected here. In other attributes
+it accepts what Python refuses.
 """
 
 import os
@@ -21,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from toolkit.classification.arrow import array, first_bytes, flag, text, values_of, whole
+from toolkit.classification.arrow import array, first_bytes, flag, values_of, whole
 from toolkit.classification.schema import PROFILE
 from toolkit.classification.user_profile import User, tabulated, user
 from toolkit.collection.exports.duplicates import keys_of
@@ -36,15 +37,47 @@ _TYPES = dict.fromkeys([*PROFILE.names, *sum(TITLES.values(), ())], "VARCHAR") |
     "user_metadata": "STRUCT(picture VARCHAR)",
     "logins_count": "JSON",  # a text keeps its quotes and so differs from a number
 }
+# A longer line is read alone. DuckDB takes twice as much memory for each reader.
+_LONGEST_LINE = 2 * 1024 * 1024
+
+
+def _profiles(records: str) -> str:
+    """Return a query that makes profiles of records.
+
+    Args:
+        records: a query for the columns of `PROFILE`, all of them texts, and `unsure`.
+
+    Returns:
+        A query for the columns of `PROFILE`, with times without zone, and `unsure`: whether `user`
+        must read the row.
+    """
+    # Auth0's form. Without the conditions DuckDB accepts blanks before a time, and the year 0.
+    values = {
+        name: f"CASE WHEN length(one.{name}) = 24 AND one.{name} > '1' "
+        f"THEN try_strptime(one.{name}, '%Y-%m-%dT%H:%M:%S.%gZ')::TIMESTAMP_MS END"
+        for name in _TIMES
+    }
+    values["logins_count"] = (
+        "CASE WHEN regexp_full_match(one.logins_count, '[0-9]{1,18}') "
+        "THEN TRY_CAST(one.logins_count AS BIGINT) END"
+    )
+    unusual = " OR ".join(f"(one.{name} IS NOT NULL AND {values[name]} IS NULL)" for name in values)
+    values["strategy"] = (
+        "coalesce(nullif(one.strategy, ''), "
+        "CASE WHEN contains(one.user_id, '|') THEN split_part(one.user_id, '|', 1) END)"
+    )
+    columns = ", ".join(f"{values.get(name, f'one.{name}')} AS {name}" for name in PROFILE.names)
+    return (
+        f"SELECT {columns}, one.user_id IS NULL OR one.unsure OR {unusual} AS unsure "  # noqa: S608 - made of constants
+        f"FROM ({records}) AS one"
+    )
 
 
 def _first(name: str) -> str:
     return "coalesce(" + ", ".join(f'"{title}"' for title in TITLES[name]) + ")"
 
 
-# A longer line is read alone. DuckDB takes twice as much memory for each reader.
-_LONGEST_LINE = 2 * 1024 * 1024
-_READ = f"""
+_LINES = _profiles(f"""
     SELECT user_id, email, name,
         CASE WHEN identities IS NULL THEN {_first("connection")}
             ELSE identities[1].connection END AS connection,
@@ -53,10 +86,16 @@ _READ = f"""
         created_at, updated_at, last_login, logins_count::VARCHAR AS logins_count, picture,
         CASE WHEN user_metadata IS NULL THEN {_first("metadata_picture")}
             ELSE user_metadata.picture END AS metadata_picture,
-        len(identities) > 0 AND identities[1] IS NULL AS unsure
-    FROM read_json(?, format = 'newline_delimited', maximum_object_size = {_LONGEST_LINE},
-        columns = {_TYPES})"""  # noqa: S608 - made of constants
-_COLUMNS = pa.schema([*((name, pa.string()) for name in PROFILE.names), ("unsure", pa.bool_())])
+        coalesce(len(identities), 0) > 0 AND identities[1] IS NULL AS unsure
+    FROM read_json($path, format = 'newline_delimited', maximum_object_size = {_LONGEST_LINE},
+        columns = {_TYPES})""")  # noqa: S608 - made of constants
+# What it returns; a line that DuckDB refuses is a row of nulls.
+_RETURNED = pa.schema(
+    [
+        *((one.name, pa.timestamp("ms") if one.name in _TIMES else one.type) for one in PROFILE),
+        ("unsure", pa.bool_()),
+    ]
+)
 # DuckDB's message quotes the line, and may cut it inside a character.
 _ODD = (
     duckdb.InvalidInputException,
@@ -66,17 +105,10 @@ _ODD = (
 )
 # So few lines are read one at a time if one of them is unusual.
 _FEW = 64
-_COMMA = r",\s*[}\]]"
 # Texts that may come from JSON of another type.
 _NO_TEXT = r"^(?:[{\[]|-?[0-9][0-9.eE+-]*$|-?(?i:nan|inf|infinity)$)"
 # Their first characters: few texts begin so, and checking a byte is faster than a pattern.
 _MAYBE_NO_TEXT = np.isin(np.arange(256), list(b"{[-0123456789nNiI"))
-# Times in Auth0's form. A 29th of February is read by Python.
-_TIME = (
-    r"^[1-9][0-9]{3}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)"
-    r"|(?:0[13578]|1[02])-31)T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$"
-)
-_COUNT = r"^[0-9]{1,18}$"
 _QUOTE = ord('"')
 _BEFORE, _AFTER = list(b'",\n'), list(b'",\n\r')
 
@@ -90,8 +122,8 @@ class Piece(NamedTuple):
     unreadable: Sequence[int] = ()  # numbers of lines; the first is 0
 
 
-class LineReader:
-    """Reads lines of NDJSON. A context manager; used by one thread at a time."""
+class BlockReader:
+    """Reads blocks of NDJSON or CSV. A context manager; used by one thread at a time."""
 
     def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
         self._database = database.cursor()
@@ -115,31 +147,27 @@ class LineReader:
         keys = keys_of(profiles["user_id"], self._database)
         return Piece(profiles, keys, lines, unreadable)
 
-    def read(self, data: bytes) -> Piece:
+    def read_lines(self, data: bytes) -> Piece:
         """Read complete lines of NDJSON, each with its end."""
         ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
         places = np.concatenate([[0], ends]).astype(np.int32)
-        lines = pa.Array.from_buffers(
-            pa.binary(), len(ends), [None, pa.py_buffer(places), pa.py_buffer(data)]
-        )
         read = pa.concat_tables(self._strictly(data, places)).combine_chunks()
-        columns = {name: whole(read[name]) for name in read.column_names}
-        unsure = _holds(columns.pop("unsure")) | _matches(lines, _COMMA)
-        unsure |= ~values_of(columns["user_id"].is_valid())
+        unsure = _unsure(read)
         for name in _TEXTS:
-            few = np.flatnonzero(_MAYBE_NO_TEXT[first_bytes(columns[name])])
-            unsure[few] |= _matches(columns[name].take(array(few)), _NO_TEXT)
-        profiles = _typed(columns, unsure)
+            column = whole(read[name])
+            few = np.flatnonzero(_MAYBE_NO_TEXT[first_bytes(column)])
+            no_text = pc.match_substring_regex(column.take(array(few)), _NO_TEXT)
+            unsure[few] |= values_of(no_text.fill_null(flag(False)))
         users, unreadable = {}, []
         for row in np.flatnonzero(unsure).tolist():
-            line = lines[row].as_py()
+            line = data[places[row] : places[row + 1]]
             if line.isspace():
                 continue
             try:
                 users[row] = user(record_of(line))
             except (ValueError, RecursionError):
                 unreadable.append(row)
-        return self.keyed(_patched(profiles, unsure, users), len(lines), unreadable)
+        return self.keyed(_patched(read, unsure, users), len(ends), unreadable)
 
     def _strictly(self, data: bytes, places: npt.NDArray[np.int32]) -> list[pa.Table]:
         """Read one row for each line; it is null if DuckDB refuses the line or one near it."""
@@ -148,20 +176,44 @@ class LineReader:
         self._file.write(data[places[0] : places[-1]])
         self._file.truncate()
         try:
-            table = self._database.sql(_READ, params=[self._path]).to_arrow_table()
+            table = self._database.sql(_LINES, params={"path": self._path}).to_arrow_table()
         except _ODD:
             table = None
         if table is not None and len(table) == count:  # no line is blank
             return [table]
         if count <= _FEW:
-            return [pa.table([pa.nulls(count, field.type) for field in _COLUMNS], schema=_COLUMNS)]
+            return [pa.table([pa.nulls(count, one.type) for one in _RETURNED], schema=_RETURNED)]
         half = count // 2
         halves = places[: half + 1], places[half:]
         return [one for some in halves for one in self._strictly(data, some)]
 
+    def read_cells(self, cells: pa.Table, lines: int) -> Piece:
+        """Read what `cells_of` returns of so many lines."""
+        kept = cells.column_names
+        columns = ", ".join(f"{_cell(name, kept)} AS {name}" for name in PROFILE.names)
+        self._database.register("cells", cells)
+        try:
+            query = _profiles(f"SELECT {columns}, false AS unsure FROM cells")  # noqa: S608 - names of this package
+            read = self._database.sql(query).to_arrow_table().combine_chunks()
+        finally:
+            self._database.unregister("cells")
+        unsure = _unsure(read)
+        users = {
+            row: user(record_of_cells(kept, (cells[title][row].as_py() for title in kept)))
+            for row in np.flatnonzero(unsure).tolist()
+        }
+        return self.keyed(_patched(read, unsure, users), lines)
+
+
+def _cell(name: str, titles: Sequence[str]) -> str:
+    """Return the expression for a value: null, or the text without Auth0's leading quote."""
+    cells = (f'"{one}"' for one in TITLES.get(name, (name,)) if one in titles)
+    texts = (f"if(starts_with({one}, ''''), substr({one}, 2), nullif({one}, ''))" for one in cells)
+    return f"coalesce({', '.join(['NULL::VARCHAR', *texts])})"
+
 
 def is_plain(titles: Sequence[str]) -> bool:
-    """Whether `read_rows` can read rows with these titles."""
+    """Whether `cells_of` can read rows with these titles."""
     return len(set(titles)) == len(titles) and NESTED.isdisjoint(titles)
 
 
@@ -178,17 +230,18 @@ def end_of_rows(data: bytes) -> int:
     return 0
 
 
-def read_rows(data: bytes, titles: Sequence[str]) -> pa.Table | None:
-    """Read complete rows of CSV with these column names, for which `is_plain` is true.
+def cells_of(data: bytes, titles: Sequence[str]) -> pa.Table | None:
+    """Cut complete rows of CSV with these column names, for which `is_plain` is true, into cells.
 
     Returns:
-        The profiles; None if `csv.reader` may read the rows differently.
+        The columns that profiles need, as texts; None if `csv.reader` may read the rows
+        differently.
     """
     if not _is_regular(data):
         return None
     kept = [one for name in PROFILE.names for one in TITLES.get(name, (name,)) if one in titles]
     try:
-        read = csv.read_csv(
+        return csv.read_csv(
             pa.BufferReader(data),
             csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=titles),
             csv.ParseOptions(newlines_in_values=True),
@@ -196,21 +249,6 @@ def read_rows(data: bytes, titles: Sequence[str]) -> pa.Table | None:
         )
     except pa.ArrowInvalid:  # a row of another length
         return None
-    cells = {title: _text_of(whole(read[title])) for title in kept}
-    nothing = pa.nulls(len(read), pa.string())
-    columns = {
-        name: pc.coalesce(
-            nothing, *(cells[one] for one in TITLES.get(name, (name,)) if one in cells)
-        )
-        for name in PROFILE.names
-    }
-    unsure = ~values_of(columns["user_id"].is_valid())
-    profiles = _typed(columns, unsure)
-    users = {
-        row: user(record_of_cells(kept, (read[title][row].as_py() for title in kept)))
-        for row in np.flatnonzero(unsure).tolist()
-    }
-    return _patched(profiles, unsure, users)
 
 
 def _is_regular(data: bytes) -> bool:
@@ -232,34 +270,17 @@ def _is_regular(data: bytes) -> bool:
     )
 
 
-def _text_of(cells: pa.StringArray) -> pa.StringArray:
-    """Return the values of cells: null, or the text without Auth0's leading quote."""
-    held = pc.if_else(pc.equal(cells, text("")), text(None), cells)
-    quoted = pc.starts_with(held, "'")
-    return pc.if_else(quoted, pc.utf8_slice_codeunits(held, 1), held)
+def _unsure(read: pa.Table) -> _Mask:
+    """Whether `user` must read each row; null where DuckDB refused the line."""
+    unsure: _Mask = values_of(whole(read["unsure"]).fill_null(flag(True)))
+    return unsure
 
 
-def _typed(columns: dict[str, pa.Array], unsure: _Mask) -> pa.Table:
-    """Do for columns of texts what `user_profile.user` does for each record.
-
-    Rows with unusual values, which must be read again one by one, are added to `unsure`.
-    """
-    for name, pattern in (*((time, _TIME) for time in _TIMES), ("logins_count", _COUNT)):
-        column = columns[name]
-        usual = _matches(column, pattern)
-        unsure |= values_of(column.is_valid()) & ~usual
-        known = pc.if_else(array(usual), column, text(None))
-        columns[name] = known.cast(PROFILE.field(name).type)
-    told = columns["strategy"]
-    columns["strategy"] = told = pc.if_else(pc.equal(told, text("")), text(None), told)
-    if told.null_count:  # then use the first part of the id
-        named = pc.extract_regex(columns["user_id"], r"^(?P<strategy>[^|]*)\|")
-        columns["strategy"] = pc.coalesce(told, pc.struct_field(named, [0]))
-    return pa.table([columns[name] for name in PROFILE.names], schema=PROFILE)
-
-
-def _patched(profiles: pa.Table, unsure: _Mask, users: Mapping[int, User]) -> pa.Table:
-    """Replace the unsure rows by users; rows without a user are left out."""
+def _patched(read: pa.Table, unsure: _Mask, users: Mapping[int, User]) -> pa.Table:
+    """Return the profiles, unsure rows replaced by users; those without a user are left out."""
+    profiles = read.select(PROFILE.names).cast(PROFILE)
+    if not unsure.any():
+        return profiles
     found = np.zeros(len(profiles), np.bool_)
     found[list(users)] = True
     exact = tabulated(users.values())
@@ -269,12 +290,3 @@ def _patched(profiles: pa.Table, unsure: _Mask, users: Mapping[int, User]) -> pa
     ]
     table = pa.table(columns, schema=PROFILE)
     return table.filter(array(found | ~unsure)) if (unsure & ~found).any() else table
-
-
-def _matches(column: pa.Array, pattern: str) -> _Mask:
-    return _holds(pc.match_substring_regex(column, pattern))
-
-
-def _holds(column: pa.BooleanArray) -> _Mask:
-    found: _Mask = values_of(column.fill_null(flag(False)))
-    return found

@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 from toolkit.classification.arrow import array
 from toolkit.classification.columnwise import with_verdicts
 from toolkit.classification.user_profile import tabulated, user
-from toolkit.collection.exports.blocks import LineReader, Piece, end_of_rows, is_plain, read_rows
+from toolkit.collection.exports.blocks import BlockReader, Piece, cells_of, end_of_rows, is_plain
 from toolkit.collection.exports.duplicates import Repeats, repeated_keys, repeats, without
 from toolkit.collection.exports.reader import Export, exported
 from toolkit.errors import IncompleteError, OutputError, UnreadableInputError
@@ -36,7 +36,7 @@ from toolkit.snapshots.snapshot import Provenance, Snapshot, ensure_replaceable,
 from toolkit.snapshots.storage import discard_drafts, draft_of, ensure_writable, held, is_same
 
 # Bytes of lines to read at a time, and rows if they are read one by one.
-_BLOCK = 16 * 1024 * 1024
+_BLOCK = 24 * 1024 * 1024
 _ROWS = 25_000
 # So many blocks are read ahead of the one that is written.
 _AHEAD = 2
@@ -215,7 +215,7 @@ class Reading:
     def tables(self) -> Generator[pa.Table]:
         """Read the files and yield the users in the order of the lines, in blocks."""
         # DuckDB computes in the pool's thread: in this thread, Ctrl-C would raise RuntimeError.
-        with LineReader(self._database) as reader, ThreadPoolExecutor(1) as pool:
+        with BlockReader(self._database) as reader, ThreadPoolExecutor(1) as pool:
             for path in self._paths:
                 with exported(path) as export:
                     self._exports.append(export)
@@ -226,26 +226,26 @@ class Reading:
                         yield self._classified(piece)
                     _ensure_users(export)
 
-    def _blocks(self, export: Export, reader: LineReader) -> Iterator[Callable[[], Piece]]:
+    def _blocks(self, export: Export, reader: BlockReader) -> Iterator[Callable[[], Piece]]:
         """Yield a task for each block; lines to be read one by one stay in the export."""
         if export.is_ndjson():
             for data in export.blocks(_BLOCK):
-                yield partial(reader.read, data)
+                yield partial(reader.read_lines, data)
             return
         titles = export.titles()
         if not titles or not is_plain(titles):
             return
         for data in export.blocks(_BLOCK):
             end = end_of_rows(data)
-            profiles = read_rows(data[:end], titles) if end else None
-            if profiles is None:
+            cells = cells_of(data[:end], titles) if end else None
+            if cells is None:
                 export.put_back(data)
                 return
             export.put_back(data[end:])
-            yield partial(reader.keyed, profiles, data.count(b"\n", 0, end))
+            yield partial(reader.read_cells, cells, data.count(b"\n", 0, end))
 
     @staticmethod
-    def _rest(export: Export, reader: LineReader) -> Iterator[Callable[[], Piece]]:
+    def _rest(export: Export, reader: BlockReader) -> Iterator[Callable[[], Piece]]:
         users = (user(record) for _, record in export)
         while some := list(islice(users, _ROWS)):
             yield partial(reader.keyed, tabulated(some))

@@ -9,6 +9,7 @@ INFERRED: a CSV begins with column names, and a field without another name is na
 import csv
 import gzip
 import json
+import re
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -45,6 +46,8 @@ TITLES = {
     "metadata_picture": ("user_metadata.picture", "metadata_picture"),
 }
 """Names of these values if they are exported by path. The first with a value counts."""
+# A text, or a comma before a closing bracket, which DuckDB accepts.
+_COMMA = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")|,(?=\s*[}\]])', re.DOTALL)
 _BY_PATH = frozenset(chain.from_iterable(TITLES.values()))
 
 
@@ -390,10 +393,16 @@ def _reason(error: zlib.error, *, begun: bool) -> str:
 
 
 def record_of(line: bytes) -> Any:  # noqa: ANN401 - any JSON
-    """Return the value of a line of NDJSON; raise ValueError or RecursionError if it is none."""
+    """Return the value of a line of NDJSON; raise ValueError or RecursionError if it is none.
+
+    A comma before a closing bracket changes nothing, as in DuckDB.
+    """
     if len(line) > LONGEST:
         raise ValueError("too long")
-    value = json.loads(line.decode())
+    try:
+        value = json.loads(line.decode())
+    except json.JSONDecodeError:
+        value = json.loads(_COMMA.sub(rb"\1", line).decode())
     by_path = isinstance(value, dict) and not _BY_PATH.isdisjoint(value)
     return _rebuilt(value) if by_path else value
 
