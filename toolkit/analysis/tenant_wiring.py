@@ -2,7 +2,9 @@
 
 `user_metadata.picture` alone does nothing, and Auth0 has no setting for a default picture (Auth0,
 "Change User Pictures"): an Action bound to post-login, or formerly a Rule, must put either into the
-ID token. Their code is read here, never run. If it is not clear what it does, the verdict is None.
+ID token. A claim of the access token does not reach the application's user (Auth0, "Create Custom
+Claims"), and to put `event.user.picture` there changes nothing. The code is read here, never run.
+If it is not clear what it does, the verdict is None. This tool's own Action says it by its policy.
 """
 
 import re
@@ -10,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
+
+from toolkit.analysis.own_action import LivePolicy, live_policy
 
 RULES_END = datetime(2026, 11, 18, tzinfo=UTC)
 """When Auth0 stops running Rules (Auth0, "Deprecations and Migrations")."""
@@ -24,8 +28,25 @@ _COMMENTS = re.compile(
 # Code may be large and hostile, so no pattern below reads a character twice. Runs of blanks are
 # shortened to one first, so patterns skip at most one.
 _BLANKS = re.compile(r"\s+")
-_CLAIM = re.compile(r"""setCustomClaim\s*\(\s*(?:(["'`])picture\1\s*,|(?!["'`]))""")
-_RULE_SETS = re.compile(r"""\buser\s*(?:\.\s*picture|\[\s*["'`]picture["'`]\s*\])\s*=(?!=)""")
+_CLAIM = re.compile(
+    r"""(?:(?<![\w$])([\w$]++)["'`]?\s?\]?\s?(?:\?\.|\.|\[)\s?["'`]?)?"""
+    r"""setCustomClaim["'`]?\s?\]?\s?\("""
+)
+_NAMED = re.compile(r"""\s?(["'`])picture\1\s?,""")
+_LITERAL = re.compile(r"""\s?["'`]""")
+_LONGEST_CALL = 2_000  # characters of a call that are read
+_ACCESS = re.compile(
+    r"""(?<![\w$])([\w$]++)\s?=\s?[^;\n=]*\baccessToken\b(?!["'`]?\s?\]?\s?\??[.(\[])"""
+    r"""|\baccessToken\s?:\s?([\w$]+)"""
+)
+_MIRROR = re.compile(
+    r"""\s?(?:([\w$]+)\s?\??\.\s?)*?([\w$]+)\s?(?:\?\.|\.|\[)\s?["'`]?picture["'`]?\s?\]?"""
+    r"""(?:\s?(?:\|\||\?\?)\s?(?:""|''|``|null|undefined))?\s?"""
+)
+_VARIABLE = re.compile(r"\s?([\w$]+)\s?")
+_RULE_SETS = re.compile(
+    r"""\b(?:user|idToken)\s*(?:\.\s*picture|\[\s*["'`]picture["'`]\s*\])\s*=(?!=)"""
+)
 _OVERRIDE = re.compile(
     r"""user_metadata\b\s*(?:\|\|\s*\{\}\s*\)?\s*)?(?:\?\.|\.)?\s*\[?\s*["'`]?picture\b"""
 )
@@ -68,6 +89,7 @@ class Setter:
         override: whether it shows `user_metadata.picture`; None if unclear.
         default: whether it sets another picture; None if unclear.
         spares: whether it checks the user's picture before it replaces it.
+        policy: if it is this tool's own Action, what it does.
     """
 
     kind: Kind
@@ -77,6 +99,12 @@ class Setter:
     override: bool | None
     default: bool | None
     spares: bool
+    policy: LivePolicy | None = None
+
+    @property
+    def careless(self) -> bool:
+        """Whether it sets a default picture without looking at the one that the user has."""
+        return self.default is True and not self.spares
 
     @property
     def stopped(self) -> bool:
@@ -148,15 +176,19 @@ def wiring(
 
 def _setter(script: Script, as_of: datetime) -> Setter | None:
     """Judge one script; None if it does not set a picture."""
+    rule = script.kind == "rule"
+    runs = script.on and not (rule and as_of >= RULES_END)
+    if policy := live_policy(script.code):
+        names = (script.kind, script.name, script.on, runs)
+        return Setter(*names, policy.override, True, True, policy)
     code = _COMMENTS.sub(lambda found: found[1] or " ", script.code)
     code = _BLANKS.sub(lambda found: "\n" if "\n" in found[0] else " ", code)
-    rule = script.kind == "rule"
-    sets = (_RULE_SETS if rule else _CLAIM).findall(code)
-    if not sets:
-        return None
+    if rule:
+        named = [True] * len(_RULE_SETS.findall(code))
+    else:
+        code, named = _claims(code)
     # A claim with a computed name may be any claim; assume `picture` if the code mentions pictures.
-    named = rule or any(sets)
-    if not named and "picture" not in code:
+    if not named or (not any(named) and "picture" not in code):
         return None
     override: bool | None = (
         bool(_OVERRIDE.search(code)) or _unpacked(code, _OF_METADATA) or _by_alias(code)
@@ -164,12 +196,69 @@ def _setter(script: Script, as_of: datetime) -> Setter | None:
     metadata = _METADATA.search(code)
     if not override and metadata and _PICTURE.search(code, metadata.end()):
         override = None
-    default = None if override is None else not override or len(sets) > 1
-    if not named:
+    default = None if override is None else not override or len(named) > 1
+    if not any(named):
         override, default = (None if override else override), None
-    runs = script.on and not (rule and as_of >= RULES_END)
     spares = bool(_LOOKS.search(code)) or _unpacked(code, _OF_USER)
     return Setter(script.kind, script.name, script.on, runs, override, default, spares)
+
+
+def _claims(code: str) -> tuple[str, list[bool]]:
+    """Find the claims of an ID token that may be a picture other than the profile's.
+
+    Returns:
+        The code without the claims of access tokens; and for each claim that is left and may be
+        `picture`, whether its name says so.
+    """
+    access = {"accessToken"}.union(*(found.groups() for found in _ACCESS.finditer(code)))
+    other = "accessToken" in code and "idToken" not in code
+    kept, named, end, read = [], [], 0, 0
+    for found in _CLAIM.finditer(code):
+        if found.start() < read:
+            continue
+        call = _arguments(code, found.end())
+        read = found.end() + len(call)
+        is_named = _NAMED.match(call)
+        if found[1] in access:
+            kept.append(code[end : found.start()])
+            end = read
+        elif other or (not is_named and _LITERAL.match(call)):
+            continue
+        elif not (is_named and _mirrors(code, call[is_named.end() :])):
+            named.append(bool(is_named))
+    return "".join([*kept, code[end:]]), named
+
+
+def _arguments(code: str, start: int) -> str:
+    """Return the arguments of a call, from behind its opening bracket."""
+    depth = 1
+    for place, character in enumerate(code[start : start + _LONGEST_CALL]):
+        depth += (character in "([{") - (character in ")]}")
+        if depth == 0:
+            return code[start : start + place]
+    # A bracket in a text: take the statement.
+    return _END.split(code[start : start + _LONGEST_CALL], maxsplit=1)[0]
+
+
+def _mirrors(code: str, value: str) -> bool:
+    """Whether a value is the picture that the profile has anyway."""
+    variable = _VARIABLE.fullmatch(value)
+    if variable:
+        name = re.escape(variable[1])
+        given = re.findall(rf"(?<![\w$.]){name}\s?=(?![=>])\s?([^;\n]*)", code)
+        unpacked = variable[1] == "picture" and _unpacked(code, _OF_USER)
+        if given:
+            return len(given) == 1 and _mirrors_user(code, given[0])
+        return unpacked and not _unpacked(code, _OF_METADATA)
+    return _mirrors_user(code, value)
+
+
+def _mirrors_user(code: str, value: str) -> bool:
+    found = _MIRROR.fullmatch(value)
+    if found is None:
+        return False
+    alias = rf"(?<![\w$.]){re.escape(found[2])}\s?=\s?(?:[\w$]+\s?\??\.\s?)*user\s?(?:[;,\n]|$)"
+    return found[2] == "user" or re.search(alias, code) is not None
 
 
 def _unpacked(code: str, whence: re.Pattern[str]) -> bool:

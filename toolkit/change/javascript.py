@@ -17,14 +17,13 @@ from importlib.resources import files
 from textwrap import indent
 from typing import Final
 
+from toolkit.analysis.own_action import CONFIG, MARKER, policy_in
 from toolkit.change.policy import Policy
 from toolkit.classification.sources import RULES
 from toolkit.errors import SettingsError
 
 LARGEST: Final = 100_000
-_MARKER = "// Default picture, made by picture-audit (auth0-picture-audit), version "
-_CONFIG = "const CONFIG = "
-_PLACE = re.compile(rf"^{_CONFIG}null;.*$", re.MULTILINE)
+_PLACE = re.compile(rf"^{CONFIG}null;.*$", re.MULTILINE)
 
 _ACTION = """\
 {marker}1
@@ -101,7 +100,7 @@ def _decision(policy: Policy) -> str:
     lines = ",\n".join(f"    {_json(row)}" for row in rows)
     config = f'{{\n  "policy": {_json(asdict(policy))},\n  "rules": [\n{lines}\n  ]\n}}'
     # A function, because a replacement text would have its backslashes read.
-    return _PLACE.sub(lambda _: f"{_CONFIG}{config};", _twin())
+    return _PLACE.sub(lambda _: f"{CONFIG}{config};", _twin())
 
 
 def _within_limit(code: str) -> str:
@@ -122,7 +121,7 @@ def action_code(policy: Policy) -> str:
         SettingsError: the policy is too large for an Action.
     """
     decision = _decision(policy)
-    return _within_limit(_ACTION.format(marker=_MARKER, decision=decision))
+    return _within_limit(_ACTION.format(marker=MARKER, decision=decision))
 
 
 def default_rule(policy: Policy) -> str:
@@ -146,11 +145,8 @@ def recognised(code: object) -> Policy | None:
     If the code was edited since, or is of an older version, it differs from the policy's
     `action_code`.
     """
-    if not isinstance(code, str) or not code.startswith(_MARKER):
-        return None
-    start = code.find(f"\n{_CONFIG}") + len(f"\n{_CONFIG}")
+    policy = policy_in(code)
     try:
-        found, _ = json.JSONDecoder().raw_decode(code, start)
-        return Policy.from_dict(found["policy"])
+        return None if policy is None else Policy.from_dict(policy)
     except (ValueError, TypeError, LookupError, RecursionError, SettingsError):
         return None
