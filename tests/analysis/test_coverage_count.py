@@ -159,7 +159,7 @@ def test_the_dictionary_holds_plain_numbers_for_json():
         "google": {
             "users": 2,
             "share": 1.0,
-            "own": {"low": 0.5, "high": 0.5},
+            "own": {"low": 0.5, "high": 0.5, "on_word": 0.0},
             "sources": {"social": half, "missing": half},
         }
     }
@@ -300,10 +300,18 @@ def test_a_sample_narrows_what_nobody_knows():
 
 
 def test_an_estimate_of_other_users_says_nothing():
-    estimate = Estimate((Stratum("pw", Source.INITIALS, 7, 7, 7),))
+    estimate = Estimate((Stratum("pw", Source.INITIALS, 41, 41, 7),))
     counted = replace(coverage(unresolved_by_connection()), estimate=estimate)
     assert counted.own == Interval(2, 43, 22.5)
     assert counted.estimated == {}
+
+
+def test_an_estimate_of_some_of_the_users_leaves_the_others_unknown():
+    estimate = Estimate((Stratum("pw", Source.INITIALS, 30, 30, 12),))
+    counted = replace(coverage(unresolved_by_connection()), estimate=estimate)
+    assert counted.own == Interval(14, 25, 19.5)
+    assert counted.estimated[Source.UNRESOLVED] == Interval(10, 10, 10)
+    assert counted.table()["users"].sum() == 44
 
 
 @pytest.fixture(scope="module")

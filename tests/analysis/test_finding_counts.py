@@ -11,7 +11,7 @@ import pytest
 from toolkit.analysis.finding_counts import SEVERITIES, Findings, findings
 from toolkit.analysis.tenant_wiring import Script, wiring
 from toolkit.classification.frames import audit, profiles
-from toolkit.classification.schema import SNAPSHOT
+from toolkit.classification.schema import SNAPSHOT, completed
 from toolkit.classification.user_profile import user
 from toolkit.errors import UnreadableInputError
 
@@ -62,7 +62,15 @@ CASES = {
         someone(picture=FACEBOOK.format(SOON)),
         someone(picture=FACEBOOK.format(FAR)),
     ),
-    "unshowable": (someone(picture="data:image/png;base64,AAAA"), someone(picture=GOOGLE)),
+    "unshowable": (someone(picture="javascript:alert(1)"), someone(picture=GOOGLE)),
+    "on-word": (
+        someone(picture="https://lh3.googleusercontent.com/a/two=s96-c"),
+        someone(picture="https://example.com/me.png"),
+    ),
+    "override-broken": (
+        someone(user_metadata={"picture": FACEBOOK.format(LATE)}),
+        someone(user_metadata={"picture": FACEBOOK.format(SOON)}),
+    ),
     "needs-token": (
         someone(picture="https://graph.microsoft.com/v1.0/me/photo/$value", provider="waad"),
         someone(picture="https://graph.microsoft.com/v1.0/me"),
@@ -107,7 +115,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_finding_concerns_those_who_meet_it_and_not_those_who_nearly_do(name):
     guilty, innocent = CASES[name]
-    one = found(guilty, someone(9, picture=GOOGLE))[name]
+    one = found(guilty, someone(9, picture="https://example.com/nine.png"))[name]
     assert (one.users, one.share, one.examples) == (1, 0.5, (guilty["user_id"],))
     assert one.meaning
     assert one.advice
@@ -188,7 +196,7 @@ def test_what_nobody_has_read_is_said():
 
 def test_a_file_and_its_frame_have_the_same_findings(tmp_path):
     frame = frame_of(*(guilty for guilty, _ in CASES.values()), OVERRIDDEN)
-    table = pa.Table.from_pandas(frame.reindex(columns=SNAPSHOT.names), SNAPSHOT, preserve_index=False)
+    table = completed(pa.Table.from_pandas(frame, preserve_index=False)).cast(SNAPSHOT)
     pq.write_table(table, tmp_path / "s.parquet")
     from_file = findings(tmp_path / "s.parquet", as_of=NOW, wiring=wired_by())
     assert from_file == findings(frame, as_of=NOW, wiring=wired_by())

@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 import pytest
 
 from toolkit.analysis.groups import ACTIVITY, NONE
-from toolkit.analysis.selection import Selection, derived, sights
+from toolkit.analysis.selection import Selection, derived
 
 HOSTILE = "'; DROP TABLE users; --"
 
 
 def test_an_empty_selection_lets_everybody_pass():
-    assert Selection().condition(overrides=None) == ("true", {})
+    assert Selection().condition() == ("true", {})
 
 
 @pytest.mark.parametrize(
@@ -23,14 +23,14 @@ def test_an_empty_selection_lets_everybody_pass():
     ],
 )
 def test_what_people_type_is_bound_and_never_part_of_the_sql(selection):
-    sql, values = selection.condition(overrides=None)
+    sql, values = selection.condition()
     assert "DROP" not in sql
     assert HOSTILE in str(values)
 
 
 def test_months_and_activity_are_bound_as_numbers():
     chosen = Selection(joined_from="2023-02", joined_to="2024-11", activity=("never", "30 days"))
-    _, values = chosen.condition(overrides=None)
+    _, values = chosen.condition()
     assert values == {
         "joined_from": 202302,
         "joined_to": 202411,
@@ -40,20 +40,12 @@ def test_months_and_activity_are_bound_as_numbers():
 
 def test_what_is_no_month_is_an_error_and_not_everybody():
     with pytest.raises(ValueError, match="last spring"):
-        Selection(joined_from="last spring").condition(overrides=None)
+        Selection(joined_from="last spring").condition()
 
 
 def test_text_is_taken_without_the_blanks_around_it():
-    assert Selection(text="  ann ").condition(overrides=None)[1] == {"text": "ann"}
-    assert Selection(text="  ").condition(overrides=None) == ("true", {})
-
-
-def test_what_overrides_do_decides_what_is_seen():
-    chosen = Selection(seen=("own",))
-    with_, without = (chosen.condition(overrides=o)[1]["sights"] for o in (True, False))
-    assert "metadata/initials/" in with_
-    assert "metadata/initials/" not in without
-    assert len(sights(None)) == 220
+    assert Selection(text="  ann ").condition()[1] == {"text": "ann"}
+    assert Selection(text="  ").condition() == ("true", {})
 
 
 def test_a_selection_is_a_value():

@@ -4,7 +4,7 @@ The coverages of a snapshot's chunks add up to its own: pages, files and partiti
 apart.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -16,16 +16,10 @@ import pyarrow as pa
 
 from toolkit.analysis.duckdb_engine import engine_with
 from toolkit.analysis.estimate import Estimate, Interval, Stratum
-from toolkit.analysis.groups import (
-    ACTIVITY,
-    COHORT,
-    UNKNOWN,
-    Seen,
-    activity,
-    ensure_choice,
-    named,
-    seen,
-)
+from toolkit.analysis.groups import ACTIVITY, GROUPS, UNKNOWN, Seen, ensure_choice, named
+from toolkit.analysis.shown_picture import NEEDED, show
+from toolkit.analysis.tenant_wiring import Wiring
+from toolkit.classification.schema import SNAPSHOT
 from toolkit.classification.sources import Source
 from toolkit.errors import SettingsError, UnreadableInputError
 from toolkit.formatting import html_table, percent, shorten, visible
@@ -38,13 +32,14 @@ _ORDER = {
 }
 _KEYS = ["group", "source", "seen"]
 
-# SQL for the key of each kind of group; `_name` turns keys into names.
-_GROUPS = {
-    "source": "source",
-    "connection": "connection",
-    "provider": "provider",
-    "cohort": COHORT,
-    "activity": activity("$now"),
+# What follows from a source alone, for counts that do not say what people see.
+_SHOWS = {
+    Source.METADATA: Seen.UNKNOWN,
+    Source.UNRESOLVED: Seen.UNKNOWN,
+    Source.INITIALS: Seen.INITIALS,
+    Source.PLACEHOLDER: Seen.PLACEHOLDER,
+    Source.MISSING: Seen.NONE,
+    Source.INVALID: Seen.BROKEN,
 }
 
 
@@ -81,8 +76,7 @@ class Coverage:
             )
         rows = self.counts
         if "seen" not in rows.columns:
-            alone = [_shown(name, None, expired=False, overrides=None) for name in rows["source"]]
-            rows = rows.assign(seen=alone)
+            rows = rows.assign(seen=[_SHOWS.get(name, Seen.OWN).value for name in rows["source"]])
         rows = rows.astype(dict.fromkeys(_KEYS, "str") | {"users": "int64"})
         rows = rows.groupby(_KEYS)["users"].sum().reset_index()
         rows = rows[rows["users"] > 0]
@@ -124,10 +118,15 @@ class Coverage:
     def own(self) -> Interval:
         """How many users see a picture of their own.
 
-        `low` counts users who certainly do, `high` also all unknown users. With a sample, its 95 %
-        interval is used for the unresolved users.
+        `low` counts users who certainly do, `high` also those who do on the provider's word and
+        all unknown users. With a sample, its 95 % interval is used for the unresolved users.
         """
         return _own(self.seen, self.sources.get(Source.UNRESOLVED, 0), self.estimate)
+
+    @property
+    def on_word(self) -> int:
+        """How many of them do on the word of a provider that serves drawn letters, too."""
+        return self.seen.get(Seen.ON_WORD, 0)
 
     @property
     def estimated(self) -> dict[Source, Interval]:
@@ -140,13 +139,18 @@ class Coverage:
         if estimate is None:
             return {}
         shares = {Source.GRAVATAR: estimate.gravatars}
+        if left := self.sources[Source.UNRESOLVED] - estimate.users:
+            shares[Source.UNRESOLVED] = Interval(left, left, left)
         for source in (Source.INITIALS, Source.PLACEHOLDER):
             part = estimate.where(lambda one, source=source: one.otherwise is source)  # type: ignore[misc] # bound at once
             if part.users:
                 found = part.gravatars
                 rest = (part.users - n for n in (found.high, found.low, found.middle))
                 shares[source] = Interval(*rest)
-        return {source: part + self.sources.get(source, 0) for source, part in shares.items()}
+        return {
+            source: part + (0 if source is Source.UNRESOLVED else self.sources.get(source, 0))
+            for source, part in shares.items()
+        }
 
     def table(self) -> pd.DataFrame:
         """Return the counts as a table.
@@ -156,8 +160,9 @@ class Coverage:
             divides the unresolved by its best estimate; `low` and `high` are the ends of its 95 %
             interval in users.
             Otherwise by group: `group`, `users`, `share`, `own_low` and `own_high` (the ends of
-            `own`, as shares of the group), and users of each source that occurs; the largest
-            first, but cohorts by date and activity from recent to never.
+            `own`, as shares of the group), `own_on_word` (the share on the provider's word), and
+            users of each source that occurs; the largest first, but cohorts by date and activity
+            from recent to never.
         """
         total = max(self.users, 1)
         if self.by == "source":
@@ -168,6 +173,8 @@ class Coverage:
         head = pd.DataFrame({"users": users, "share": users / total})
         head["own_low"] = pd.Series({name: one.low for name, one in own.items()}) / users
         head["own_high"] = pd.Series({name: one.high for name, one in own.items()}) / users
+        seen = self._wide("seen").reindex(columns=[Seen.ON_WORD.value], fill_value=0)
+        head["own_on_word"] = seen[Seen.ON_WORD.value] / users
         rows = head.join(wide).reset_index().astype({"group": "str"})
         if self.by in {"cohort", "activity"}:
             return rows.sort_values("group", key=_in_time, ignore_index=True)
@@ -184,7 +191,7 @@ class Coverage:
     def _by_source(self, total: int) -> pd.DataFrame:
         estimated = self.estimated
         known = {name: Interval(n, n, n) for name, n in self.sources.items()} | estimated
-        if estimated:
+        if estimated and Source.UNRESOLVED not in estimated:
             del known[Source.UNRESOLVED]
         rows = pd.DataFrame(
             [(name, round(one.middle), one.low, one.high) for name, one in known.items()],
@@ -211,9 +218,9 @@ class Coverage:
         """Return the counts as plain values for JSON; a sample changes `own` alone, by connection.
 
         Returns:
-            `{SOURCE: {"users", "share"}}`, or `{GROUP: {"users", "share", "own": {"low", "high"},
-            "sources": {SOURCE: {"users", "share"}}}}` with shares of the group. Sources without
-            users are left out.
+            `{SOURCE: {"users", "share"}}`, or `{GROUP: {"users", "share", "own": {"low", "high",
+            "on_word"}, "sources": {SOURCE: {"users", "share"}}}}` with shares of the group. Sources
+            without users are left out.
         """
         if self.by == "source":
             return _shares(self.sources, self.users)
@@ -223,7 +230,7 @@ class Coverage:
             groups[str(row["group"])] = {
                 "users": int(row["users"]),
                 "share": float(row["share"]),
-                "own": {"low": float(row["own_low"]), "high": float(row["own_high"])},
+                "own": {name: float(row[f"own_{name}"]) for name in ("low", "high", "on_word")},
                 "sources": _shares(mine, int(row["users"])),
             }
         return groups
@@ -251,7 +258,8 @@ class Coverage:
 
     def _words(self) -> pd.DataFrame:
         """Return the table with every value as text."""
-        shares = dict.fromkeys(("share", "own_low", "own_high"), lambda value: percent(value, 1))
+        names = ("share", "own_low", "own_high", "own_on_word")
+        shares = dict.fromkeys(names, lambda value: percent(value, 1))
         words = dict.fromkeys(("group", "source"), lambda value: shorten(value, 60)) | shares
         rows = self.table().astype("object")
         for name in rows.columns:
@@ -265,19 +273,24 @@ def coverage(
     *,
     as_of: datetime | pd.Timestamp | None = None,
     overrides: bool | None = None,
+    wiring: Wiring | None = None,
+    shared: Sequence[int] | None = None,
 ) -> Coverage:
     """Count the users of each source, by group.
 
     Args:
         users: a snapshot file of any size; or a frame, one row for each user, with `source`, the
             column that `by` needs (`created_at` for "cohort", `last_login` for "activity"), and
-            perhaps `underlying` and `expires_at`. The dtypes do not matter.
+            those of `toolkit.analysis.shown_picture.NEEDED` that it has. The dtypes do not matter.
         by: "source", "connection", "provider", "cohort" (the month of creation, "2024-03") or
             "activity" (the time since the last login, see `toolkit.analysis.groups.ACTIVITY`).
         as_of: the time from which activity is counted back, and at which signed URLs have expired
             or not; UTC if it has no zone. A later login counts as recent. Without it no URL counts
             as expired.
         overrides: whether the tenant shows `user_metadata.picture`; None if not known.
+        wiring: what sets the picture that applications see; decides instead of `overrides`.
+        shared: what `toolkit.analysis.shown_picture.shared_pictures` returned for all users, if
+            these are only some of them.
 
     Returns:
         The counts; users without a group are under `NONE`, `UNKNOWN` (of
@@ -293,16 +306,14 @@ def coverage(
     if by == "activity" and now is None:
         raise SettingsError("activity needs a date to count back from: pass as_of")
     table = users if isinstance(users, Path | str) else _columns(users, by)
-    query = f"""
-        SELECT {_GROUPS[by]} AS key, source, underlying,
-            {"coalesce(expires_at < $now, false)" if now else "false"} AS expired, count(*)
-        FROM users GROUP BY ALL"""  # noqa: S608 - expressions of this package
     with engine_with(table) as opened:
-        counted = opened.execute(query, {"now": now.to_pydatetime()} if now else {}).fetchall()
-    rows = [
-        (_name(by, key), _text(source), _shown(source, below, late, overrides), number)
-        for key, source, below, late, number in counted
-    ]
+        sight = wiring or overrides
+        show(opened, "shown", as_of=now and now.to_pydatetime(), wiring=sight, shared=shared)
+        counted = opened.execute(
+            f"SELECT {GROUPS[by]} AS key, source, sight, count(*) FROM shown GROUP BY ALL",  # noqa: S608 - an expression of this package
+            {"now": now.to_pydatetime()} if by == "activity" and now else {},
+        ).fetchall()
+    rows = [(_name(by, key), _text(source), *told) for key, source, *told in counted]
     return Coverage(by, pd.DataFrame(rows, columns=[*_KEYS, "users"]))
 
 
@@ -314,9 +325,11 @@ def _columns(frame: pd.DataFrame, by: str) -> pa.Table:
             raise UnreadableInputError(
                 f"the snapshot has no column {name!r}; collect or classify it again"
             )
-    columns = frame.reindex(columns=[*dict.fromkeys([*needed, "underlying", "expires_at"])])
+    columns = frame.reindex(columns=[*dict.fromkeys([*needed, *NEEDED])])
     typed = pd.DataFrame({name: _typed(columns[name]) for name in columns})
-    return pa.Table.from_pandas(typed, preserve_index=False)
+    table = pa.Table.from_pandas(typed, preserve_index=False)
+    # A column without a value has no type of its own.
+    return table.cast(pa.schema([SNAPSHOT.field(name) for name in table.column_names]))
 
 
 def _typed(values: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -347,14 +360,6 @@ def combine(first: Coverage, second: Coverage) -> Coverage:
     return Coverage(first.by, counts, first.estimate or second.estimate)
 
 
-def _shown(source: Any, underlying: Any, expired: bool, overrides: bool | None) -> str:  # noqa: ANN401 - whatever the columns hold
-    try:
-        below = None if pd.isna(underlying) else Source(underlying)
-        return seen(Source(source), below, expired=bool(expired), overrides=overrides).value
-    except ValueError:
-        return Seen.UNKNOWN.value  # of an unknown source, Coverage raises the error
-
-
 def _sums(counts: pd.DataFrame, column: str, kinds: type[_Name]) -> dict[_Name, int]:
     """Return users by the names in a column that occur, in the order of these names."""
     sums = counts.groupby(column)["users"].sum().to_dict()
@@ -362,17 +367,33 @@ def _sums(counts: pd.DataFrame, column: str, kinds: type[_Name]) -> dict[_Name, 
 
 
 def _fitting(estimate: Estimate | None, unresolved: int) -> Estimate | None:
-    """Return the estimate if it is about exactly these unresolved users."""
-    return estimate if estimate is not None and 0 < estimate.users == unresolved else None
+    """Return the estimate if it can be about these unresolved users.
+
+    It may be about some of them only: not every one has an address that Gravatar can be asked for.
+    """
+    return estimate if estimate is not None and 0 < estimate.users <= unresolved else None
 
 
-def _own(shown: Mapping[Any, int], unresolved: int, estimate: Estimate | None) -> Interval:
-    """Return how many see a picture of their own, from counts by `Seen` and a sample."""
+def _own(
+    shown: Mapping[Any, int],
+    unresolved: int,
+    estimate: Estimate | None,
+    looked: Interval | None = None,
+) -> Interval:
+    """Return how many see a picture of their own, from counts by `Seen` and a sample.
+
+    `looked` is how many of those on the provider's word and of the unresolved ones do, from a
+    sample whose pictures were looked at; it counts more than the estimate of the unresolved.
+    """
     known, unknown = shown.get(Seen.OWN, 0), shown.get(Seen.UNKNOWN, 0)
+    on_word = shown.get(Seen.ON_WORD, 0)
     sample = _fitting(estimate, unresolved)
-    if sample is None:
-        return Interval(known, known + unknown, known + unknown / 2)
-    found, others = sample.gravatars, unknown - unresolved
+    found, asked = Interval(0, 0, 0), 0
+    if looked is not None:
+        found, asked = looked, on_word + min(unresolved, unknown)
+    elif sample is not None:
+        found, asked = sample.gravatars, sample.users
+    others = on_word + unknown - asked
     return Interval(
         known + found.low, known + found.high + others, known + found.middle + others / 2
     )

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from toolkit.analysis.duckdb_engine import engine_with
+from toolkit.analysis.shown_picture import show
 from toolkit.analysis.tenant_wiring import RULES_END, Setter, Wiring
 from toolkit.classification.schema import SNAPSHOT, held
-from toolkit.classification.sources import TOKEN_ONLY
 from toolkit.errors import UnreadableInputError
 from toolkit.formatting import mask, percent, render, visible
 
@@ -25,23 +25,14 @@ SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low", "info")
 
 _SOON = 14  # days
 
-# People see the root picture, unless a working override replaces it.
-_ROOT_SHOWS = "(source <> 'metadata' OR NOT $overrides)"
-_SOMEBODYS = "underlying IN ('social', 'enterprise', 'custom')"
-# Pictures that no rule decided, and so may be on any host.
-_UNRULED = "(underlying = 'custom' OR evidence = 'identity' OR source = 'metadata')"
-_IS_SHARED = "hash(picture) IN (SELECT digest FROM shared)"
+_PROFILE = "shows IN ('profile', 'either')"
 _COPY = r"^https?://i[012]\.wp\.com/cdn\.auth0\.com/avatars/"
-
-# A picture that ten users and one in a thousand users have is not their own. Hashes need only a
-# few bytes for each picture.
-_SHARED_PICTURES = f"""
-    shared AS (
-        SELECT hash(picture) AS digest FROM users WHERE {_SOMEBODYS}
-        GROUP BY digest
-        HAVING count(*) >= greatest(10, (SELECT count(*) / 1000 FROM users))
-    )
-"""  # noqa: S608 - a condition of this module
+# Letters or a pattern that a service draws: by the rule table, or seen in the picture.
+_DRAWN = (
+    "(fallback IS NOT NULL AND gravatar_hash IS NULL AND underlying = 'placeholder' "
+    "OR coalesce(content IN ('letters', 'pattern'), false) AND gravatar_hash IS NULL)"
+)
+_STAND_IN = f"sight = 'placeholder' AND {_PROFILE} AND NOT is_shared"
 
 
 def _where(cheap: str, dear: str) -> str:
@@ -53,8 +44,8 @@ def _where(cheap: str, dear: str) -> str:
 class Check:
     """A possible finding; its texts are those of `Finding`.
 
-    `condition` says which users it concerns, in DuckDB's SQL over a snapshot's columns, the table
-    `shared`, and the values `$as_of`, `$soon` and `$overrides`.
+    `condition` says which users it concerns, in DuckDB's SQL over the columns of
+    `toolkit.analysis.shown_picture.show`, and the values `$as_of` and `$soon`.
     """
 
     id: str
@@ -70,7 +61,7 @@ CHECKS = (
         "expired",
         "medium",
         "Expired provider pictures",
-        f"expires_at < $as_of AND {_ROOT_SHOWS}",
+        f"late AND {_PROFILE}",
         "The provider signed the link for a limited time, which is over: people see a broken "
         "image until the user logs in again.",
         "Show the default for expired links: picture-audit plan … --through action",
@@ -79,8 +70,8 @@ CHECKS = (
         "unshowable",
         "medium",
         "Pictures that no browser shows",
-        "underlying = 'invalid'",
-        "The profile holds something that is not an http(s) URL (data:, javascript:, a path, a "
+        f"below = 'invalid' AND {_PROFILE}",
+        "The profile holds something that is not a picture's address (javascript:, a path, a "
         "number …): people see a broken image.",
         "Replace them by the default: picture-audit plan … --through root",
     ),
@@ -88,21 +79,28 @@ CHECKS = (
         "needs-token",
         "medium",
         "Pictures that need a token to load",
-        _where(
-            f"{_UNRULED} AND {_SOMEBODYS}",
-            f"regexp_matches(picture, '{'|'.join(TOKEN_ONLY)}', 'i')",
-        ),
+        f"needs_token AND {_PROFILE} AND NOT late",
         "These addresses answer only to requests that carry an access token, which an <img> never "
         "does: people see a broken image.",
-        "Copy the picture to a host of yours at login, or show the default.",
+        "Copy the picture to a host of yours at login. Where all have one address, the default "
+        "can take its place: picture-audit plan … --former ADDRESS --through action",
     ),
     Check(
         "missing",
         "medium",
         "Users without any picture",
-        "underlying = 'missing' AND " + _ROOT_SHOWS,
+        f"below = 'missing' AND {_PROFILE}",
         "The profile holds no picture; applications that expect one break or show a hole.",
         "Give them the default: picture-audit plan … --through action",
+    ),
+    Check(
+        "override-broken",
+        "medium",
+        "Overrides that are broken",
+        "override_is IN ('expired', 'token')",
+        "user_metadata.picture holds a signed link whose time is over, or an address that answers "
+        "only with an access token: whoever is shown it sees a broken image.",
+        "Store a copy of the picture on a host of yours, not the provider's link.",
     ),
     Check(
         "override-unusable",
@@ -118,22 +116,18 @@ CHECKS = (
     Check(
         "override-initials",
         "low",
-        "Overrides that are initials",
-        _where(
-            "metadata_picture IS NOT NULL",
-            "metadata_picture LIKE 'https://cdn.auth0.com/avatars/%' OR "
-            f"regexp_matches(metadata_picture, '{_COPY}', 'i')",
-        ),
-        "user_metadata.picture holds a copy of Auth0's initials image: it stays when the user "
-        "gets a picture or another name.",
-        "Remove these overrides; an application stored what Gravatar redirected it to.",
+        "Overrides that are stand-ins",
+        "override_is IN ('initials', 'placeholder')",
+        "user_metadata.picture holds a copy of Auth0's initials image, a stock image or drawn "
+        "letters: it stays when the user gets a picture or another name.",
+        "Remove these overrides; an application stored what it was redirected to.",
     ),
     Check(
         "resolved-copy",
         "low",
         "Initials from the image proxy",
         _where(
-            "underlying = 'initials' AND gravatar_hash IS NULL",
+            f"below = 'initials' AND gravatar_hash IS NULL AND {_PROFILE}",
             f"regexp_matches(picture, '{_COPY}', 'i')",
         ),
         "An application saved the address to which Gravatar redirected: these users keep their "
@@ -144,23 +138,62 @@ CHECKS = (
         "hidden-default",
         "medium",
         "Hidden default pictures",
-        f"{_SOMEBODYS} AND {_ROOT_SHOWS} AND {_IS_SHARED}",
-        "Many people have the same image: probably a default picture. It is counted as their own.",
-        "Treat it as a placeholder when you choose a default.",
+        f"is_shared AND {_PROFILE}",
+        "Many people have the same image: a default picture that somebody set. It is counted as a "
+        "stand-in, not as their own.",
+        "Name it as a former default: picture-audit plan … --former ADDRESS --through action",
     ),
     Check(
         "stock-image",
         "low",
         "Stock images of providers",
-        f"underlying = 'placeholder' AND gravatar_hash IS NULL AND {_ROOT_SHOWS}",
+        f"{_STAND_IN} AND gravatar_hash IS NULL AND NOT {_DRAWN}",
         "The provider had no picture of the user and gave its grey silhouette.",
         "Show the default instead: picture-audit plan … --through action",
+    ),
+    Check(
+        "drawn",
+        "low",
+        "Letters and patterns that a service draws",
+        f"{_STAND_IN} AND {_DRAWN}",
+        "Nobody chose these pictures: a service draws them from a name or an address.",
+        "Show the default instead: picture-audit plan … --through action. What was found by "
+        "looking at the pictures stays, because an address alone does not tell.",
+    ),
+    Check(
+        "on-word",
+        "info",
+        "Pictures on the provider's word",
+        "sight = 'on_word'",
+        "Their providers serve photos, drawn letters and patterns under the same kind of address: "
+        "these people see a picture of their own only if it is a photo.",
+        "Look at a sample: picture-audit probe SNAPSHOT --sample 400 --pictures",
+    ),
+    Check(
+        "default-live",
+        "info",
+        "Your default picture is live",
+        "sight = 'default'",
+        "The Action of this tool runs after a login and shows them your default picture.",
+        "Nothing to do. What it is: picture-audit status",
+    ),
+    Check(
+        "inline",
+        "low",
+        "Pictures inside the profile",
+        _where(
+            "NOT starts_with(picture, 'http') AND below <> 'invalid'",
+            "lower(left(trim(picture), 11)) = 'data:image/'",
+        ),
+        "A data: address holds the whole image: every token and every profile carries it, and "
+        "large tokens are refused.",
+        "Store the image on a host of yours, and its address in the profile.",
     ),
     Check(
         "foreign-default",
         "info",
         "Gravatars with another fallback",
-        "fallback IS NOT NULL AND fallback <> 'initials'",
+        f"fallback <> 'initials' AND gravatar_hash IS NOT NULL AND {_PROFILE}",
         "Where there is no Gravatar these users show something other than Auth0's initials: a "
         "silhouette, a pattern, or an image of somebody's choice.",
         "Decide whether your default shall replace that too.",
@@ -170,7 +203,7 @@ CHECKS = (
         "low",
         "Pictures over plain http",
         _where(
-            "NOT starts_with(picture, 'https:') AND underlying <> 'invalid'",
+            "NOT starts_with(picture, 'https:') AND below <> 'invalid'",
             "lower(left(trim(picture), 5)) = 'http:'",
         ),
         "Browsers warn of them, upgrade them or block them on https pages, and anybody on the way "
@@ -212,7 +245,7 @@ CHECKS = (
         "unresolved",
         "info",
         "Gravatars that may exist or not",
-        "underlying = 'unresolved'",
+        "below = 'unresolved'",
         "The address alone does not tell whether people see a Gravatar or its fallback.",
         "Ask for a sample: picture-audit probe SNAPSHOT --sample 2000",
     ),
@@ -232,9 +265,9 @@ def wired(wiring: Wiring | None) -> Iterator[Check]:
             "high",
             "Overrides that nothing shows",
             "source = 'metadata'",
-            f"No Action puts user_metadata.picture into the token. {why}People see the profile's "
-            "picture, unless the application reads user_metadata itself.",
-            "Deploy the Action that does: picture-audit plan … --through action",
+            f"No Action puts user_metadata.picture into the ID token. {why}People see the "
+            "profile's picture, unless the application reads user_metadata itself.",
+            "Deploy the Action that does: picture-audit plan … --through action --override",
         )
     stopped = [one for one in wiring.stopped if one.default is not False]
     if stopped and not wiring.default:
@@ -242,19 +275,19 @@ def wired(wiring: Wiring | None) -> Iterator[Check]:
             "default-stopped",
             "high",
             "A default picture that stopped",
-            f"underlying IN ('initials', 'placeholder', 'missing', 'unresolved') AND {_ROOT_SHOWS}",
+            f"below IN ('initials', 'placeholder', 'missing', 'unresolved') AND {_PROFILE}",
             f"{_names(stopped)} set a default picture until Rules ended on "
             f"{RULES_END:%Y-%m-%d}; since then these users are back to Auth0's initials, unless "
             "they have a Gravatar.",
             "Deploy the Action that replaces it: picture-audit plan … --through action",
         )
-    careless = [one for one in wiring.running if one.default and not one.spares]
+    careless = [one for one in wiring.running if one.careless]
     if careless:
         yield Check(
             "default-for-everybody",
             "high",
             "A default picture in place of real ones",
-            "underlying IN ('social', 'enterprise', 'custom', 'gravatar', 'unresolved')",
+            "shows = 'careless' OR below = 'unresolved'",
             f"{_names(careless)} sets a picture without looking at the one that the user has: it "
             "may replace photos that people chose.",
             "Look at its code; the Action of picture-audit plan … spares real pictures.",
@@ -364,8 +397,8 @@ def findings(
     Raises:
         UnreadableInputError: a column is missing, or the file is damaged.
     """
-    now, overrides = as_of.astimezone(UTC), wiring.override if wiring else None
-    values = {"as_of": now, "soon": now + timedelta(days=_SOON), "overrides": bool(overrides)}
+    now = as_of.astimezone(UTC)
+    values = {"as_of": now, "soon": now + timedelta(days=_SOON)}
     checks = [*CHECKS, *wired(wiring)]
     columns = ", ".join(
         f"count(*) FILTER ({one.condition}), min(user_id, {_EXAMPLES}) FILTER ({one.condition})"
@@ -377,8 +410,9 @@ def findings(
             f"The frame lacks columns that toolkit.audit makes: {', '.join(missing)}."
         )
     with engine_with(users) as opened:
+        show(opened, "shown", as_of=now, wiring=wiring)
         ((total, *counted),) = opened.execute(
-            f"WITH {_SHARED_PICTURES} SELECT count(*), {columns} FROM users",  # noqa: S608 - conditions of this module; values are bound
+            f"SELECT count(*), {columns} FROM shown",  # noqa: S608 - conditions of this module; values are bound
             values,
         ).fetchall()
     found = [

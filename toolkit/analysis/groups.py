@@ -9,7 +9,6 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from toolkit.classification.sources import Source
 from toolkit.errors import SettingsError
 
 CHOICES = ("source", "connection", "provider", "cohort", "activity")
@@ -48,6 +47,18 @@ def activity(now: str) -> str:
     return " + ".join(f"CAST(last_login < {end} AS TINYINT)" for end in ends)
 
 
+GROUPS: Mapping[str, str] = MappingProxyType(
+    {
+        "source": "source",
+        "connection": "connection",
+        "provider": "provider",
+        "cohort": COHORT,
+        "activity": activity("$now"),
+    }
+)
+"""DuckDB's SQL for the key of each kind of group; `$now` is the time to count back from."""
+
+
 def named(by: str, key: Any) -> str:  # noqa: ANN401 - a name or a number
     """Name a group of a kind, one of `CHOICES`, by its key or None."""
     if by == "cohort":
@@ -67,7 +78,9 @@ class Seen(StrEnum):
     """What people see, from a picture of the user's own to nothing."""
 
     OWN = "own"
+    ON_WORD = "on_word"
     UNKNOWN = "unknown"
+    DEFAULT = "default"
     INITIALS = "initials"
     PLACEHOLDER = "placeholder"
     BROKEN = "broken"
@@ -81,39 +94,11 @@ class Seen(StrEnum):
 
 _MEANINGS = {
     Seen.OWN: "a picture of their own",
+    Seen.ON_WORD: "a picture of their own, on the word of a provider that draws letters, too",
     Seen.UNKNOWN: "nobody has asked what",
+    Seen.DEFAULT: "your default picture",
     Seen.INITIALS: "Auth0's initials",
-    Seen.PLACEHOLDER: "a stock image",
-    Seen.BROKEN: "a broken image: expired, or no URL that a browser could show",
+    Seen.PLACEHOLDER: "a stand-in: a stock image, or drawn letters or patterns",
+    Seen.BROKEN: "a broken image: expired, or nothing that a browser could show",
     Seen.NONE: "nothing",
 }
-
-# What root pictures show. Those of other sources are the user's own, if their URL works.
-_SHOWS = {
-    Source.METADATA: Seen.UNKNOWN,
-    Source.UNRESOLVED: Seen.UNKNOWN,
-    Source.INITIALS: Seen.INITIALS,
-    Source.PLACEHOLDER: Seen.PLACEHOLDER,
-    Source.MISSING: Seen.NONE,
-    Source.INVALID: Seen.BROKEN,
-}
-
-
-def seen(
-    source: Source, underlying: Source | None, *, expired: bool, overrides: bool | None
-) -> Seen:
-    """Return what people see.
-
-    Args:
-        source: what the person's picture is.
-        underlying: the source of the root picture, without any override; None if not known.
-        expired: whether the root picture's signed URL has stopped working.
-        overrides: whether the tenant shows `user_metadata.picture`; None if not known.
-    """
-    if source is Source.METADATA and overrides:
-        return Seen.OWN
-    root = underlying or Source.METADATA if source is Source.METADATA else source
-    below = _SHOWS.get(root, Seen.BROKEN if expired else Seen.OWN)
-    # The same with and without the override, or else it depends on the override.
-    known = source is not Source.METADATA or overrides is False or below is Seen.OWN
-    return below if known else Seen.UNKNOWN

@@ -19,7 +19,8 @@ class Headline:
 
     Attributes:
         share: the share in words: "54 %", or "at least 38 %".
-        doubt: "± 1.4" (points, of a 95 % interval), "up to 73 %", or nothing.
+        doubt: "± 1.4" (points, of a 95 % interval), "up to 73 %", or nothing. What is on a
+            provider's word is no part of an interval: then it is "up to".
         people: the same as numbers of people, and why it is not exact.
     """
 
@@ -40,18 +41,25 @@ def headline(coverage: Coverage, digits: int = 0) -> Headline:
     low, high = math.floor(own.low), math.ceil(own.high)
     if low == high:
         return Headline(percent(low / total, digits), "", f"{low:,} of {total:,} people")
-    if sample := sampled(coverage):
+    share = f"at least {percent(low / total, digits)}"
+    most, sample = f"up to {percent(high / total, digits)}", sampled(coverage)
+    if coverage.on_word:
+        words = f"{low:,} of {total:,} people for certain, {coverage.on_word:,} more on the word of"
+        words += " a provider that serves drawn letters, too"
+        if sample:
+            words += f"; {high:,} at most: the 95\u00a0% interval from {sample}"
+        elif high > low + coverage.on_word:
+            words += f"; {high:,} if all who are unknown have one"
+        return Headline(share, most, words)
+    if sample:
         words = f"{low:,} to {high:,} of {total:,} people: the 95\u00a0% interval from {sample}"
-        others = coverage.seen.get(Seen.UNKNOWN, 0) - coverage.sources.get(Source.UNRESOLVED, 0)
+        others = coverage.seen.get(Seen.UNKNOWN, 0) - coverage.estimate.users  # type: ignore[union-attr] # sampled
         if others:
             words += f", and {others:,} people of whom nobody knows"
-        share = percent(own.middle / total, digits)
-        return Headline(share, f"± {100 * deviation(own) / total:.1f}", words)
-    return Headline(
-        f"at least {percent(low / total, digits)}",
-        f"up to {percent(high / total, digits)}",
-        f"{low:,} of {total:,} people; {high:,} if all who are unknown have one",
-    )
+        guess = percent(own.middle / total, digits)
+        return Headline(guess, f"± {100 * deviation(own) / total:.1f}", words)
+    words = f"{low:,} of {total:,} people; {high:,} if all who are unknown have one"
+    return Headline(share, most, words)
 
 
 def sampled(coverage: Coverage) -> str:
@@ -77,14 +85,24 @@ def people_see(coverage: Coverage) -> dict[Seen, Interval]:
 
     A sample divides the unresolved; without one they are unknown, and the numbers exact.
     """
-    counts, before, estimated = coverage.seen, coverage.sources, coverage.estimated
+    counts, estimate = coverage.seen, coverage.estimate
     shown = {name: Interval(n, n, n) for name, n in counts.items()}
-    for source, part in estimated.items():
-        name = Seen.OWN if source is Source.GRAVATAR else Seen(str(source))
-        shown[name] = part + (counts.get(name, 0) - before.get(source, 0))
-    if estimated:
-        left = counts[Seen.UNKNOWN] - before[Source.UNRESOLVED]
+    if estimate is not None and coverage.estimated:
+        # Where your default is live, it shows in the place of a missing Gravatar.
+        rest = {
+            Seen(str(source)): estimate.where(lambda one, source=source: one.otherwise is source)  # type: ignore[misc] # bound at once
+            for source in (Source.INITIALS, Source.PLACEHOLDER)
+        }
+        rest = {Seen.DEFAULT: estimate} if Seen.DEFAULT in counts else rest
+        found = {name: part.gravatars for name, part in rest.items()}
+        without = {
+            name: Interval(*(part.users - n for n in (one.high, one.low, one.middle)))
+            for (name, part), one in zip(rest.items(), found.values(), strict=True)
+        }
+        left = counts[Seen.UNKNOWN] - estimate.users
         shown[Seen.UNKNOWN] = Interval(left, left, left)
+        for name, users in {Seen.OWN: estimate.gravatars, **without}.items():
+            shown[name] = users + counts.get(name, 0)
     return {name: shown[name] for name in Seen if name in shown and shown[name].high > 0}
 
 
@@ -103,8 +121,7 @@ def problem(coverage: Coverage, *, overrides: bool | None) -> str:
         if source is Source.INVALID:
             said.append((users, f"{part} people {has} a picture that no browser shows."))
         elif source is not Source.METADATA:
-            words = f"{part} {source} pictures {has} expired and {shows} as a broken image."
-            said.append((users, words))
+            said.append((users, f"{part} {source} pictures {shows} as a broken image."))
     if overrides is False:
         unused = sources.get(Source.METADATA, 0)
         said.append((unused, f"{unused:,} pictures in user_metadata are shown by nothing."))

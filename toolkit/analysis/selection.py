@@ -1,15 +1,14 @@
 """A choice of users of a snapshot, as a value.
 
 A selection becomes a condition in DuckDB's SQL with bound values: typed text is never part of the
-SQL. The condition uses the columns of `derived`.
+SQL. The condition uses the columns of `derived`, and `sight` of `toolkit.analysis.shown_picture`.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from toolkit.analysis.groups import ACTIVITY, COHORT, NONE, Seen, activity, seen
-from toolkit.classification.sources import Source
+from toolkit.analysis.groups import ACTIVITY, COHORT, NONE, activity
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +36,9 @@ class Selection:
     seen: tuple[str, ...] = ()
     text: str = ""
 
-    def condition(self, *, overrides: bool | None) -> tuple[str, dict[str, Any]]:
-        """Return the condition and its bound values by name.
-
-        `overrides` says whether the tenant shows `user_metadata.picture`; None if not known.
-        """
+    def condition(self) -> tuple[str, dict[str, Any]]:
+        """Return the condition and its bound values by name."""
         places = [tuple(ACTIVITY).index(name) for name in self.activity]
-        shown = [key for key, (_, one) in sights(overrides).items() if one in self.seen]
         given: dict[str, tuple[str, Any]] = {
             "connections": ("list_contains($connections, connection_group)", [*self.connections]),
             "sources": ("list_contains($sources, source)", [*self.sources]),
@@ -51,7 +46,7 @@ class Selection:
             "joined_from": ("cohort >= $joined_from", _month(self.joined_from)),
             "joined_to": ("cohort <= $joined_to", _month(self.joined_to)),
             "activity": ("list_contains($activity, activity_group)", places),
-            "sights": ("list_contains($sights, sight)", shown),
+            "seen": ("list_contains($seen, sight)", [*self.seen]),
             "text": ("contains(searched, lower($text))", self.text.strip()),
         }
         asked = {name: (sql, value) for name, (sql, value) in given.items() if value}
@@ -60,10 +55,10 @@ class Selection:
 
 
 def derived(as_of: datetime) -> str:
-    """Return SQL for the columns that a selection uses besides those of a snapshot.
+    """Return SQL for the columns that a selection uses besides those of a snapshot and `sight`.
 
-    Activity is counted back from `as_of`, which decides whether signed URLs have expired, too. A
-    `cohort` such as 200412 is December 2004; `activity_group` is a position in `ACTIVITY`.
+    Activity is counted back from `as_of`. A `cohort` such as 200412 is December 2004;
+    `activity_group` is a position in `ACTIVITY`.
     """
     now = f"TIMESTAMPTZ '{as_of.isoformat()}'"
     return f"""
@@ -71,25 +66,8 @@ def derived(as_of: datetime) -> str:
         coalesce(nullif(provider, ''), '{NONE}') AS provider_group,
         {COHORT} AS cohort,
         CAST(coalesce({activity(now)}, {len(ACTIVITY) - 1}) AS TINYINT) AS activity_group,
-        concat(
-            source, '/', coalesce(underlying, ''),
-            CASE WHEN expires_at < {now} THEN '/expired' ELSE '/' END
-        ) AS sight,
         lower(concat_ws(chr(31), user_id, email, name, connection)) AS searched
     """
-
-
-def sights(overrides: bool | None) -> dict[str, tuple[Source, Seen]]:
-    """Return source and what people see, for each possible value of the column `sight`."""
-    return {
-        f"{source}/{below or ''}/{'expired' if expired else ''}": (
-            source,
-            seen(source, below, expired=expired, overrides=overrides),
-        )
-        for source in Source
-        for below in (None, *Source)
-        for expired in (False, True)
-    }
 
 
 def _month(text: str | None) -> int | None:

@@ -173,6 +173,9 @@ Regular expressions without lookaround, for RE2. They rest on general knowledge 
 interfaces: no Auth0 payload with one of them was found.
 """
 
+ON_WORD = frozenset({"google-oauth2", "github", "facebook", "windowslive"})
+"""Providers that serve drawn letters or patterns under the same addresses as photos."""
+
 # Auth0's connection strategies by kind (Management API, ConnectionStrategyEnum).
 ENTERPRISE_STRATEGIES = frozenset(
     "ad adfs auth0-adldap auth0-oidc google-apps ip office365 oidc okta pingfederate samlp "

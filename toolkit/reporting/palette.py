@@ -18,11 +18,20 @@ COLOURS: Mapping[Source, str] = {
 }
 """One colour for each source, everywhere: Okabe and Ito's, and greys for what is no picture."""
 
-DARK = frozenset({Source.SOCIAL, Source.MISSING})
-"""The sources on whose colours letters are white: their relative luminance is below 0.2."""
+DARK = frozenset({Source.SOCIAL, Source.MISSING, None})
+"""The sources on whose colours letters are white: their relative luminance is below 0.2.
+
+None stands for `DEFAULT`.
+"""
 
 EDGES: Mapping[Source, str] = {Source.PLACEHOLDER: "#8A7F00"}
 """The edge of a colour that a white ground would swallow."""
+
+DEFAULT = "#6A4C93"
+"""Your own default picture, which is of no source."""
+
+DOT = "#9CCBE8"
+"""The dots on pictures that are on the provider's word."""
 
 STRIPE = "#9AA3B0"
 """The stripes on what nobody knows."""

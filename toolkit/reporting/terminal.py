@@ -75,7 +75,7 @@ def hints(coverage: "Coverage", provenance: "Provenance") -> dict[Source, str]:
     said: dict[Source, str] = {}
     for source, users in coverage.broken.items():
         if source not in {Source.INVALID, Source.METADATA}:
-            said[source] = f"{users:,} have expired: a broken image"
+            said[source] = f"{users:,} do not load: a broken image"
     if Source.UNRESOLVED in coverage.sources and not coverage.estimated:
         said[Source.UNRESOLVED] = "Gravatar or initials? picture-audit probe …"
     if provenance.overrides is False and Source.METADATA in coverage.sources:
@@ -171,14 +171,14 @@ def _group_table(coverage: "Coverage", width: int) -> Table:
         table.add_row(*cells, *([_stack(parts, users)] if drawn else []))
     keys = [Text(f"{_cell_of(source)} {source} ", COLOURS[source]) for source in coverage.sources]
     if set(coverage.broken) - {Source.INVALID}:
-        keys.append(Text(f"{_BROKEN} expired "))
+        keys.append(Text(f"{_BROKEN} broken "))
     table.caption = Text(" ").join(keys) if drawn else ""
     table.caption_justify = "left"
     return table
 
 
 def _stack(parts: Mapping[tuple[Source, bool], int], users: int) -> Text:
-    """Draw a group's sources, each with what has expired, as one bar of one width."""
+    """Draw a group's sources, each with what does not load, as one bar of one width."""
     text = Text()
     done = drawn = 0
     for (source, broken), count in parts.items():

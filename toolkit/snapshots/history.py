@@ -19,7 +19,7 @@ UNNAMED = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The totals of one snapshot: `own` as `Coverage.own`, `sources` in the order of `Source`."""
+    """The totals of one snapshot: `own` and `on_word` as of `Coverage`, `sources` in order."""
 
     tenant: str
     taken_at: datetime
@@ -27,6 +27,7 @@ class Moment:
     users: int
     own: Interval
     sources: Mapping[Source, int]
+    on_word: int = 0
 
     @property
     def own_low(self) -> float:
@@ -38,6 +39,11 @@ class Moment:
         """The share (0 to 1) that may see a picture of their own; 0 without users."""
         return self.own.high / max(self.users, 1)
 
+    @property
+    def own_on_word(self) -> float:
+        """The share (0 to 1) that does on the provider's word; 0 without users."""
+        return self.on_word / max(self.users, 1)
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON: shares are 0 to 1, the time is ISO 8601."""
         return {
@@ -45,7 +51,7 @@ class Moment:
             "taken_at": self.taken_at.isoformat(),
             "complete": self.complete,
             "users": self.users,
-            "own": {"low": self.own_low, "high": self.own_high},
+            "own": {"low": self.own_low, "high": self.own_high, "on_word": self.own_on_word},
             "sources": {source.value: users for source, users in self.sources.items()},
         }
 
@@ -53,9 +59,8 @@ class Moment:
 def moment_of(snapshot: Snapshot) -> Moment:
     """Count a snapshot."""
     told, counted = snapshot.provenance, snapshot.coverage()
-    return Moment(
-        told.tenant, told.taken_at, told.complete, counted.users, counted.own, counted.sources
-    )
+    sums = (counted.users, counted.own, counted.sources, counted.on_word)
+    return Moment(told.tenant, told.taken_at, told.complete, *sums)
 
 
 def ensure_same_tenant(old: Provenance, new: Provenance) -> None:

@@ -7,7 +7,6 @@ snapshot's Parquet.
 
 import threading
 import weakref
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,8 @@ import pyarrow as pa
 from toolkit.analysis.coverage_count import Coverage
 from toolkit.analysis.duckdb_engine import one_line_for_damage, stored_users
 from toolkit.analysis.groups import ensure_choice, named
-from toolkit.analysis.selection import Selection, derived, sights
+from toolkit.analysis.selection import Selection, derived
+from toolkit.analysis.shown_picture import show
 from toolkit.classification.schema import SNAPSHOT, to_frame
 from toolkit.errors import UnreadableInputError
 from toolkit.formatting import csv
@@ -53,15 +53,15 @@ _COUNTED = ", ".join(column for column, _ in _GROUPS.values())
 _KIND = f"hash({_COUNTED}) AS kind"  # the users who are counted together
 _NAMES = ", ".join(SNAPSHOT.names)
 _VIEW = """
-    CREATE VIEW users AS
-        SELECT * EXCLUDE file_row_number, file_row_number AS row_number, {} FROM file
+    CREATE VIEW listed AS
+        SELECT * EXCLUDE file_row_number, file_row_number AS row_number, {} FROM shown
 """
 _EVERYBODY = f"""
-    CREATE TABLE everybody AS SELECT {_COUNTED}, {_KIND}, count(*) AS users FROM users GROUP BY ALL
+    CREATE TABLE everybody AS SELECT {_COUNTED}, {_KIND}, count(*) AS users FROM listed GROUP BY ALL
 """  # noqa: S608 - names of this module
 _FOUND = """
     CREATE OR REPLACE TEMP VIEW matching AS
-        SELECT * FROM users WHERE row_number IN (SELECT row_number FROM found);
+        SELECT * FROM listed WHERE row_number IN (SELECT row_number FROM found);
     CREATE OR REPLACE TEMP TABLE counted AS
         SELECT everybody.* REPLACE (met.users AS users) FROM everybody
         JOIN (SELECT kind, count(*) AS users FROM found GROUP BY kind) AS met USING (kind)
@@ -103,8 +103,10 @@ class Roster:
         try:
             with one_line_for_damage(self._path):
                 self._engine.execute("SET TimeZone = 'UTC'")
-                stored_users(self._engine, self._path, numbered=True).create_view("file")
-                self._engine.execute(_VIEW.format(derived(self.provenance.taken_at)))
+                stored_users(self._engine, self._path, numbered=True).create_view("users")
+                taken_at, wiring = self.provenance.taken_at, self.provenance.wiring
+                show(self._engine, "shown", as_of=taken_at, wiring=wiring)
+                self._engine.execute(_VIEW.format(derived(taken_at)))
                 self._engine.execute(_EVERYBODY)
         except UnreadableInputError:
             self.close()
@@ -131,10 +133,9 @@ class Roster:
         ensure_choice(by)
         chosen = selection or Selection()
         column, _ = _GROUPS[by]
-        known = sights(self.overrides)
         rows = [
-            (named(by, group), *_told(known, sight), users)
-            for group, sight, users in self._sums(f"{column} AS grouped, sight", chosen)
+            (named(by, group), *told)
+            for group, *told in self._sums(f"{column} AS grouped, source, sight", chosen)
         ]
         counts = pd.DataFrame(rows, columns=["group", "source", "seen", "users"])
         estimate = self.provenance.estimate if chosen == Selection() else None
@@ -151,11 +152,8 @@ class Roster:
         return found
 
     def _choices(self, by: str, selection: Selection) -> dict[str, int]:
-        known = sights(self.overrides)
-        counts: Counter[str] = Counter()
-        for key, users in self._sums(_GROUPS[by][0], selection, "ORDER BY ALL"):
-            counts[_told(known, key)[1] if by == "seen" else named(by, key)] += int(users)
-        return counts
+        rows = self._sums(_GROUPS[by][0], selection, "ORDER BY ALL")
+        return {named(by, key): int(users) for key, users in rows}
 
     def page(
         self,
@@ -204,10 +202,10 @@ class Roster:
 
     def _frames(self, selection: Selection) -> Iterator[pd.DataFrame]:
         """Read a selection in pieces, while other threads ask."""
-        condition, values = selection.condition(overrides=self.overrides)
+        condition, values = selection.condition()
         with self._streaming, self._cursor() as engine, one_line_for_damage(self._path):
             rows = engine.sql(
-                f"SELECT {_NAMES} FROM users WHERE {condition}",  # noqa: S608 - names of this package; values are bound
+                f"SELECT {_NAMES} FROM listed WHERE {condition}",  # noqa: S608 - names of this package; values are bound
                 params=values,
             )
             for batch in rows.to_arrow_reader(_ROWS):
@@ -234,9 +232,9 @@ class Roster:
         """Return the tables to count and to read, and the condition and its values for both."""
         self._ensure_unchanged()
         rest = replace(selection, text="")
-        condition, values = rest.condition(overrides=self.overrides)
+        condition, values = rest.condition()
         if rest == selection:
-            return "everybody", "users", condition, values
+            return "everybody", "listed", condition, values
         self._search(selection.text)
         return "counted", "matching", condition, values
 
@@ -247,14 +245,14 @@ class Roster:
                 return
             with self._cursor() as engine, one_line_for_damage(self._path):
                 engine.execute(
-                    f"CREATE TABLE names AS SELECT row_number, searched, {_KIND} FROM users"  # noqa: S608 - names of this module
+                    f"CREATE TABLE names AS SELECT row_number, searched, {_KIND} FROM listed"  # noqa: S608 - names of this module
                 )
             self._has_names = True
 
     def _search(self, text: str) -> None:
         if text == self._found:
             return
-        condition, values = Selection(text=text).condition(overrides=None)
+        condition, values = Selection(text=text).condition()
         self._engine.execute(
             "CREATE OR REPLACE TEMP TABLE found AS "  # noqa: S608 - a selection's condition; values are bound
             f"SELECT row_number, kind FROM names WHERE {condition}",
@@ -275,9 +273,3 @@ class Roster:
             raise UnreadableInputError(
                 f"{self._path} has changed since it was opened: read it and show it again."
             )
-
-
-def _told(known: Mapping[str, tuple[Any, Any]], sight: str) -> tuple[str, str]:
-    # Coverage raises the error for an unknown source.
-    source, shown = known.get(sight, (sight.partition("/")[0], "unknown"))
-    return str(source), str(shown)

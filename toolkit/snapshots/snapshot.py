@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -102,8 +102,7 @@ class Provenance:
         Raises:
             KeyError, TypeError, ValueError: a value is missing or of another type.
         """
-        absent = {one.name: one.default for one in fields(cls) if one.default is not MISSING}
-        provenance = read(cls, {**absent, **values})
+        provenance = read(cls, values)
         place = split(provenance.tenant)
         if provenance.sandbox and not (place and is_loopback(place[0])):
             raise ValueError("a sandbox that is not on this machine")
@@ -179,7 +178,7 @@ class Snapshot:
         from toolkit.analysis.coverage_count import coverage  # noqa: PLC0415 - it loads pandas
 
         counted = coverage(
-            self._stored(), by, as_of=self.provenance.taken_at, overrides=self.overrides
+            self._stored(), by, as_of=self.provenance.taken_at, wiring=self.provenance.wiring
         )
         return replace(counted, estimate=self.provenance.estimate)
 
@@ -205,8 +204,9 @@ class Snapshot:
 
         Returns:
             The provenance; `sources` with users and share (0 to 1) of every source; `own`, the
-            users who see a picture of their own (`low`, `high`, `middle`); `seen`, what people see;
-            `estimated`, the sources as a sample divides the unresolved; and perhaps `groups`.
+            users who see a picture of their own: `low` for certain, `high`, `middle`, and `on_word`
+            of them on the provider's word; `seen`, what people see; `estimated`, the sources as a
+            sample divides the unresolved; and perhaps `groups`.
         """
         grouped = self.coverage(by)
         groups = {} if by == "source" else {"by": by, "groups": grouped.as_dict()}
@@ -231,7 +231,7 @@ def totals(whole: "Coverage") -> dict[str, Any]:
     estimated = {str(name): asdict(users) for name, users in whole.estimated.items()}
     return {
         "sources": nobody | whole.as_dict(),
-        "own": asdict(whole.own),
+        "own": asdict(whole.own) | {"on_word": whole.on_word},
         "seen": {str(name): users for name, users in whole.seen.items()},
         "estimated": estimated or None,
     }

@@ -18,8 +18,9 @@ from typing import Any, Final, NamedTuple
 
 import duckdb
 
-from toolkit.analysis.duckdb_engine import engine
-from toolkit.analysis.groups import seen
+from toolkit.analysis.duckdb_engine import engine, stored_users
+from toolkit.analysis.groups import Seen
+from toolkit.analysis.shown_picture import show
 from toolkit.change.decide import CANNOT, CHANGE
 from toolkit.change.plan_summary import Plan
 from toolkit.change.preview.portrait import Portrait, Sight, View, drawn
@@ -28,14 +29,13 @@ from toolkit.classification.sources import Source, classify
 from toolkit.errors import UnreadableInputError
 from toolkit.formatting import mask, percent, plural, render
 from toolkit.images.decode import thumbnail
-from toolkit.reporting.palette import COLOURS, ON_DARK, ON_LIGHT, STRIPE
+from toolkit.reporting.palette import COLOURS, DEFAULT, DOT, ON_DARK, ON_LIGHT, STRIPE
 from toolkit.snapshots.snapshot import Snapshot
 
 _EXAMPLES: Final = 3
 
 _QUERY = """
-SELECT a.source, a.underlying, a.fallback,
-    coalesce(a.expires_at < $as_of, false) AS late, p.outcome, p.reason,
+SELECT a.source, a.underlying, a.fallback, a.late, a.sight, p.outcome, p.reason,
     count(*) AS users,
     arg_min(
         struct_pack(
@@ -43,7 +43,7 @@ SELECT a.source, a.underlying, a.fallback,
             after := p."after"
         ), a.file_row_number, $examples
     ) AS examples
-FROM snapshot AS a JOIN plan AS p USING (file_row_number)
+FROM shown AS a JOIN plan AS p USING (file_row_number)
 GROUP BY ALL ORDER BY users DESC, p.outcome, p.reason, a.source
 """
 
@@ -145,18 +145,17 @@ def gallery(snapshot: Snapshot, plan: Plan, image: bytes | None = None) -> Galle
         raise UnreadableInputError("The plan was only counted: make it again with a file.")
     if (plan.tenant, plan.users) != (snapshot.provenance.tenant, len(snapshot)):
         raise UnreadableInputError("The plan was made from another snapshot: make a new one.")
-    wanted = {"as_of": plan.made_at, "examples": _EXAMPLES}
     overrides = True if plan.way is Way.METADATA else snapshot.overrides
     before, after = dict.fromkeys(Sight, 0), dict.fromkeys(Sight, 0)
     lost = doubtful = 0
     kinds: dict[str, list[_Part]] = {}
-    for row in _rows(snapshot, plan.path, wanted):
+    for row in _rows(snapshot, plan):
         part = _part(row, plan, overrides)
         before[part.before] += part.users
         after[part.after] += part.users
         if part.before is Sight.OWN and part.after is not Sight.OWN:
             lost += part.users
-        if part.before is Sight.UNKNOWN and part.after not in _NO_LOSS:
+        if part.before in {Sight.ON_WORD, Sight.UNKNOWN} and part.after not in _NO_LOSS:
             doubtful += part.users
         kinds.setdefault(part.kind, []).append(part)
     named = sorted((_kind(*one) for one in kinds.items()), key=lambda kind: -kind.users)
@@ -164,10 +163,12 @@ def gallery(snapshot: Snapshot, plan: Plan, image: bytes | None = None) -> Galle
     return Gallery(plan, tuple(named), before, after, lost, doubtful, image)
 
 
-_NO_LOSS = frozenset({Sight.UNKNOWN, Sight.EITHER, Sight.OWN})
+_NO_LOSS = frozenset({Sight.UNKNOWN, Sight.EITHER, Sight.ON_WORD, Sight.OWN})
 
 
-def _rows(snapshot: Snapshot, plan: Path, wanted: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+def _rows(snapshot: Snapshot, plan: Plan) -> list[tuple[Any, ...]]:
+    # A plan that writes overrides is of use only where they are shown.
+    wiring = True if plan.way is Way.METADATA else snapshot.provenance.wiring
     with TemporaryDirectory(prefix="picture-audit-") as folder:
         path = snapshot.path
         if path is None:
@@ -176,15 +177,18 @@ def _rows(snapshot: Snapshot, plan: Path, wanted: Mapping[str, Any]) -> list[tup
         try:
             with engine("1GB") as opened:
                 opened.execute("SET TimeZone = 'UTC'")
-                for name, file in (("snapshot", path), ("plan", plan)):
-                    rows = opened.from_parquet(unglobbed(str(file)), file_row_number=True)
-                    rows.create_view(name)
-                found: list[tuple[Any, ...]] = opened.execute(_QUERY, wanted).fetchall()
+                stored_users(opened, path, numbered=True).create_view("users")
+                show(opened, "shown", as_of=plan.made_at, wiring=wiring)
+                rows = opened.from_parquet(unglobbed(str(plan.path)), file_row_number=True)
+                rows.create_view("plan")
+                found: list[tuple[Any, ...]] = opened.execute(
+                    _QUERY, {"examples": _EXAMPLES}
+                ).fetchall()
                 return found
         # As of `toolkit.analysis.duckdb_engine`.
         except (duckdb.Error, UnicodeDecodeError) as error:
             raise UnreadableInputError(
-                f"{plan} and {path} cannot be read together: make a new plan."
+                f"{plan.path} and {path} cannot be read together: make a new plan."
             ) from error
 
 
@@ -201,14 +205,14 @@ class _Part(NamedTuple):
 
 
 def _part(row: tuple[Any, ...], plan: Plan, overrides: bool | None) -> _Part:
-    source, underlying, fallback, late, outcome, reason, users, found = row
+    source, underlying, fallback, late, sight, outcome, reason, users, found = row
     origin, root = Source(source), Source(underlying) if underlying else None
     uploaded = origin is Source.METADATA
-    before = Sight[seen(origin, root, expired=late, overrides=overrides).name]
+    before = Sight[Seen(sight).name]
     shown = root or origin if uploaded and not overrides else origin
     hidden = plan.way is Way.ROOT and uploaded and overrides is not False
     after, changes = before, outcome == CHANGE
-    if changes and not (hidden and before in {Sight.OWN, Sight.UNKNOWN}):
+    if changes and not (hidden and before in {Sight.OWN, Sight.ON_WORD, Sight.UNKNOWN}):
         after = _after(found[0]["after"], plan.policy.picture, root)
     examples = []
     for one in found:
@@ -303,7 +307,6 @@ def _reasons(kind: Kind) -> str:
 SIZES: Final = (64, 32, 480)
 """Pixels at which apps commonly show pictures; 480 is what Auth0's addresses ask for."""
 
-_DEFAULT_COLOUR: Final = "#6A4C93"  # that of no source
 _NAMED, _NUMBERED = 0.2, 0.06  # shares of a bar in which its name, its number has room
 
 
@@ -341,8 +344,9 @@ def _bar(name: str, sights: Mapping[Sight, int]) -> dict[str, Any]:
 # Of each part of a bar: its colour, that of its stripes, and that of its text.
 _LOOKS = {
     Sight.OWN: (COLOURS[Source.SOCIAL], None, ON_DARK),
-    Sight.EITHER: (_DEFAULT_COLOUR, COLOURS[Source.GRAVATAR], ON_DARK),
-    Sight.DEFAULT: (_DEFAULT_COLOUR, None, ON_DARK),
+    Sight.ON_WORD: (COLOURS[Source.SOCIAL], DOT, ON_DARK),
+    Sight.EITHER: (DEFAULT, COLOURS[Source.GRAVATAR], ON_DARK),
+    Sight.DEFAULT: (DEFAULT, None, ON_DARK),
     Sight.UNKNOWN: (COLOURS[Source.UNRESOLVED], STRIPE, ON_LIGHT),
     Sight.INITIALS: (COLOURS[Source.INITIALS], None, ON_LIGHT),
     Sight.PLACEHOLDER: (COLOURS[Source.PLACEHOLDER], None, ON_LIGHT),

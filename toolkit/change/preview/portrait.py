@@ -35,11 +35,12 @@ class Sight(StrEnum):
     """What people see where a user's picture belongs: as `Seen`, or the new default. In words."""
 
     OWN = "own picture"
+    ON_WORD = "own, on the provider's word"
     EITHER = "Gravatar, or your default"
     DEFAULT = "your default"
     UNKNOWN = "unknown: nobody has asked"
     INITIALS = "initials"
-    PLACEHOLDER = "stock image"
+    PLACEHOLDER = "stand-in"
     BROKEN = "broken image"
     NONE = "nothing"
 
@@ -71,7 +72,7 @@ def drawn(view: View, image: bytes | None) -> Portrait:
     if view.sight in {Sight.DEFAULT, Sight.EITHER}:
         small = _small(image) if image else None
         return Portrait(small if isinstance(small, bytes) else _sign("?", _GREY), words)
-    if view.sight is Sight.OWN:
+    if view.sight in {Sight.OWN, Sight.ON_WORD}:
         return Portrait(_face(COLOURS[view.source]), f"{words} ({view.source})")
     unasked = view.sight is Sight.UNKNOWN and classify(view.address).fallback is Fallback.INITIALS
     if unasked or view.sight is Sight.INITIALS:

@@ -20,6 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toolkit.analysis.coverage_count import Coverage, combine, coverage
+from toolkit.analysis.duckdb_engine import engine_with
+from toolkit.analysis.shown_picture import NEEDED, shared_pictures
 from toolkit.collection.exports.duplicates import Repeats, without
 from toolkit.collection.exports.ingest_files import (
     Found,
@@ -45,7 +47,7 @@ _PATIENCE = 30  # seconds
 # The versions of these packages decide the form of a part and the hashes of ids, so they must be
 # the same everywhere.
 _SAME = ("auth0-picture-audit", "duckdb", "pyarrow")
-_COUNTED = "source underlying expires_at connection provider created_at last_login".split()
+_COUNTED = [*NEEDED, "created_at", "last_login"]
 _GROUPS = 20  # row groups that a worker counts at a time: about 500,000 users
 
 _T = TypeVar("_T")
@@ -145,7 +147,10 @@ def coverage_on(snapshot: Path | str, by: str = "source", *, scheduler: str = LO
         groups = range(file.num_row_groups)
     shares = [groups[begin : begin + _GROUPS] for begin in groups[::_GROUPS]]
     with _connected(scheduler) as client:
-        futures = [client.submit(_counted, path, share, by, pure=False) for share in shares]
+        # What many share is known only among all users.
+        with engine_with(path) as opened:
+            shared = shared_pictures(opened)
+        futures = [client.submit(_counted, path, share, by, shared, pure=False) for share in shares]
         counted = reduce(combine, (one for _, one in _results(client, futures)), counted)
     return Coverage(by, counted.counts, content.provenance.estimate)
 
@@ -184,12 +189,12 @@ def _keys_of(part: Path) -> Path:
     return part.with_suffix(".npy")
 
 
-def _counted(path: Path, groups: range, by: str) -> Coverage:
+def _counted(path: Path, groups: range, by: str, shared: list[int]) -> Coverage:
     content = read_snapshot(path)
     counted = Coverage.empty(by)
     for frame in content.chunks(_COUNTED, groups=groups):
-        as_of = content.provenance.taken_at
-        counted += coverage(frame, by, as_of=as_of, overrides=content.overrides)
+        told = content.provenance
+        counted += coverage(frame, by, as_of=told.taken_at, wiring=told.wiring, shared=shared)
     return counted
 
 

@@ -156,7 +156,8 @@ _PERIODS: tuple[Callable[[str], str], ...] = (
 def trend(cohorts: Coverage) -> str:
     """Draw the share that sees a picture of their own, by month of joining, as HTML.
 
-    The line is those who are known to; the band above it, those of whom nobody knows.
+    The line is those who are known to; the band above it, those of whom nobody knows, or only the
+    provider's word.
     """
     periods = _periods(cohorts)
     if not periods:
@@ -164,7 +165,7 @@ def trend(cohorts: Coverage) -> str:
     names = list(periods)
     shares = {}
     for name, users in periods.items():
-        own, unknown = users[Seen.OWN], users[Seen.UNKNOWN]
+        own, unknown = users[Seen.OWN], users[Seen.UNKNOWN] + users[Seen.ON_WORD]
         shares[name] = own / users.total(), (own + unknown) / users.total()
     told = {name: between(*share) for name, share in shares.items()}
     heading = f"Of those who joined in {names[-1]}, {told[names[-1]]} see a picture of their own"

@@ -25,7 +25,17 @@ from matplotlib.path import Path as Outline
 
 from toolkit.classification.sources import Source
 from toolkit.formatting import visible
-from toolkit.reporting.palette import COLOURS, CROSSES, DARK, EDGES, ON_DARK, ON_LIGHT, STRIPE
+from toolkit.reporting.palette import (
+    COLOURS,
+    CROSSES,
+    DARK,
+    DEFAULT,
+    DOT,
+    EDGES,
+    ON_DARK,
+    ON_LIGHT,
+    STRIPE,
+)
 
 TITLE, TEXT, SMALL = 15.0, 10.0, 8.5
 """Sizes of letters."""
@@ -91,28 +101,43 @@ WIDTH, PAD = 720.0, 24.0
 """The width of every card, and the room that it leaves at its edges."""
 
 _HATCHES = {Source.UNRESOLVED: ("////", STRIPE), Source.INVALID: ("xxxx", CROSSES)}
-_BROKEN = (r"\\\\", ON_DARK)
+_BROKEN, _DOTTED = (r"\\\\", ON_DARK), ("....", DOT)
 
 _Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A part of a chart, with the colour and edge of a source, and its name in a legend."""
+    """A part of a chart, with the colour and edge of a source, and its name in a legend.
 
-    source: Source
+    Attributes:
+        source: whose colour it has; None for your default picture, which is of no source.
+        broken: whether it is striped, as what does not load.
+        dotted: whether it is dotted, as what is on a provider's word.
+    """
+
+    source: Source | None
     name: str
     broken: bool = False
+    dotted: bool = False
+
+    @property
+    def colour(self) -> str:
+        """Its ground."""
+        return DEFAULT if self.source is None else COLOURS[self.source]
 
     @property
     def hatch(self) -> tuple[str, str] | None:
         """The pattern of its stripes and their colour, or None."""
-        return _HATCHES.get(self.source, _BROKEN if self.broken else None)
+        if self.dotted:
+            return _DOTTED
+        found = _HATCHES.get(self.source) if self.source else None
+        return found or (_BROKEN if self.broken else None)
 
 
 def look(source: Source, *, broken: bool = False) -> Look:
     """Return how the users of a source look, or those of them who see a broken image."""
-    return Look(source, "expired: a broken image" if broken else str(source), broken)
+    return Look(source, "a broken image" if broken else str(source), broken)
 
 
 class Card:
@@ -193,10 +218,9 @@ class Card:
             half = extent(text, SMALL) / 2 + 4
             if 2 * half > width:
                 continue
-            ground = COLOURS[look.source]
             colour = ON_DARK if look.source in DARK else ON_LIGHT
             if look.hatch:  # stripes behind a number would cross it out
-                self.plain([(x + width / 2 - half, middle - 7, 2 * half, 14)], ground)
+                self.plain([(x + width / 2 - half, middle - 7, 2 * half, 14)], look.colour)
             self.write(x + width / 2, middle, text, size=SMALL, align="center", colour=colour)
             return
 
@@ -235,7 +259,8 @@ class Card:
         )
 
     def _add(self, patch: Patch, look: Look, *, edged: bool = True) -> None:
-        patch.set(facecolor=COLOURS[look.source], edgecolor=EDGES.get(look.source, PAPER))
+        edge = EDGES.get(look.source, PAPER) if look.source else PAPER
+        patch.set(facecolor=look.colour, edgecolor=edge)
         patch.set_linewidth(0.8 if edged else 0)
         if look.hatch:
             hatch, colour = look.hatch

@@ -154,7 +154,7 @@ def over_time(series: Series) -> Chart:
     """Return a chart of the share that sees a picture of their own, by snapshot.
 
     The line, with a dot for each snapshot, is of those who are known to; the striped band above it
-    is of those of whom nobody knows.
+    is of those of whom nobody knows, or only the provider's word.
 
     Args:
         series: of any number of snapshots.
@@ -162,7 +162,7 @@ def over_time(series: Series) -> Chart:
     moments = series.moments
     subtitle = "Share of people who see a picture of their own"
     if any(one.own_high > one.own_low for one in moments):
-        subtitle += "; striped: nobody knows"
+        subtitle += "; striped: nobody knows, or only the provider"
     if partial := sum(not one.complete for one in moments):
         subtitle += f". {partial:,} of {len(moments):,} snapshots are not complete"
     title = _time_title(moments)

@@ -64,7 +64,8 @@ def own_by_month(coverage: Coverage) -> Chart:
 
     Each point is of all who joined in the twelve months up to it (of half the months where there
     are fewer than two years), so that few people in a month do not look like a change. The line is
-    of those who are known to; the striped band above it is of those of whom nobody knows.
+    of those who are known to; the striped band above it is of those of whom nobody knows, or only
+    the provider's word.
 
     Args:
         coverage: by cohort.
@@ -78,11 +79,16 @@ def own_by_month(coverage: Coverage) -> Chart:
     summed = periods.rolling(span).sum().dropna()
     users = summed.sum(axis="columns")
     low = (summed[Seen.OWN.value] / users.where(users > 0)).dropna()
-    high = low + (summed[Seen.UNKNOWN.value] / users).reindex(low.index)
+    unsure = summed[Seen.UNKNOWN.value] + summed[Seen.ON_WORD.value]
+    high = low + (unsure / users).reindex(low.index)
     title = _own_title(low, high, list(periods.index))
     over = f"over the {span} months up to each" if span > 1 else f"by {step} of joining"
     subtitle = f"Share of people who see a picture of their own, {over}"
-    subtitle += f"; striped: nobody knows{left_out}" if (high > low).any() else left_out
+    subtitle += (
+        f"; striped: nobody knows, or only the provider{left_out}"
+        if (high > low).any()
+        else left_out
+    )
     card = Card(title, subtitle, 232 if len(low) else 0)
     if len(low):
         _draw_own(card, low, high, list(summed.index), step)

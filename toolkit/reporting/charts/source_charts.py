@@ -37,7 +37,7 @@ SAYS = {
     Source.CUSTOM: "are custom",
     Source.UNRESOLVED: "are unresolved",
     Source.INITIALS: "are Auth0's initials",
-    Source.PLACEHOLDER: "are stock images",
+    Source.PLACEHOLDER: "are stand-ins",
     Source.MISSING: "are missing",
     Source.INVALID: "are no usable URL",
 }
@@ -49,7 +49,7 @@ _ROW, _GROUP_ROW = 40.0, 29.0  # points
 def by_source(coverage: Coverage) -> Chart:
     """Return a chart of the users of each source as bars, the largest first.
 
-    The part whose pictures have expired is striped. A sample divides the unresolved, and whiskers
+    The part whose pictures do not load is striped. A sample divides the unresolved, and whiskers
     are its 95 % interval.
 
     Args:
@@ -84,8 +84,8 @@ def by_source(coverage: Coverage) -> Chart:
         if late := broken.get(source):
             part = (left + (end - left) * (1 - late / n), middle - 11, (end - left) * late / n, 22)
             card.bar(part, striped := look(source, broken=True))
-            card.label(part, striped, f"{late:,} {_late(source)}", f"{late:,}")
-            told += f", of which {late:,} {_late(source)}"
+            card.label(part, striped, f"{late:,} broken", f"{late:,}")
+            told += f", of which {late:,} broken"
         if part_of := estimated.get(source):
             ends = [left + (right - left) * users / most for users in (part_of.low, part_of.high)]
             card.whisker(ends[0], ends[1], middle)
@@ -97,10 +97,6 @@ def by_source(coverage: Coverage) -> Chart:
         card.write(after, middle, share, colour=MUTED)
         words.append(told)
     return Chart(card.figure, title, sentences(title, subtitle, "; ".join(words)))
-
-
-def _late(source: Source) -> str:
-    return "broken" if source is Source.METADATA else "expired"
 
 
 def _title(users: Sequence[tuple[Source, int]], total: int, *, about: bool) -> str:
@@ -118,9 +114,11 @@ def _title(users: Sequence[tuple[Source, int]], total: int, *, about: bool) -> s
 
 LOOKS = {
     Seen.OWN: Look(Source.SOCIAL, "own picture"),
+    Seen.ON_WORD: Look(Source.SOCIAL, "own, on the provider's word", dotted=True),
     Seen.UNKNOWN: Look(Source.UNRESOLVED, "unknown"),
+    Seen.DEFAULT: Look(None, "your default"),
     Seen.INITIALS: Look(Source.INITIALS, "initials"),
-    Seen.PLACEHOLDER: Look(Source.PLACEHOLDER, "stock image"),
+    Seen.PLACEHOLDER: Look(Source.PLACEHOLDER, "stand-in"),
     Seen.BROKEN: Look(Source.SOCIAL, "broken image", broken=True),
     Seen.NONE: Look(Source.MISSING, "nothing"),
 }
@@ -176,7 +174,7 @@ _KINDS = {
 def by_group(coverage: Coverage, top: int = 12) -> Chart:
     """Return a chart of the share of each source within each group, as bars of equal length.
 
-    What has expired is striped, in the colour of its source.
+    What does not load is striped, in the colour of its source.
 
     Args:
         coverage: by connection, provider, cohort or activity.
@@ -218,7 +216,7 @@ def by_group(coverage: Coverage, top: int = 12) -> Chart:
             box = (start, middle - 10, width * users / n, 20.0)
             share = percent(users / n)
             card.bar(box, part)
-            said = f"{share} {_late(part.source)}" if part.broken else share
+            said = f"{share} broken" if part.broken else share
             card.label(box, part, said, share)
             start += box[2]
     lines = [
@@ -260,18 +258,18 @@ def _parts(counts: pd.DataFrame) -> dict[str, dict[Look, int]]:
     }
 
 
-_ORDER = {source: 2 * place for place, source in enumerate(Source)}
+_ORDER: Mapping[Source | None, int] = {source: 2 * place for place, source in enumerate(Source)}
 
 
 def _told(parts: Mapping[Look, int]) -> str:
     """Say the sources of one group in words, the largest first."""
     total, late = sum(parts.values()), {p.source: n for p, n in parts.items() if p.broken}
-    sources: Counter[Source] = Counter()
+    sources: Counter[Source | None] = Counter()
     for part, users in parts.items():
         sources[part.source] += users
     words = []
     for source, users in sources.most_common():
-        after = f" ({percent(late[source] / total)} {_late(source)})" if source in late else ""
+        after = f" ({percent(late[source] / total)} broken)" if source in late else ""
         words.append(f"{source} {percent(users / total)}{after}")
     return ", ".join(words)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from toolkit.analysis.coverage_count import Coverage
 from toolkit.analysis.finding_counts import Findings
-from toolkit.analysis.groups import ACTIVITY
+from toolkit.analysis.groups import ACTIVITY, Seen
 from toolkit.analysis.headline_words import (
     between,
     deviation,
@@ -25,7 +25,7 @@ from toolkit.classification.sources import Source
 from toolkit.formatting import percent, render, shorten
 from toolkit.reporting.charts.month_charts import cohorts, own_by_month
 from toolkit.reporting.charts.source_charts import LOOKS, by_group, largest
-from toolkit.reporting.palette import COLOURS, CROSSES, EDGES, ON_DARK, STRIPE
+from toolkit.reporting.palette import COLOURS, CROSSES, DEFAULT, DOT, EDGES, ON_DARK, STRIPE
 from toolkit.snapshots.query import Roster
 from toolkit.snapshots.snapshot import Provenance, Snapshot, totals
 
@@ -125,6 +125,7 @@ def _listed(coverage: Coverage) -> dict[str, Any]:
         "own": {
             "low": rest.own.low / max(rest.users, 1),
             "high": rest.own.high / max(rest.users, 1),
+            "on_word": rest.on_word / max(rest.users, 1),
         },
         "sources": {str(source): users for source, users in rest.sources.items()},
     }
@@ -180,6 +181,9 @@ def _style() -> str:
     plain, crossed = COLOURS[Source.UNRESOLVED], COLOURS[Source.INVALID]
     rules.append(f".{Source.UNRESOLVED} {{ background: {_stripes(135, plain, STRIPE)}; }}")
     rules.append(f".{Source.INVALID} {{ background: {_stripes(90, crossed, CROSSES)}; }}")
+    dots = f"radial-gradient({DOT} 1px, transparent 1.6px) 0 0 / 6px 6px"
+    rules.append(f".{Source.SOCIAL}.on-word {{ background: {dots}, {COLOURS[Source.SOCIAL]}; }}")
+    rules.append(f".your-default {{ background: {DEFAULT}; }}")
     for source, colour in EDGES.items():
         rules.append(f".{source} {{ box-shadow: inset 0 0 0 1px {colour}; }}")
     return "\n".join([sheet, *rules])
@@ -199,9 +203,16 @@ def _seen(whole: Coverage) -> Iterator[dict[str, Any]]:
             "name": look.name,
             "users": users.middle,
             "share": share,
-            "style": f"{look.source} broken" if look.broken else str(look.source),
+            "style": " ".join([*_CLASSES.get(seen, (str(look.source),))]),
             "label": text if share >= _NUMBER_FITS else "",
         }
+
+
+_CLASSES = {
+    Seen.BROKEN: (str(Source.SOCIAL), "broken"),
+    Seen.ON_WORD: (str(Source.SOCIAL), "on-word"),
+    Seen.DEFAULT: ("your-default",),
+}
 
 
 def _sources(whole: Coverage) -> dict[str, Any]:
