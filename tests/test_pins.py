@@ -73,7 +73,7 @@ collector: (out=None, *, folder=...)
 combine: (first, second)
 compare: (old, new, *, anyway=False)
 connect: (settings=None, *, scopes=('read:users',), ceiling=None)
-coverage: (users, by='source', *, as_of=None, overrides=None)
+coverage: (users, by='source', *, as_of=None, overrides=None, wiring=None, shared=None)
 coverage_on: (snapshot, by='source', *, scheduler='local')
 dashboard: (address='127.0.0.1', port=8866, *, open_browser=True, expose=False, token=True)
 demo: (out='out/demo', *, users=5000, seed=1, force=False, show=None)
@@ -118,36 +118,36 @@ sandbox --tls: base_url ca_file client_id client_secret domain users
 sandbox: base_url client_id client_secret domain users
 coverage: complete estimate estimated method notes own probed_at redacted requests sandbox seconds
     seed seen sources taken_at tenant toolkit_version users windows wiring
-coverage.wiring: actions as_of rules setters
-coverage.wiring.setters[]: default kind name on override runs spares
+coverage.wiring: actions as_of flows rules setters writers
+coverage.wiring.setters[]: default kind name on override policy runs spares
 coverage.sources.SOURCE: share users
-coverage.own: high low middle
-coverage.seen: broken initials none own placeholder unknown
+coverage.own: high low middle on_word
+coverage.seen: broken initials none on_word own placeholder unknown
 coverage.estimate: strata
 coverage.estimate.strata[]: asked connection otherwise present unclear users
 coverage.estimated.SOURCE: high low middle
 explain: evidence expires_at fallback gravatar_hash provider reason source underlying
 coverage --by: by complete estimate estimated groups method notes own probed_at redacted requests
     sandbox seconds seed seen sources taken_at tenant toolkit_version users windows wiring
-coverage --by.wiring: actions as_of rules setters
-coverage --by.wiring.setters[]: default kind name on override runs spares
+coverage --by.wiring: actions as_of flows rules setters writers
+coverage --by.wiring.setters[]: default kind name on override policy runs spares
 coverage --by.estimate: strata
 coverage --by.estimate.strata[]: asked connection otherwise present unclear users
 coverage --by.sources.SOURCE: share users
-coverage --by.own: high low middle
-coverage --by.seen: broken initials none own placeholder unknown
+coverage --by.own: high low middle on_word
+coverage --by.seen: broken initials none on_word own placeholder unknown
 coverage --by.estimated.SOURCE: high low middle
 coverage --by.groups.CONNECTION: own share sources users
-coverage --by.groups.CONNECTION.own: high low
+coverage --by.groups.CONNECTION.own: high low on_word
 coverage --by.groups.CONNECTION.sources.SOURCE: share users
 probe --pictures[]: forbidden not a URL shows source users
 findings: findings notes users
 findings.findings[]: advice examples id meaning severity share title users
 compare: came came_by_source flow matched moved new notes old sources went went_by_source
 compare.old: complete own sources taken_at tenant users
-compare.old.own: high low
+compare.old.own: high low on_word
 compare.new: complete own sources taken_at tenant users
-compare.new.own: high low
+compare.new.own: high low on_word
 compare.sources.SOURCE: after before came change changed moved_in moved_out stayed went
 compare.flow[]: examples from to users
 compare.came_by_source[]: examples source users
@@ -180,31 +180,32 @@ undo: action complete done drifted earlier executed failed held kind limited los
 undo.action: after before bindings_after bindings_before name
 snapshot: complete estimate method notes probed_at redacted requests sandbox seconds seed taken_at
     tenant toolkit_version users windows wiring
-snapshot.wiring: actions as_of rules setters
-snapshot.wiring.setters[]: default kind name on override runs spares
+snapshot.wiring: actions as_of flows rules setters writers
+snapshot.wiring.setters[]: default kind name on override policy runs spares
 report: broken estimated findings groups own provenance seen sources users
 report.provenance: complete estimate method notes probed_at redacted requests sandbox seconds seed
     taken_at tenant toolkit_version users windows wiring
-report.provenance.wiring: actions as_of default override rules setters setters_left_out
-report.provenance.wiring.setters[]: default kind name on override runs spares
+report.provenance.wiring: actions as_of default flows override rules setters setters_left_out
+    writers
+report.provenance.wiring.setters[]: default kind name on override policy runs spares
 report.provenance.estimate: asked gravatars unclear users
 report.provenance.estimate.gravatars: high low middle
 report.sources.SOURCE: share users
 report.estimated.SOURCE: high low middle
-report.own: high low middle
-report.seen: broken initials none own placeholder unknown
+report.own: high low middle on_word
+report.seen: broken initials none on_word own placeholder unknown
 report.groups: activity cohort connection
 report.groups.connection: groups others
 report.groups.connection.groups[]: name own share sources users
-report.groups.connection.groups[].own: high low
+report.groups.connection.groups[].own: high low on_word
 report.groups.connection.groups[].sources.SOURCE: share users
 report.groups.cohort: groups others
 report.groups.cohort.groups[]: name own share sources users
-report.groups.cohort.groups[].own: high low
+report.groups.cohort.groups[].own: high low on_word
 report.groups.cohort.groups[].sources.SOURCE: share users
 report.groups.activity: groups others
 report.groups.activity.groups[]: name own share sources users
-report.groups.activity.groups[].own: high low
+report.groups.activity.groups[].own: high low on_word
 report.groups.activity.groups[].sources.SOURCE: share users
 report.findings: findings notes users
 report.findings.findings[]: advice id meaning severity share title users
@@ -213,7 +214,7 @@ report.findings.findings[]: advice id meaning severity share title users
 CSV = """
 coverage csv: source,users,share
 coverage --by csv:
-    group,users,share,own_low,own_high,social,enterprise,metadata,custom,unresolved,initials,placeholder,missing,invalid
+    group,users,share,own_low,own_high,own_on_word,social,enterprise,metadata,custom,unresolved,initials,placeholder,missing,invalid
 findings csv: id,severity,title,users,share,meaning,advice,examples
 compare csv: from,to,users,examples
 """

@@ -19,6 +19,7 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 OVERRIDE = "api.idToken.setCustomClaim('picture', event.user.user_metadata.picture)"
 OLD_OVERRIDE = "if (user.user_metadata.picture) user.picture = user.user_metadata.picture;"
 OLD_DEFAULT = "if (user.picture.indexOf('cdn.auth0.com') > -1) user.picture = swapped;"
+CAREFUL = "api.idToken.setCustomClaim('picture', event.user.picture || D)"
 GOOGLE = "https://lh3.googleusercontent.com/a/one=s96-c"
 FACEBOOK = "https://platform-lookaside.fbsbx.com/platform/profilepic/?asid=1&ext={}&hash=A"
 LATE, SOON, FAR = (int(datetime(2026, m, 25, tzinfo=UTC).timestamp()) for m in (10, 11, 12))
@@ -172,7 +173,7 @@ def test_a_default_that_stopped_concerns_those_without_a_picture_of_their_own():
     both = wiring(
         [
             Script("rule", "Old", OLD_DEFAULT, on=True),
-            Script("action", "New", "setCustomClaim('picture', event.user.picture || D)", on=True),
+            Script("action", "New", CAREFUL, on=True),
         ],
         NOW,
     )

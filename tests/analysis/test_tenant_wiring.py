@@ -1,5 +1,6 @@
 """Wiring: what a tenant's scripts do with pictures, judged by their code."""
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -223,3 +224,84 @@ def test_a_file_can_name_no_other_kind_of_script(changes):
 def test_a_file_can_name_no_time_without_a_zone():
     with pytest.raises(ValueError, match="not a time"):
         read(Wiring, as_json(wiring([], NOW)) | {"as_of": "2026-11-23T00:00:00"})
+
+
+ELSEWHERE = "event.user.user_metadata.picture"
+
+
+@pytest.mark.parametrize(
+    ("code", "override", "default"),
+    [
+        (f"api.accessToken.setCustomClaim('picture', {ELSEWHERE})", False, False),
+        (f"const t = api.accessToken; t.setCustomClaim('picture', {ELSEWHERE})", False, False),
+        (f"api['accessToken']['setCustomClaim']('picture', {ELSEWHERE})", False, False),
+        (
+            (
+                "const { accessToken: at } = api; api.idToken.setCustomClaim('role', 1); "
+                f"at.setCustomClaim('picture', {ELSEWHERE})"
+            ),
+            False,
+            False,
+        ),
+        (f"const {{ idToken }} = api; idToken.setCustomClaim('picture', {ELSEWHERE})", True, False),
+        (
+            f"for (const k of [api.idToken]) k.setCustomClaim('picture', {ELSEWHERE})",
+            True,
+            False,
+        ),
+        (
+            (
+                f"api.accessToken.setCustomClaim('picture', {ELSEWHERE}); "
+                "api.idToken.setCustomClaim('picture', 'https://d.example/x.png')"
+            ),
+            False,
+            True,
+        ),
+        ("api.idToken.setCustomClaim('picture', event.user.picture)", False, False),
+        ("const u = event.user; api.idToken.setCustomClaim('picture', u.picture)", False, False),
+        (
+            "const { picture } = event.user; api.idToken.setCustomClaim('picture', picture)",
+            False,
+            False,
+        ),
+        (
+            "const p = event.user.picture; api.idToken.setCustomClaim('picture', p ?? null)",
+            False,
+            True,
+        ),
+        (
+            (
+                f"let picture = event.user.picture; if (x) {{ picture = {ELSEWHERE}; }} "
+                "api.idToken.setCustomClaim('picture', picture)"
+            ),
+            True,
+            False,
+        ),
+        (
+            (
+                f"if (x) api.idToken.setCustomClaim('picture', {ELSEWHERE}); "
+                "else api.idToken.setCustomClaim('picture', event.user.picture)"
+            ),
+            True,
+            False,
+        ),
+    ],
+)
+def test_a_claim_counts_where_it_reaches_the_id_token_and_changes_the_picture(
+    code, override, default
+):
+    found = judged(code)
+    assert (found.override, found.default) == (override, default)
+
+
+def test_code_that_only_copies_the_picture_sets_nothing():
+    assert judged("api.idToken.setCustomClaim('picture', event.user.picture)").setters == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["setCustomClaim(", "x.picture.", "accessToken=", "const picture = "]
+)
+def test_long_code_is_read_in_a_moment(text):
+    started = time.monotonic()
+    judged(f"idToken {text * (100_000 // len(text))} idToken.setCustomClaim('picture', picture)")
+    assert time.monotonic() - started < 5

@@ -89,3 +89,49 @@ def test_the_wiring_stays_with_the_snapshot(tenant_with, tmp_path):
     assert read_snapshot(tmp_path / "s.parquet").provenance == snapshot.provenance
     assert snapshot.overrides is True
     assert snapshot.provenance.wiring.as_of.tzinfo is not None
+
+
+SIGN_UP = "exports.onExecutePreUserRegistration = async (event, api) => {"
+WRITERS = [
+    {
+        "name": "Draw letters",
+        "trigger": "pre-user-registration",
+        "code": SIGN_UP + " api.user.setUserMetadata('picture', letters(event.user.name)); };",
+    },
+    {
+        "name": "Theme",
+        "trigger": "pre-user-registration",
+        "code": SIGN_UP + " api.user.setUserMetadata('theme', 'dark'); };",
+    },
+]
+FLOWS = [
+    {
+        "name": name,
+        "actions": [{"id": "u", "type": "AUTH0", "action": action, "params": {"changes": changes}}],
+    }
+    for name, action, changes in (
+        ("Ask for a photo", "UPDATE_USER", {"user_metadata": {"picture": "{{fields.photo}}"}}),
+        ("Set it", "UPDATE_USER", {"picture": "{{fields.photo}}"}),
+        ("Ask for a name", "UPDATE_USER", {"user_metadata": {"full_name": "{{fields.name}}"}}),
+        ("Look", "GET_USER", {"picture": "x"}),
+    )
+]
+
+
+def test_what_writes_pictures_into_profiles_is_named_and_decides_nothing(tenant_with):
+    tenant = tenant_with(USERS, actions=[*WRITERS, OVERRIDE], flows=FLOWS)
+    wiring, notes = read_wiring(tenant)
+    assert notes == ()
+    assert wiring.writers == (
+        "Action “Draw letters” (pre-user-registration)",
+        "Flow “Ask for a photo”",
+        "Flow “Set it”",
+    )
+    assert (wiring.override, wiring.flows, len(wiring.setters)) == (True, True, 1)
+    assert [one.name for one in tenant.actions()] == ["Own pictures"]
+
+
+def test_flows_that_may_not_be_read_change_nothing(tenant_with):
+    scopes = "read:users read:actions read:rules"
+    wiring, notes = read_wiring(tenant_with(USERS, flows=FLOWS, scopes=scopes))
+    assert (wiring.flows, wiring.writers, notes) == (False, (), ())

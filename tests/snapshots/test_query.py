@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from toolkit.analysis.coverage_count import coverage
+from toolkit.analysis.duckdb_engine import engine_with
 from toolkit.analysis.groups import NONE
 from toolkit.analysis.selection import Selection
+from toolkit.analysis.shown_picture import shared_pictures
 from toolkit.analysis.tenant_wiring import Setter, Wiring
 from toolkit.classification.frames import audit, profiles
 from toolkit.classification.user_profile import User, user
@@ -127,9 +129,11 @@ CHOICES = {
 def test_a_selection_counts_and_lists_what_a_filtered_frame_holds(name, roster, frame):
     selection, mask = CHOICES[name]
     chosen = frame[mask(frame)]
+    with engine_with(frame) as opened:
+        shared = shared_pictures(opened)
     assert roster.users(selection) == len(chosen)
     for by in ("source", "connection", "provider", "cohort", "activity"):
-        assert roster.coverage(by, selection) == coverage(chosen, by, as_of=NOW)
+        assert roster.coverage(by, selection) == coverage(chosen, by, as_of=NOW, shared=shared)
     listed = roster.page(selection, limit=5000)
     assert list(listed["user_id"]) == list(chosen["user_id"])
 
@@ -150,9 +154,10 @@ def test_whether_overrides_work_decides_what_is_seen(override, frame):
     with Roster(Snapshot(wired, frame)) as roster:
         assert roster.overrides is override
         assert roster.coverage() == coverage(frame, as_of=NOW, overrides=override)
-        own = Selection(sources=("metadata",), seen=("own",))
+        # Everybody's profile is replaced but for what an override is no picture for.
+        shown = Selection(sources=("metadata",), seen=("own", "on_word", "initials"))
         everybody = int((frame["source"] == "metadata").sum())
-        assert (roster.users(own) == everybody) is override
+        assert (roster.users(shown) == everybody) is override
 
 
 def test_choices_count_what_each_filter_could_be_set_to(roster, frame):

@@ -8,7 +8,7 @@ If it is not clear what it does, the verdict is None. This tool's own Action say
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
@@ -62,6 +62,14 @@ _LOOKS = re.compile(
     r"""\buser\s*(?:\?\.|\.)\s*picture\b(?!\s*=(?!=))|\buser\s*(?:\?\.)?\[\s*["'`]picture["'`]\s*\](?!\s*=(?!=))"""
 )
 _ASKED = re.compile(r"""(?<![\w$])([\w$]++)\s*\??\.?\s*(?:\[\s*["'`])?picture\b""")
+
+
+# What writes pictures into profiles, and not into tokens.
+_WRITES = re.compile(
+    r"""setUserMetadata\s?\(\s?["'`]picture["'`]|setUserByConnection|users\s?\.\s?(?:update|patch)\b"""
+    r"""|/api/v2/users|updateUser"""
+)
+_UPDATES = frozenset({"UPDATE_USER", "CREATE_USER"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +128,16 @@ class Wiring:
         setters: those scripts, Actions in the order in which they run.
         actions: whether the tenant's Actions were read; `rules` the same for Rules.
         as_of: when (UTC).
+        writers: what writes pictures into profiles, in words: Actions of any trigger, and Flows.
+        flows: whether the tenant's Flows were read.
     """
 
     setters: tuple[Setter, ...]
     actions: bool
     rules: bool
     as_of: datetime
+    writers: tuple[str, ...] = ()
+    flows: bool = False
 
     @property
     def override(self) -> bool | None:
@@ -172,6 +184,23 @@ def wiring(
     """
     setters = (_setter(script, as_of) for script in scripts)
     return Wiring(tuple(one for one in setters if one is not None), actions, rules, as_of)
+
+
+def writes_picture(code: str) -> bool:
+    """Whether a script may write `picture` into a profile or its metadata."""
+    code = _COMMENTS.sub(lambda found: found[1] or " ", code)
+    return "picture" in code and _WRITES.search(code) is not None
+
+
+def flow_writes_picture(flow: object) -> bool:
+    """Whether one of the actions of a Flow, as the tenant sent it, writes a `picture`."""
+    actions = flow.get("actions") if isinstance(flow, Mapping) else None
+    for one in actions if isinstance(actions, Sequence) else ():
+        if isinstance(one, Mapping) and one.get("action") in _UPDATES:
+            changes = (one.get("params") or {}).get("changes") or one.get("params") or {}
+            if "picture" in changes or "picture" in (changes.get("user_metadata") or {}):
+                return True
+    return False
 
 
 def _setter(script: Script, as_of: datetime) -> Setter | None:

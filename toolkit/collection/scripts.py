@@ -1,51 +1,79 @@
 """The scripts at a tenant that set the picture that applications see."""
 
-from toolkit.analysis.tenant_wiring import Script, Wiring, wiring
+from dataclasses import replace
+
+from toolkit.analysis.tenant_wiring import (
+    Script,
+    Wiring,
+    flow_writes_picture,
+    wiring,
+    writes_picture,
+)
 from toolkit.errors import TenantError
 from toolkit.tenant.client import Tenant
+
+_POST_LOGIN = "post-login"
 
 
 def read_wiring(tenant: Tenant) -> tuple[Wiring | None, tuple[str, ...]]:
     """Read a tenant's Actions, what runs after a login, and its legacy Rules; judge them.
 
-    Nothing is requested if the token is known to lack the scope (`read:actions`, `read:rules`).
+    Nothing is requested if the token is known to lack the scope (`read:actions`, `read:rules`,
+    `read:flows`). Flows only write profiles: without them the verdict is the same.
 
     Returns:
         The verdict, or None if nothing could be read; and notes about what could not.
     """
     notes: list[str] = []
-    read: list[list[Script] | None] = []
-    for scope, what, reader in (
-        ("read:actions", "Actions", _actions),
-        ("read:rules", "legacy Rules", _rules),
-    ):
-        scripts, why = None, f"the token lacks {scope}"
+    actions = rules = None
+    writers: tuple[str, ...] = ()
+    for scope, what in (("read:actions", "Actions"), ("read:rules", "legacy Rules")):
+        why = f"the token lacks {scope}"
         if tenant.granted(scope) is not False:
             try:
-                scripts = reader(tenant)
+                if what == "Actions":
+                    actions, writers = _actions(tenant)
+                else:
+                    rules = _rules(tenant)
+                continue
             except TenantError as error:
                 why = str(error)
-        read.append(scripts)
-        if scripts is None:
-            notes.append(f"{what} were not read: {why}")
-    actions, rules = read
+        notes.append(f"{what} were not read: {why}")
     if actions is None and rules is None:
         return None, tuple(notes)
     scripts = [*(rules or ()), *(actions or ())]
     judged = wiring(scripts, tenant.now(), actions=actions is not None, rules=rules is not None)
-    return judged, tuple(notes)
+    flows = _flows(tenant)
+    writers = (*writers, *(flows or ()))
+    return replace(judged, writers=writers, flows=flows is not None), tuple(notes)
 
 
-def _actions(tenant: Tenant) -> list[Script]:
-    """Return every Action; first those that run, in their order."""
+def _actions(tenant: Tenant) -> tuple[list[Script], tuple[str, ...]]:
+    """Return the Actions that can run after a login, first those that do, in their order.
+
+    Also name the deployed Actions, of any trigger, that write pictures into profiles.
+    """
     order = {binding.action_id: place for place, binding in enumerate(tenant.bindings())}
-    found = sorted(tenant.actions(), key=lambda one: order.get(one.id, len(order)))
-    scripts = []
+    found = sorted(tenant.actions(every=True), key=lambda one: order.get(one.id, len(order)))
+    scripts, writers = [], []
     for one in found:
         code = one.code if one.deployed is None else one.deployed
-        runs = one.id in order and one.deployed is not None
-        scripts.append(Script("action", one.name, code, runs))
-    return scripts
+        if one.trigger in {_POST_LOGIN, ""}:
+            runs = one.id in order and one.deployed is not None
+            scripts.append(Script("action", one.name, code, runs))
+        if one.deployed is not None and writes_picture(code):
+            writers.append(f"Action “{one.name}” ({one.trigger or _POST_LOGIN})")
+    return scripts, tuple(writers)
+
+
+def _flows(tenant: Tenant) -> tuple[str, ...] | None:
+    """Name the Flows that write pictures into profiles; None if they cannot be read."""
+    if tenant.granted("read:flows") is False:
+        return None
+    try:
+        return tuple(f"Flow “{name}”" for name, flow in tenant.flows() if flow_writes_picture(flow))
+    except TenantError:
+        return None
 
 
 def _rules(tenant: Tenant) -> list[Script]:

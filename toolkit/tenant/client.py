@@ -198,10 +198,18 @@ class Tenant(ManagementApi):
             for one in self._every(self._api.rules.list, "Rules")
         ]
 
-    def actions(self) -> list[Action]:
-        """Read the Actions of the post-login trigger (scope `read:actions`)."""
-        read = partial(self._api.actions.list, trigger_id=_POST_LOGIN)
+    def actions(self, *, every: bool = False) -> list[Action]:
+        """Read the Actions of the post-login trigger, or every one (scope `read:actions`)."""
+        read = partial(self._api.actions.list, **({} if every else {"trigger_id": _POST_LOGIN}))
         return [Action.of(one) for one in self._every(read, "Actions")]
+
+    def flows(self) -> list[tuple[str, object]]:
+        """Read the Flows (scope `read:flows`): name, and what it is as the tenant sent it."""
+        listed = self._every(self._api.flows.list, "Flows")
+        return [
+            (str(one.name), self._send(partial(raw, partial(self._api.flows.get, str(one.id)))))
+            for one in listed
+        ]
 
     def action(self, action_id: str) -> Action:
         """Read one Action (`read:actions`)."""

@@ -83,7 +83,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """An Action of the post-login trigger.
+    """An Action.
 
     Attributes:
         code: the draft, JavaScript.
@@ -94,6 +94,7 @@ class Action:
         number: its number, one more with each deployment; None if not known.
         settings: a hash of the draft's runtime, dependencies, and names and times of secrets.
         running: the same for the version that runs; empty if none runs.
+        trigger: `post-login`, `pre-user-registration`, …; empty if not known.
     """
 
     id: str
@@ -106,10 +107,12 @@ class Action:
     number: int | None = None
     settings: str = ""
     running: str = ""
+    trigger: str = ""
 
     @classmethod
     def of(cls, answer: Any) -> Self:  # noqa: ANN401 - the SDK's model
         """Read an answer about an Action."""
+        triggers = answer.supported_triggers or ()
         version = answer.deployed_version
         runs = version is not None and bool(version.id)
         number = None if version is None else version.number
@@ -124,6 +127,7 @@ class Action:
             number=None if number is None else int(number),
             settings=_settings(answer),
             running=_settings(version) if runs else "",
+            trigger=str(triggers[0].id) if triggers else "",
         )
 
 

@@ -1,0 +1,95 @@
+"""The circle closes: what was applied is known to the next audit, and advised by none."""
+
+import re
+import shlex
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.change.conftest import NEW
+from tests.shell import ran
+from toolkit.analysis.duckdb_engine import engine_with
+from toolkit.analysis.finding_counts import CHECKS, wired
+from toolkit.analysis.groups import Seen
+from toolkit.analysis.shown_picture import show
+from toolkit.analysis.tenant_wiring import Script, wiring
+from toolkit.change.apply_plan import apply
+from toolkit.change.policy import Policy
+from toolkit.change.prepare import plan
+from toolkit.collection.collect_users import collect
+from toolkit.sandbox.made_up import tenants
+from toolkit.sandbox.made_up.tenants import NOW
+
+# What the Action settles, as far as nothing but the profile's picture is wrong.
+SETTLED = {"expired", "unshowable", "missing", "stock-image", "resolved-copy", "default-stopped"}
+
+
+def sights(snapshot):
+    with engine_with(snapshot.users) as opened:
+        told = snapshot.provenance
+        show(opened, "shown", as_of=told.taken_at, wiring=told.wiring)
+        rows = opened.execute("SELECT user_id, sight, shows FROM shown").fetchall()
+    return {who: (sight, shows) for who, sight, shows in rows}
+
+
+@pytest.mark.parametrize("override", [False, True])
+def test_after_the_action_is_applied_the_next_audit_finds_it(site_of, override):
+    site = site_of(600, actions=tenants.ACTIONS, rules=tenants.RULES)
+    before = site.snapshot
+    policy = Policy(NEW, override=override)
+    made = plan(before, policy, through="action", out=site.folder / "p.plan")
+    apply(site.tenant, made, execute=True, confirm=site.tenant.domain)
+    after = collect(site.tenant, method="search")
+
+    rows = pq.read_table(made.path).to_pylist()
+    changed = {row["user_id"] for row in rows if row["after"] == NEW}
+    now, then = sights(after), sights(before)
+    assert {who for who, (sight, _) in now.items() if sight == "default"} == changed
+    assert after.coverage().seen[Seen.DEFAULT] == len(changed) > 20
+    if not override:
+        assert after.summary()["own"]["low"] == before.summary()["own"]["low"]
+        for who, (sight, _) in then.items():
+            assert now[who][0] == sight or who in changed
+    else:
+        assert after.overrides is True
+        assert {shows for _, shows in now.values()} >= {"override", "fallback", "default"}
+
+    found = {one.id: one for one in after.findings()}
+    assert {one.id for one in before.findings()} & SETTLED > {"expired", "missing"}
+    assert not SETTLED & found.keys()
+    assert found["default-live"].users == len(changed)
+    # What is left to advise is something else than what was done.
+    done = "--through action --override" if override else "--through action$"
+    for one in found.values():
+        assert not re.search(done, one.advice), one
+    assert ("override-unwired" in found) is not override
+
+
+EVERY = {
+    one.id: one
+    for one in (
+        *CHECKS,
+        *wired(wiring([], NOW)),
+        *wired(wiring([Script("rule", "old", "user.picture = X", on=True)], NOW)),
+        *wired(wiring([Script("action", "all", "setCustomClaim('picture', X)", on=True)], NOW)),
+    )
+}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, one in EVERY.items() if "picture-audit plan" in one.advice]
+)
+def test_what_a_finding_advises_can_be_planned(name, site_of, monkeypatch):
+    shared = "https://images.example/same.png"
+    site = site_of([*({"user_id": f"auth0|{n}", "picture": shared} for n in range(10))])
+    monkeypatch.chdir(site.folder)
+    site.snapshot.write("s.parquet")
+    (words,) = re.findall(r"picture-audit (plan …[^.;]*)", EVERY[name].advice)
+    line = words.replace("…", f"s.parquet --picture {NEW} --unseen --out p.plan")
+    line = line.replace("ADDRESS", shared).partition(" spares")[0]
+    if "--through" not in line:
+        line += " --through action"
+    answer = ran(shlex.join(["uv", "run", "picture-audit", *shlex.split(line)]), {})
+    assert answer.code == 0, answer.stderr
+    if "--former" in line:
+        assert {row["after"] for row in pq.read_table("p.plan").to_pylist()} == {NEW}

@@ -1,0 +1,54 @@
+"""The routes of Flows, as far as they are read.
+
+Facts: Auth0 Management API, "List flows" and "Get a flow" (scope `read:flows`); an action of a
+flow that updates a user has the type `AUTH0`, the action `UPDATE_USER`, and `changes` among its
+`params` (auth0/terraform-provider-auth0, `auth0_flow`). A list has no actions in it.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from starlette.routing import BaseRoute
+
+from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate
+from toolkit.sandbox.problem import Problem
+
+_SINCE = "2025-01-01T00:00:00.000Z"
+_LISTED = ("id", "name", "created_at", "updated_at")
+
+
+class Flows:
+    """The Flows of one tenant, loaded from mappings: `name` and `actions`."""
+
+    def __init__(self, loaded: Iterable[Mapping[str, Any]]) -> None:
+        self._flows: dict[str, dict[str, Any]] = {}
+        for number, one in enumerate(loaded, start=1):
+            # The same ids in every run.
+            name = "af_" + hashlib.sha256(f"flow {number}".encode()).hexdigest()[:20]
+            self._flows[name] = {"id": name, "created_at": _SINCE, "updated_at": _SINCE, **one}
+
+    def routes(self, gate: Gate) -> list[BaseRoute]:
+        """Return the routes."""
+        every = f"{ROOT}/flows"
+        return [
+            gate.route("GET", every, self.flows, "read:flows"),
+            gate.route("GET", f"{every}/{{id}}", self.flow, "read:flows"),
+        ]
+
+    def flows(self, call: Call) -> Answer:
+        """List Flows, without what they do."""
+        page, per_page = call.number("page"), call.number("per_page")
+        start = page * per_page
+        found = [*self._flows.values()][start : start + per_page]
+        shown = [{name: one[name] for name in _LISTED} for one in found]
+        if not call.flag("include_totals"):
+            return shown
+        return {"total": len(self._flows), "start": start, "limit": per_page, "flows": shown}
+
+    def flow(self, call: Call) -> Answer:
+        """Read one Flow."""
+        found = self._flows.get(call.path["id"])
+        if found is None:
+            raise Problem(404, "The flow does not exist.", "inexistent_flow")
+        return found
