@@ -6,12 +6,17 @@ import stat
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
+from itertools import product
 
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from toolkit.analysis.groups import Seen
+from toolkit.analysis.tenant_wiring import Script, wiring
+from toolkit.change.javascript import action_code
+from toolkit.change.policy import Policy
 from toolkit.change.prepare import plan
 from toolkit.classification.frames import audit, profiles
 from toolkit.classification.sources import TOKEN_ONLY
@@ -93,6 +98,39 @@ def test_the_classification_stays_what_it_is(sample, copy):
     assert (
         (copy.users["expires_at"] - taken_at.floor("s")).dropna() % DAY == pd.Timedelta(0)
     ).all()
+
+
+def test_what_people_see_stays_what_it_is_for_overrides_and_under_the_own_action():
+    new = "https://assets.example.com/new.png"
+    code = action_code(Policy(new, override=True, connections=("auth0", "Räume")))
+    wired = wiring([Script("action", "ours", code, on=True)], NOW)
+    overrides = (
+        "https://lh3.googleusercontent.com/a/one",
+        "https://abs.twimg.com/sticky/default_profile_images/x.png",
+        "https://s.gravatar.com/avatar/0bc83cb571cd1c50ba6f3e8a78ef1346",
+        "https://platform-lookaside.fbsbx.com/platform/?ext=1700000000",
+        "https://platform-lookaside.fbsbx.com/platform/?ext=4700000000",
+        "https://graph.microsoft.com/v1.0/me/photo/$value",
+        *("https://cdn.auth0.com/avatars/ab.png", "https://example.com/me.png", new, "me.png", ""),
+    )
+    pictures = (None, new, "https://example.com/a.png")
+    people = [
+        {
+            "user_id": f"auth0|{number}",
+            "picture": picture,
+            "user_metadata": {"picture": override},
+            "identities": [{"provider": "auth0", "connection": connection, "user_id": "1"}],
+        }
+        for number, (override, connection, picture) in enumerate(
+            product(overrides, ("auth0", "Räume", "other"), pictures)
+        )
+    ]
+    original = snapshot_of(*people, wiring=wired)
+    copy = redact(original, key=KEY)
+    assert copy.coverage().seen == original.coverage().seen
+    assert {*original.coverage().seen} > {Seen.OWN, Seen.ON_WORD, Seen.DEFAULT, Seen.BROKEN}
+    assert found(copy) == found(original)
+    assert "assets.example" not in str(copy.provenance)
 
 
 def test_the_order_of_the_rows_says_nothing_of_the_original(sample, copy):

@@ -167,7 +167,7 @@ CHECKS = (
         "sight = 'on_word'",
         "Their providers serve photos, drawn letters and patterns under the same kind of address: "
         "these people see a picture of their own only if it is a photo.",
-        "Look at a sample: picture-audit probe SNAPSHOT --sample 400 --pictures",
+        "Look at a sample: picture-audit probe SNAPSHOT --sample 400",
     ),
     Check(
         "default-live",

@@ -11,7 +11,7 @@ with the original data.
 | `name`, `logins_count` | null |
 | `created_at`, `updated_at` | the day (UTC): an exact moment finds its user again |
 | `last_login`, `expires_at` | a number of whole days before or after the snapshot was taken |
-| `picture`, `metadata_picture` | a hash of the whole address, see `_Hashes.picture` |
+| `picture`, `metadata_picture` | a hash of the whole address, see `_Hashes` |
 | `gravatar_hash` | the hash of the replaced e-mail address |
 | `connection`, `strategy`, `provider` | kept, unless it is no name that Auth0 gives |
 | the others, so the verdict on the picture | kept |
@@ -33,7 +33,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -43,8 +43,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from toolkit.analysis.duckdb_engine import engine
+from toolkit.analysis.tenant_wiring import Wiring
 from toolkit.classification.schema import SNAPSHOT
-from toolkit.classification.sources import ENTERPRISE_STRATEGIES, SOCIAL_STRATEGIES, TOKEN_ONLY
+from toolkit.classification.sources import (
+    ENTERPRISE_STRATEGIES,
+    ON_WORD,
+    SOCIAL_STRATEGIES,
+    TOKEN_ONLY,
+    Source,
+    classify,
+)
 from toolkit.classification.user_profile import EPOCH
 from toolkit.errors import OutputError, SettingsError
 from toolkit.progress import Progress
@@ -60,6 +68,7 @@ _AT_ONCE = 100_000  # rows
 _STRATEGIES = ENTERPRISE_STRATEGIES | SOCIAL_STRATEGIES | {"auth0", "email", "sms"}
 # Fact: Auth0, "Create a connection": letters, digits and hyphens, at most 128.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,127}")
+_INLINE = re.compile(r" *data:image/", re.IGNORECASE)
 _WEB = re.compile(r" *(https?):", re.IGNORECASE)
 # The addresses that findings look at (`toolkit.analysis.finding_counts`), and what they become: one
 # that the same finding concerns. Initials are not hashed, because few people share rare letters.
@@ -82,6 +91,12 @@ _LOOKED_AT = (
         for pattern, example in zip(TOKEN_ONLY, _EXAMPLES, strict=True)
     ),
 )
+# What overrides become that count as something else than a picture of their user's own
+# (`toolkit.analysis.shown_picture`): an address that counts as the same.
+_STOCK = "https://abs.twimg.com/sticky/default_profile_images/{}.png"
+_GRAVATAR = "https://s.gravatar.com/avatar/{}"
+_EXPIRED = "https://platform-lookaside.fbsbx.com/{}?ext=1"
+_ON_WORD = "https://lh3.googleusercontent.com/{}"
 # As Gravatar and the finding `hash-mismatch` read an address.
 _DIGESTS = """
     SELECT CASE WHEN trim(email) = '' THEN ''
@@ -169,12 +184,15 @@ def redact(
         raise OutputError(f"{place} is the snapshot itself: name another file for the copy.")
     ensure_writable(place)
     told = replace(snapshot.provenance, redacted=key_name(key), notes=())
+    hashes = _Hashes(key, told.taken_at)
+    if told.wiring is not None:
+        told = replace(told, wiring=hashes.wiring(told.wiring))
     ensure_replaceable(place, told.tenant, seed=told.seed, force=force)
     with TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as folder:
         draft = Path(folder) / "draft.parquet"
         with writing(draft) as writer:
             done = 0
-            for table in _redacted(snapshot, _Hashes(key)):
+            for table in _redacted(snapshot, hashes):
                 writer.add(table)
                 done += len(table)
                 if show is not None:
@@ -189,9 +207,10 @@ def redact(
 
 @dataclass(frozen=True, slots=True)
 class _Hashes:
-    """Replacements by one key."""
+    """Replacements by one key, of a snapshot that was taken at some time."""
 
     key: bytes
+    taken_at: datetime = EPOCH
 
     def token(self, kind: str, value: str) -> str:
         """Return the replacement of a value; it depends on the kind of value, too."""
@@ -232,9 +251,39 @@ class _Hashes:
         token = self.token("picture", address)
         web = _WEB.match(address)
         if web is None:
-            return token
+            return f"data:image/{token}" if _INLINE.match(address) else token
         examples = (example for pattern, example in _LOOKED_AT if pattern.search(address))
         return f"{web[1].lower()}://{next(examples, 'picture.invalid/{}').format(token)}"
+
+    def override(self, address: str) -> str:
+        """Return the replacement of a `user_metadata.picture`, which counts as the same."""
+        verdict, token = classify(address), self.token("picture", address)
+        if verdict.source is Source.UNRESOLVED:
+            return _GRAVATAR.format(token)
+        if verdict.source is Source.PLACEHOLDER:
+            return _STOCK.format(token)
+        if verdict.expires_at is not None and verdict.expires_at < self.taken_at:
+            return _EXPIRED.format(token)
+        return (_ON_WORD if verdict.provider in ON_WORD else self.picture(address)).format(token)
+
+    def wiring(self, wiring: Wiring) -> Wiring:
+        """Replace the default pictures of this tool's Action as those of users are."""
+        setters = (
+            one
+            if one.policy is None
+            else replace(
+                one,
+                policy=replace(
+                    one.policy,
+                    picture=self.picture(one.policy.picture),
+                    former=tuple(map(self.picture, one.policy.former)),
+                    connections=one.policy.connections
+                    and tuple(map(self.name, one.policy.connections)),
+                ),
+            )
+            for one in wiring.setters
+        )
+        return replace(wiring, setters=tuple(setters))
 
 
 def _in_order(draft: Path) -> Iterator[pa.Table]:
@@ -259,7 +308,7 @@ def _redacted(snapshot: Snapshot, hashes: _Hashes) -> Iterator[pa.Table]:
         "strategy": hashes.strategy,
         "provider": hashes.name,
         "picture": hashes.picture,
-        "metadata_picture": hashes.picture,
+        "metadata_picture": hashes.override,
         "elsewhere": hashes.picture,
         "gravatar_hash": hashes.gravatar,
     }

@@ -25,7 +25,7 @@ _MOST_VERSIONS = 50
 _MOST_TEXT = 1024 * 1024  # characters of all versions of an Action
 _BUILD, _ROLLOUT = 5.0, 1.0  # seconds
 _READS = 2
-_LOADED = frozenset({"name", "code", "deployed", "bound", "secrets"})
+_LOADED = frozenset({"name", "code", "trigger", "deployed", "bound", "secrets"})
 
 
 def _new_id() -> str:
@@ -244,10 +244,10 @@ class Library:
 
     Whoever reads or changes Actions holds `lock` meanwhile. The clock has UNIX seconds.
 
-    `loaded` are post-login Actions that are there from the start: mappings with `name`, `code`
-    and, unless they are as usual, `deployed` (true), `bound` (true where it is deployed) and
-    `secrets` (a mapping from names to values). ValueError: an Action has other keys, or is
-    bound without being deployed.
+    `loaded` are Actions that are there from the start: mappings with `name`, `code` and, unless
+    they are as usual, `trigger` (post-login), `deployed` (true), `bound` (true where it is
+    deployed) and `secrets` (a mapping from names to values). ValueError: an Action has other keys,
+    or is bound without being deployed.
     """
 
     def __init__(self, loaded: Iterable[Mapping[str, Any]], clock: Callable[[], float]) -> None:
@@ -309,12 +309,14 @@ class Library:
         now = self.clock()
         found = one.get("secrets", {})
         secrets = tuple(Secret(name, value, now) for name, value in found.items())
-        action = self.add(Draft(one["name"], code=one["code"], secrets=secrets))
+        trigger = one.get("trigger", POST_LOGIN)
+        version = "v3" if trigger == POST_LOGIN else "v2"
+        action = self.add(Draft(one["name"], trigger, version, one["code"], secrets=secrets))
         if deployed:
             action.deploy(action.draft, now)
         action.settle()
         if bound:
-            self._bindings.setdefault(POST_LOGIN, []).append(Binding(action, one["name"], now))
+            self._bindings.setdefault(trigger, []).append(Binding(action, one["name"], now))
 
 
 def no_such_action() -> Problem:
