@@ -144,7 +144,7 @@ def test_a_default_picture_is_chosen_applied_and_undone(panel, sandbox, claimed)
     url.fill(NEW)
     answer = panel.locator(".pa-answer")
     expect(answer).to_contain_text("nobody loses a picture of their own", timeout=90_000)
-    assert re.match(r"[\d,]+ of 1,200 people change", answer.inner_text())
+    assert re.match(r"[\d,]+ to [\d,]+ of 1,200 people see another", answer.inner_text())
     panel.locator(".pa-gallery img[alt*='what the host shows']").first.wait_for(timeout=90_000)
     shown = panel.locator(".pa-panel img")
     sources = {shown.nth(number).get_attribute("src")[:22] for number in range(shown.count())}

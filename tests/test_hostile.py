@@ -610,7 +610,7 @@ def test_the_admins_panel_shows_hostile_users_as_text(changed, no_credentials, t
             assert time.monotonic() < until
             time.sleep(0.02)
         assert panel.alert.error is None
-        assert f"of {len(snapshot):,} people change" in read_panel(panel)
+        assert f"of {len(snapshot):,} people see another" in read_panel(panel)
         panel.execution.rehearse()
         assert panel.execution.settled(60)
         read_panel(panel)

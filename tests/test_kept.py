@@ -70,6 +70,7 @@ user_id: string
 connection: string
 strategy: string
 source: string
+underlying: string
 picture: string
 metadata_picture: string
 after: string

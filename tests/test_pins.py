@@ -152,15 +152,23 @@ compare.sources.SOURCE: after before came change changed moved_in moved_out stay
 compare.flow[]: examples from to users
 compare.came_by_source[]: examples source users
 compare.went_by_source[]: examples source users
-plan: asks_again cannot changes code connections_read effort explanation id irreversible made_at
-    notes policy rate rules sandbox share snapshot tally tenant toolkit_version verdicts way
+plan: asks_again cannot changes code connections_read effect effort explanation id irreversible
+    made_at notes policy rate rules sandbox share snapshot tally tenant toolkit_version verdicts way
+plan.effect: another fallback untouched
+plan.effect.another: high low
+plan.effect.fallback: high low
 plan.policy: connections expired former override picture sources
 plan.snapshot: digest taken_at users
-plan.tally: connections reasons sources ways
+plan.tally: connections reasons seen sources ways
 plan.tally.reasons[]: outcome reason users
 plan.tally.connections.CONNECTION: cannot change stay
 plan.tally.sources.SOURCE: cannot change stay
 plan.tally.ways: action metadata root rule
+plan.tally.seen: action metadata root rule
+plan.tally.seen.action: another either fallback
+plan.tally.seen.metadata: another either fallback
+plan.tally.seen.root: another either fallback
+plan.tally.seen.rule: another either fallback
 plan.effort: action metadata root rule
 plan.effort.action: requests seconds users
 plan.effort.action.seconds: enterprise essentials free private

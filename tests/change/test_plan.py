@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from toolkit.change.decide import CANNOT, CHANGE, NEEDED, ROWS, STAY, Decider, Tally
-from toolkit.change.plan_summary import Plan
+from toolkit.change.plan_summary import Effect, Plan
 from toolkit.change.policy import Policy, replaced, replaced_metadata, replaced_root
 from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, requests, seconds
 from toolkit.classification.frames import audit, profiles
@@ -34,6 +34,7 @@ def frame(*pictures, connection="db", strategy="auth0", **columns):
             "connection": connection,
             "strategy": strategy,
             "source": "initials",
+            "underlying": None,
             "picture": picture,
             "metadata_picture": None,
             **columns,
@@ -155,6 +156,69 @@ def test_what_could_not_be_put_back_is_only_changed_where_that_is_said():
     assert row["outcome"] == CHANGE
     metadata, _ = decided(users, Way.METADATA)
     assert outcomes(metadata) == [CHANGE] * len(users)
+
+
+def probed(picture, found, **columns):
+    return frame(picture, source=found, underlying=found, **columns)
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome", "effect"),
+    [
+        ("gravatar", STAY, Effect(1, (0, 0), (0, 0))),
+        ("unresolved", CHANGE, Effect(1, (0, 1), (0, 1))),
+        ("initials", CHANGE, Effect(1, (1, 1), (0, 0))),
+        ("placeholder", CHANGE, Effect(1, (1, 1), (0, 0))),
+    ],
+)
+@pytest.mark.parametrize("way", [Way.ROOT, Way.METADATA])
+def test_a_gravatar_is_written_unless_it_is_known_to_exist(way, found, outcome, effect):
+    (row,), tally = decided(probed(GRAVATAR, found), way)
+    assert row["outcome"] == outcome
+    made = plan_of(tally, 1, way=way)
+    assert made.effect() == effect
+    assert made.effort()[way]["requests"] == 2 * (outcome == CHANGE)
+
+
+def test_at_a_login_who_has_a_gravatar_gets_only_another_fallback():
+    (row,), tally = decided(probed(GRAVATAR, "gravatar"), Way.ACTION)
+    assert row["outcome"] == CHANGE
+    assert plan_of(tally, 1, way=Way.ACTION).effect() == Effect(1, (0, 0), (1, 1))
+    assert plan_of(tally, 1).effect() == Effect(1, (0, 0), (0, 0))
+
+
+def test_initials_in_metadata_that_hide_a_gravatar_are_replaced_by_it():
+    users = frame(GRAVATAR, source="metadata", underlying="gravatar", metadata_picture=INITIALS)
+    (row,), tally = decided(users, Way.METADATA)
+    assert row["after"].startswith("https://s.gravatar.com/")
+    assert plan_of(tally, 1, way=Way.METADATA).effect() == Effect(1, (0, 1), (0, 1))
+    assert outcomes(decided(users, Way.ROOT)[0]) == [STAY]
+
+
+def test_what_people_see_is_said_in_three_numbers_that_add_up():
+    users = [probed(GRAVATAR, one) for one in ("gravatar", "unresolved", "initials")]
+    _, tally = decided(pd.concat([*users, frame(MINE, None)]), Way.ACTION)
+    effect = plan_of(tally, 5, way=Way.ACTION).effect()
+    assert str(effect) == (
+        "2 to 3 of 5 people see another picture · 1 to 2 only another fallback · 1 untouched"
+    )
+    assert effect.as_dict() == {
+        "another": {"low": 2, "high": 3},
+        "fallback": {"low": 1, "high": 2},
+        "untouched": 1,
+    }
+    for seen in range(effect.another[0], effect.another[1] + 1):
+        assert seen + (effect.fallback[1] + effect.another[0] - seen) + effect.untouched == 5
+
+
+def test_a_plan_made_before_what_people_see_was_counted_takes_it_from_the_sources():
+    users = [probed(GRAVATAR, one) for one in ("gravatar", "unresolved", "initials")]
+    for way in Way:
+        _, tally = decided(pd.concat(users), way)
+        written = tally.as_dict()
+        del written["seen"]
+        old = plan_of(Tally.from_dict(written), 3, way=way)
+        assert old.effect() == plan_of(tally, 3, way=way).effect()
 
 
 def test_who_has_no_id_is_in_no_plan():
@@ -361,7 +425,12 @@ def test_an_id_that_is_no_name_is_refused(name):
 def test_the_json_of_a_plan_says_what_it_comes_to():
     made = full_plan()
     values = made.as_dict()
-    derived = {"changes": 2, "share": 0.5, "cannot": 1, "asks_again": False}
+    effect = {
+        "another": {"low": 2, "high": 2},
+        "fallback": {"low": 0, "high": 0},
+        "untouched": 2,
+    }
+    derived = {"changes": 2, "share": 0.5, "cannot": 1, "asks_again": False, "effect": effect}
     assert {name: values[name] for name in derived} == derived
     assert values["effort"] == made.effort()
     assert values["explanation"]["undo"] == EXPLANATIONS[Way.ROOT].undo
@@ -374,7 +443,8 @@ def test_the_text_of_a_plan_has_the_answer_first_then_why_cost_and_undo():
     known = EXPLANATIONS[Way.ROOT]
     assert repr(full_plan()).split("\n  ") == [
         "Plan 0123456789abcdef for tenant.eu.auth0.com, of its users of 2026-11-20 11:00 UTC",
-        "2 of 4 users change (50%), by root",
+        "2 of 4 people see another picture · 0 only another fallback · 2 untouched",
+        "2 users change (50%), by root",
         "1 stay as they are, 1 cannot be changed",
         (
             "cannot: 1 users: has no picture now, and Auth0 would not remove one again: "

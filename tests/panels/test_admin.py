@@ -83,7 +83,7 @@ def test_it_begins_with_an_example_and_writes_nothing_by_itself(panel_of, made):
     gallery = shown(panel)
     assert panel.candidate_view.url.value == EXAMPLE
     assert gallery.promise == "nobody loses a picture of their own"
-    assert f"{gallery.plan.changes:,} of 300 people change" in panel.gallery_view.headline.value
+    assert str(gallery.plan.effect()) in panel.gallery_view.headline.value
     assert "Add role to tokens" in panel.change.bindings.value
     assert "Rule &#39;Placeholder for Gravatar&#39; sets the picture" in panel.change.warnings.value
     assert "what the host shows" in panel.gallery_view.table.value

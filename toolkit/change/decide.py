@@ -20,7 +20,15 @@ from toolkit.classification.sources import RULES, Source
 from toolkit.classification.user_profile import milliseconds
 from toolkit.tenant.models import KEEPING, Connection, takes_picture
 
-NEEDED: Final = ("user_id", "connection", "strategy", "source", "picture", "metadata_picture")
+NEEDED: Final = (
+    "user_id",
+    "connection",
+    "strategy",
+    "source",
+    "underlying",
+    "picture",
+    "metadata_picture",
+)
 """The columns of a snapshot that a plan needs."""
 
 ROWS: Final = pa.schema([(name, pa.string()) for name in (*NEEDED, "after", "outcome", "reason")])
@@ -35,6 +43,10 @@ _PICTURE: Final = NEEDED.index("picture")
 
 CHANGE, STAY, CANNOT = "change", "stay", "cannot"
 
+ANOTHER, FALLBACK, EITHER = "another", "fallback", "either"
+"""What somebody who changes sees: another picture; the same one, and only what it shows where it
+fails is another; or nobody knows which of the two."""
+
 MOST_COUNTED = 10**12  # no number of users, or of requests a second, is larger
 _ODD = "has a picture that is no absolute web address: Auth0 would not take it back"
 _ABSENT = "has no picture now, and Auth0 would not remove one again: it could not be undone"
@@ -44,8 +56,23 @@ _GRAVATARS = frozenset(place for place, one in enumerate(RULES) if one.source is
 _REMEMBERED = 65_536
 
 
-# Who is counted together: outcome, reason, connection, source, and the ways that change them.
-_Counted = tuple[str, str, str, str, tuple[Way, ...]]
+# A Gravatar that exists hides its fallback, and one that nobody has asked for may do so. Whether an
+# override is shown, and then comes first, is not known here.
+_SEEN: Final[Mapping[str, str]] = {
+    Source.GRAVATAR: FALLBACK,
+    Source.UNRESOLVED: EITHER,
+    Source.METADATA: EITHER,
+}
+
+
+def seen_of(source: str | None) -> str:
+    """Return what somebody who changes sees, by the source of the picture before."""
+    return _SEEN.get(source or "", ANOTHER)
+
+
+# Who is counted together: outcome, reason, connection, source, and the ways that change them,
+# each with what they see then.
+_Counted = tuple[str, str, str, str, tuple[tuple[Way, str], ...]]
 
 
 class _Decision(NamedTuple):
@@ -67,6 +94,7 @@ class Tally:
     connections: Counter[tuple[str, str]] = field(default_factory=Counter)  # (connection, outcome)
     sources: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, outcome)
     ways: Counter[str] = field(default_factory=Counter)  # users whom each way would change
+    seen: Counter[tuple[str, str]] = field(default_factory=Counter)  # (way, what they see)
 
     def __add__(self, other: Self) -> "Tally":
         return Tally(
@@ -74,6 +102,7 @@ class Tally:
             self.connections + other.connections,
             self.sources + other.sources,
             self.ways + other.ways,
+            self.seen + other.seen,
         )
 
     def of(self, outcome: str) -> int:
@@ -90,6 +119,10 @@ class Tally:
             "connections": nested(self.connections),
             "sources": nested(self.sources),
             "ways": dict(self.ways),
+            "seen": {
+                way.value: {one: self.seen[way, one] for one in (ANOTHER, FALLBACK, EITHER)}
+                for way in Way
+            },
         }
 
     @classmethod
@@ -101,7 +134,8 @@ class Tally:
         }
         connections, sources = (_flat(values[name]) for name in ("connections", "sources"))
         ways = {name: user_count(users) for name, users in values["ways"].items()}
-        return cls(Counter(reasons), connections, sources, Counter(ways))
+        seen = _flat(values.get("seen", {}))  # plans made before lack it
+        return cls(Counter(reasons), connections, sources, Counter(ways), seen)
 
 
 def user_count(value: object) -> int:
@@ -174,8 +208,9 @@ class Decider:
         late = (expiry > 0) & (expiry <= milliseconds(self.now))
         meant = {self.policy.picture, *self.policy.former}
         told = zip(rules.tolist(), late.tolist(), *columns, strict=True)
-        for rule, expired, user_id, connection, strategy, source, picture, metadata_picture in told:
-            who = (connection, strategy, source, bool(user_id))
+        for rule, expired, user_id, connection, strategy, source, root, *both in told:
+            picture, metadata_picture = both
+            who = (connection, strategy, source, root, bool(user_id))
             if metadata_picture is not None or picture in meant:
                 yield None
             elif picture is None:
@@ -203,16 +238,18 @@ class Decider:
         return decision
 
     def _decided(self, values: Sequence[str | None]) -> _Decision:
-        user_id, connection, strategy, source, picture, metadata_picture = values
+        user_id, connection, strategy, source, underlying, picture, metadata_picture = values
         policy, now = self.policy, self.now
-        root = replaced_root(picture, connection=connection, policy=policy, now=now)
+        given: dict[str, Any] = {"connection": connection, "policy": policy, "now": now}
+        root = replaced_root(picture, **given, underlying=underlying)
         claim = metadata = root
-        given = {"metadata_picture": metadata_picture, "connection": connection}
+        given["metadata_picture"] = metadata_picture
+        found = underlying == Source.GRAVATAR
         # Each is as expensive, so skip those that cannot change the result.
-        if policy.override and metadata_picture is not None:
-            claim = replaced(picture, **given, policy=policy, now=now)
+        if found or (policy.override and metadata_picture is not None):
+            claim = replaced(picture, **given)
         if metadata_picture is not None or root.after is not None:
-            metadata = replaced_metadata(picture, **given, policy=policy, now=now)
+            metadata = replaced_metadata(picture, **given, underlying=underlying)
         decisions = {Way.ACTION: claim, Way.RULE: claim, Way.ROOT: root, Way.METADATA: metadata}
         rows = {way: _as_row(one) for way, one in decisions.items()}
         if root.after and (against := self._against(connection, strategy, picture)):
@@ -220,7 +257,9 @@ class Decider:
         if not user_id:
             rows = dict.fromkeys(rows, (None, STAY, "without a user_id nobody can be written"))
         row = rows[self.way]
-        ways = tuple(way for way, (_, outcome, _) in rows.items() if outcome == CHANGE)
+        ways = tuple(
+            (way, seen_of(source)) for way, (after, outcome, _) in rows.items() if outcome == CHANGE
+        )
         return _Decision(row, (row[1], row[2], connection or "", source or "", ways), None)
 
     def _against(self, name: str | None, strategy: str | None, picture: str | None) -> str | None:
@@ -243,8 +282,11 @@ def _tally(users: Counter[_Counted]) -> Tally:
         tally.reasons[outcome, reason] += number
         tally.connections[connection, outcome] += number
         tally.sources[source, outcome] += number
+        changing = dict(ways)
         for way in Way:
-            tally.ways[way] += number * (way in ways)
+            tally.ways[way] += number * (way in changing)
+        for one in ways:
+            tally.seen[one] += number
     return tally
 
 

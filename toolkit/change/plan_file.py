@@ -225,6 +225,7 @@ def _decided(plan: Plan, row: Mapping[str, Any]) -> str | None:
         "policy": plan.policy,
         "now": plan.made_at,
     }
+    how["underlying"] = row.get("underlying")  # plans made before lack it
     if plan.way is Way.ROOT:
         return replaced_root(row["picture"], **how).after
     return replaced_metadata(row["picture"], metadata_picture=row["metadata_picture"], **how).after

@@ -10,7 +10,18 @@ from typing import Any, Final, Self
 import pandas as pd
 
 from toolkit.analysis.file_header import read, text
-from toolkit.change.decide import CANNOT, CHANGE, MOST_COUNTED, STAY, Tally, user_count
+from toolkit.change.decide import (
+    ANOTHER,
+    CANNOT,
+    CHANGE,
+    EITHER,
+    FALLBACK,
+    MOST_COUNTED,
+    STAY,
+    Tally,
+    seen_of,
+    user_count,
+)
 from toolkit.change.policy import Policy
 from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, requests, seconds
 from toolkit.formatting import harmless, lasting, render, visible
@@ -22,6 +33,49 @@ Often half of a tenant has no picture of its own. Above two thirds, the choice o
 wrong.
 """
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What people see of a change, in three numbers of users.
+
+    Where it is not known whether a Gravatar exists, or whether an override is shown, the first two
+    have bounds: whoever does not see another picture has only another fallback.
+
+    Attributes:
+        users: all users; `untouched` is how many of them keep everything as it is.
+        another: how many see another picture, at least and at most.
+        fallback: how many keep what they see, and only what shows without it is another.
+    """
+
+    users: int
+    another: tuple[int, int]
+    fallback: tuple[int, int]
+
+    @property
+    def untouched(self) -> int:
+        """How many users keep everything as it is."""
+        return self.users - self.another[0] - self.fallback[1]
+
+    @property
+    def first(self) -> str:
+        """The first number: how many see another picture."""
+        return f"{_between(self.another)} of {self.users:,} people see another picture"
+
+    def __str__(self) -> str:
+        fallback = f"{_between(self.fallback)} only another fallback"
+        return f"{self.first} · {fallback} · {self.untouched:,} untouched"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        ranges = {"another": self.another, "fallback": self.fallback}
+        told = {name: {"low": low, "high": high} for name, (low, high) in ranges.items()}
+        return told | {"untouched": self.untouched}
+
+
+def _between(bounds: tuple[int, int]) -> str:
+    low, high = bounds
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -73,6 +127,17 @@ class Plan:
         """The share of the tenant that changes, 0 to 1."""
         return self.changes / self.users if self.users else 0.0
 
+    def effect(self, way: Way | None = None) -> Effect:
+        """Return what people see of a way, in three numbers; without one, of the plan's."""
+        way = way or self.way
+        seen = {name: self.tally.seen[way, name] for name in (ANOTHER, FALLBACK, EITHER)}
+        if not self.tally.seen:  # a plan made before these were counted knows its own way's
+            for (source, outcome), users in self.tally.sources.items():
+                if way is self.way and outcome == CHANGE:
+                    seen[seen_of(source)] += users
+        sure, kept, either = (seen[name] for name in (ANOTHER, FALLBACK, EITHER))
+        return Effect(self.users, (sure, sure + either), (kept, kept + either))
+
     @property
     def asks_again(self) -> bool:
         """Whether the admin must agree once more, because so many users are written."""
@@ -119,6 +184,7 @@ class Plan:
             "made_at": self.made_at.isoformat(),
             "snapshot": snapshot | {"digest": self.digest},
             "changes": self.changes,
+            "effect": self.effect().as_dict(),
             "share": self.share,
             "cannot": self.tally.of(CANNOT),
             "asks_again": self.asks_again,
@@ -149,7 +215,8 @@ class Plan:
         """Return the plan in lines: the numbers first, then why, cost and undo."""
         stay, cannot = self.tally.of(STAY), self.tally.of(CANNOT)
         return [
-            f"{self.changes:,} of {self.users:,} users change ({self.share:.0%}), by {self.way}",
+            str(self.effect()),
+            f"{self.changes:,} users change ({self.share:.0%}), by {self.way}",
             f"{stay:,} stay as they are, {cannot:,} cannot be changed",
             *(
                 f"cannot: {users:,} users: {reason}"

@@ -125,6 +125,7 @@ class Replacement:
     reason: str
 
 
+_FOUND: Final = Replacement(None, "a Gravatar that exists: kept")
 _LINE_BREAKS = str.maketrans("", "", "\t\n\r")
 _BLANKS = "".join(map(chr, range(0x21)))
 
@@ -233,13 +234,21 @@ def replaced(
 
 
 def replaced_root(
-    picture: object, *, connection: str | None = None, policy: Policy, now: datetime
+    picture: object,
+    *,
+    connection: str | None = None,
+    policy: Policy,
+    now: datetime,
+    underlying: str | None = None,
 ) -> Replacement:
     """Decide what is written to the profile's `picture`: way `root`.
 
-    Arguments as for `replaced`; the policy's `override` is ignored.
+    Arguments as for `replaced`; the policy's `override` is ignored. `underlying` is the snapshot's
+    column: a Gravatar that a probe found is left alone, because nobody would see its new fallback.
     """
-    return _outside(connection, policy) or _instead_of(picture, policy, now)
+    if outside := _outside(connection, policy):
+        return outside
+    return _FOUND if underlying == Source.GRAVATAR else _instead_of(picture, policy, now)
 
 
 def replaced_metadata(
@@ -249,16 +258,20 @@ def replaced_metadata(
     connection: str | None = None,
     policy: Policy,
     now: datetime,
+    underlying: str | None = None,
 ) -> Replacement:
     """Decide what is written to `user_metadata.picture`: way `metadata`.
 
     It is for users without a picture of their own, in the profile or in `user_metadata`; a former
     default there is replaced. If the profile has a Gravatar URL, that URL is written with the
-    default as its fallback: the default alone would hide Gravatars that exist. Arguments as for
-    `replaced`; the policy's `override` is ignored.
+    default as its fallback: the default alone would hide Gravatars that exist. A Gravatar that a
+    probe found is left alone where nothing in `user_metadata` hides it. Arguments as for
+    `replaced_root`, and `metadata_picture`.
     """
     if outside := _outside(connection, policy):
         return outside
+    if underlying == Source.GRAVATAR and not usable_override(metadata_picture):
+        return _FOUND
     if _own(metadata_picture, policy, now) is not None:
         return Replacement(None, "user_metadata holds a picture: kept")
     former = metadata_picture in policy.former

@@ -138,7 +138,11 @@ def test_own_pictures_stay_and_that_is_said(shown_of):
     shown = shown_of(snapshot_of([user(1, own), user(2, None)]))
     assert shown.before == {Sight.OWN: 1, Sight.NONE: 1}
     assert shown.after == {Sight.OWN: 1, Sight.DEFAULT: 1}
-    assert "1 of 2 people change · nobody loses a picture of their own" in repr(shown)
+    assert shown.headline == (
+        "1 of 2 people see another picture · 0 only another fallback · 1 untouched · "
+        "nobody loses a picture of their own"
+    )
+    assert shown.headline in repr(shown)
     unchanged = next(kind for kind in shown.kinds if kind.name == "an address of their own")
     assert unchanged.why == (("unchanged: a picture of their own", 1),)
 
@@ -179,7 +183,7 @@ def test_a_plan_of_another_snapshot_is_refused(shown_of, tmp_path):
 def test_an_empty_tenant_has_an_empty_gallery(shown_of):
     shown = shown_of(snapshot_of([]))
     assert shown.kinds == ()
-    assert "0 of 0 people change" in repr(shown)
+    assert "0 of 0 people see another picture" in repr(shown)
     assert "<table" in shown._repr_html_()
 
 

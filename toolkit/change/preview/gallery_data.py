@@ -113,7 +113,7 @@ class Gallery:
         """The answer in one line."""
         plan = self.plan
         where = ", where user_metadata.picture is read" if plan.way is Way.METADATA else ""
-        return f"{plan.changes:,} of {plan.users:,} people change{where} · {self.promise}"
+        return f"{plan.effect()}{where} · {self.promise}"
 
     def __repr__(self) -> str:
         lines = [self.headline]

@@ -143,8 +143,8 @@ def _cost(way: Way, plan: Plan, speed: str) -> str:
     took = lasting(max(seconds(way, users, speed), 1))
     if way is Way.ACTION:
         return (
-            f"one change, about {requests(way, users)} requests ≈ {took} · {users:,} people, "
-            "each from their next login"
+            f"one change, about {requests(way, users)} requests ≈ {took} · "
+            f"{plan.effect(way).first}, each from their next login"
         )
     cannot = plan.tally.of(CANNOT) if plan.way is way else 0
     refused = f" · {cannot:,} cannot be changed" if cannot else ""
