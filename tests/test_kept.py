@@ -108,6 +108,8 @@ STATE_USER = [
     1,
     "https://cdn.auth0.com/avatars/12.png",
     None,
+    None,
+    None,
 ]
 
 

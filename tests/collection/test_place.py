@@ -1,5 +1,6 @@
 """Where a collection goes that nobody named a file for."""
 
+import json
 import os
 import re
 import sys
@@ -132,6 +133,20 @@ def test_an_unfinished_collection_goes_on_without_its_name(tenant, tmp_path):
     assert "continued an interrupted collection" in snapshot.provenance.notes
     assert unfinished_file(tenant.domain, tmp_path) is None
     assert collect(tenant, folder=tmp_path, method="search").path != path
+
+
+def test_a_state_of_the_former_version_goes_on(tenant, tmp_path):
+    path = interrupted(tenant, tmp_path)
+    lines = [json.loads(line) for line in state_path(path).read_text().splitlines()]
+    for line in lines:
+        if "window" in line:
+            line["window"]["users"] = [one[:11] for one in line["window"]["users"]]
+    state_path(path).write_text(
+        "".join(f"{json.dumps(line, separators=(',', ':'))}\n" for line in lines)
+    )
+    snapshot = collect(tenant, folder=tmp_path, method="search")
+    assert len(snapshot) == 1500
+    assert "continued an interrupted collection" in snapshot.provenance.notes
 
 
 def test_a_collection_at_which_somebody_works_is_left_alone(tenant, tmp_path):

@@ -96,13 +96,15 @@ def explain(subject: str | Mapping[str, Any]) -> dict[str, Any]:
     """Return the classification of one picture URL or one Auth0 user object, and the `reason`.
 
     Args:
-        subject: a URL, or a user object as the Management API returns it (then with `user_id`).
+        subject: a URL, or a user object as the Management API returns it (then with
+            `user_id`, and with `elsewhere` and `elsewhere_from`).
     """
     if isinstance(subject, str):
-        verdict, named = classify(subject), {}
+        verdict, named, spare = classify(subject), {}, {}
     else:
         one = user(subject)
         named = {"user_id": one.user_id}
+        spare = {"elsewhere": one.elsewhere, "elsewhere_from": one.elsewhere_from}
         verdict = classify(
             one.picture,
             metadata_picture=one.metadata_picture,
@@ -110,4 +112,4 @@ def explain(subject: str | Mapping[str, Any]) -> dict[str, Any]:
             connection=one.connection,
         )
     expires_at = verdict.expires_at.isoformat() if verdict.expires_at else None
-    return named | asdict(verdict) | {"expires_at": expires_at}
+    return named | asdict(verdict) | {"expires_at": expires_at} | spare

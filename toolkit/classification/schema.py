@@ -24,6 +24,8 @@ PROFILE = pa.schema(
         ("logins_count", pa.int64()),
         ("picture", pa.string()),
         ("metadata_picture", pa.string()),
+        ("elsewhere", pa.string()),
+        ("elsewhere_from", pa.string()),
     ]
 )
 
@@ -51,7 +53,9 @@ ADDED = pa.schema(
     ]
 )
 
-SNAPSHOT = pa.unify_schemas([PROFILE, CLASSIFICATION, ADDED])
+SNAPSHOT = pa.schema(
+    [*(field for field in PROFILE if field.name not in ADDED.names), *CLASSIFICATION, *ADDED]
+)
 
 # Columns with few distinct values; for writing, these are dictionary-encoded.
 FEW = ("source", "underlying", "provider", "fallback", "evidence", "content", "elsewhere_from")

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from toolkit.classification.arrow import array, texts
+from toolkit.classification.elsewhere import THUMBNAIL, elsewhere
 from toolkit.classification.schema import PROFILE
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -16,10 +17,11 @@ _MILLISECOND = timedelta(milliseconds=1)
 _MAX_COUNT = 2**63
 
 # What is asked of the tenant. `identities` may hold identity-provider tokens for a client with
-# `read:user_idp_tokens`: only connection and provider of an identity ever reach the disk.
-FIELDS = tuple(
-    "user_id email name identities created_at updated_at last_login logins_count picture "
-    "user_metadata".split()
+# `read:user_idp_tokens`: only connection, provider and `profileData.picture` of an identity ever
+# reach the disk.
+FIELDS = (
+    *"user_id email name identities created_at updated_at last_login logins_count".split(),
+    *("picture", "user_metadata", THUMBNAIL),
 )
 
 
@@ -41,6 +43,8 @@ class User(NamedTuple):
     logins_count: int | None
     picture: str | None
     metadata_picture: str | None
+    elsewhere: str | None = None
+    elsewhere_from: str | None = None
 
     @property
     def key(self) -> str:
@@ -111,6 +115,8 @@ def user(record: object) -> User:
     strategy = _text(primary.get("provider")) or (
         user_id.partition("|")[0] if "|" in user_id else None
     )
+    picture, metadata_picture = _text(record.get("picture")), _text(override)
+    spare, place = elsewhere(record, picture, metadata_picture)
     return User(
         user_id,
         _text(record.get("email")),
@@ -121,8 +127,10 @@ def user(record: object) -> User:
         moment(record.get("updated_at")),
         moment(record.get("last_login")),
         _count(record.get("logins_count")),
-        _text(record.get("picture")),
-        _text(override),
+        picture,
+        metadata_picture,
+        _text(spare),
+        place,
     )
 
 

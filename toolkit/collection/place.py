@@ -301,9 +301,11 @@ def _window(values: dict[str, Any]) -> Window:
 
 
 def _user(values: list[Any]) -> User:
+    if len(values) not in {len(User._fields), len(User._fields) - len(User._field_defaults)}:
+        raise ValueError("other columns than of this version and the former one")
     read: Any = {
         name: None if value is None else _READERS.get(name, text)(value)
-        for name, value in zip(User._fields, values, strict=True)
+        for name, value in zip(User._fields, values, strict=False)
     }
     text(read["user_id"])
     return User(**read)

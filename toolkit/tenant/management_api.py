@@ -267,7 +267,7 @@ def raw(call: Callable[[], Any]) -> object:
         if not 200 <= (error.status_code or 0) < 300:  # noqa: PLR2004 - success, as in HTTP
             raise
         return error.body
-    return answer.model_dump(exclude_unset=True)
+    return answer.model_dump(exclude_unset=True, by_alias=True)
 
 
 def _scope_error(domain: str, missing: list[str]) -> ScopeError:
