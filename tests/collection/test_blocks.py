@@ -40,6 +40,7 @@ NAMES = [
     "user_metadata.picture",
     "metadata_picture",
     "app_metadata",
+    "thumbnailPhotoUrl",
 ]
 DATABASE = duckdb.connect(config={"threads": 1})
 
@@ -113,24 +114,51 @@ scalars = st.one_of(
     texts,
     times,
 )
+keys = ["provider", "connection", "picture", "a", "profileData", "avatar", "photo_URL", "Picture"]
 small = st.recursive(
     scalars,
     lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["provider", "connection", "picture", "a"]), inner)
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(keys), inner, max_size=4)
     ),
     max_leaves=5,
 )
-parts = st.dictionaries(st.sampled_from(["provider", "connection", "picture", "x"]), scalars)
+pictures = st.sampled_from(
+    [
+        *(f"https://{host}/me.png" for host in ("a.example", "b.example", "c.example")),
+        "http://a.example/me.png",
+        "https://cdn.auth0.com/avatars/ab.png",
+        "https://lh3.googleusercontent.com/a/x=s96-c",
+        "https://platform-lookaside.fbsbx.com/x?ext=4000000000",
+        "https://graph.microsoft.com/v1.0/me/photo/$value",
+        "https://s.gravatar.com/avatar/" + "a" * 32,
+        " HTTPS://d.example/me.png#x ",
+        "https://e.example/\ud800",
+    ]
+)
+shown = st.fixed_dictionaries({}, optional={"picture": pictures | scalars, "avatar": pictures})
+parts = st.fixed_dictionaries(
+    {},
+    optional={
+        "provider": st.sampled_from(["auth0", "google-oauth2", "oauth2"]) | scalars,
+        "connection": scalars,
+        "picture": pictures | scalars,
+        "profileData": shown | scalars,
+        "avatar": pictures | scalars,
+        "profileImageUrl": pictures,
+        "Picture": pictures,
+        "x": scalars,
+    },
+)
 records = st.one_of(
     st.fixed_dictionaries(
         {"user_id": texts},
         optional={
-            "identities": st.lists(parts, max_size=2),
+            "identities": st.lists(parts, max_size=3),
             "user_metadata": parts,
             "logins_count": st.integers(0, 500) | scalars,
             "created_at": times,
-            "picture": texts,
+            "picture": pictures | texts,
+            "thumbnailPhotoUrl": pictures | scalars,
         },
     ),
     st.dictionaries(st.sampled_from(NAMES), small, max_size=6),
@@ -147,6 +175,13 @@ odd_lines = st.sampled_from(
         b'{"user_id":"a","user_metadata":"x","metadata_picture":"y"}',
         b'{"user_id":"a","user_metadata":[],"metadata_picture":"y"}',
         b'{"user_id":"a","x":1,"x":2}',
+        b'{"user_id":"a","user_metadata":{"av\\u0061tar":"https://a.example/a.png"}}',
+        b'{"user_id":"a","user_metadata":{"photo"\t: "https://a.example/a.png","x":1}}',
+        b'{"user_id":"a","user_metadata":{"x":{"avatar":"https://a.example/a.png"}}}',
+        b'{"user_id":"a","identities":[{},null,{"profileData":{"picture":"https://a.example/"}}]}',
+        b'{"user_id":"a","identities":[null,{},{"profileData":{"picture":"https://a.example/"}}]}',
+        b'{"user_id":"a","identities":[{},{"profileData":{"picture":"a","picture":"b"}}]}',
+        b'{"user_id":"a","identities":[{},{"profileData":[]}],"user_metadata":null}',
         b'{"user_id":"a",}',
         b'{"user_id":"a","x":[1, ]}',
         b'{"user_id":"a","x":",}"}',
@@ -365,6 +400,44 @@ def test_titles_that_stand_for_json_or_stand_twice_are_not_plain():
     assert not is_plain(["user_id", "identities"])
     assert not is_plain(["user_id", "user_metadata"])
     assert not is_plain(["user_id", "name", "name"])
+
+
+SPARE = "https://people.example/{}.png"
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"thumbnailPhotoUrl": SPARE.format(1)}, "thumbnailPhotoUrl"),
+        ({"user_metadata.avatar": SPARE.format(1)}, "metadata:avatar"),
+        ({"user_metadata.photoURL": SPARE.format(1), "connection": "db"}, "metadata:photoURL"),
+        ({"identities[1].profileData.picture": SPARE.format(1)}, "linked:other"),
+        (
+            {
+                "identities[0].provider": "auth0",
+                "identities[1].profileData.picture": SPARE.format(1),
+                "identities[1].provider": "github",
+            },
+            "linked:github",
+        ),
+        (
+            {
+                "identities": '[{"provider":"auth0","connection":"db"}]',
+                "identities[2].profileData.picture": SPARE.format(1),
+                "identities[1].profileData.picture": "https://cdn.auth0.com/avatars/ab.png",
+                "identities[2].provider": "line",
+            },
+            "linked:line",
+        ),
+    ],
+)
+def test_a_picture_that_nobody_shows_is_found_in_columns_named_by_path(columns, expected, tmp_path):
+    path, out = tmp_path / "t.csv", tmp_path / "out.parquet"
+    titles = ["user_id", *columns]
+    path.write_bytes(written([titles, ["auth0|1", *(f"'{value}" for value in columns.values())]]))
+    (found,) = ingest_files.ingest([path], out).users.to_dict("records")
+    assert (found["elsewhere"], found["elsewhere_from"]) == (SPARE.format(1), expected)
+    assert found["strategy"] == "auth0"
 
 
 ODD_ROWS = [b"'odd,x,y\n", b'"odd"x,y\n', b'od"d,y\n', b"\xff,y\n", b'"odd\n', b"odd\rx,y\n"]

@@ -23,10 +23,24 @@ from toolkit.snapshots.snapshot import read_snapshot
 PEOPLE = [loadable(person) for person in people(300)]
 LINES = [json.dumps(one).encode() + b"\n" for one in PEOPLE]
 NDJSON = b"".join(LINES)
+
+
+def linked(record, at, keys):
+    one = record["identities"][at] if at < len(record["identities"]) else {}
+    return one.get(keys[0], {}).get(keys[1]) if len(keys) > 1 else one.get(keys[0])
+
+
 PATHS = {
     "identities[0].connection": lambda one: one["identities"][0]["connection"],
     "identities[0].provider": lambda one: one["identities"][0]["provider"],
     "user_metadata.picture": lambda one: one.get("user_metadata", {}).get("picture"),
+    "user_metadata.avatar_url": lambda one: one.get("user_metadata", {}).get("avatar_url"),
+    "thumbnailPhotoUrl": lambda one: one.get("thumbnailPhotoUrl"),
+    **{
+        f"identities[{at}].{path}": lambda one, at=at, path=path: linked(one, at, path.split("."))
+        for at in (1, 2)
+        for path in ("provider", "profileData.picture")
+    },
 }
 PLAIN = ["user_id", "email", "name", "picture", "created_at", "updated_at", "last_login"]
 

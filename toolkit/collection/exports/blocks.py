@@ -22,34 +22,48 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from toolkit.classification.arrow import array, first_bytes, flag, values_of, whole
-from toolkit.classification.schema import PROFILE
+from toolkit.classification.arrow import array, first_bytes, flag, texts, values_of, whole
+from toolkit.classification.elsewhere import THUMBNAIL, are_own, linked, rank
+from toolkit.classification.schema import ADDED, PROFILE, completed
 from toolkit.classification.user_profile import User, tabulated, user
 from toolkit.collection.exports.duplicates import keys_of
-from toolkit.collection.exports.reader import BOM, NESTED, TITLES, record_of, record_of_cells
+from toolkit.collection.exports.reader import (
+    BOM,
+    NESTED,
+    TITLES,
+    is_spare,
+    record_of,
+    record_of_cells,
+)
 
 _Mask = npt.NDArray[np.bool_]
+_Rows = npt.NDArray[np.int64]
 
 _TEXTS = ("user_id", "email", "name", "connection", "strategy", "picture", "metadata_picture")
 _TIMES = ("created_at", "updated_at", "last_login")
-_TYPES = dict.fromkeys([*PROFILE.names, *sum(TITLES.values(), ())], "VARCHAR") | {
-    "identities": "STRUCT(provider VARCHAR, connection VARCHAR)[]",
-    "user_metadata": "STRUCT(picture VARCHAR)",
+_WITHOUT_ZONE = dict.fromkeys(_TIMES, pa.timestamp("ms"))
+_SPARE = ("metadata", "linked", "thumbnail")  # where pictures stand that nobody shows
+_NAMES = [name for name in PROFILE.names if name not in ADDED.names]
+_TYPES = dict.fromkeys([*_NAMES, *sum(TITLES.values(), ()), THUMBNAIL], "VARCHAR") | {
+    "identities": "STRUCT(provider VARCHAR, connection VARCHAR, "
+    "profileData STRUCT(picture VARCHAR))[]",
+    "user_metadata": "MAP(VARCHAR, VARCHAR)",
     "logins_count": "JSON",  # a text keeps its quotes and so differs from a number
 }
 # A longer line is read alone. DuckDB takes twice as much memory for each reader.
 _LONGEST_LINE = 2 * 1024 * 1024
 
 
-def _profiles(records: str) -> str:
+def _profiles(records: str, more: Sequence[str] = ()) -> str:
     """Return a query that makes profiles of records.
 
     Args:
-        records: a query for the columns of `PROFILE`, all of them texts, and `unsure`.
+        records: a query for the columns `_NAMES`, all of them texts, and `unsure`.
+        more: columns of it that stay as they are.
 
     Returns:
-        A query for the columns of `PROFILE`, with times without zone, and `unsure`: whether `user`
-        must read the row.
+        A query for the columns `_NAMES`, with times without zone, and `unsure`: whether `user` must
+        read the row.
     """
     # Auth0's form. Without the conditions DuckDB accepts blanks before a time, and the year 0.
     values = {
@@ -66,9 +80,10 @@ def _profiles(records: str) -> str:
         "coalesce(nullif(one.strategy, ''), "
         "CASE WHEN contains(one.user_id, '|') THEN split_part(one.user_id, '|', 1) END)"
     )
-    columns = ", ".join(f"{values.get(name, f'one.{name}')} AS {name}" for name in PROFILE.names)
+    columns = ", ".join(f"{values.get(name, f'one.{name}')} AS {name}" for name in _NAMES)
+    further = "".join(f", one.{name}" for name in more)
     return (
-        f"SELECT {columns}, one.user_id IS NULL OR one.unsure OR {unusual} AS unsure "  # noqa: S608 - made of constants
+        f"SELECT {columns}, one.user_id IS NULL OR one.unsure OR {unusual} AS unsure{further} "  # noqa: S608 - made of constants
         f"FROM ({records}) AS one"
     )
 
@@ -77,23 +92,37 @@ def _first(name: str) -> str:
     return "coalesce(" + ", ".join(f'"{title}"' for title in TITLES[name]) + ")"
 
 
-_LINES = _profiles(f"""
-    SELECT user_id, email, name,
+_LINES = _profiles(
+    f"""SELECT user_id, email, name,
         CASE WHEN identities IS NULL THEN {_first("connection")}
             ELSE identities[1].connection END AS connection,
         CASE WHEN identities IS NULL THEN {_first("strategy")}
             ELSE identities[1].provider END AS strategy,
         created_at, updated_at, last_login, logins_count::VARCHAR AS logins_count, picture,
         CASE WHEN user_metadata IS NULL THEN {_first("metadata_picture")}
-            ELSE user_metadata.picture END AS metadata_picture,
-        coalesce(len(identities), 0) > 0 AND identities[1] IS NULL AS unsure
+            ELSE user_metadata['picture'] END AS metadata_picture,
+        coalesce(len(identities), 0) > 0 AND identities[1] IS NULL AS unsure,
+        user_metadata AS metadata, CASE WHEN len(identities) > 1 THEN identities[2:] END AS linked,
+        "{THUMBNAIL}" AS thumbnail
     FROM read_json($path, format = 'newline_delimited', maximum_object_size = {_LONGEST_LINE},
-        columns = {_TYPES})""")  # noqa: S608 - made of constants
+        columns = {_TYPES})""",  # noqa: S608 - made of constants
+    _SPARE,
+)
+_IDENTITY = pa.struct(
+    [
+        ("provider", pa.string()),
+        ("connection", pa.string()),
+        ("profileData", pa.struct([("picture", pa.string())])),
+    ]
+)
 # What it returns; a line that DuckDB refuses is a row of nulls.
 _RETURNED = pa.schema(
     [
-        *((one.name, pa.timestamp("ms") if one.name in _TIMES else one.type) for one in PROFILE),
+        *((name, _WITHOUT_ZONE.get(name, PROFILE.field(name).type)) for name in _NAMES),
         ("unsure", pa.bool_()),
+        ("metadata", pa.map_(pa.string(), pa.string())),
+        ("linked", pa.list_(_IDENTITY)),
+        ("thumbnail", pa.string()),
     ]
 )
 # DuckDB's message quotes the line, and may cut it inside a character.
@@ -153,11 +182,13 @@ class BlockReader:
         places = np.concatenate([[0], ends]).astype(np.int32)
         read = pa.concat_tables(self._strictly(data, places)).combine_chunks()
         unsure = _unsure(read)
+        for name, column in _elsewhere(read).items():
+            read = read.append_column(name, column)
         for name in _TEXTS:
             column = whole(read[name])
             few = np.flatnonzero(_MAYBE_NO_TEXT[first_bytes(column)])
             no_text = pc.match_substring_regex(column.take(array(few)), _NO_TEXT)
-            unsure[few] |= values_of(no_text.fill_null(flag(False)))
+            unsure[few] |= _holds(no_text)
         users, unreadable = {}, []
         for row in np.flatnonzero(unsure).tolist():
             line = data[places[row] : places[row + 1]]
@@ -190,7 +221,7 @@ class BlockReader:
     def read_cells(self, cells: pa.Table, lines: int) -> Piece:
         """Read what `cells_of` returns of so many lines."""
         kept = cells.column_names
-        columns = ", ".join(f"{_cell(name, kept)} AS {name}" for name in PROFILE.names)
+        columns = ", ".join(f"{_cell(name, kept)} AS {name}" for name in _NAMES)
         self._database.register("cells", cells)
         try:
             query = _profiles(f"SELECT {columns}, false AS unsure FROM cells")  # noqa: S608 - names of this package
@@ -212,9 +243,46 @@ def _cell(name: str, titles: Sequence[str]) -> str:
     return f"coalesce({', '.join(['NULL::VARCHAR', *texts])})"
 
 
+def _elsewhere(read: pa.Table) -> dict[str, pa.Array]:
+    """Do what `toolkit.classification.elsewhere.elsewhere` does."""
+    count = len(read)
+    metadata, identities, thumbnail = (whole(read[name]) for name in _SPARE)
+    # Addresses in the order in which they count: where they stand, whose they are, and they.
+    parts: list[tuple[pa.StringArray, _Rows, pa.StringArray]] = []
+    owners = np.repeat(np.arange(count), np.diff(values_of(metadata.offsets)))
+    keys = metadata.keys.dictionary_encode()
+    ranked = [(rank(key), key, code) for code, key in enumerate(keys.dictionary.to_pylist())]
+    for _, key, code in sorted((one, key, code) for one, key, code in ranked if one is not None):
+        at = np.flatnonzero(values_of(keys.indices) == code)
+        names = texts([f"metadata:{key}"]).take(array(np.zeros(len(at), np.int64)))
+        parts.append((names, owners[at], metadata.items.take(array(at))))
+    flat = identities.flatten()
+    provider = pc.struct_field(flat, [0]).dictionary_encode(null_encoding="encode")
+    names = texts([linked(one) for one in provider.dictionary.to_pylist()]).take(provider.indices)
+    owners = values_of(pc.list_parent_indices(identities))
+    parts.append((names, owners, pc.struct_field(flat, [2, 0])))
+    at = np.flatnonzero(values_of(thumbnail.is_valid()))
+    names = texts([THUMBNAIL]).take(array(np.zeros(len(at), np.int64)))
+    parts.append((names, at, thumbnail.take(array(at))))
+
+    rows = np.concatenate([owners for _, owners, _ in parts])
+    found = pa.concat_arrays([addresses for *_, addresses in parts])
+    fits = are_own(found)
+    for name in ("picture", "metadata_picture"):
+        fits &= ~_holds(pc.equal(found, whole(read[name]).take(array(rows))))
+    chosen = np.flatnonzero(fits)
+    rows, first = np.unique(rows[chosen], return_index=True)
+    place, absent = np.zeros(count, np.int64), np.ones(count, np.bool_)
+    place[rows], absent[rows] = chosen[first], False
+    names = pa.concat_arrays([names for names, *_ in parts])
+    at_last = array(place, absent)
+    return {"elsewhere": found.take(at_last), "elsewhere_from": names.take(at_last)}
+
+
 def is_plain(titles: Sequence[str]) -> bool:
     """Whether `cells_of` can read rows with these titles."""
-    return len(set(titles)) == len(titles) and NESTED.isdisjoint(titles)
+    spare = THUMBNAIL in titles or any(map(is_spare, titles))
+    return len(set(titles)) == len(titles) and NESTED.isdisjoint(titles) and not spare
 
 
 def end_of_rows(data: bytes) -> int:
@@ -239,7 +307,7 @@ def cells_of(data: bytes, titles: Sequence[str]) -> pa.Table | None:
     """
     if not _is_regular(data):
         return None
-    kept = [one for name in PROFILE.names for one in TITLES.get(name, (name,)) if one in titles]
+    kept = [one for name in _NAMES for one in TITLES.get(name, (name,)) if one in titles]
     try:
         return csv.read_csv(
             pa.BufferReader(data),
@@ -270,6 +338,11 @@ def _is_regular(data: bytes) -> bool:
     )
 
 
+def _holds(column: pa.BooleanArray) -> _Mask:
+    found: _Mask = values_of(column.fill_null(flag(False)))
+    return found
+
+
 def _unsure(read: pa.Table) -> _Mask:
     """Whether `user` must read each row; null where DuckDB refused the line."""
     unsure: _Mask = values_of(whole(read["unsure"]).fill_null(flag(True)))
@@ -278,7 +351,7 @@ def _unsure(read: pa.Table) -> _Mask:
 
 def _patched(read: pa.Table, unsure: _Mask, users: Mapping[int, User]) -> pa.Table:
     """Return the profiles, unsure rows replaced by users; those without a user are left out."""
-    profiles = read.select(PROFILE.names).cast(PROFILE)
+    profiles = completed(read, PROFILE).cast(PROFILE)
     if not unsure.any():
         return profiles
     found = np.zeros(len(profiles), np.bool_)

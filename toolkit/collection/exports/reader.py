@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 from isal import isal_zlib
 
+from toolkit.classification.elsewhere import rank
 from toolkit.errors import UnreadableInputError
 
 _GZIP, BOM = b"\x1f\x8b", b"\xef\xbb\xbf"
@@ -49,6 +50,9 @@ TITLES = {
 # A text, or a comma before a closing bracket, which DuckDB accepts.
 _COMMA = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")|,(?=\s*[}\]])', re.DOTALL)
 _BY_PATH = frozenset(chain.from_iterable(TITLES.values()))
+# Columns of a CSV with pictures that nobody shows, or with who gave them.
+_METADATA = "user_metadata."
+_LINKED = re.compile(r"identities\[([1-9][0-9]?)\]\.(provider|profileData\.picture)")
 
 
 class Export:
@@ -422,10 +426,38 @@ def _value(title: str, cell: str) -> object:
     return text
 
 
+def is_spare(title: str) -> bool:
+    """Whether a column of a CSV is part of a picture that the tenant holds and nobody shows."""
+    begin, _, key = title.partition(_METADATA)
+    return (not begin and rank(key) is not None) or _LINKED.fullmatch(title) is not None
+
+
 def record_of_cells(titles: Iterable[str], cells: Iterable[str]) -> dict[str, Any]:
     """Return the record of a row of CSV."""
     pairs = zip(titles, cells, strict=True)
-    return _rebuilt({title: _value(title, cell) for title, cell in pairs})
+    values = {title: _value(title, cell) for title, cell in pairs}
+    spare = {title: values.pop(title) for title in list(values) if is_spare(title)}
+    record = _rebuilt(values)
+    metadata = {
+        title.removeprefix(_METADATA): value
+        for title, value in spare.items()
+        if title.startswith(_METADATA) and value is not None
+    }
+    if metadata and isinstance(record.get("user_metadata") or {}, dict):
+        record["user_metadata"] = metadata | (record.get("user_metadata") or {})
+    identities: dict[int, dict[str, Any]] = {}
+    for title, value in spare.items():
+        if (match := _LINKED.fullmatch(title)) and value is not None:
+            one = identities.setdefault(int(match[1]), {})
+            one |= (
+                {"provider": value}
+                if match[2] == "provider"
+                else {"profileData": {"picture": value}}
+            )
+    known = record.get("identities")
+    if identities and (known is None or (isinstance(known, list) and len(known) == 1)):
+        record["identities"] = [*(known or [{}]), *(one for _, one in sorted(identities.items()))]
+    return record
 
 
 def _rebuilt(record: Mapping[str, Any]) -> dict[str, Any]:
