@@ -62,8 +62,29 @@ def test_only_an_estimate_of_these_users_from_answers_is_a_sample():
     assert sampled(counted(*ROWS)) == ""
     nobody_asked = Estimate((Stratum("pw", Source.INITIALS, 1000, 0, 0),))
     assert sampled(counted(*ROWS, estimate=nobody_asked)) == ""
-    of_others = Estimate((Stratum("pw", Source.INITIALS, 7, 7, 7),))
+    of_others = Estimate((Stratum("pw", Source.INITIALS, 1001, 7, 7),))
     assert sampled(counted(*ROWS, estimate=of_others)) == ""
+
+
+def test_what_is_on_a_providers_word_is_no_part_of_an_interval():
+    rows = (("social", "own", 40), ("social", "on_word", 20), ("missing", "none", 40))
+    said = headline(counted(*rows))
+    assert str(said) == "at least 40 %, up to 60 %"
+    assert said.people == (
+        "40 of 100 people for certain, 20 more on the word of a provider that serves drawn "
+        "letters, too"
+    )
+    unknown = headline(counted(*rows, ("metadata", "unknown", 20)))
+    assert "; 80 if all who are unknown have one" in unknown.people
+    asked = headline(counted(*ROWS[:3], ("social", "on_word", 20), estimate=SAMPLE))
+    assert (asked.share[:8], asked.doubt[:2]) == ("at least", "up")
+    assert "a sample of 100 probed Gravatars" in asked.people
+
+
+def test_people_without_a_gravatar_see_your_default_where_it_is_live():
+    shown = people_see(counted(*ROWS, ("missing", "default", 5), estimate=ASKED))
+    assert shown[Seen.DEFAULT] == Interval(705, 705, 705)
+    assert shown[Seen.INITIALS] == Interval(90, 90, 90)
 
 
 @pytest.mark.parametrize(
@@ -114,12 +135,12 @@ def test_what_people_see_has_the_unresolved_shared_out_by_a_sample():
         (
             [("social", "own", 3), ("social", "broken", 7), ("missing", "none", 1)],
             None,
-            "7 in 10 social pictures have expired and show as a broken image.",
+            "7 in 10 social pictures show as a broken image.",
         ),
         (
             [("social", "own", 16), ("social", "broken", 4), ("custom", "own", 80)],
             None,
-            "1 in 5 social pictures has expired and shows as a broken image.",
+            "1 in 5 social pictures shows as a broken image.",
         ),
         (
             [("metadata", "broken", 1200), ("missing", "none", 7)],

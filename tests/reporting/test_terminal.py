@@ -124,7 +124,7 @@ def test_what_can_be_done_stands_beside_what_it_concerns(capsys):
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
     assert "Gravatar or initials? picture-audit probe …" in lines["unresolved"]
     assert "nothing shows these: see findings" in lines["metadata"]
-    assert "200 have expired: a broken image" in lines["social"]
+    assert "200 do not load: a broken image" in lines["social"]
     assert "Auth0's letters" in lines["initials"]
 
 

@@ -227,7 +227,7 @@ def test_nothing_is_left_in_the_folder_for_temporary_files(tmp_path, monkeypatch
 
 def test_json_has_all_of_it():
     told = json.loads(json.dumps(compare(OLD, NEW).as_dict()))
-    assert told["old"]["own"] == {"low": 0.5, "high": 1.0}
+    assert told["old"]["own"] == {"low": 0.5, "high": 1.0, "on_word": 0.0}
     assert told["old"]["taken_at"] == "2026-11-01T00:00:00+00:00"
     assert (told["matched"], told["moved"], told["came"], told["went"]) == (3, 2, 1, 1)
     assert told["sources"]["unresolved"]["change"] == -2

@@ -329,7 +329,8 @@ def _columns(frame: pd.DataFrame, by: str) -> pa.Table:
     typed = pd.DataFrame({name: _typed(columns[name]) for name in columns})
     table = pa.Table.from_pandas(typed, preserve_index=False)
     # A column without a value has no type of its own.
-    return table.cast(pa.schema([SNAPSHOT.field(name) for name in table.column_names]))
+    typeless = [SNAPSHOT.field(one.name) if one.type == pa.null() else one for one in table.schema]
+    return table.cast(pa.schema(typeless))
 
 
 def _typed(values: "pd.Series[Any]") -> "pd.Series[Any]":

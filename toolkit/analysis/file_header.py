@@ -7,7 +7,7 @@ nothing is converted.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, asdict, fields
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -50,18 +50,16 @@ def as_json(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
 def read(kind: type[_T], values: Mapping[str, Any], **readers: Callable[[Any], Any]) -> _T:
     """Read a dataclass by the types of its fields from what `as_json` returned.
 
-    A field without a default must be there; other keys are ignored. `readers` are for fields of
-    which more is known than their type says.
+    Every field must be there; other keys are ignored. `readers` are for fields of which more is
+    known than their type says.
 
     Raises:
         KeyError, TypeError, ValueError: a value is missing or of another type.
     """
-    optional = {one.name for one in fields(kind) if one.default is not MISSING}  # type: ignore[arg-type] # a dataclass
     return kind(
         **{
             name: readers[name](values[name]) if name in readers else _value(of, values[name])
             for name, of in get_type_hints(kind).items()
-            if name in values or name not in optional
         }
     )
 

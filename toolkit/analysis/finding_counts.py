@@ -25,7 +25,7 @@ SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low", "info")
 
 _SOON = 14  # days
 
-_PROFILE = "shows IN ('profile', 'either')"
+_PROFILE = "from_profile"
 _COPY = r"^https?://i[012]\.wp\.com/cdn\.auth0\.com/avatars/"
 # Letters or a pattern that a service draws: by the rule table, or seen in the picture.
 _DRAWN = (
@@ -400,9 +400,11 @@ def findings(
     now = as_of.astimezone(UTC)
     values = {"as_of": now, "soon": now + timedelta(days=_SOON)}
     checks = [*CHECKS, *wired(wiring)]
+    # Each condition is computed once, below what is counted.
+    conditions = ", ".join(f"{one.condition} AS c{place}" for place, one in enumerate(checks))
     columns = ", ".join(
-        f"count(*) FILTER ({one.condition}), min(user_id, {_EXAMPLES}) FILTER ({one.condition})"
-        for one in checks
+        f"count(*) FILTER (c{place}), min(user_id, {_EXAMPLES}) FILTER (c{place})"
+        for place in range(len(checks))
     )
     names = users.columns if isinstance(users, pd.DataFrame) else SNAPSHOT.names
     if missing := [name for name in held(names) if name not in names]:
@@ -412,7 +414,7 @@ def findings(
     with engine_with(users) as opened:
         show(opened, "shown", as_of=now, wiring=wiring)
         ((total, *counted),) = opened.execute(
-            f"SELECT count(*), {columns} FROM shown",  # noqa: S608 - conditions of this module; values are bound
+            f"SELECT count(*), {columns} FROM (SELECT user_id, {conditions} FROM shown)",  # noqa: S608 - conditions of this module; values are bound
             values,
         ).fetchall()
     found = [

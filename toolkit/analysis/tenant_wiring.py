@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
+from toolkit.analysis.file_header import items, read
 from toolkit.analysis.own_action import LivePolicy, live_policy
 
 RULES_END = datetime(2026, 11, 18, tzinfo=UTC)
@@ -139,6 +140,16 @@ class Wiring:
     writers: tuple[str, ...] = ()
     flows: bool = False
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `as_json` of this version or a former one wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: a value is missing or of another type.
+        """
+        setters = [{"policy": None, **one} for one in items(values["setters"])]
+        return read(cls, {"writers": (), "flows": False, **values, "setters": setters})
+
     @property
     def override(self) -> bool | None:
         """Whether a script puts `user_metadata.picture` into the ID token; None if unknown."""
@@ -241,16 +252,16 @@ def _claims(code: str) -> tuple[str, list[bool]]:
     """
     access = {"accessToken"}.union(*(found.groups() for found in _ACCESS.finditer(code)))
     other = "accessToken" in code and "idToken" not in code
-    kept, named, end, read = [], [], 0, 0
+    kept, named, end, done = [], [], 0, 0
     for found in _CLAIM.finditer(code):
-        if found.start() < read:
+        if found.start() < done:
             continue
         call = _arguments(code, found.end())
-        read = found.end() + len(call)
+        done = found.end() + len(call)
         is_named = _NAMED.match(call)
         if found[1] in access:
             kept.append(code[end : found.start()])
-            end = read
+            end = done
         elif other or (not is_named and _LITERAL.match(call)):
             continue
         elif not (is_named and _mirrors(code, call[is_named.end() :])):

@@ -195,7 +195,9 @@ def _notes(snapshot: Snapshot, found: Candidate, policy: Policy, decider: Decide
         yield "nothing is known to put user_metadata.picture into tokens: perhaps nobody sees it"
     if decider.way is Way.ACTION and wired:
         yield from (
-            f"{one.kind} {one.name!r} sets the picture, too" for one in wired.setters if one.runs
+            f"{one.kind} {one.name!r} sets the picture, too"
+            for one in wired.setters
+            if one.runs and one.policy is None
         )
     if policy.override and decider.way in {Way.ROOT, Way.METADATA}:
         yield f"user_metadata.picture comes first only at logins: no effect on {decider.way}"

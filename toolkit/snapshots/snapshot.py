@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -102,7 +102,9 @@ class Provenance:
         Raises:
             KeyError, TypeError, ValueError: a value is missing or of another type.
         """
-        provenance = read(cls, values)
+        absent = {one.name: one.default for one in fields(cls) if one.default is not MISSING}
+        known = {**absent, **values}
+        provenance = read(cls, known, wiring=lambda one: one and Wiring.from_dict(one))
         place = split(provenance.tenant)
         if provenance.sandbox and not (place and is_loopback(place[0])):
             raise ValueError("a sandbox that is not on this machine")
