@@ -59,7 +59,6 @@ _MOST_SCANS = 64
 _SCAN = b"\xff\xda"
 # Smooth edges: the circle is drawn larger and then reduced.
 _SMOOTHING = 4
-_CELLS = 5  # on each side of a pattern
 _REMEMBERED = 256  # pictures that were drawn
 
 
@@ -151,41 +150,6 @@ def _little(data: bytes) -> int:
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def pattern(seed: str, size: int, kind: str = "png") -> bytes:
-    """Draw a square of mirrored cells in one colour, as identicons are."""
-    digest = hashlib.sha256(seed.encode("utf-8", "replace")).digest()
-    colour = (digest[0] // 2 + 40, digest[1] // 2 + 40, digest[2] // 2 + 40)
-    cells = Image.new("RGB", (_CELLS, _CELLS), "#f2f4f6")
-    for x in range((_CELLS + 1) // 2):
-        for y in range(_CELLS):
-            if digest[3 + x * _CELLS + y] % 2:
-                cells.putpixel((x, y), colour)
-                cells.putpixel((_CELLS - 1 - x, y), colour)
-    return encoded(cells.resize((size, size), Image.Resampling.NEAREST), kind)
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def face(seed: str, size: int, kind: str = "png") -> bytes:
-    """Draw a head, hair and shoulders."""
-    digest = hashlib.sha256(seed.encode("utf-8", "replace")).digest()
-    ground, coat = (
-        f"hsl({digest[n] * 360 // 256}, 40%, {light}%)" for n, light in ((0, 78), (1, 42))
-    )
-    skin = f"hsl({18 + digest[2] % 16}, {35 + digest[3] % 25}%, {35 + digest[4] % 45}%)"
-    hair = f"hsl({digest[5] % 45}, {10 + digest[6] % 45}%, {12 + digest[7] % 45}%)"
-    image = Image.new("RGB", (size, size), ImageColor.getrgb(ground))
-    draw = ImageDraw.Draw(image)
-    parts = (
-        ((0.14, 0.68, 0.86, 1.5), coat),
-        ((0.29, 0.13, 0.71, 0.55 + digest[8] % 32 / 100), hair),
-        ((0.33, 0.22, 0.67, 0.66), skin),
-    )
-    for box, colour in parts:
-        draw.ellipse(tuple(size * edge for edge in box), fill=ImageColor.getrgb(colour))
-    return encoded(image, kind)
-
-
-@lru_cache(maxsize=_REMEMBERED)
 def silhouette(size: int = 64, kind: str = "png") -> bytes:
     """Draw the outline of a person without features."""
     image = Image.new("RGB", (size, size), "#c6ccd2")
@@ -193,12 +157,6 @@ def silhouette(size: int = 64, kind: str = "png") -> bytes:
     draw.ellipse((size * 0.32, size * 0.18, size * 0.68, size * 0.54), fill="white")
     draw.ellipse((size * 0.14, size * 0.62, size * 0.86, size * 1.4), fill="white")
     return encoded(image, kind)
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def blank(size: int) -> bytes:
-    """Draw a transparent square."""
-    return encoded(Image.new("RGBA", (size, size), (0, 0, 0, 0)))
 
 
 @lru_cache(maxsize=_REMEMBERED)

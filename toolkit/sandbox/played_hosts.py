@@ -2,10 +2,10 @@
 
 Gravatar, Auth0's initials and the WordPress image proxy have routes of their own. For every
 other host, `/hosts/ADDRESS` answers for the picture at that address (percent-encoded) as its
-host would: a face for a picture of somebody's own, a silhouette for a provider's stock image,
-403 once a signed address has expired. What Gravatar, Auth0's CDN or the image proxy would
-answer is redirected to where the sandbox plays those. `/hosts` itself answers with `SIGN`, so
-that nothing is sent to another service that took a sandbox's port.
+host would: drawn to show what `toolkit.sandbox.made_up.contents` says that it shows, at sizes and
+qualities as hosts serve them; 403 once a signed address has expired. What Gravatar, Auth0's CDN or
+the image proxy would answer is redirected to where the sandbox plays those. `/hosts` itself answers
+with `SIGN`, so that nothing is sent to another service that took a sandbox's port.
 
 Facts: Gravatar docs, "Images" (size, default, forcedefault, rating; which URLs can be a
 default: http or https on the standard port, a known extension, no query string). A URL
@@ -14,6 +14,7 @@ itself, so that nothing leaves the machine.
 """
 
 import re
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,22 +27,28 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from toolkit.classification.sources import Source, classify
-from toolkit.images.decode import blank, face, letters, pattern, silhouette
+from toolkit.images.content import Content
+from toolkit.images.decode import letters
+from toolkit.images.drawing import file_of
 from toolkit.sandbox.api.gate import REST
 from toolkit.sandbox.directory.store import RATINGS
+from toolkit.sandbox.made_up.contents import content_at, content_of_gravatar
 
 ROOT = "/hosts"
 SIGN = "auth0-picture-audit sandbox"
 """What a sandbox answers at `ROOT`, and nothing else does."""
 
-_SIZE = 480
+# Pixels, where the address does not say: Google `=s96-c`, Facebook `height=50`, Twitter `_normal`.
+_SIZES = (80, 96, 128, 200, 256)
+_SIZE_SAID = re.compile(r"(?:=s|height=|shrink_)([0-9]{2,4})")
+_NORMAL = 48
+_QUALITIES = (60, 75, 85, 92)  # of JPEG
 _KINDS = {".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif"}
 _AVATAR = re.compile(r"([0-9a-f]{64}|[0-9a-f]{32})(?:\.(png|jpg|jpeg))?", re.IGNORECASE)
 _INITIALS = re.compile(r"([A-Za-z0-9]{1,3})\.png")
 _HOST = re.compile(r"[a-z0-9.-]{1,253}", re.IGNORECASE)
 _EXTENSIONS = (".jpg", ".jpeg", ".gif", ".png", ".heic")
 _GENERATED = {"identicon", "monsterid", "wavatar", "retro", "robohash"}
-_SILHOUETTES = {"mp", "mm", "mystery", "mysteryperson"}
 _DEFAULT_SIZE = 80
 _LARGEST = 2048
 _DENIED = """<?xml version="1.0" encoding="UTF-8"?>
@@ -85,7 +92,7 @@ class PlayedHosts:
         # If no rating is asked for, only pictures for everybody (g) are shown.
         shown = RATINGS[: RATINGS.index(highest) + 1] if highest in RATINGS else RATINGS[:1]
         if not forced and self.gravatar(digest) in shown:
-            return _image(pattern(digest, size, kind), kind)
+            return _image(file_of(content_of_gravatar(digest), digest, size, kind), kind)
         return _fallback(_either(asked, "d", "default"), digest, size, kind)
 
     def initials(self, request: Request) -> Response:
@@ -97,7 +104,7 @@ class PlayedHosts:
 
     def photon(self, request: Request) -> Response:
         """Answer as the proxy does for any other picture."""
-        return _image(pattern(request.path_params["address"], _DEFAULT_SIZE), "png")
+        return _shown(f"https://{request.path_params['address']}")
 
     def picture(self, request: Request) -> Response:
         """Answer for the picture at an address."""
@@ -113,10 +120,7 @@ class PlayedHosts:
         now = datetime.fromtimestamp(self.clock(), UTC)
         if verdict.expires_at and verdict.expires_at < now:
             return PlainTextResponse("URL signature expired", 403)
-        kind = _KINDS.get(PurePosixPath(urlsplit(address).path).suffix.lower(), "png")
-        if verdict.source is Source.PLACEHOLDER:
-            return _image(silhouette(_SIZE, kind), kind)
-        return _image(face(address, _SIZE, kind), kind)
+        return _shown(address)
 
 
 def played(base_url: str, address: str) -> str:
@@ -129,14 +133,29 @@ def _fallback(default: str, digest: str, size: int, kind: str) -> Response:
     if default == "404":
         return PlainTextResponse("404 Not Found", 404)
     if default in _GENERATED:
-        return _image(pattern(f"{default} {digest}", size, kind), kind)
-    if default in _SILHOUETTES:
-        return _image(silhouette(size, kind), kind)
+        return _image(file_of(Content.PATTERN, f"{default} {digest}", size, kind), kind)
     if default == "blank":
-        return _image(blank(size), "png")
+        return _image(file_of(Content.PLAIN, "blank", size), "png")
     if target := _photon(default):
         return RedirectResponse(target, 302)
-    return _image(pattern("gravatar", size, kind), kind)
+    return _image(file_of(Content.SILHOUETTE, "mp", size, kind), kind)
+
+
+def _shown(address: str) -> Response:
+    """Draw what the picture at an address shows: always the same, at a size that hosts serve."""
+    content = content_at(address)
+    if content is None:
+        return PlainTextResponse("404 Not Found", 404)
+    die = zlib.crc32(address.encode("utf-8", "replace"))
+    said = _SIZE_SAID.search(address)
+    size = min(int(said[1]), _SIZES[-1]) if said else _SIZES[die % len(_SIZES)]
+    size = _NORMAL if "_normal." in address else max(size, _NORMAL)
+    suffix = PurePosixPath(urlsplit(address).path).suffix.lower()
+    kind = _KINDS.get(suffix, "png") if suffix else ("png", "jpeg")[die >> 8 & 1]
+    # A provider has one stock image, and everybody is somebody else.
+    seed = address if content is not Content.SILHOUETTE else urlsplit(address).netloc
+    quality = _QUALITIES[die % len(_QUALITIES)]
+    return _image(file_of(content, seed, size, kind, quality), kind)
 
 
 def _photon(default: str) -> str | None:

@@ -20,8 +20,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from toolkit.classification.sources import Source
+from toolkit.classification.sources import Source, classify
+from toolkit.images.content import Content
 from toolkit.sandbox.directory.fields import DAY, SECOND, iso, since_1970
+from toolkit.sandbox.made_up.contents import content_at, content_of_gravatar
 from toolkit.sandbox.made_up.names import PAIRS, Dice, name
 from toolkit.sandbox.made_up.sign_ups import ABSENT, KINDS, LINKED, PIXEL, Kind, Someone
 
@@ -37,6 +39,19 @@ class Person:
     record: dict[str, Any]  # the user object, as the Management API returns it
     gravatar: bool  # whether Gravatar has a picture for the hash in their picture URL
     truth: Source  # what people really see, as a perfect probe would find it; never `unresolved`
+
+    @property
+    def content(self) -> Content | None:
+        """What the picture that people see truly shows, if it loads; None where there is none."""
+        if self.truth is Source.METADATA:
+            return content_at(self.record["user_metadata"]["picture"])
+        picture = self.record.get("picture")
+        if not isinstance(picture, str):
+            return None
+        verdict = classify(picture)
+        if self.gravatar and verdict.gravatar_hash:
+            return content_of_gravatar(verdict.gravatar_hash)
+        return content_at(picture, verdict)
 
 
 _MAIL = (
