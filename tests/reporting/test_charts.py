@@ -310,9 +310,9 @@ def test_what_has_expired_is_striped_in_the_colour_of_its_source_and_labelled():
         striped = [p for p in chart.figure.axes[0].patches if p.get_hatch() == r"\\\\"]
         assert {to_hex(p.get_facecolor()).upper() for p in striped} == {COLOURS[Source.SOCIAL]}
     assert "34 broken" in texts(by_source(EXPIRED))
-    assert "34 % expired" in texts(by_group(EXPIRED))
+    assert "34 % broken" in texts(by_group(EXPIRED))
     assert "social 100 users, 50.0 %, of which 34 broken" in by_source(EXPIRED).alt
-    assert "facebook, 100 users: social 100 % (34 % expired)" in by_group(EXPIRED).alt
+    assert "facebook, 100 users: social 100 % (34 % broken)" in by_group(EXPIRED).alt
 
 
 def test_what_is_no_url_at_all_has_not_expired():

@@ -325,12 +325,16 @@ def _columns(frame: pd.DataFrame, by: str) -> pa.Table:
             raise UnreadableInputError(
                 f"the snapshot has no column {name!r}; collect or classify it again"
             )
-    columns = frame.reindex(columns=[*dict.fromkeys([*needed, *NEEDED])])
-    typed = pd.DataFrame({name: _typed(columns[name]) for name in columns})
-    table = pa.Table.from_pandas(typed, preserve_index=False)
+    names = [*dict.fromkeys([*needed, *NEEDED])]
     # A column without a value has no type of its own.
-    typeless = [SNAPSHOT.field(one.name) if one.type == pa.null() else one for one in table.schema]
-    return table.cast(pa.schema(typeless))
+    return pa.table(
+        {
+            name: pa.nulls(len(frame), SNAPSHOT.field(name).type)
+            if name not in frame.columns or frame[name].isna().all()
+            else pa.array(_typed(frame[name]), from_pandas=True)
+            for name in names
+        }
+    )
 
 
 def _typed(values: "pd.Series[Any]") -> "pd.Series[Any]":
