@@ -73,6 +73,7 @@ source: string
 underlying: string
 picture: string
 metadata_picture: string
+elsewhere: string
 after: string
 outcome: string
 reason: string

@@ -402,6 +402,9 @@ def plan(
         "An earlier default picture, replaced too; repeatable.", "URL"
     ),
     override: bool = _flag("--override", "Let user_metadata.picture win where it is usable."),
+    elsewhere: bool = _flag(
+        "--elsewhere", "Before the default, show a picture that the tenant holds elsewhere."
+    ),
     irreversible: bool = _flag("--irreversible", "Also change users whom undo could not restore."),
     unseen: bool = _flag("--unseen", "Do not load and check the picture."),
     output: ValueFormat = "table",
@@ -424,6 +427,7 @@ def plan(
         sources=source,
         former=former or (),
         override=override,
+        elsewhere=elsewhere,
         exception=f"http://{origin.tenant}" if origin.sandbox else None,
     )
     known = known_connections(origin.tenant)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from importlib import import_module
@@ -219,6 +219,44 @@ def test_a_plan_made_before_what_people_see_was_counted_takes_it_from_the_source
         del written["seen"]
         old = plan_of(Tally.from_dict(written), 3, way=way)
         assert old.effect() == plan_of(tally, 3, way=way).effect()
+
+
+@pytest.mark.parametrize("way", [Way.ACTION, Way.ROOT, Way.METADATA])
+@pytest.mark.parametrize("now", [INITIALS, NEW, GRAVATAR, None])
+def test_a_picture_held_elsewhere_comes_before_the_default_if_the_policy_says_so(way, now):
+    users = frame(now, source="unresolved", elsewhere=MINE)
+    (row,), tally = decided(users, way, policy=Policy(NEW, elsewhere=True), irreversible=True)
+    assert (row["after"], row["outcome"]) == (MINE, CHANGE)
+    assert plan_of(tally, 1, way=way).effect() == Effect(1, (1, 1), (0, 0))
+    (row,), _ = decided(users, way, irreversible=True)
+    assert row["after"] != MINE
+
+
+@pytest.mark.parametrize("own", ["https://lh3.googleusercontent.com/a/x=s96-c", f"{MINE}?2"])
+@pytest.mark.parametrize("way", list(Way))
+def test_a_picture_of_ones_own_comes_before_one_held_elsewhere(way, own):
+    policy = Policy(NEW, elsewhere=True, override=True)
+    (row,), _ = decided(frame(own, elsewhere=MINE), way, policy=policy)
+    assert row["outcome"] == STAY
+    users = frame(INITIALS, elsewhere=MINE, metadata_picture=own)
+    (row,), _ = decided(users, Way.ACTION, policy=policy)
+    assert row["after"] == own
+    (row,), _ = decided(probed(GRAVATAR, "gravatar", elsewhere=MINE), Way.ROOT, policy=policy)
+    assert row["outcome"] == STAY
+
+
+def test_a_default_picture_that_is_held_elsewhere_is_none_of_anybodys():
+    old = "https://images.example/old.png"
+    policy = Policy(NEW, elsewhere=True, former=(old,))
+    for spare in (NEW, old):
+        (row,), _ = decided(frame(INITIALS, elsewhere=spare), policy=policy)
+        assert row["after"] == NEW
+
+
+def test_a_policy_made_before_pictures_elsewhere_counted_still_opens():
+    written = {**asdict(Policy(NEW))}
+    del written["elsewhere"]
+    assert Policy.from_dict(written) == Policy(NEW)
 
 
 def test_who_has_no_id_is_in_no_plan():

@@ -28,6 +28,7 @@ NEEDED: Final = (
     "underlying",
     "picture",
     "metadata_picture",
+    "elsewhere",
 )
 """The columns of a snapshot that a plan needs."""
 
@@ -208,10 +209,11 @@ class Decider:
         late = (expiry > 0) & (expiry <= milliseconds(self.now))
         meant = {self.policy.picture, *self.policy.former}
         told = zip(rules.tolist(), late.tolist(), *columns, strict=True)
-        for rule, expired, user_id, connection, strategy, source, root, *both in told:
-            picture, metadata_picture = both
+        for rule, expired, user_id, connection, strategy, source, root, *rest in told:
+            picture, metadata_picture, elsewhere = rest
             who = (connection, strategy, source, root, bool(user_id))
-            if metadata_picture is not None or picture in meant:
+            spare = self.policy.elsewhere and elsewhere is not None
+            if metadata_picture is not None or picture in meant or spare:
                 yield None
             elif picture is None:
                 yield who
@@ -238,9 +240,11 @@ class Decider:
         return decision
 
     def _decided(self, values: Sequence[str | None]) -> _Decision:
-        user_id, connection, strategy, source, underlying, picture, metadata_picture = values
+        user_id, connection, strategy, source, underlying, *rest = values
+        picture, metadata_picture, elsewhere = rest
         policy, now = self.policy, self.now
         given: dict[str, Any] = {"connection": connection, "policy": policy, "now": now}
+        given["elsewhere"] = elsewhere
         root = replaced_root(picture, **given, underlying=underlying)
         claim = metadata = root
         given["metadata_picture"] = metadata_picture
@@ -258,7 +262,9 @@ class Decider:
             rows = dict.fromkeys(rows, (None, STAY, "without a user_id nobody can be written"))
         row = rows[self.way]
         ways = tuple(
-            (way, seen_of(source)) for way, (after, outcome, _) in rows.items() if outcome == CHANGE
+            (way, seen_of(source if after != elsewhere or source == Source.METADATA else None))
+            for way, (after, outcome, _) in rows.items()
+            if outcome == CHANGE
         )
         return _Decision(row, (row[1], row[2], connection or "", source or "", ways), None)
 

@@ -205,7 +205,8 @@ def edits(plan: Plan) -> Iterator[Edit]:
         for row in piece.filter(pc.field("outcome") == CHANGE).to_pylist():
             if number >= plan.changes or row["after"] != _decided(plan, row):
                 raise _edited(plan)
-            watched = ("connection", Field.ROOT.value, Field.METADATA.value)
+            watched = ["connection", Field.ROOT.value, Field.METADATA.value]
+            watched += ["elsewhere"] * plan.policy.elsewhere
             yield Edit(
                 number,
                 row["user_id"],
@@ -225,7 +226,8 @@ def _decided(plan: Plan, row: Mapping[str, Any]) -> str | None:
         "policy": plan.policy,
         "now": plan.made_at,
     }
-    how["underlying"] = row.get("underlying")  # plans made before lack it
+    for name in ("underlying", "elsewhere"):  # plans made before lack them
+        how[name] = row.get(name)
     if plan.way is Way.ROOT:
         return replaced_root(row["picture"], **how).after
     return replaced_metadata(row["picture"], metadata_picture=row["metadata_picture"], **how).after

@@ -2,7 +2,7 @@
 
 `replaced` decides what a login shows (ways `action` and `rule`), `replaced_root` what is written to
 the profile (`root`), `replaced_metadata` what is written to `user_metadata.picture` (`metadata`).
-`policy.js` beside this module decides the same in JavaScript; tests compare the two.
+`policy.js` and `order.js` beside this module decide the same in JavaScript; tests compare them.
 
 - A Gravatar URL keeps showing a Gravatar that exists: only what it shows without one (its parameter
   `d`, or `default`) is replaced. A forced fallback (`f=y`) stays forced: without it a picture would
@@ -14,6 +14,7 @@ the profile (`root`), `replaced_metadata` what is written to `user_metadata.pict
 - An expired signed provider URL is replaced, too, if the policy says so: it never works again, and
   the next login brings a new one if the provider has one.
 - Every other picture stays.
+- If the policy says so, a picture that the tenant holds elsewhere is shown before the default.
 """
 
 from collections.abc import Mapping
@@ -57,6 +58,10 @@ class Policy:
         expired: whether an expired signed provider URL is replaced.
         former: earlier default pictures, which are replaced too.
         connections: names of the connections it applies to, or None for all.
+        elsewhere: whether a picture that the tenant holds elsewhere comes before the default (as
+            `toolkit.classification.elsewhere` finds it). So the order is: override, the profile's
+            own picture, elsewhere, default. A Gravatar URL gives way to it, too, because at a login
+            nobody knows whether that Gravatar exists.
         sources: which of `REPLACEABLE` are replaced, or None for all. A Gravatar URL is included by
             `unresolved` and by what it shows without a Gravatar (`initials` or `placeholder`). Has
             no effect on `override`.
@@ -71,6 +76,7 @@ class Policy:
     former: tuple[str, ...] = ()
     connections: tuple[str, ...] | None = None
     sources: tuple[Source, ...] | None = None
+    elsewhere: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "former", tuple(sorted({*self.former} - {self.picture})))
@@ -112,9 +118,10 @@ class Policy:
         Raises:
             TypeError, ValueError, SettingsError: it was something else.
         """
-        if {*values} != {one.name for one in fields(cls)}:
+        held = {"elsewhere": False, **values}  # a policy made before lacks it
+        if {*held} != {one.name for one in fields(cls)}:
             raise ValueError("a policy of another version")
-        return read(cls, values)
+        return read(cls, held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +192,15 @@ def _instead_of(picture: object, policy: Policy, now: datetime) -> Replacement:
     return Replacement(after, what)
 
 
+def _in_order(picture: object, elsewhere: str | None, policy: Policy, now: datetime) -> Replacement:
+    """Decide about one picture of a user, of whom the tenant may hold another one elsewhere."""
+    instead = _instead_of(picture, policy, now)
+    usable = policy.elsewhere and elsewhere not in {None, policy.picture, *policy.former}
+    if usable and (instead.after is not None or picture == policy.picture):
+        return Replacement(elsewhere, "a picture that the tenant holds elsewhere comes first")
+    return instead
+
+
 def _own(metadata_picture: object, policy: Policy, now: datetime) -> str | None:
     """Return a `user_metadata.picture` that is a picture of the user's own, or None.
 
@@ -209,6 +225,7 @@ def replaced(
     picture: object,
     *,
     metadata_picture: object = None,
+    elsewhere: str | None = None,
     connection: str | None = None,
     policy: Policy,
     now: datetime,
@@ -218,6 +235,7 @@ def replaced(
     Args:
         picture: the root `picture` of the user object, with any value.
         metadata_picture: `user_metadata.picture`, with any value.
+        elsewhere: the snapshot's column; an Action finds the same at the login.
         connection: name of the connection of the login. A snapshot has that of the primary
             identity; a user with linked accounts may use another one.
         policy: the admin's decision.
@@ -227,7 +245,7 @@ def replaced(
         return outside
     own = _own(metadata_picture, policy, now) if policy.override else None
     if own is None:
-        return _instead_of(picture, policy, now)
+        return _in_order(picture, elsewhere, policy, now)
     instead = _instead_of(own, policy, now)
     after, why = instead.after or own, f"user_metadata.picture comes first ({instead.reason})"
     return Replacement(None if after == picture else after, why)
@@ -236,6 +254,7 @@ def replaced(
 def replaced_root(
     picture: object,
     *,
+    elsewhere: str | None = None,
     connection: str | None = None,
     policy: Policy,
     now: datetime,
@@ -248,13 +267,14 @@ def replaced_root(
     """
     if outside := _outside(connection, policy):
         return outside
-    return _FOUND if underlying == Source.GRAVATAR else _instead_of(picture, policy, now)
+    return _FOUND if underlying == Source.GRAVATAR else _in_order(picture, elsewhere, policy, now)
 
 
 def replaced_metadata(
     picture: object,
     *,
     metadata_picture: object = None,
+    elsewhere: str | None = None,
     connection: str | None = None,
     policy: Policy,
     now: datetime,
@@ -275,7 +295,7 @@ def replaced_metadata(
     if _own(metadata_picture, policy, now) is not None:
         return Replacement(None, "user_metadata holds a picture: kept")
     former = metadata_picture in policy.former
-    instead = _instead_of(metadata_picture if former else picture, policy, now)
+    instead = _in_order(metadata_picture if former else picture, elsewhere, policy, now)
     if instead.after is not None and instead.after == metadata_picture:
         return Replacement(None, "user_metadata holds it already")
     if instead.after is not None and not usable_override(instead.after):

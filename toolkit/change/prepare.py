@@ -39,6 +39,7 @@ def policy_of(
     former: Iterable[str] = (),
     override: bool = False,
     expired: bool = True,
+    elsewhere: bool = False,
     exception: str | None = None,
 ) -> Policy:
     """Return the policy for a picture, with its address in normal form.
@@ -59,6 +60,7 @@ def policy_of(
         former=tuple(former),
         connections=tuple(connections or ()) or None,
         sources=tuple(map(Source, chosen)) or None,
+        elsewhere=elsewhere,
     )
 
 
