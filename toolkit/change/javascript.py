@@ -1,7 +1,8 @@
 """The JavaScript that hands out the default picture: a post-login Action, and two Rules.
 
-The decision itself is `policy.js`. The policy and the rule table go into it as one JSON literal of
-ASCII without `<`, in which everything stays text. The same policy gives the same bytes.
+The decision itself is `policy.js`, and `order.js` where pictures elsewhere count. The policy and
+the rule table go into it as one JSON literal of ASCII without `<`, in which everything stays text.
+The same policy gives the same bytes.
 
 Facts: Auth0, "Actions Triggers: post-login" (`event.user`, `event.connection`,
 `api.idToken.setCustomClaim`); "Create Custom Claims" (`picture` may be set as it is, and
@@ -19,7 +20,8 @@ from typing import Final
 
 from toolkit.analysis.own_action import CONFIG, MARKER, policy_in
 from toolkit.change.policy import Policy
-from toolkit.classification.sources import RULES
+from toolkit.classification.elsewhere import KEY, THUMBNAIL, WORDS
+from toolkit.classification.sources import RULES, TOKEN_ONLY
 from toolkit.errors import SettingsError
 
 LARGEST: Final = 100_000
@@ -40,7 +42,7 @@ _ACTION = """\
 {decision}
 exports.onExecutePostLogin = async (event, api) => {{
   try {{
-    const after = pictureAfter(event?.user, event?.connection?.name, Date.now());
+    const after = {decide}(event?.user, event?.connection?.name, Date.now());
     if (after !== null) api.idToken.setCustomClaim("picture", after);
   }} catch {{
     // Nobody's login fails because of a picture.
@@ -73,7 +75,7 @@ _DEFAULT_RULE = """\
 {ended}function (user, context, callback) {{
 {decision}
   try {{
-    const after = pictureAfter(user, context?.connection, Date.now());
+    const after = {decide}(user, context?.connection, Date.now());
     if (after !== null) user.picture = after;
   }} catch {{
     // Nobody's login fails because of a picture.
@@ -84,8 +86,8 @@ _DEFAULT_RULE = """\
 
 
 @cache
-def _twin() -> str:
-    return files("toolkit.change").joinpath("policy.js").read_text("utf-8")
+def _twin(name: str) -> str:
+    return files("toolkit.change").joinpath(name).read_text("utf-8")
 
 
 def _json(value: object) -> str:
@@ -98,9 +100,22 @@ def _decision(policy: Policy) -> str:
     names = ("source", "host", "path", "expires")
     rows = ({name: getattr(rule, name) for name in names if getattr(rule, name)} for rule in RULES)
     lines = ",\n".join(f"    {_json(row)}" for row in rows)
-    config = f'{{\n  "policy": {_json(asdict(policy))},\n  "rules": [\n{lines}\n  ]\n}}'
+    decision, more = asdict(policy), ""
+    # A policy without it has the code that it always had.
+    if not decision.pop("elsewhere"):
+        twin = _twin("policy.js")
+    else:
+        decision["elsewhere"] = True
+        twin = f"{_twin('policy.js')}\n{_twin('order.js')}"
+        known = {"words": WORDS, "key": KEY, "thumbnail": THUMBNAIL, "token_only": TOKEN_ONLY}
+        more = f',\n  "elsewhere": {_json(known)}'
+    config = f'{{\n  "policy": {_json(decision)},\n  "rules": [\n{lines}\n  ]{more}\n}}'
     # A function, because a replacement text would have its backslashes read.
-    return _PLACE.sub(lambda _: f"{CONFIG}{config};", _twin())
+    return _PLACE.sub(lambda _: f"{CONFIG}{config};", twin)
+
+
+def _decide(policy: Policy) -> str:
+    return "pictureInOrder" if policy.elsewhere else "pictureAfter"
 
 
 def _within_limit(code: str) -> str:
@@ -121,7 +136,7 @@ def action_code(policy: Policy) -> str:
         SettingsError: the policy is too large for an Action.
     """
     decision = _decision(policy)
-    return _within_limit(_ACTION.format(marker=MARKER, decision=decision))
+    return _within_limit(_ACTION.format(marker=MARKER, decision=decision, decide=_decide(policy)))
 
 
 def default_rule(policy: Policy) -> str:
@@ -131,7 +146,9 @@ def default_rule(policy: Policy) -> str:
         SettingsError: the policy is too large for a Rule.
     """
     decision = indent(_decision(policy), "  ").rstrip()
-    return _within_limit(_DEFAULT_RULE.format(ended=_RULES_ENDED, decision=decision))
+    return _within_limit(
+        _DEFAULT_RULE.format(ended=_RULES_ENDED, decision=decision, decide=_decide(policy))
+    )
 
 
 def override_rule() -> str:
