@@ -120,6 +120,7 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             sources=choice.sources,
             former=site.former if site else (),
             override=choice.override,
+            elsewhere=choice.elsewhere,
             expired=choice.expired,
         )
         draft = self._draft / "preview.plan"

@@ -42,6 +42,7 @@ class Choice:
     sources: tuple[str, ...] = ()
     override: bool = False
     expired: bool = True
+    elsewhere: bool = False
 
 
 class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
@@ -80,6 +81,7 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.sources = _many("what is replaced", replaceable)
         self.override = check("user_metadata.picture comes first")
         self.expired = check("replace expired pictures", value=True)
+        self.elsewhere = check("a photo that the tenant holds elsewhere comes before the default")
         blocks = [
             ipywidgets.VBox([self.ways[way], self.costs[way], self.facts[way]]).add_class("pa-way")
             for way in Way
@@ -91,7 +93,7 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
                 ipywidgets.HTML(title("For whom")),
                 ipywidgets.HBox([self.connections, self.sources]).add_class("pa-row"),
                 ipywidgets.HTML(muted("nothing marked means all; Ctrl or ⌘ marks several")),
-                ipywidgets.VBox([self.override, self.expired]),
+                ipywidgets.VBox([self.override, self.expired, self.elsewhere]),
             ]
         )
         super().__init__([ipywidgets.HTML(title("2 · How")), *blocks, self.speed])
@@ -99,7 +101,8 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             radio.observe(
                 lambda change, way=way: self.choose(way) if change["new"] == 0 else None, "index"
             )
-        for field in (self.connections, self.sources, self.override, self.expired):
+        fields = (self.connections, self.sources, self.override, self.expired, self.elsewhere)
+        for field in fields:
             field.observe(lambda _: self._choose(), "value")
         self.speed.observe(lambda _: self._show_costs(), "value")
         self.choose(Way.ACTION)
@@ -126,6 +129,7 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             tuple(self.sources.value),
             self.override.value,
             self.expired.value,
+            self.elsewhere.value,
         )
 
     @guarded
