@@ -3,6 +3,7 @@ from .analysis.coverage_count import combine as combine
 from .analysis.coverage_count import coverage as coverage
 from .analysis.estimate import Estimate as Estimate
 from .analysis.estimate import Interval as Interval
+from .analysis.estimate import OwnEstimate as OwnEstimate
 from .analysis.finding_counts import Finding as Finding
 from .analysis.finding_counts import Findings as Findings
 from .analysis.finding_counts import findings as findings
@@ -37,9 +38,10 @@ from .panels.choose.admin_panel import choose_default_picture as choose_default_
 from .panels.collector_panel import collector as collector
 from .panels.explorer.explorer_panel import explore as explore
 from .panels.widgets import Bar as Bar
-from .probing.snapshot_probe import outcomes as outcomes
+from .probing.picture_probe import outcomes as outcomes
+from .probing.picture_probe import reach as reach
+from .probing.snapshot_probe import look as look
 from .probing.snapshot_probe import probe as probe
-from .probing.snapshot_probe import reach as reach
 from .progress import Progress as Progress
 from .reporting.charts.flow_charts import flows as flows
 from .reporting.charts.flow_charts import over_time as over_time

@@ -349,7 +349,9 @@ def probe(
     *,
     sample: int | None = _option("Ask about N users drawn at random; estimate.", "N", min=1),
     everybody: bool = _flag("--all", "Ask about everybody."),
-    pictures: bool = _flag("--pictures", "Check that pictures of any source load, instead."),
+    pictures: bool = _flag(
+        "--pictures", "Load pictures of any source and see what they show, instead."
+    ),
     rate: float | None = _option("Requests a second. By default 5, more for a sandbox.", min=0.01),
     insecure: bool = _flag("--insecure", "With --pictures: ask for http: addresses, too."),
     yes: bool = _flag("--yes", "Do not ask whether to go ahead."),
@@ -359,28 +361,31 @@ def probe(
     """Ask Gravatar which unresolved pictures exist. Opt-in: it sends e-mail hashes.
 
     With --all the snapshot is updated; with --sample it keeps the estimate and its 95 %
-    interval. With --pictures a sample of the pictures themselves is loaded from wherever
-    they are. Answers are kept for 30 days: nobody is asked twice, and an interrupted probe
-    goes on.
+    interval, and as many other pictures are looked at: how many people see a picture of their
+    own. With --pictures only pictures are loaded, from wherever they are, and the snapshot
+    keeps what they show: a photo, letters, a pattern, a silhouette. Gravatar's answers are kept
+    for 30 days: nobody is asked twice, and an interrupted probe goes on.
     """
-    from toolkit.probing.snapshot_probe import ensure_clear, notice, notice_of_pictures
+    from toolkit.probing.picture_probe import NOT_JUDGED, notice_of_pictures
+    from toolkit.probing.snapshot_probe import ensure_clear, notice
     from toolkit.snapshots.storage import ensure_writable
 
     if everybody == (sample is not None):  # both or neither
         raise SettingsError("Say how many to ask about: either --sample N or --all.")
     content = toolkit.read_snapshot(snapshot)
-    if not pictures:
-        ensure_writable(snapshot)
+    ensure_writable(snapshot)
     say = notice_of_pictures if pictures else notice
     _ensure_agreed(say(content, sample=sample, rate=rate), yes=yes)
-    ask = partial(toolkit.reach, insecure=insecure) if pictures else toolkit.probe
+    ask = partial(toolkit.look, insecure=insecure) if pictures else toolkit.probe
     with terminal.interruptible(), terminal.progress("Probing", off=no_progress) as show:
         found = ask(content, sample=sample, rate=rate, show=show)
     if isinstance(found, toolkit.Snapshot):
         _print_coverage(found, output=output)
         ensure_clear(found)
     else:
-        frame = toolkit.outcomes(found)
+        frame = toolkit.outcomes(found.pictures)
+        if NOT_JUDGED in found.snapshot.provenance.notes:
+            typer.echo(f"Note: {NOT_JUDGED}.", err=True)
         _print(
             output,
             lambda: terminal.show_frame(frame),

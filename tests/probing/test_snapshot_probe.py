@@ -13,14 +13,8 @@ from toolkit.cli import main
 from toolkit.collection.collect_users import collect
 from toolkit.errors import IncompleteError, SettingsError
 from toolkit.probing.answers import Cache
-from toolkit.probing.snapshot_probe import (
-    ensure_clear,
-    notice,
-    notice_of_pictures,
-    outcomes,
-    probe,
-    reach,
-)
+from toolkit.probing.picture_probe import notice_of_pictures, outcomes, reach
+from toolkit.probing.snapshot_probe import ensure_clear, notice, probe
 from toolkit.sandbox.embedded import embedded_tenant
 from toolkit.sandbox.made_up.tenants import loadable, people
 from toolkit.sandbox.server import Sandbox
@@ -195,7 +189,7 @@ def test_pictures_of_every_source_are_loaded_and_judged(snapshot):
     reached = reach(snapshot)
     table = outcomes(reached).set_index("source")
     assert table["users"].sum() == len(reached)
-    assert set(reached.columns) == {"user_id", "source", "outcome", "reason"}
+    assert set(reached.columns) == {"user_id", "source", "outcome", "reason", "content"}
     assert table.loc["social", "shows"] > 0
     assert table.loc["social", "forbidden"] > 0  # signed addresses that have expired
     assert set(reached.loc[reached["source"] == "invalid", "outcome"]) == {"not a URL"}

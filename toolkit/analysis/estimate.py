@@ -1,8 +1,9 @@
-"""How many Gravatars exist, estimated from a sample: a share with its 95 % interval."""
+"""How many Gravatars exist, and how many pictures are people's own, estimated from a sample."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from toolkit.classification.sources import Source
 
@@ -23,6 +24,19 @@ class Interval:
         return Interval(self.low + other, self.high + other, self.middle + other)
 
 
+class _Counted(Protocol):
+    """Users of whom some were drawn; of those, how many have what was asked for."""
+
+    @property
+    def users(self) -> int: ...
+    @property
+    def asked(self) -> int: ...
+    @property
+    def present(self) -> int: ...
+    @property
+    def unclear(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Stratum:
     """Users of one connection whose Gravatar URL is unresolved, and a sample of them.
@@ -41,8 +55,72 @@ class Stratum:
     unclear: int = 0
 
     def __post_init__(self) -> None:
-        if not self.present + self.unclear <= self.asked <= self.users:
-            raise ValueError("more answers than questions, or more questions than users")
+        _ensure_possible(self)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnStratum:
+    """Users of one connection and source whose picture may be their own, and a sample of them.
+
+    Attributes:
+        source: what their picture is: one of those that may be a picture of one's own.
+        asked: of how many of the `users`, chosen at random, the picture was looked at, or for
+            an unresolved Gravatar: how many Gravatar was asked about.
+        present: how many of those see a picture of their own: a photo or art that loads, or a
+            Gravatar that exists; of the `unclear` ones nobody knows.
+    """
+
+    connection: str | None
+    source: Source
+    users: int
+    asked: int
+    present: int
+    unclear: int = 0
+
+    def __post_init__(self) -> None:
+        _ensure_possible(self)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnEstimate:
+    """What a stratified sample says about who sees a picture of their own.
+
+    It covers everybody whose picture may be their own: unresolved Gravatars and those that exist,
+    pictures brought by social and enterprise logins, custom ones, and overrides that are shown.
+    Everybody else certainly sees none, so this is a number for the whole tenant. The interval is
+    that of `Estimate`.
+    """
+
+    strata: tuple[OwnStratum, ...]
+
+    @property
+    def users(self) -> int:
+        """How many users the estimate covers."""
+        return sum(stratum.users for stratum in self.strata)
+
+    @property
+    def asked(self) -> int:
+        """How many of them were looked at or asked about."""
+        return sum(stratum.asked for stratum in self.strata)
+
+    @property
+    def unclear(self) -> int:
+        """Of how many of those nobody knows."""
+        return sum(stratum.unclear for stratum in self.strata)
+
+    @property
+    def own(self) -> Interval:
+        """How many users see a picture of their own."""
+        return _interval(self.strata)
+
+    def __repr__(self) -> str:
+        found = self.own
+        whole = max(self.users, 1)
+        return (
+            f"{found.middle / whole:.1%} of {self.users:,} users whose picture may be their own "
+            f"see one (95 %: {found.low / whole:.1%} to {found.high / whole:.1%}; "
+            f"{self.asked:,} looked at)"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +155,7 @@ class Estimate:
     @property
     def gravatars(self) -> Interval:
         """How many of these users have a Gravatar."""
-        low, _, best = _wilson(self.strata, 0)
-        _, high, most = _wilson(self.strata, 1)
-        return Interval(low, high, (best + most) / 2)
+        return _interval(self.strata)
 
     def where(self, test: Callable[[Stratum], bool]) -> "Estimate":
         """Return the estimate of the strata that pass a test."""
@@ -116,7 +192,18 @@ def allocated(users: Sequence[int], size: int) -> list[int]:
     return [m + n for m, n in zip(least, extra, strict=True)]
 
 
-def _wilson(strata: Sequence[Stratum], unclear: int) -> tuple[float, float, float]:
+def _ensure_possible(stratum: _Counted) -> None:
+    if not stratum.present + stratum.unclear <= stratum.asked <= stratum.users:
+        raise ValueError("more answers than questions, or more questions than users")
+
+
+def _interval(strata: Sequence[_Counted]) -> Interval:
+    low, _, best = _wilson(strata, 0)
+    _, high, most = _wilson(strata, 1)
+    return Interval(low, high, (best + most) / 2)
+
+
+def _wilson(strata: Sequence[_Counted], unclear: int) -> tuple[float, float, float]:
     """Return low, high and best estimate, in users; unclear answers count as present or not."""
     drawn = [one for one in strata if one.asked]
     blind = sum(one.users for one in strata if not one.asked)
@@ -126,8 +213,8 @@ def _wilson(strata: Sequence[Stratum], unclear: int) -> tuple[float, float, floa
     share = smooth = variance = 0.0
     for one in drawn:
         weight, present = one.users / whole, one.present + unclear * one.unclear
-        # Smoothed (Agresti and Coull, 1998): a stratum without a Gravatar in the sample may still
-        # have some.
+        # Smoothed (Agresti and Coull, 1998): a stratum of which none was found in the
+        # sample may still have some.
         guess = (present + 2) / (one.asked + 4)
         missing = (one.users - one.asked) / max(one.users - 1, 1)
         share += weight * present / one.asked

@@ -1,22 +1,27 @@
-"""Which pictures load: many addresses, at a limited rate, each asked once.
+"""Which pictures load, and what they show: many addresses, at a limited rate, each asked once.
 
 A host that answers HTTP 429 is not asked again in this run.
 """
 
+import hashlib
 import heapq
+import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from toolkit.images.address import Outcome, Refusal, Resolver, askable, by_dns
-from toolkit.images.download import MOST_BYTES, SECONDS, Fetched, fetch
+from toolkit.images.content import Content, content_of
+from toolkit.images.decode import Unreadable, decoded
+from toolkit.images.download import MOST_BYTES, SECONDS, fetch
 from toolkit.progress import Progress
 
 _TOO_MANY = 429
+_DECODING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +51,16 @@ class ReachSettings:
 
 
 class Reach(NamedTuple):
-    """Whether one picture loads, and why not: in words, without the address."""
+    """Whether one picture loads, and why not: in words, without the address.
+
+    `content` is what it shows, or None if it does not load or cannot be decoded here; `digest`
+    tells pictures of other bytes apart.
+    """
 
     outcome: Outcome
     reason: str
+    content: Content | None = None
+    digest: bytes = b""
 
 
 _SPARED = Reach(Outcome.NOT_ASKED, "its host said that it was asked too often")
@@ -85,7 +96,7 @@ def _asked(
     """Ask for every address; return the result of each."""
     yield Progress(0, len(hosts))
     load = partial(
-        fetch,
+        _seen,
         exception=settings.exception,
         insecure=settings.insecure,
         seconds=settings.seconds,
@@ -94,7 +105,7 @@ def _asked(
     )
     turns = _Turns(hosts, settings)
     found: dict[str, Reach] = {}
-    pending: dict[Future[Fetched], str] = {}
+    pending: dict[Future[tuple[Reach, int | None]], str] = {}
     started = time.monotonic()
     with ThreadPoolExecutor(settings.workers, "reach") as pool:
         while len(found) < len(hosts):
@@ -106,13 +117,29 @@ def _asked(
             if not pending:
                 time.sleep(turn or 0.0)
             for future in wait(pending, turn, FIRST_COMPLETED).done:
-                url, fetched = pending.pop(future), future.result()
-                found[url] = Reach(fetched.outcome, fetched.reason)
-                if fetched.status == _TOO_MANY:
+                url, (found[url], status) = pending.pop(future), future.result()
+                if status == _TOO_MANY:
                     found |= dict.fromkeys(turns.give_up(hosts[url]), _SPARED)
                 seconds = time.monotonic() - started
                 yield Progress.after(seconds, len(found), len(hosts), "asking for pictures")
     return found
+
+
+def _seen(url: str, **rules: Any) -> tuple[Reach, int | None]:  # noqa: ANN401 - those of `fetch`
+    """Load a picture and judge what it shows; return that and the HTTP status."""
+    fetched = fetch(url, **rules)
+    if fetched.outcome is not Outcome.SHOWS:
+        return Reach(fetched.outcome, fetched.reason), fetched.status
+    digest = hashlib.sha256(fetched.body).digest()
+    return Reach(Outcome.SHOWS, fetched.reason, judged(fetched.body), digest), fetched.status
+
+
+def judged(body: bytes) -> Content | None:
+    """Tell what the picture in a file shows; None if it cannot be decoded here. Never raises."""
+    # One at a time: a large picture takes 100 MB once decoded.
+    with _DECODING:
+        image = decoded(body)
+        return None if isinstance(image, Unreadable) else content_of(image)
 
 
 class _Turns:

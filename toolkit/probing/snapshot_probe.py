@@ -1,34 +1,40 @@
-"""Probing a snapshot: asking Gravatar which of its unresolved pictures exist.
+"""Probing a snapshot: asking Gravatar which of its unresolved pictures exist, looking at pictures.
 
-This sends hashes of e-mail addresses to another company, so it happens only on request.
-A random sample, stratified by connection, costs a small part of asking about every user.
+This sends hashes of e-mail addresses to another company and loads pictures from many, so it happens
+only on request. A random sample, stratified by connection, costs a small part of everybody.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import platformdirs
 
-from toolkit.analysis.estimate import Estimate, Stratum, allocated
+from toolkit.analysis.estimate import Estimate, OwnEstimate, OwnStratum, Stratum, allocated
 from toolkit.classification.frames import audit
 from toolkit.classification.sources import RATING, Evidence, Fallback, Source, without_gravatar
-from toolkit.errors import IncompleteError, SettingsError
-from toolkit.formatting import plural
+from toolkit.errors import IncompleteError
 from toolkit.probing.answers import Answer, Cache, Question
 from toolkit.probing.gravatar import RATE, asking
-from toolkit.probing.picture_reach import ReachSettings, reaching
+from toolkit.probing.picture_probe import (
+    NOT_JUDGED,
+    SANDBOX_RATE,
+    duration,
+    ensure_numbers,
+    load,
+    notice_of_pictures,
+    own_sample,
+    reach,
+    tells_right,
+)
 from toolkit.progress import Progress, run
 from toolkit.sandbox.picture_hosts import Hosts, hosts_of
 from toolkit.snapshots.snapshot import Provenance, Snapshot, read_snapshot, writing
-
-SANDBOX_RATE = 500.0
-"""Requests a second to a sandbox."""
 
 _COLUMNS = ("source", "underlying", "fallback", "evidence", "gravatar_hash", "picture")
 # A sandbox's address may be another sandbox's tomorrow.
@@ -50,10 +56,14 @@ def probe(
 ) -> Snapshot:
     """Ask Gravatar which unresolved pictures exist; sends it hashes of e-mail addresses.
 
+    A sample looks at other pictures, too: of as many users whose picture may be their own, drawn
+    at random. Together they say how many people see a picture of their own, as `own_sample` of
+    the provenance; whoever was looked at has `content`.
+
     Args:
         snapshot: one that was read from a file is replaced there.
         sample: how many users to ask about, drawn at random in proportion to the users of each
-            connection; the rest is estimated. None asks about everybody.
+            connection; the rest is estimated. None asks about everybody, and loads no picture.
         rate: requests a second at most; by default 5, and more where a sandbox answers.
         seed: draws the same sample from the same snapshot.
         cache: answers that are known already; by default those in the user's cache folder.
@@ -68,7 +78,7 @@ def probe(
         UnreachableError: nobody answers.
         OutputError: the snapshot or the cache cannot be written.
     """
-    _ensure_numbers(sample, rate)
+    ensure_numbers(sample, rate)
     with hosts_of(snapshot.provenance) as hosts, _kept(cache, hosts) as answers:
         pace = rate or (SANDBOX_RATE if hosts.sandbox else RATE)
         # A sandbox that is started again has another port, and the same people.
@@ -81,7 +91,66 @@ def probe(
 
         if sample is None:
             return _resolved(snapshot, ask)
-        return _estimated(snapshot, ask, sample, np.random.default_rng(seed))
+        chance = np.random.default_rng(seed)
+        estimate = _estimated(snapshot, ask, sample, chance)
+        strata, seen = own_sample(
+            snapshot, sample, chance, lambda frame: load(frame, hosts, rate=rate, show=show)
+        )
+        of_gravatars = (
+            OwnStratum(
+                one.connection, Source.UNRESOLVED, one.users, one.asked, one.present, one.unclear
+            )
+            for one in estimate.strata
+        )
+        provenance = replace(
+            snapshot.provenance,
+            probed_at=datetime.now(UTC),
+            estimate=estimate,
+            own_sample=OwnEstimate((*of_gravatars, *strata)),
+        )
+        return _recorded(snapshot, provenance, seen)
+
+
+class Look(NamedTuple):
+    """A snapshot with what its pictures show, and one row for each picture that was loaded."""
+
+    snapshot: Snapshot
+    pictures: pd.DataFrame
+
+
+def look(
+    snapshot: Snapshot,
+    *,
+    sample: int | None = None,
+    rate: float | None = None,
+    insecure: bool = False,
+    seed: int = 1,
+    show: Callable[[Progress], None] | None = None,
+) -> Look:
+    """Load pictures of any source, judge by their pixels what they show, and record that.
+
+    Args:
+        snapshot: one that was read from a file is replaced there. Whoever was looked at gets
+            `content`, and where that is all that the verdict rests on, `evidence` `pixels`.
+        sample: as for `reach`, and so are the others.
+        rate: see there.
+        insecure: see there.
+        seed: see there.
+        show: see there.
+
+    Returns:
+        The snapshot, and the result of `reach`. While known pictures are told wrong, nothing is
+        recorded, and the snapshot's notes say so.
+
+    Raises:
+        SettingsError: `sample` or `rate` is no number of users or requests.
+        OutputError: the snapshot cannot be written.
+    """
+    seen = reach(snapshot, sample=sample, rate=rate, insecure=insecure, seed=seed, show=show)
+    recorded = _recorded(snapshot, snapshot.provenance, seen)
+    if NOT_JUDGED in recorded.provenance.notes:
+        seen = seen.assign(content=None)
+    return Look(recorded, seen)
 
 
 def notice(snapshot: Snapshot, *, sample: int | None = None, rate: float | None = None) -> str:
@@ -91,29 +160,13 @@ def notice(snapshot: Snapshot, *, sample: int | None = None, rate: float | None 
         return ""
     questions, users = _questions_of(snapshot)
     many = min(len(questions), sample or len(questions))
+    pictures = f"\n{notice_of_pictures(snapshot, sample=sample, rate=rate)}" if sample else ""
     return (
         f"This asks gravatar.com (Automattic Inc.) for {many:,} hashes of e-mail addresses, of "
-        f"{users:,} users in question, one by one: {_duration(many / (rate or RATE))}. Gravatar "
+        f"{users:,} users in question, one by one: {duration(many / (rate or RATE))}. Gravatar "
         "learns this machine's address and which hashes somebody asked for; answers that are "
         "still known are not asked for again. Hashes of e-mail addresses are personal data."
-    )
-
-
-def notice_of_pictures(
-    snapshot: Snapshot, *, sample: int | None = None, rate: float | None = None
-) -> str:
-    """Say what loading pictures would tell whom, and how long it takes; "" for a sandbox."""
-    snapshot.provenance.require_people()
-    if snapshot.provenance.sandbox:
-        return ""
-    users = sum(len(chunk) for chunk in _shown(snapshot))
-    many = min(users, sample or users)
-    duration = _duration(many / (rate or ReachSettings().rate))
-    return (
-        f"This loads up to {many:,} pictures from wherever they are, Gravatar, Google, Facebook "
-        f"and hosts that users typed in: {duration}. Each of "
-        "these hosts learns this machine's address and that somebody looked. Addresses inside "
-        "your network are never asked."
+        f"{pictures}"
     )
 
 
@@ -133,77 +186,6 @@ def ensure_clear(snapshot: Snapshot) -> None:
         )
 
 
-def reach(
-    snapshot: Snapshot,
-    *,
-    sample: int | None = None,
-    rate: float | None = None,
-    insecure: bool = False,
-    seed: int = 1,
-    show: Callable[[Progress], None] | None = None,
-) -> pd.DataFrame:
-    """Check that pictures of any source load and are images.
-
-    The addresses were typed by users: `toolkit.images.address` says which are asked. If
-    the snapshot is of a sandbox, that sandbox answers for every host.
-
-    Args:
-        snapshot: its users' pictures, as people see them: overrides included where they work.
-        sample: how many users, drawn at random; None for everybody.
-        rate: requests a second at most; by default 5, and more for a sandbox.
-        insecure: whether `http:` addresses are asked, too.
-        seed: draws the same sample from the same snapshot.
-        show: called with each `Progress`.
-
-    Returns:
-        One row for each user who was drawn and has a picture: `user_id`, `source`, `outcome`
-        (`toolkit.images.address.Outcome`) and `reason`, which never repeats the address.
-
-    Raises:
-        SettingsError: `sample` or `rate` is no number of users or requests.
-    """
-    _ensure_numbers(sample, rate)
-    frame = _drawn(snapshot, sample, np.random.default_rng(seed))
-    usual = ReachSettings()
-    with hosts_of(snapshot.provenance) as hosts:
-        pace = rate or (SANDBOX_RATE if hosts.sandbox else usual.rate)
-        settings = ReachSettings(
-            rate=pace,
-            rate_per_host=pace if hosts.sandbox else min(pace, usual.rate_per_host),
-            exception=hosts.sandbox,
-            insecure=insecure,
-        )
-        addresses = [hosts.address(one, insecure=insecure) for one in frame["shown"]]
-        reached = run(reaching(addresses, settings), show)
-    frame["outcome"] = [found.outcome.value for found in reached]
-    frame["reason"] = [found.reason for found in reached]
-    return frame.drop(columns="shown")
-
-
-def outcomes(reached: pd.DataFrame) -> pd.DataFrame:
-    """Count the users in the result of `reach`.
-
-    Args:
-        reached: one row for each user, with the columns `source` and `outcome`.
-
-    Returns:
-        One row for each source, a column of users for each outcome, the most frequent first,
-        and `users`, their sum.
-    """
-    counts = pd.crosstab(reached["source"], reached["outcome"])
-    counts = counts[counts.sum().sort_values(ascending=False, kind="stable").index]
-    counts.columns.name = None
-    counts.insert(0, "users", counts.sum(axis="columns"))
-    return counts.sort_values("users", ascending=False, kind="stable").reset_index()
-
-
-def _ensure_numbers(sample: int | None, rate: float | None) -> None:
-    if (sample is not None and sample < 1) or (rate is not None and not 0 < rate < math.inf):
-        raise SettingsError(
-            "A sample is one user or more, a rate any finite number of requests a second above 0."
-        )
-
-
 def _questions_of(snapshot: Snapshot) -> tuple[list[Question], int]:
     """Return the questions about a snapshot, and for how many users they are."""
     questions: dict[Question, None] = {}
@@ -213,13 +195,6 @@ def _questions_of(snapshot: Snapshot) -> tuple[list[Question], int]:
         users += len(asked)
         questions |= dict.fromkeys(_questions(asked))
     return list(questions), users
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= size:
-            return f"about {plural(round(seconds / size), unit)}"
-    return "less than a minute"
 
 
 @contextmanager
@@ -251,6 +226,7 @@ def _resolved(snapshot: Snapshot, ask: _Ask) -> Snapshot:
         snapshot.provenance,
         probed_at=datetime.now(UTC),
         estimate=None,
+        own_sample=None,
         notes=(*snapshot.provenance.notes, note),
     )
     return _rewritten(snapshot, provenance, lambda chunk: _settled(chunk, facts))
@@ -268,6 +244,10 @@ def _settled(chunk: pd.DataFrame, facts: Mapping[Question, bool]) -> pd.DataFram
     settled.loc[clear, "underlying"] = verdict
     shown = (chunk.loc[clear, "source"] != Source.METADATA).to_numpy()
     settled.loc[clear[shown], "source"] = verdict[shown]
+    # What was seen at that address was another picture.
+    former = chunk.loc[clear, "underlying"].to_numpy(object)
+    other = (former != verdict) & (former != Source.UNRESOLVED)
+    settled.loc[clear[shown & other], "content"] = None
     settled.loc[clear[shown], "evidence"] = Evidence.PROBE.value
     return settled
 
@@ -314,7 +294,32 @@ def _rewritten(
     return read_snapshot(snapshot.path)
 
 
-def _estimated(snapshot: Snapshot, ask: _Ask, size: int, chance: np.random.Generator) -> Snapshot:
+def _recorded(snapshot: Snapshot, provenance: Provenance, seen: pd.DataFrame) -> Snapshot:
+    """Write down what pictures show, unless known pictures are told wrong."""
+    if not tells_right():
+        notes = (*(note for note in provenance.notes if note != NOT_JUDGED), NOT_JUDGED)
+        return _rewritten(snapshot, replace(provenance, own_sample=None, notes=notes))
+    provenance = replace(
+        provenance, notes=tuple(note for note in provenance.notes if note != NOT_JUDGED)
+    )
+    clear = seen[seen["content"].notna()]
+    contents = dict(zip(clear["user_id"], clear["content"], strict=True))
+    return _rewritten(snapshot, provenance, lambda chunk: _with_contents(chunk, contents))
+
+
+def _with_contents(chunk: pd.DataFrame, contents: Mapping[str, str]) -> pd.DataFrame:
+    found = chunk["user_id"].map(contents)
+    known = found.notna()
+    told = known & chunk["evidence"].isin([Evidence.URL, Evidence.IDENTITY])
+    # Whether there is a Gravatar is for Gravatar to say.
+    told &= chunk["source"] != Source.UNRESOLVED
+    return chunk.assign(
+        content=chunk["content"].astype(object).mask(known, found),
+        evidence=chunk["evidence"].astype(object).mask(told, Evidence.PIXELS.value),
+    )
+
+
+def _estimated(snapshot: Snapshot, ask: _Ask, size: int, chance: np.random.Generator) -> Estimate:
     users = Counter[_Key]()
     for chunk in _unresolved(snapshot):
         users.update(_strata(chunk))
@@ -333,7 +338,7 @@ def _estimated(snapshot: Snapshot, ask: _Ask, size: int, chance: np.random.Gener
             seen[key] += 1
     answers = ask([question for _, question in asked])
     counts = Counter((key, answers[question]) for key, question in asked)
-    estimate = Estimate(
+    return Estimate(
         tuple(
             Stratum(
                 *one,
@@ -345,8 +350,6 @@ def _estimated(snapshot: Snapshot, ask: _Ask, size: int, chance: np.random.Gener
             for one in strata
         )
     )
-    provenance = replace(snapshot.provenance, probed_at=datetime.now(UTC), estimate=estimate)
-    return _rewritten(snapshot, provenance)
 
 
 def _unresolved(snapshot: Snapshot) -> Iterator[pd.DataFrame]:
@@ -358,27 +361,3 @@ def _strata(chunk: pd.DataFrame) -> list[_Key]:
     connections = chunk["connection"].astype(object).where(chunk["connection"].notna(), None)
     otherwise = chunk["fallback"].map(_OTHERWISE)
     return [(name, Source(below)) for name, below in zip(connections, otherwise, strict=True)]
-
-
-def _drawn(snapshot: Snapshot, sample: int | None, chance: np.random.Generator) -> pd.DataFrame:
-    """Return `user_id`, `source` and `shown`, the address of the picture, of users drawn."""
-    users = sum(len(chunk) for chunk in _shown(snapshot))
-    drawn = np.ones(users, dtype=bool)
-    if sample is not None and sample < users:
-        drawn[:] = False
-        drawn[chance.choice(users, sample, replace=False)] = True
-    done, some = 0, []
-    for chunk in _shown(snapshot):
-        some.append(chunk[drawn[done : done + len(chunk)]])
-        done += len(chunk)
-    return pd.concat(some, ignore_index=True)
-
-
-def _shown(snapshot: Snapshot) -> Iterator[pd.DataFrame]:
-    """Yield the users who have a picture, and the address of what people see."""
-    columns = ("user_id", "source", "picture", "metadata_picture")
-    for chunk in snapshot.chunks(columns):
-        overridden = (chunk["source"] == Source.METADATA) & bool(snapshot.overrides)
-        shown = chunk["metadata_picture"].where(overridden, chunk["picture"])
-        frame = chunk[["user_id", "source"]].assign(shown=shown)
-        yield frame[shown.notna() & (shown.str.strip() != "")]

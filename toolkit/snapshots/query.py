@@ -196,7 +196,8 @@ class Roster:
             told = replace(self.provenance, users=written)
             if chosen != Selection():
                 note = f"a selection: {written:,} of {self.provenance.users:,} users"
-                told = replace(told, complete=False, estimate=None, notes=(*told.notes, note))
+                notes = (*told.notes, note)
+                told = replace(told, complete=False, estimate=None, own_sample=None, notes=notes)
             writer.finish(told)
         return written
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toolkit.analysis.duckdb_engine import ARROW_DAMAGE
-from toolkit.analysis.estimate import Estimate
+from toolkit.analysis.estimate import Estimate, OwnEstimate
 from toolkit.analysis.file_header import as_json, header, read
 from toolkit.analysis.tenant_wiring import Wiring
 from toolkit.classification.schema import ADDED, ENCODED, FEW, SNAPSHOT, completed, held, to_frame
@@ -59,6 +59,7 @@ class Provenance:
         estimate: the result of a sample of the unresolved users, or None.
         seed: the seed of the embedded tenant's made-up people, or None for real users.
         redacted: the name of the key that replaced the users' identifiers, or None.
+        own_sample: what a sample of all pictures that may be people's own says, or None.
     """
 
     tenant: str
@@ -77,6 +78,7 @@ class Provenance:
     estimate: Estimate | None = None
     seed: int | None = None
     redacted: str | None = None
+    own_sample: OwnEstimate | None = None
 
     @property
     def overrides(self) -> bool | None:
@@ -208,11 +210,15 @@ class Snapshot:
             The provenance; `sources` with users and share (0 to 1) of every source; `own`, the
             users who see a picture of their own: `low` for certain, `high`, `middle`, and `on_word`
             of them on the provider's word; `seen`, what people see; `estimated`, the sources as a
-            sample divides the unresolved; and perhaps `groups`.
+            sample divides the unresolved; `own_sample`, with the interval `own` of the sample that
+            looked at pictures; and perhaps `groups`.
         """
         grouped = self.coverage(by)
         groups = {} if by == "source" else {"by": by, "groups": grouped.as_dict()}
-        return self.provenance.as_dict() | {"users": len(self)} | totals(grouped.whole) | groups
+        values = self.provenance.as_dict() | {"users": len(self)} | totals(grouped.whole) | groups
+        if (sample := self.provenance.own_sample) is not None:
+            values["own_sample"] |= own_totals(sample)
+        return values
 
     def write(self, path: Path | str, *, force: bool = False) -> None:
         """Write the snapshot as `writing` does."""
@@ -237,6 +243,12 @@ def totals(whole: "Coverage") -> dict[str, Any]:
         "seen": {str(name): users for name, users in whole.seen.items()},
         "estimated": estimated or None,
     }
+
+
+def own_totals(sample: OwnEstimate) -> dict[str, Any]:
+    """Return a sample as plain values: the `users` covered, `asked`, `unclear`, interval `own`."""
+    counts = {"users": sample.users, "asked": sample.asked, "unclear": sample.unclear}
+    return counts | {"own": asdict(sample.own)}
 
 
 class Writer:

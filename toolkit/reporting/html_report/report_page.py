@@ -27,7 +27,7 @@ from toolkit.reporting.charts.month_charts import cohorts, own_by_month
 from toolkit.reporting.charts.source_charts import LOOKS, by_group, largest
 from toolkit.reporting.palette import COLOURS, CROSSES, DEFAULT, DOT, EDGES, ON_DARK, STRIPE
 from toolkit.snapshots.query import Roster
-from toolkit.snapshots.snapshot import Provenance, Snapshot, totals
+from toolkit.snapshots.snapshot import Provenance, Snapshot, own_totals, totals
 
 LISTED, LISTED_IN_TWIN = 100, 500
 """How many groups of a kind the page and the JSON list; the others are added up."""
@@ -104,6 +104,8 @@ def twin(content: Content, *, personal: bool = False) -> dict[str, Any]:
             "unclear": facts.estimate.unclear,
             "gravatars": asdict(facts.estimate.gravatars),
         }
+    if facts.own_sample is not None:
+        provenance["own_sample"] = own_totals(facts.own_sample)
     provenance["notes"] = [shorten(note, _LONGEST_NOTE) for note in facts.notes[:_NOTES]]
     counted = totals(whole)
     return {

@@ -1,0 +1,310 @@
+"""Looking at the pictures of a snapshot's users: loaded from wherever they are, judged by pixels.
+
+What pixels tell is believed only while pictures with known answers are told right: drawn ones,
+judged in the same run. A host that gives the same letters or the same photo to several people is
+not believed either; a silhouette may well be the same for all.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from urllib.parse import urlsplit
+
+import numpy as np
+import pandas as pd
+
+from toolkit.analysis.estimate import OwnStratum, allocated
+from toolkit.classification.sources import Source
+from toolkit.errors import SettingsError
+from toolkit.formatting import plural
+from toolkit.images.address import Outcome
+from toolkit.images.content import Content
+from toolkit.images.drawing import file_of
+from toolkit.probing.picture_reach import Reach, ReachSettings, judged, reaching
+from toolkit.progress import Progress, run
+from toolkit.sandbox.picture_hosts import Hosts, hosts_of
+from toolkit.snapshots.snapshot import Snapshot
+
+SANDBOX_RATE = 500.0
+"""Requests a second to a sandbox."""
+
+NOT_JUDGED = "what the pictures show was not judged: known pictures were told wrong"
+"""A note for a run in which the pixels are not believed."""
+
+# Drawn pictures that are judged in each run: so many of each kind, and how many have to be right.
+_KNOWN, _RIGHT = 10, 0.8
+# So many people with the same bytes from one host: what it sends is nobody's own.
+_SAME = 4
+_PERSONAL = (Content.PHOTO, Content.LETTERS)
+_CERTAIN = frozenset({Outcome.SHOWS, Outcome.GONE, Outcome.FORBIDDEN, Outcome.NOT_IMAGE})
+
+
+def notice_of_pictures(
+    snapshot: Snapshot, *, sample: int | None = None, rate: float | None = None
+) -> str:
+    """Say what loading pictures would tell whom, and how long it takes; "" for a sandbox."""
+    snapshot.provenance.require_people()
+    if snapshot.provenance.sandbox:
+        return ""
+    users = sum(len(chunk) for chunk in _shown(snapshot))
+    many = min(users, sample or users)
+    return (
+        f"This loads up to {many:,} pictures from wherever they are, Gravatar, Google, Facebook "
+        f"and hosts that users typed in: {duration(many / (rate or ReachSettings().rate))}. Each "
+        "of these hosts learns this machine's address and that somebody looked. Addresses inside "
+        "your network are never asked."
+    )
+
+
+def reach(
+    snapshot: Snapshot,
+    *,
+    sample: int | None = None,
+    rate: float | None = None,
+    insecure: bool = False,
+    seed: int = 1,
+    show: Callable[[Progress], None] | None = None,
+) -> pd.DataFrame:
+    """Check that pictures of any source load and are images, and judge what they show.
+
+    The addresses were typed by users: `toolkit.images.address` says which are asked. If
+    the snapshot is of a sandbox, that sandbox answers for every host.
+
+    Args:
+        snapshot: its users' pictures, as people see them: overrides included where they work.
+        sample: how many users, drawn at random; None for everybody.
+        rate: requests a second at most; by default 5, and more for a sandbox.
+        insecure: whether `http:` addresses are asked, too.
+        seed: draws the same sample from the same snapshot.
+        show: called with each `Progress`.
+
+    Returns:
+        One row for each user who was drawn and has a picture: `user_id`, `source`, `outcome`
+        (`toolkit.images.address.Outcome`), `reason`, which never repeats the address, and
+        `content` (`toolkit.images.content.Content`, or None where it was not seen).
+
+    Raises:
+        SettingsError: `sample` or `rate` is no number of users or requests.
+    """
+    ensure_numbers(sample, rate)
+    frame = _drawn(snapshot, sample, np.random.default_rng(seed))
+    with hosts_of(snapshot.provenance) as hosts:
+        return load(frame, hosts, rate=rate, insecure=insecure, show=show)
+
+
+def load(
+    frame: pd.DataFrame,
+    hosts: Hosts,
+    *,
+    rate: float | None = None,
+    insecure: bool = False,
+    show: Callable[[Progress], None] | None = None,
+) -> pd.DataFrame:
+    """Load pictures; return the frame with `outcome`, `reason` and `content` in place of `shown`.
+
+    Args:
+        frame: one row for each user; `shown` is the address of the picture that people see.
+        hosts: where to ask.
+        rate: as for `reach`, and so are the others.
+        insecure: see there.
+        show: see there.
+    """
+    usual = ReachSettings()
+    pace = rate or (SANDBOX_RATE if hosts.sandbox else usual.rate)
+    settings = ReachSettings(
+        rate=pace,
+        rate_per_host=pace if hosts.sandbox else min(pace, usual.rate_per_host),
+        exception=hosts.sandbox,
+        insecure=insecure,
+    )
+    addresses = [hosts.address(one, insecure=insecure) for one in frame["shown"]]
+    reached = run(reaching(addresses, settings), show)
+    frame = frame.assign(
+        outcome=[found.outcome.value for found in reached],
+        reason=[found.reason for found in reached],
+        content=pd.Series(_believed(frame["shown"].tolist(), reached), frame.index, object),
+    )
+    return frame.drop(columns="shown")
+
+
+def tells_right() -> bool:
+    """Whether drawn pictures of every kind are told right, as PNG and as JPEG."""
+    for content in Content:
+        bodies = [
+            file_of(content, f"known {number}", 96, kind)
+            for number, kind in product(range(_KNOWN // 2), ("png", "jpeg"))
+        ]
+        if sum(judged(body) is content for body in bodies) < _RIGHT * _KNOWN:
+            return False
+    return True
+
+
+def outcomes(reached: pd.DataFrame) -> pd.DataFrame:
+    """Count the users in the result of `reach`.
+
+    Args:
+        reached: one row for each user, with the columns `source`, `outcome` and perhaps `content`.
+
+    Returns:
+        One row for each source; `users`; a column of users for each outcome, the most frequent
+        first, and for each kind of content that was seen.
+    """
+    counts = pd.crosstab(reached["source"], reached["outcome"])
+    counts = counts[counts.sum().sort_values(ascending=False, kind="stable").index]
+    counts.columns.name = None
+    counts.insert(0, "users", counts.sum(axis="columns"))
+    if "content" in reached:
+        for content in Content:
+            shows = reached.loc[reached["content"] == content, "source"].value_counts()
+            if len(shows):
+                counts[str(content)] = shows.reindex(counts.index, fill_value=0)
+    return counts.sort_values("users", ascending=False, kind="stable").reset_index()
+
+
+def ensure_numbers(sample: int | None, rate: float | None) -> None:
+    """Raise SettingsError if a sample or a rate is no number of users or requests."""
+    if (sample is not None and sample < 1) or (rate is not None and not 0 < rate < math.inf):
+        raise SettingsError(
+            "A sample is one user or more, a rate any finite number of requests a second above 0."
+        )
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words, roughly."""
+    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return f"about {plural(round(seconds / size), unit)}"
+    return "less than a minute"
+
+
+# --- One number for the tenant: whose picture is their own ----------------------
+
+# What may be a picture of one's own; an unresolved Gravatar that nobody asked about, too.
+_MAYBE_OWN = frozenset(
+    {Source.SOCIAL, Source.ENTERPRISE, Source.CUSTOM, Source.METADATA, Source.UNRESOLVED}
+)
+_Key = tuple[str | None, Source]
+
+
+def own_sample(
+    snapshot: Snapshot,
+    size: int,
+    chance: np.random.Generator,
+    look: Callable[[pd.DataFrame], pd.DataFrame],
+) -> tuple[list[OwnStratum], pd.DataFrame]:
+    """Look at a sample of the pictures that may be people's own.
+
+    Left out are unresolved Gravatars: Gravatar is asked about those. Those that are known to exist
+    count as own without a look.
+
+    Args:
+        snapshot: its users' pictures, as people see them.
+        size: how many users to draw, in proportion to those of each connection and source.
+        chance: draws them.
+        look: loads the pictures of a frame with the column `shown`, as `load`.
+
+    Returns:
+        The strata, and what was loaded: the rows of `look`.
+    """
+    users = Counter[_Key]()
+    certain = Counter[_Key]()
+    for chunk in _shown(snapshot):
+        users.update(_keys(chunk[_may_be_own(chunk)]))
+        certain.update(_keys(chunk[chunk["seen_as"] == Source.GRAVATAR]))
+    strata = sorted(users, key=lambda one: (one[0] or "", one[1]))
+    sizes = allocated([users[one] for one in strata], size)
+    drawn = {
+        one: frozenset(chance.choice(users[one], n, replace=False).tolist())
+        for one, n in zip(strata, sizes, strict=True)
+    }
+    some, passed = [], Counter[_Key]()
+    for chunk in _shown(snapshot):
+        rows = chunk[_may_be_own(chunk)]
+        kept = []
+        for key in _keys(rows):
+            kept.append(passed[key] in drawn[key])
+            passed[key] += 1
+        some.append(rows[np.array(kept, bool)])
+    frame = look(pd.concat(some, ignore_index=True))
+    own = (frame["outcome"] == Outcome.SHOWS) & (frame["content"] == Content.PHOTO)
+    # A host that was out of reach, or a picture that was not decoded: nobody knows.
+    unseen = (frame["outcome"] == Outcome.SHOWS) & frame["content"].isna()
+    unclear = unseen | ~frame["outcome"].isin(_CERTAIN)
+    present, unknown = Counter(_keys(frame[own])), Counter(_keys(frame[unclear]))
+    found = [
+        OwnStratum(*one, users[one], len(drawn[one]), present[one], unknown[one]) for one in strata
+    ]
+    return [*found, *(OwnStratum(*one, n, n, n) for one, n in certain.items())], frame
+
+
+def _keys(chunk: pd.DataFrame) -> list[_Key]:
+    names = chunk["connection"].astype(object).where(chunk["connection"].notna(), None)
+    return [(name, Source(seen)) for name, seen in zip(names, chunk["seen_as"], strict=True)]
+
+
+def _may_be_own(chunk: pd.DataFrame) -> "pd.Series[bool]":
+    gravatar_is_asked = (chunk["source"] == Source.UNRESOLVED) & chunk["gravatar_hash"].notna()
+    return chunk["seen_as"].isin(_MAYBE_OWN) & ~gravatar_is_asked
+
+
+# --- Which pictures, and which answers are believed -----------------------------
+
+
+def _believed(addresses: Sequence[str], reached: Sequence[Reach]) -> list[str | None]:
+    """Return what each picture shows, without what a host gives to everybody."""
+    at: dict[tuple[str | None, bytes], set[str]] = defaultdict(set)
+    hosts: dict[str | None, set[bytes]] = defaultdict(set)
+    keys = [(_host(one), found.digest) for one, found in zip(addresses, reached, strict=True)]
+    for key, address, found in zip(keys, addresses, reached, strict=True):
+        if found.digest:
+            at[key].add(address)
+            hosts[key[0]].add(found.digest)
+    contents: list[str | None] = []
+    for key, found in zip(keys, reached, strict=True):
+        content = found.content
+        if content in _PERSONAL and len(at[key]) >= _SAME:
+            # Letters may be the same for people of the same initials: not for everybody.
+            everybody = len(hosts[key[0]]) == 1
+            content = None if everybody or content is Content.PHOTO else content
+        contents.append(content)
+    return contents
+
+
+def _host(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
+        return None
+
+
+def _drawn(snapshot: Snapshot, sample: int | None, chance: np.random.Generator) -> pd.DataFrame:
+    """Return `user_id`, `source` and `shown`, the address of the picture, of users drawn."""
+    users = sum(len(chunk) for chunk in _shown(snapshot))
+    drawn = np.ones(users, dtype=bool)
+    if sample is not None and sample < users:
+        drawn[:] = False
+        drawn[chance.choice(users, sample, replace=False)] = True
+    done, some = 0, []
+    for chunk in _shown(snapshot):
+        rows = chunk[drawn[done : done + len(chunk)]]
+        some.append(rows[["user_id", "source", "shown"]])
+        done += len(chunk)
+    return pd.concat(some, ignore_index=True)
+
+
+_COLUMNS = ("user_id", "source", "picture", "metadata_picture", "underlying", "connection")
+
+
+def _shown(snapshot: Snapshot) -> Iterator[pd.DataFrame]:
+    """Yield the users who have a picture: `shown`, its address, and `seen_as`, its source.
+
+    Both are of what people see: of the override only where the tenant shows it.
+    """
+    for chunk in snapshot.chunks((*_COLUMNS, "gravatar_hash")):
+        overridden = (chunk["source"] == Source.METADATA) & bool(snapshot.overrides)
+        shown = chunk["metadata_picture"].where(overridden, chunk["picture"])
+        seen_as = chunk["source"].where(overridden, chunk["underlying"])
+        frame = chunk[["user_id", "source", "connection", "gravatar_hash"]]
+        frame = frame.assign(shown=shown, seen_as=seen_as)
+        yield frame[shown.notna() & (shown.str.strip() != "")]
