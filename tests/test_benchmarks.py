@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks import looking
 from tests.benchmarks.collection import measured
 from tests.benchmarks.export import Template, write_export
 from tests.benchmarks.figure import chart, table
@@ -103,3 +104,8 @@ def test_the_picture_says_what_was_measured():
         results | {"rows": [*results["rows"], *fewer]}
     )
     assert chart(results | {"rows": []}) is None
+
+
+def test_judging_a_picture_takes_at_most_eight_times_as_long_as_decoding_it():
+    found = looking.measured(many=8)
+    assert found["judged"] > found["decoded"] / 8

@@ -141,6 +141,9 @@ coverage --by.estimated.SOURCE: high low middle
 coverage --by.groups.CONNECTION: own share sources users
 coverage --by.groups.CONNECTION.own: high low on_word
 coverage --by.groups.CONNECTION.sources.SOURCE: share users
+coverage.own_sample: asked own strata unclear users
+coverage.own_sample.own: high low middle
+coverage.own_sample.strata[]: asked connection present source unclear users
 probe --pictures[]: forbidden not a URL shows source users
 findings: findings notes users
 findings.findings[]: advice examples id meaning severity share title users
