@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.analysis.coverage_count import Coverage, combine, coverage
-from toolkit.analysis.estimate import Estimate, Interval, Stratum
+from toolkit.analysis.estimate import Estimate, Interval, OwnEstimate, OwnStratum, Stratum
 from toolkit.analysis.groups import ACTIVITY, CHOICES, Seen
 from toolkit.classification.schema import SNAPSHOT
 from toolkit.classification.sources import Source
@@ -297,6 +297,17 @@ def test_a_sample_narrows_what_nobody_knows():
     # What was counted stays what was counted.
     assert counted.sources[Source.UNRESOLVED] == 40
     assert counted + Coverage.empty() == counted
+
+
+def test_pictures_that_were_looked_at_count_for_their_connection():
+    frame = pd.DataFrame({"source": ["social"] * 4, "connection": ["a", "a", "b", "b"]})
+    strata = (OwnStratum("a", Source.SOCIAL, 2, 2, 1), OwnStratum("b", Source.SOCIAL, 2, 2, 0))
+    counted = replace(coverage(frame, "connection"), looked=OwnEstimate(strata))
+    table = counted.table().set_index("group")
+    assert table.loc["a", ["own_low", "own_high"]].tolist() == [0.5, 0.5]
+    assert table.loc["b", ["own_low", "own_high"]].tolist() == [0, 0]
+    assert counted.own.low == 1
+    assert counted.whole.own == counted.own
 
 
 def test_an_estimate_of_other_users_says_nothing():

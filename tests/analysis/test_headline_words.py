@@ -4,16 +4,16 @@ import pandas as pd
 import pytest
 
 from toolkit.analysis.coverage_count import Coverage
-from toolkit.analysis.estimate import Estimate, Interval, Stratum
+from toolkit.analysis.estimate import Estimate, Interval, OwnEstimate, OwnStratum, Stratum
 from toolkit.analysis.groups import Seen
 from toolkit.analysis.headline_words import between, headline, people_see, problem, sampled
 from toolkit.classification.sources import Source
 
 
-def counted(*rows, estimate=None):
+def counted(*rows, estimate=None, looked=None):
     """A coverage of rows (source, what people see, users)."""
     frame = pd.DataFrame(rows, columns=["source", "seen", "users"])
-    return Coverage("source", frame.assign(group=frame["source"]), estimate)
+    return Coverage("source", frame.assign(group=frame["source"]), estimate, looked)
 
 
 KNOWN = counted(("social", "own", 54), ("initials", "initials", 46))
@@ -85,6 +85,24 @@ def test_people_without_a_gravatar_see_your_default_where_it_is_live():
     shown = people_see(counted(*ROWS, ("missing", "default", 5), estimate=ASKED))
     assert shown[Seen.DEFAULT] == Interval(705, 705, 705)
     assert shown[Seen.INITIALS] == Interval(90, 90, 90)
+
+
+def test_a_sample_of_pictures_that_were_looked_at_is_the_answer_for_everybody():
+    strata = (
+        OwnStratum("pw", Source.UNRESOLVED, 1000, 100, 30),
+        OwnStratum("google", Source.SOCIAL, 900, 900, 600),
+    )
+    looked = OwnEstimate(strata)
+    rows = (*ROWS[:3], ("social", "on_word", 0))
+    coverage = counted(("social", "on_word", 900), *rows[1:], estimate=SAMPLE, looked=looked)
+    said = headline(coverage)
+    assert (coverage.own, coverage.on_word) == (looked.own, 0)
+    assert str(said).startswith("45 % ± ")
+    assert said.people.endswith("a sample of 1,000 pictures that were looked at")
+    seen = people_see(coverage)
+    assert seen[Seen.OWN] == looked.own
+    assert seen[Seen.PLACEHOLDER] == Interval(300, 300, 300)  # the others of Google's
+    assert Seen.ON_WORD not in seen
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from toolkit.analysis.duckdb_engine import engine_with
-from toolkit.analysis.estimate import Estimate, Interval, Stratum
+from toolkit.analysis.estimate import Estimate, Interval, OwnEstimate, Stratum
 from toolkit.analysis.groups import ACTIVITY, GROUPS, UNKNOWN, Seen, ensure_choice, named
 from toolkit.analysis.shown_picture import NEEDED, show
 from toolkit.analysis.tenant_wiring import Wiring
@@ -56,6 +56,7 @@ class Coverage:
             the source alone) and `users` (int64); one row for each triple that occurs, sorted by
             group, then in the order of `Source` and `Seen`.
         estimate: the result of a sample of the unresolved users, or None.
+        looked: the result of a sample of all pictures that may be people's own, or None.
 
     Raises:
         SettingsError: `by` is not one of them.
@@ -65,6 +66,7 @@ class Coverage:
     by: str
     counts: pd.DataFrame
     estimate: Estimate | None = None
+    looked: OwnEstimate | None = None
 
     def __post_init__(self) -> None:
         ensure_choice(self.by)
@@ -92,7 +94,9 @@ class Coverage:
     def whole(self) -> "Coverage":
         """The same users, by source."""
         counts = self.counts.assign(group=self.counts["source"])
-        return self if self.by == "source" else Coverage("source", counts, self.estimate)
+        return (
+            self if self.by == "source" else Coverage("source", counts, self.estimate, self.looked)
+        )
 
     @property
     def users(self) -> int:
@@ -119,14 +123,20 @@ class Coverage:
         """How many users see a picture of their own.
 
         `low` counts users who certainly do, `high` also those who do on the provider's word and
-        all unknown users. With a sample, its 95 % interval is used for the unresolved users.
+        all unknown users. With a sample, its 95 % interval is used: of the unresolved users, or of
+        everybody, if pictures were looked at.
         """
+        if self.looked is not None:
+            return self.looked.own
         return _own(self.seen, self.sources.get(Source.UNRESOLVED, 0), self.estimate)
 
     @property
     def on_word(self) -> int:
-        """How many of them do on the word of a provider that serves drawn letters, too."""
-        return self.seen.get(Seen.ON_WORD, 0)
+        """How many of them do on the word of a provider that serves drawn letters, too.
+
+        Nobody, if a sample of these pictures was looked at.
+        """
+        return 0 if self.looked else self.seen.get(Seen.ON_WORD, 0)
 
     @property
     def estimated(self) -> dict[Source, Interval]:
@@ -209,8 +219,16 @@ class Coverage:
             for one in self.estimate.strata:
                 name = _name(self.by, one.connection)
                 strata[name] = (*strata.get(name, ()), one)
+        looked: dict[str, OwnEstimate] = {}
+        if self.looked is not None and self.by == "connection":
+            for name in self.counts["group"].unique():
+                looked[name] = self.looked.where(
+                    lambda one, name=name: _name(self.by, one.connection) == name  # type: ignore[misc] # bound at once
+                )
         return {
-            str(group): _own(known, undecided.get(group, 0), Estimate(strata.get(str(group), ())))
+            str(group): looked[str(group)].own
+            if looked
+            else _own(known, undecided.get(group, 0), Estimate(strata.get(str(group), ())))
             for group, known in self._wide("seen").to_dict("index").items()
         }
 
@@ -241,7 +259,8 @@ class Coverage:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Coverage):
             return NotImplemented
-        mine, theirs = (self.by, self.estimate), (other.by, other.estimate)
+        mine = (self.by, self.estimate, self.looked)
+        theirs = (other.by, other.estimate, other.looked)
         return mine == theirs and self.counts.equals(other.counts)
 
     def __hash__(self) -> int:
@@ -362,7 +381,8 @@ def combine(first: Coverage, second: Coverage) -> Coverage:
             "count both by the same"
         )
     counts = pd.concat([first.counts, second.counts])
-    return Coverage(first.by, counts, first.estimate or second.estimate)
+    estimate, looked = first.estimate or second.estimate, first.looked or second.looked
+    return Coverage(first.by, counts, estimate, looked)
 
 
 def _sums(counts: pd.DataFrame, column: str, kinds: type[_Name]) -> dict[_Name, int]:
@@ -379,24 +399,13 @@ def _fitting(estimate: Estimate | None, unresolved: int) -> Estimate | None:
     return estimate if estimate is not None and 0 < estimate.users <= unresolved else None
 
 
-def _own(
-    shown: Mapping[Any, int],
-    unresolved: int,
-    estimate: Estimate | None,
-    looked: Interval | None = None,
-) -> Interval:
-    """Return how many see a picture of their own, from counts by `Seen` and a sample.
-
-    `looked` is how many of those on the provider's word and of the unresolved ones do, from a
-    sample whose pictures were looked at; it counts more than the estimate of the unresolved.
-    """
+def _own(shown: Mapping[Any, int], unresolved: int, estimate: Estimate | None) -> Interval:
+    """Return how many see a picture of their own, from counts by `Seen` and a sample."""
     known, unknown = shown.get(Seen.OWN, 0), shown.get(Seen.UNKNOWN, 0)
     on_word = shown.get(Seen.ON_WORD, 0)
     sample = _fitting(estimate, unresolved)
     found, asked = Interval(0, 0, 0), 0
-    if looked is not None:
-        found, asked = looked, on_word + min(unresolved, unknown)
-    elif sample is not None:
+    if sample is not None:
         found, asked = sample.gravatars, sample.users
     others = on_word + unknown - asked
     return Interval(

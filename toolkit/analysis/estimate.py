@@ -113,6 +113,10 @@ class OwnEstimate:
         """How many users see a picture of their own."""
         return _interval(self.strata)
 
+    def where(self, test: Callable[[OwnStratum], bool]) -> "OwnEstimate":
+        """Return the estimate of the strata that pass a test."""
+        return OwnEstimate(tuple(filter(test, self.strata)))
+
     def __repr__(self) -> str:
         found = self.own
         whole = max(self.users, 1)

@@ -53,7 +53,8 @@ def headline(coverage: Coverage, digits: int = 0) -> Headline:
         return Headline(share, most, words)
     if sample:
         words = f"{low:,} to {high:,} of {total:,} people: the 95\u00a0% interval from {sample}"
-        others = coverage.seen.get(Seen.UNKNOWN, 0) - coverage.estimate.users  # type: ignore[union-attr] # sampled
+        asked = coverage.seen.get(Seen.UNKNOWN, 0) if coverage.looked else coverage.estimate.users  # type: ignore[union-attr] # sampled
+        others = coverage.seen.get(Seen.UNKNOWN, 0) - asked
         if others:
             words += f", and {others:,} people of whom nobody knows"
         guess = percent(own.middle / total, digits)
@@ -64,6 +65,8 @@ def headline(coverage: Coverage, digits: int = 0) -> Headline:
 
 def sampled(coverage: Coverage) -> str:
     """Return the basis of an estimate: "a sample of 2,000 probed Gravatars"; or nothing."""
+    if coverage.looked is not None:
+        return f"a sample of {coverage.looked.asked:,} pictures that were looked at"
     if coverage.estimate is None or not coverage.estimate.asked or not coverage.estimated:
         return ""
     return f"a sample of {coverage.estimate.asked:,} probed Gravatars"
@@ -103,6 +106,17 @@ def people_see(coverage: Coverage) -> dict[Seen, Interval]:
         shown[Seen.UNKNOWN] = Interval(left, left, left)
         for name, users in {Seen.OWN: estimate.gravatars, **without}.items():
             shown[name] = users + counts.get(name, 0)
+    if coverage.looked is not None:
+        # Those of the others that are nobody's own are mostly drawn by their providers.
+        others = coverage.looked.where(lambda one: one.source is not Source.UNRESOLVED)
+        found_own, before = others.own, shown.get(Seen.PLACEHOLDER, Interval(0, 0, 0))
+        shown[Seen.PLACEHOLDER] = Interval(
+            before.low + others.users - found_own.high,
+            before.high + others.users - found_own.low,
+            before.middle + others.users - found_own.middle,
+        )
+        shown[Seen.OWN] = coverage.looked.own
+        shown.pop(Seen.ON_WORD, None)
     return {name: shown[name] for name in Seen if name in shown and shown[name].high > 0}
 
 

@@ -138,8 +138,11 @@ class Roster:
             for group, *told in self._sums(f"{column} AS grouped, source, sight", chosen)
         ]
         counts = pd.DataFrame(rows, columns=["group", "source", "seen", "users"])
-        estimate = self.provenance.estimate if chosen == Selection() else None
-        return Coverage(by, counts, estimate)
+        counted = Coverage(by, counts)
+        if chosen != Selection():
+            return counted
+        facts = self.provenance
+        return replace(counted, estimate=facts.estimate, looked=facts.own_sample)
 
     def choices(self, selection: Selection | None = None) -> dict[str, dict[str, int]]:
         """Count, for each kind of `_GROUPS`, the users of each value while other filters stay."""

@@ -184,7 +184,8 @@ class Snapshot:
         counted = coverage(
             self._stored(), by, as_of=self.provenance.taken_at, wiring=self.provenance.wiring
         )
-        return replace(counted, estimate=self.provenance.estimate)
+        facts = self.provenance
+        return replace(counted, estimate=facts.estimate, looked=facts.own_sample)
 
     @property
     def overrides(self) -> bool | None:

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import reduce
 from importlib.metadata import version
@@ -152,7 +153,8 @@ def coverage_on(snapshot: Path | str, by: str = "source", *, scheduler: str = LO
             shared = shared_pictures(opened)
         futures = [client.submit(_counted, path, share, by, shared, pure=False) for share in shares]
         counted = reduce(combine, (one for _, one in _results(client, futures)), counted)
-    return Coverage(by, counted.counts, content.provenance.estimate)
+    facts = content.provenance
+    return replace(counted, estimate=facts.estimate, looked=facts.own_sample)
 
 
 @contextmanager
