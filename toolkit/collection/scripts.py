@@ -1,6 +1,8 @@
 """The scripts at a tenant that set the picture that applications see."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from toolkit.analysis.tenant_wiring import (
     Script,
@@ -11,6 +13,8 @@ from toolkit.analysis.tenant_wiring import (
 )
 from toolkit.errors import TenantError
 from toolkit.tenant.client import Tenant
+
+_T = TypeVar("_T")
 
 _POST_LOGIN = "post-login"
 
@@ -25,30 +29,34 @@ def read_wiring(tenant: Tenant) -> tuple[Wiring | None, tuple[str, ...]]:
         The verdict, or None if nothing could be read; and notes about what could not.
     """
     notes: list[str] = []
-    actions = rules = None
-    writers: tuple[str, ...] = ()
-    for scope, what in (("read:actions", "Actions"), ("read:rules", "legacy Rules")):
+
+    def tried(scope: str, what: str, reader: Callable[[Tenant], _T]) -> _T | None:
         why = f"the token lacks {scope}"
         if tenant.granted(scope) is not False:
             try:
-                if what == "Actions":
-                    actions, writers = _actions(tenant)
-                else:
-                    rules = _rules(tenant)
-                continue
+                return reader(tenant)
             except TenantError as error:
                 why = str(error)
         notes.append(f"{what} were not read: {why}")
+        return None
+
+    actions = tried("read:actions", "Actions", _actions)
+    rules = tried("read:rules", "legacy Rules", _rules)
+    flows = tried("read:flows", "Flows", _flows)
     if actions is None and rules is None:
         return None, tuple(notes)
-    scripts = [*(rules or ()), *(actions or ())]
-    judged = wiring(scripts, tenant.now(), actions=actions is not None, rules=rules is not None)
-    flows = _flows(tenant)
-    writers = (*writers, *(flows or ()))
-    return replace(judged, writers=writers, flows=flows is not None), tuple(notes)
+    found, writers = actions or ([], [])
+    judged = wiring(
+        [*(rules or ()), *found],
+        tenant.now(),
+        actions=actions is not None,
+        rules=rules is not None,
+    )
+    writers = [*writers, *(flows or ())]
+    return replace(judged, writers=tuple(writers), flows=flows is not None), tuple(notes)
 
 
-def _actions(tenant: Tenant) -> tuple[list[Script], tuple[str, ...]]:
+def _actions(tenant: Tenant) -> tuple[list[Script], list[str]]:
     """Return the Actions that can run after a login, first those that do, in their order.
 
     Also name the deployed Actions, of any trigger, that write pictures into profiles.
@@ -63,17 +71,12 @@ def _actions(tenant: Tenant) -> tuple[list[Script], tuple[str, ...]]:
             scripts.append(Script("action", one.name, code, runs))
         if one.deployed is not None and writes_picture(code):
             writers.append(f"Action “{one.name}” ({one.trigger or _POST_LOGIN})")
-    return scripts, tuple(writers)
+    return scripts, writers
 
 
-def _flows(tenant: Tenant) -> tuple[str, ...] | None:
-    """Name the Flows that write pictures into profiles; None if they cannot be read."""
-    if tenant.granted("read:flows") is False:
-        return None
-    try:
-        return tuple(f"Flow “{name}”" for name, flow in tenant.flows() if flow_writes_picture(flow))
-    except TenantError:
-        return None
+def _flows(tenant: Tenant) -> list[str]:
+    """Name the Flows that write pictures into profiles."""
+    return [f"Flow “{name}”" for name, flow in tenant.flows() if flow_writes_picture(flow)]
 
 
 def _rules(tenant: Tenant) -> list[Script]:

@@ -24,11 +24,11 @@ from starlette.types import ASGIApp
 from toolkit.sandbox.api.action_drafts import POST_LOGIN
 from toolkit.sandbox.api.action_library import Library
 from toolkit.sandbox.api.actions import Actions
-from toolkit.sandbox.api.flows import Flows
 from toolkit.sandbox.api.gate import ROOT, Gate, Limits, read_body
 from toolkit.sandbox.api.jobs import Jobs
 from toolkit.sandbox.api.legacy_rules import Rules
 from toolkit.sandbox.api.tokens import Tokens
+from toolkit.sandbox.api.user_flows import Flows
 from toolkit.sandbox.api.users import Api
 from toolkit.sandbox.asgi import Certificate, Protocol, Tally, door
 from toolkit.sandbox.directory.fields import iso
