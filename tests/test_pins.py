@@ -88,6 +88,7 @@ ingest: (exports, out, *, tenant=None, taken_at=None, force=False, show=None)
 ingest_on: (exports, out, *, scheduler='local', tenant=None, taken_at=None, force=False,
     show=None)
 latest_snapshot: (tenant, folder=...)
+look: (snapshot, *, sample=None, rate=None, insecure=False, seed=1, show=None)
 open_tenant: ()
 outcomes: (reached)
 over_time: (series)
@@ -117,8 +118,8 @@ PictureAuditError Plan Policy Progress Sandbox Seen Series Snapshot Source Tenan
 JSON = """
 sandbox --tls: base_url ca_file client_id client_secret domain users
 sandbox: base_url client_id client_secret domain users
-coverage: complete estimate estimated method notes own probed_at redacted requests sandbox seconds
-    seed seen sources taken_at tenant toolkit_version users windows wiring
+coverage: complete estimate estimated method notes own own_sample probed_at redacted requests
+    sandbox seconds seed seen sources taken_at tenant toolkit_version users windows wiring
 coverage.wiring: actions as_of flows rules setters writers
 coverage.wiring.setters[]: default kind name on override policy runs spares
 coverage.sources.SOURCE: share users
@@ -128,12 +129,16 @@ coverage.estimate: strata
 coverage.estimate.strata[]: asked connection otherwise present unclear users
 coverage.estimated.SOURCE: high low middle
 explain: evidence expires_at fallback gravatar_hash provider reason source underlying
-coverage --by: by complete estimate estimated groups method notes own probed_at redacted requests
+coverage --by: by complete estimate estimated groups method notes own own_sample probed_at redacted
+    requests
     sandbox seconds seed seen sources taken_at tenant toolkit_version users windows wiring
 coverage --by.wiring: actions as_of flows rules setters writers
 coverage --by.wiring.setters[]: default kind name on override policy runs spares
 coverage --by.estimate: strata
 coverage --by.estimate.strata[]: asked connection otherwise present unclear users
+coverage --by.own_sample: asked own strata unclear users
+coverage --by.own_sample.own: high low middle
+coverage --by.own_sample.strata[]: asked connection present source unclear users
 coverage --by.sources.SOURCE: share users
 coverage --by.own: high low middle on_word
 coverage --by.seen: broken initials none on_word own placeholder unknown
@@ -144,7 +149,7 @@ coverage --by.groups.CONNECTION.sources.SOURCE: share users
 coverage.own_sample: asked own strata unclear users
 coverage.own_sample.own: high low middle
 coverage.own_sample.strata[]: asked connection present source unclear users
-probe --pictures[]: forbidden not a URL shows source users
+probe --pictures[]: forbidden letters not a URL pattern photo shows source users
 findings: findings notes users
 findings.findings[]: advice examples id meaning severity share title users
 compare: came came_by_source flow matched moved new notes old sources went went_by_source
@@ -190,18 +195,20 @@ verify: checked complete differs gone holds lines open planned tenant way
 undo: action complete done drifted earlier executed failed held kind limited lost notes planned
     reasons refused remaining requests seconds stopped tenant unlisted unsettled way
 undo.action: after before bindings_after bindings_before name
-snapshot: complete estimate method notes probed_at redacted requests sandbox seconds seed taken_at
-    tenant toolkit_version users windows wiring
+snapshot: complete estimate method notes own_sample probed_at redacted requests sandbox seconds seed
+    taken_at tenant toolkit_version users windows wiring
 snapshot.wiring: actions as_of flows rules setters writers
 snapshot.wiring.setters[]: default kind name on override policy runs spares
 report: broken estimated findings groups own provenance seen sources users
-report.provenance: complete estimate method notes probed_at redacted requests sandbox seconds seed
-    taken_at tenant toolkit_version users windows wiring
+report.provenance: complete estimate method notes own_sample probed_at redacted requests sandbox
+    seconds seed taken_at tenant toolkit_version users windows wiring
 report.provenance.wiring: actions as_of default flows override rules setters setters_left_out
     writers
 report.provenance.wiring.setters[]: default kind name on override policy runs spares
 report.provenance.estimate: asked gravatars unclear users
 report.provenance.estimate.gravatars: high low middle
+report.provenance.own_sample: asked own unclear users
+report.provenance.own_sample.own: high low middle
 report.sources.SOURCE: share users
 report.estimated.SOURCE: high low middle
 report.own: high low middle on_word

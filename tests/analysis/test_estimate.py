@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.analysis.estimate import Estimate, Stratum, allocated
+from toolkit.analysis.estimate import Estimate, OwnEstimate, OwnStratum, Stratum, allocated
 from toolkit.analysis.file_header import as_json, read
 from toolkit.classification.sources import Source
 from toolkit.sandbox.made_up.tenants import people
@@ -43,6 +43,38 @@ def test_the_interval_of_400_holds_the_truth_in_at_least_93_of_100_samples(sampl
     # It would be no use if it held everything.
     users = sum(map(len, sample_tenant.values()))
     assert max(one.high - one.low for one in intervals) < 0.11 * users
+
+
+def test_the_interval_of_pictures_looked_at_holds_the_truth_as_often():
+    """Many small strata, as connections and sources are, with the shares of ordinary providers."""
+    shares = {"google": (1250, 0.65), "github": (250, 0.7), "facebook": (450, 0.2), "line": (20, 1)}
+    shares |= {"pw": (1900, 0.31), "saml": (70, 0.6), "slack": (15, 0.9), "discord": (30, 0.95)}
+    population = {
+        (name, Source.SOCIAL): [number < users * share for number in range(users)]
+        for name, (users, share) in shares.items()
+    }
+    truth = sum(map(sum, population.values()))
+    held = 0
+    for seed in range(100):
+        strata = sampled(population, 400, seed).strata
+        own = OwnEstimate(
+            tuple(OwnStratum(one.connection, Source.SOCIAL, one.users, one.asked, one.present)
+                  for one in strata)
+        ).own  # fmt: skip
+        held += own.low <= truth <= own.high
+    assert held >= 93
+
+
+def test_what_was_looked_at_is_counted_and_read_back():
+    known = OwnStratum("pw", Source.GRAVATAR, 30, 30, 30)
+    seen = OwnStratum(None, Source.CUSTOM, 100, 10, 6, unclear=2)
+    sample = OwnEstimate((known, seen))
+    assert (sample.users, sample.asked, sample.unclear) == (130, 40, 2)
+    assert 36 <= sample.own.low < sample.own.middle < sample.own.high <= 128
+    assert "of 130 users" in repr(sample)
+    assert read(OwnEstimate, as_json(sample)) == sample
+    with pytest.raises(ValueError, match="more answers"):
+        OwnStratum("pw", Source.CUSTOM, 5, 6, 1)
 
 
 def test_a_stratum_that_was_asked_for_whole_leaves_no_doubt():

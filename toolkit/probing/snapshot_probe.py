@@ -304,15 +304,19 @@ def _recorded(snapshot: Snapshot, provenance: Provenance, seen: pd.DataFrame) ->
     )
     clear = seen[seen["content"].notna()]
     contents = dict(zip(clear["user_id"], clear["content"], strict=True))
-    return _rewritten(snapshot, provenance, lambda chunk: _with_contents(chunk, contents))
+    # Whether there is a Gravatar is for Gravatar to say; and where an override is not shown,
+    # the source is about the override, and what was seen is about the picture below it.
+    apart = [Source.UNRESOLVED, *([] if snapshot.overrides else [Source.METADATA])]
+    return _rewritten(snapshot, provenance, lambda chunk: _with_contents(chunk, contents, apart))
 
 
-def _with_contents(chunk: pd.DataFrame, contents: Mapping[str, str]) -> pd.DataFrame:
+def _with_contents(
+    chunk: pd.DataFrame, contents: Mapping[str, str], apart: Sequence[Source]
+) -> pd.DataFrame:
     found = chunk["user_id"].map(contents)
     known = found.notna()
     told = known & chunk["evidence"].isin([Evidence.URL, Evidence.IDENTITY])
-    # Whether there is a Gravatar is for Gravatar to say.
-    told &= chunk["source"] != Source.UNRESOLVED
+    told &= ~chunk["source"].isin(apart)
     return chunk.assign(
         content=chunk["content"].astype(object).mask(known, found),
         evidence=chunk["evidence"].astype(object).mask(told, Evidence.PIXELS.value),
