@@ -77,6 +77,10 @@ CASES = {
         someone(picture="https://graph.microsoft.com/v1.0/me"),
     ),
     "missing": (someone(picture=None), someone(picture=GOOGLE)),
+    "photo-elsewhere": (
+        someone(picture=gravatar("a@b.example"), user_metadata={"avatar_url": GOOGLE}),
+        someone(picture=GOOGLE, user_metadata={"avatar_url": f"{GOOGLE}2"}),
+    ),
     "override-unusable": (
         someone(picture=GOOGLE, user_metadata={"picture": "http://example.com/me.png"}),
         someone(picture=GOOGLE, user_metadata={"picture": "https://example.com/me.png"}),

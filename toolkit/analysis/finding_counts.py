@@ -190,6 +190,17 @@ CHECKS = (
         "Store the image on a host of yours, and its address in the profile.",
     ),
     Check(
+        "photo-elsewhere",
+        "medium",
+        "Photos that nobody shows",
+        "elsewhere IS NOT NULL AND (sight IN ('initials', 'placeholder', 'none', 'broken') "
+        "OR (sight = 'unknown' AND source = 'unresolved'))",
+        "The tenant holds a photo of these users: a linked account brought it, a directory, or an "
+        "application keeps it in user_metadata. People see a stand-in, a broken image, or a "
+        "Gravatar of which nobody knows whether it exists.",
+        "Show it before the default: picture-audit plan … --through action --elsewhere",
+    ),
+    Check(
         "foreign-default",
         "info",
         "Gravatars with another fallback",
