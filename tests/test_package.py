@@ -12,12 +12,12 @@ import pytest
 import toolkit
 
 NAMES = """
-Bar Candidate Comparison Coverage Estimate Finding Findings Gallery Interval Outcome
+Bar Candidate Comparison Coverage Estimate Finding Findings Gallery Interval Outcome OwnEstimate
 PictureAuditError Plan Policy Progress Sandbox Seen Series Snapshot Source Tenant Verdict Wiring
 apply audit by_group by_source candidate choose_default_picture classify cohorts collect collector
 combine compare connect coverage coverage_on dashboard demo embedded_tenant explain explore
-findings flows gallery ingest ingest_on latest_snapshot open_tenant outcomes over_time own_by_month
-plan probe reach read_plan read_snapshot redact report series undo verify what_people_see
+findings flows gallery ingest ingest_on latest_snapshot look open_tenant outcomes over_time
+own_by_month plan probe reach read_plan read_snapshot redact report series undo verify what_people_see
 """.split()
 
 
@@ -52,7 +52,7 @@ def test_no_module_has_the_name_of_one_of_the_standard_library():
 
 def test_what_a_room_hands_on_is_there():
     probing = import_module("toolkit.probing")
-    assert probing.__all__ == ["notice", "outcomes", "probe", "reach"]
+    assert probing.__all__ == ["look", "notice", "outcomes", "probe", "reach"]
     assert all(callable(getattr(probing, name)) for name in probing.__all__)
 
 

@@ -109,7 +109,7 @@ what_people_see: (coverage)
 """
 
 CLASSES = """
-Bar Candidate Comparison Coverage Estimate Finding Findings Gallery Interval Outcome
+Bar Candidate Comparison Coverage Estimate Finding Findings Gallery Interval Outcome OwnEstimate
 PictureAuditError Plan Policy Progress Sandbox Seen Series Snapshot Source Tenant Verdict Wiring
 """
 

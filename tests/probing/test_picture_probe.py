@@ -94,8 +94,9 @@ def test_a_gravatar_that_gravatar_was_asked_about_stays_its_evidence(snapshot, c
 def test_redaction_keeps_what_pictures_show(snapshot, tmp_path):
     seen = look(snapshot, sample=100).snapshot
     copy = redact(seen, tmp_path / "shared.parquet")
-    assert seen.users["content"].notna().any()
-    assert copy.users["content"].equals(seen.users["content"])
+    counts = seen.users["content"].value_counts().to_dict()  # a copy has another order
+    assert counts
+    assert copy.users["content"].value_counts().to_dict() == counts
 
 
 def test_a_sample_says_how_many_see_a_picture_of_their_own(no_credentials, tmp_path):
