@@ -10,6 +10,7 @@ stopped with the end of Rules, and Actions that have nothing to do with pictures
 
 import csv
 import gzip
+import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -236,12 +237,21 @@ def _person(kind: Kind, who: Someone, now: int) -> Person:
             host = dice.pick(("assets.example.com", "img.example.net", "uploads.example.com"))
             metadata["picture"] = f"https://{host}/avatars/{dice:hexadecimal 20}.png"
             truth = Source.METADATA
-    if metadata:
-        record["user_metadata"] = metadata
     if kind.imported:
         record["app_metadata"] = {"legacy_id": 10_000 + who.index}
     elif dice.chance(0.12):
         record["app_metadata"] = {"plan": dice.pick(("free", "team", "business"))}
+    # Photos that nobody shows: of a directory, and where applications keep them. Not by the dice,
+    # which would make everybody who follows another person.
+    drawn = hashlib.sha256(record["user_id"].encode()).hexdigest()
+    chance = int(drawn[:4], 16) / 0x10000
+    if kind.domain and not kind.social and chance < 0.3:  # noqa: PLR2004 - a share
+        record["thumbnailPhotoUrl"] = f"https://lh3.googleusercontent.com/a/ACg8oc{drawn[:42]}"
+    elif kind.provider == "auth0" and chance < 0.04:  # noqa: PLR2004 - a share
+        key = ("avatar", "avatar_url", "profile_picture", "photoURL")[int(drawn[4], 16) % 4]
+        metadata[key] = f"https://uploads.example.com/faces/{drawn[:20]}.jpg"
+    if metadata:
+        record["user_metadata"] = metadata
     return Person(record, gravatar, truth)
 
 
