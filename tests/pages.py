@@ -11,7 +11,7 @@ from pathlib import Path
 
 from toolkit.change.scopes import SCOPES
 from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, seconds
-from toolkit.classification.sources import RULES, Source
+from toolkit.classification.sources import ON_WORD, RULES, Source
 
 ROOT = Path(__file__).parent.parent
 GUIDES = ROOT / "notebooks" / "guides"
@@ -77,14 +77,20 @@ def _rules() -> str:
     rows = [
         [
             str(number),
-            *map(_code, (rule.host, rule.path, rule.source, rule.provider or "")),
+            " ".join(map(_code, rule.hosts)),
+            *map(_code, (rule.path, rule.source, rule.provider or "")),
             rule.why,
+            rule.seen,
         ]
         for number, rule in enumerate(RULES, 1)
     ]
     return _table(
-        ["", "host, or any below it", "path begins with", "source", "provider", "why"], rows
+        ["", "host, or any below it", "path begins with", "source", "provider", "why", "seen"], rows
     )
+
+
+def _on_word() -> str:
+    return f"{', '.join(map(_code, sorted(ON_WORD)))}\n"
 
 
 def scopes() -> str:
@@ -129,6 +135,7 @@ def _ceilings() -> str:
 PARTS = {
     "sources": _sources,
     "rules": _rules,
+    "on word": _on_word,
     "scopes": scopes,
     "ways": _ways,
     "ceilings": _ceilings,

@@ -1,5 +1,7 @@
 import gzip
 import json
+from base64 import b64encode
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,29 +9,38 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.classification.shapes import example_of
 from toolkit.classification.columnwise import classified
 from toolkit.classification.schema import CLASSIFICATION
 from toolkit.classification.sources import RULES, SOCIAL_STRATEGIES, classify
 from toolkit.classification.user_profile import user
 
+POLICY = (
+    b64encode(b'{"Statement":[{"Condition":{"DateLessThan":{"AWS:EpochTime":1700000000}}}]}')
+    .decode()
+    .replace("=", "_")
+)
 SAMPLE = Path(__file__).parents[2] / "data" / "users.ndjson.gz"
 MD5, SHA256 = "324ad113b0ef6dabbb2c2c4cf8a8d10F", "aB" * 32
-HOSTS = sorted({rule.host for rule in RULES})
+HOSTS = sorted({host for rule in RULES for host in rule.hosts})
+EXAMPLES = [example_of(rule) for rule in RULES]
 
 
-def table(rows):
+def table(rows, at=None):
     """Classify rows of picture, override, strategy and connection at once."""
     columns = list(zip(*rows, strict=True)) or [()] * 4
-    return classified(*(pa.array(column, pa.string()) for column in columns))
+    return classified(*(pa.array(column, pa.string()) for column in columns), at=at)
 
 
 def rows_of(verdicts):
     return [{name: getattr(one, name) for name in CLASSIFICATION.names} for one in verdicts]
 
 
-def one_by_one(rows):
+def one_by_one(rows, at=None):
     return rows_of(
-        classify(picture, metadata_picture=override, strategy=strategy, connection=connection)
+        classify(
+            picture, metadata_picture=override, strategy=strategy, connection=connection, at=at
+        )
         for picture, override, strategy, connection in rows
     )
 
@@ -38,7 +49,27 @@ paths = st.sampled_from(
     [
         "",
         "/",
-        *(rule.path.replace("\\", "").split("(")[0] for rule in RULES),
+        *EXAMPLES,
+        "/undefined/picture",
+        "/null.png",
+        "/a/NULL",
+        "/nullable/none.jpgx",
+        "/{{id}}",
+        "/%5Bobject%20Object%5D",
+        "/cdn.auth0.com",
+        "/CDN.Auth0.com/avatars/te.png",
+        "/i1.wp.com/cdn.auth0.com/avatars/te.png",
+        "/ui-avatars.com/api/x",
+        "/localhost/avatars/te.png",
+        f"/www.gravatar.com/avatar/{MD5}",
+        "/avatar.php",
+        "/avatar/",
+        "/avatar",
+        f"/avatar/{'0' * 32}",
+        "/avatar/D41D8CD98F00B204E9800998ecf8427e.jpg",
+        f"/gravatar/{MD5}",
+        f"/vp/{'a' * 32}/5CA4F5B5/t51.2885-19/x.jpg",
+        f"/vp/{'a' * 32}/00000000/t51.2885-19/x.jpg",
         "/avatars/ab.png",
         f"/avatar/{MD5}",
         f"/avatar/{MD5}.jpg",
@@ -88,6 +119,17 @@ values = st.sampled_from(
         "https://cdn.auth0.com/avatars/te.png",
         "https%3A%2F%2Fssl.gstatic.com%2Fs2%2Fprofiles%2Fimages%2Fsilhouette80.png",
         "https%3A%2F%2Fi1.wp.com%2Fcdn.auth0.com%2Favatars%2Fte.png",
+        MD5,
+        "20250101T000000Z",
+        "20240229T235959Z",
+        "20250229T000000Z",
+        "20251301T246060Z",
+        "604800",
+        "6048001",
+        "2025-01-01T00:00:00Z",
+        "2025-01-01",
+        "2025-02-29",
+        POLICY,
         "https%3A%2F%2Fexample.com%2F%3Fcdn.auth0.com",
         "http%3A//x",
         "a=b",
@@ -96,7 +138,11 @@ values = st.sampled_from(
     ]
 )
 names = st.sampled_from(
-    ["d", "default", "f", "forcedefault", "ext", "oe", "e", "s", "%65", "+e", "E", "xext", ""]
+    [
+        *["d", "default", "f", "forcedefault", "ext", "oe", "e", "s", "%65", "+e", "E", "xext", ""],
+        *["gravatar_id", "x-expires", "Expires", "ex", "se", "sig", "Policy", "Key-Pair-Id"],
+        *["X-Amz-Date", "X-Amz-Expires", "x-goog-expires", "X-Goog-Date", "AWSAccessKeyId"],
+    ]
 )
 queries = st.lists(
     st.tuples(names, st.sampled_from(["=", "", "=="]), values).map("".join), max_size=4
@@ -111,6 +157,7 @@ hosts = st.one_of(
     st.sampled_from(HOSTS).map("{}:443".format),
     st.sampled_from(HOSTS).map("u:p@{}".format),
     st.sampled_from(["", ".", "-", "a..b", "x.example", "exa mple", "münchen.example", "[::1]"]),
+    st.sampled_from(["i0.wp.com", "i1.wp.com", "i2.wp.com", "i3.wp.com", "undefined", "null"]),
     st.sampled_from(["cdn%2Eauth0.com", "x_y.example", "x|y", "x:y", "x:99999", "*", "1.2.3.4"]),
 )
 built = st.builds(
@@ -131,6 +178,12 @@ urls = st.one_of(
     built,
     st.text(st.characters(codec="utf-8")),
     st.text("htps:/\\?#@%.[] \n\tA", max_size=30),
+    st.sampled_from(
+        ["data:image/png,", "Data:image/svg+xml;x,y", "data:image/png;base64,a b", "d", "\\\\a.b/c"]
+    ),
+    st.sampled_from(
+        ["da\nta:image/png,x", "/\t/cdn.auth0.com/avatars/", "//x", "data:text/html,x"]
+    ),
     st.sampled_from(["", " ", "data:image/png;base64,AAAA", "Https", "h", "/a.png", "\ufeff"]),
 )
 strategies = st.sampled_from(
@@ -139,13 +192,43 @@ strategies = st.sampled_from(
 connections = st.sampled_from([None, "", "db", "discord", "gravatar.com"])
 
 
-@given(st.lists(st.tuples(urls, urls, strategies, connections)))
-@example([])
-@example([(f"https://gravatar.com/avatar/{SHA256}?f=y", None, None, None)])
-def test_a_column_is_classified_as_each_of_its_rows_would_be(rows):
-    found = table(rows)
+moments = st.none() | st.sampled_from([1, 1700000000, 1736294400, 2**31]).map(
+    lambda seconds: datetime.fromtimestamp(seconds, UTC)
+)
+
+
+@given(st.lists(st.tuples(urls, urls, strategies, connections)), moments)
+@example([], None)
+@example([(f"https://gravatar.com/avatar/{SHA256}?f=y", None, None, None)], None)
+def test_a_column_is_classified_as_each_of_its_rows_would_be(rows, at):
+    found = table(rows, at)
     assert found.schema.equals(CLASSIFICATION)
-    assert found.to_pylist() == one_by_one(rows)
+    assert found.to_pylist() == one_by_one(rows, at)
+
+
+SIGNATURES = [
+    "X-Amz-Date=20250101T000000Z&X-Amz-Expires=604800",
+    "x-amz-expires=1&X-AMZ-DATE=20251231T235959Z",
+    "X-Goog-Date=20240229T120000Z&X-Goog-Expires=3600",
+    "X-Amz-Date=20250229T000000Z&X-Amz-Expires=60",
+    "X-Amz-Date=20250101T250000Z&X-Amz-Expires=60",
+    "X-Amz-Date=20250101T000000Z&X-Goog-Expires=60",
+    "X-Amz-Date=20250101T000000Z&X-Amz-Expires=0",
+    "X-Amz-Date=20250101T000000Z&X-Amz-Expires=6048001",
+    "X-Amz-Date=20250101T000000Z&X-Amz-Expires=60&X-Amz-Expires=61",
+    "X-%41mz-Date=20250101T000000Z&X-Amz-Expires=60",
+    "x?X-Amz-Date=20250101T000000Z&X-Amz-Expires=60",
+    "Expires=1700000000&Signature=x&AWSAccessKeyId=y",
+    "Expires=1700000000",
+    f"Policy={POLICY}&Key-Pair-Id=x",
+    "se=2025-01-01T00:00:00Z&sig=x",
+]
+
+
+@pytest.mark.parametrize("host", ["x.example", "cdn.auth0.com", "lh3.googleusercontent.com"])
+def test_columns_read_every_signature_as_it_is_read_alone(host):
+    rows = [(f"https://{host}/a/b?{query}", None, "auth0", "db") for query in SIGNATURES]
+    assert table(rows).to_pylist() == one_by_one(rows)
 
 
 def test_the_embedded_tenant_is_classified_as_each_of_its_users_would_be():
@@ -155,13 +238,14 @@ def test_the_embedded_tenant_is_classified_as_each_of_its_users_would_be():
     assert table(rows).to_pylist() == one_by_one(rows)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.host}{rule.path}")
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.hosts[0]}{rule.path}")
 def test_every_rule_is_known_to_the_columns(rule):
     """A new row of the table needs no word here or in the classifier."""
-    example = rule.path.replace("\\", "").partition("(")[0].replace(".*", "x")
     rows = [
-        (f"https://{host}{example}{tail}", None, "samlp", "c")
-        for host in (rule.host, f"a.{rule.host}", f"a{rule.host}")
+        (f"https://{host}{path}{tail}", None, "samlp", "c")
+        for name in rule.hosts
+        for host in (name, f"a.{name}", f"a{name}")
+        for path in {"/", example_of(rule)}
         for tail in ("", "x", MD5, SHA256, "default-user", "?ext=1&oe=1&e=1")
     ]
     assert table(rows).to_pylist() == one_by_one(rows)

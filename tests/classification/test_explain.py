@@ -29,6 +29,8 @@ def test_a_user_object_is_explained_by_its_identity_and_its_metadata():
     )
     overridden = explain(record | {"user_metadata": {"picture": "https://x.example/me.png"}})
     assert (overridden["source"], overridden["underlying"]) == ("metadata", "enterprise")
+    ended = "https://x.example/me.png?X-Amz-Date=20250101T000000Z&X-Amz-Expires=60"
+    assert explain(record | {"user_metadata": {"picture": ended}})["source"] == "enterprise"
     named = {
         **record,
         "identities": [{"provider": "oauth2", "connection": "mastodon"}],

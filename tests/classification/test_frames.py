@@ -16,7 +16,7 @@ urls = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"])),
     st.builds(
         "https://{}/{}?{}".format,
-        st.sampled_from(sorted({rule.host for rule in RULES})),
+        st.sampled_from(sorted({host for rule in RULES for host in rule.hosts})),
         st.sampled_from(["avatar/" + "0" * 32, "avatars/ab.png", "a/b", "profile_images/1"]),
         st.sampled_from(["", "d=mp", "ext=1700000000", "e=1700000000", "oe=5FB9F3A0"]),
     ),

@@ -8,6 +8,7 @@ to both.
 """
 
 from collections.abc import Hashable, Iterable
+from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +17,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from toolkit.classification.arrow import array, blanked, first_bytes, text, texts, values_of, whole
+from toolkit.classification.rules import OF_HOST, RULES, Source
 from toolkit.classification.schema import CLASSIFICATION, ENCODED, completed
-from toolkit.classification.sources import RULES, Evidence, Source, Verdict, classify
+from toolkit.classification.sources import Evidence, Verdict, classify
 from toolkit.classification.sources import usable_override as usable
+from toolkit.classification.user_profile import milliseconds
+from toolkit.classification.web_address import (
+    CLOUDS,
+    LONGEST,
+    NO_HOSTS,
+    PROXIES,
+    SIGNED,
+    UNFILLED,
+)
 
 _Mask = npt.NDArray[np.bool_]
 _Rows = npt.NDArray[np.int64]
@@ -28,20 +39,32 @@ _Rows = npt.NDArray[np.int64]
 _PLAIN = r'^https?://[a-z0-9.-]*[a-z0-9-]/[!-"$-\[\]-~]*$'
 # What Auth0 gives every user of a database, and so most of all pictures.
 # Fact: Auth0 docs, "Change User Pictures", and its SDKs' examples.
-_DEFAULT = r"^https://s\.gravatar\.com/avatar/[0-9a-f]{32}\?"
-_BEGIN = len("https://s.gravatar.com/avatar/")
-_END = _BEGIN + 32
+_DEFAULT = "https://s.gravatar.com/avatar/"
+_BEGIN, _DIGITS = len(_DEFAULT), 32
+_END = _BEGIN + _DIGITS
+_HEXADECIMAL = np.isin(np.arange(256), np.frombuffer(b"0123456789abcdef", np.uint8))
 _HASH = r"^avatar/(?P<hash>[0-9a-fA-F]{64}|[0-9a-fA-F]{32})"
 _LATEST_EXPIRY = 2**32  # seconds; what is later is asked of `classify`
 _REMEMBERED = 65_536
-# Where in `RULES` the rules of a host stand, the one that knows Gravatars, and those that look at
-# more of a URL than its host.
-_OF_HOST: dict[str, list[int]] = {}
-for _place, _rule in enumerate(RULES):
-    _OF_HOST.setdefault(_rule.host, []).append(_place)
-_GRAVATAR = next(n for n, rule in enumerate(RULES) if rule.source is Source.UNRESOLVED)
-_LABELS = max(rule.host.count(".") for rule in RULES) + 1  # that a rule looks at
-_DEEP = [n for n, rule in enumerate(RULES) if rule.path != "/" or rule.expires or n == _GRAVATAR]
+_GRAVATAR = next(n for n, rule in enumerate(RULES) if rule.hashed)
+_LABELS = max(host.count(".") for host in OF_HOST) + 1  # that a rule looks at
+# For paths without their first slash.
+_UNFILLED_PATH = f"(?i){UNFILLED.replace('/', '(?:^|/)', 1)}"
+_SIGNED = f"(?i){SIGNED}"
+_PERHAPS_EXPIRES = (
+    f"(?i:{SIGNED}|[?&](?:{'|'.join(sorted({rule.expires[0] for rule in RULES if rule.expires}))})="
+    "|/vp/|%)"
+)
+# What stands after a proxy's host: the host that it copied from.
+_COPIED = r"^[a-z0-9-]+(?:\.[a-z0-9-]+)+/"
+_CLOUDS = "|".join(CLOUDS)
+_DECIMAL = 10
+_MONTHS, _HOURS, _MINUTES = 12, 24, 60
+_NOBODY = texts(["0" * _DIGITS, "d41d8cd98f00b204e9800998ecf8427e"]).cast(pa.binary())
+# What begins with two slashes, or with `data:`, as browsers read it.
+_HOSTED = r"^[/\\][\t\n\r]*[/\\]"
+_DATA = r"(?i)^d[\t\n\r]*a[\t\n\r]*t[\t\n\r]*a[\t\n\r]*:"
+_PLAIN_IMAGE = r"(?i)^data:image/[a-z0-9.+-]+(?:;[!-+\--~]*)?,[!-~]"
 
 
 class _Outcome(NamedTuple):
@@ -62,30 +85,42 @@ def classified(
     metadata_picture: pa.StringArray,
     strategy: pa.StringArray,
     connection: pa.StringArray,
+    *,
+    at: datetime | None = None,
 ) -> pa.Table:
     """Classify users as `toolkit.classification.sources.classify` would one by one.
+
+    `at` is its argument `at`, for all of them.
 
     Returns:
         One row a user with the columns of `toolkit.classification.schema.CLASSIFICATION`.
     """
-    verdicts = _encoded(picture, metadata_picture, strategy, connection)
+    verdicts = _encoded(picture, metadata_picture, strategy, connection, at=at)
     return pa.table(verdicts).cast(CLASSIFICATION)
 
 
-def with_verdicts(profiles: pa.Table) -> pa.Table:
-    """Append the classification to the columns of `PROFILE`; returns the columns of `ENCODED`."""
+def with_verdicts(profiles: pa.Table, at: datetime | None = None) -> pa.Table:
+    """Append the classification to the columns of `PROFILE`; returns the columns of `ENCODED`.
+
+    `at` as for `classified`.
+    """
     deciding = ("picture", "metadata_picture", "strategy", "connection")
-    verdicts = _encoded(*(whole(profiles[name]) for name in deciding))
+    verdicts = _encoded(*(whole(profiles[name]) for name in deciding), at=at)
     known = dict(zip(profiles.column_names, profiles.columns, strict=True))
     return completed(pa.table(known | verdicts), ENCODED).cast(ENCODED)
 
 
 def _encoded(
-    picture: pa.Array, metadata_picture: pa.Array, strategy: pa.Array, connection: pa.Array
+    picture: pa.Array,
+    metadata_picture: pa.Array,
+    strategy: pa.Array,
+    connection: pa.Array,
+    *,
+    at: datetime | None,
 ) -> dict[str, pa.Array]:
     """Classify users; columns with few distinct values are dictionary-encoded."""
     column = _Column(blanked(picture), strategy, connection)
-    overridden = _overridden(metadata_picture)
+    overridden = _overridden(metadata_picture, at)
     times = CLASSIFICATION.field("expires_at").type
     return {
         "source": column.field("source", overridden, Source.METADATA.value),
@@ -124,12 +159,20 @@ class _Column:
         self._hashes: list[tuple[_Rows, pa.StringArray]] = []
         first = first_bytes(picture)
         nothing = values_of(pc.binary_length(picture)) == 0
-        # It begins neither with a blank, which browsers drop, nor with an h: no http(s) URL.
-        foreign = (first > ord(" ")) & (first | 0x20 != ord("h"))
         self._all_alike(np.flatnonzero(nothing))
+        # It begins with none of a blank, which browsers drop, `http`, `//` and `data:`.
+        visible = first > ord(" ")
+        slashed = visible & ((first == ord("/")) | (first == ord("\\")))
+        data = visible & (first | 0x20 == ord("d"))
+        foreign = visible & (first | 0x20 != ord("h"))
+        for begun, pattern in ((slashed, _HOSTED), (data, _DATA)):
+            rows = np.flatnonzero(begun)
+            foreign[rows] = ~self._matching(rows, pattern)
         self._all_alike(np.flatnonzero(foreign & ~nothing))
+        rows = np.flatnonzero(data & ~foreign)
+        self._by_identity(rows[self._matching(rows, _PLAIN_IMAGE)])
         self._defaults()
-        self._by_rules(np.flatnonzero(self.outcome < 0))
+        self._by_rules(np.flatnonzero((self.outcome < 0) & (first | 0x20 == ord("h"))))
         self._one_by_one(np.flatnonzero(self.outcome < 0))
 
     def field(self, name: str, where: _Mask | None = None, value: str = "") -> pa.DictionaryArray:
@@ -176,58 +219,126 @@ class _Column:
         if len(rows):
             self.outcome[rows] = self._places([_outcome(self._verdict(int(rows[0])))])
 
+    def _matching(self, rows: _Rows, pattern: str) -> _Mask:
+        """Whether the pictures in these rows match a pattern."""
+        matching: _Mask = values_of(
+            pc.match_substring_regex(self.picture.take(array(rows)), pattern)
+        )
+        return matching
+
     def _defaults(self) -> None:
         """Judge what Auth0 gives every user of a database: only the query decides."""
-        rows = np.flatnonzero(values_of(pc.match_substring_regex(self.picture, _DEFAULT)))
+        rows = np.flatnonzero(values_of(pc.starts_with(self.picture, _DEFAULT)))
         urls = self.picture.take(array(rows)).cast(pa.binary())  # bytes are cut ten times as fast
-        self.rule[rows] = _GRAVATAR
+        hashes = pc.binary_slice(urls, _BEGIN, _END)
+        hashed = _hexadecimal(hashes) & ~values_of(pc.is_in(hashes, _NOBODY))
         # Without an end, Arrow 26 fails.
-        self._by_query(rows, pc.binary_slice(urls, _END, 1 << 30), "s.gravatar.com")
-        self._hashes.append((rows, pc.binary_slice(urls, _BEGIN, _END).cast(pa.string())))
+        query = pc.binary_slice(urls, _END, 1 << 30)
+        hashed &= values_of(pc.starts_with(query, "?"))
+        if not hashed.all():
+            rows, held = rows[hashed], array(hashed)
+            hashes, query = hashes.filter(held), query.filter(held)
+        self.rule[rows] = _GRAVATAR
+        self._by_query(rows, query, _GRAVATAR)
+        self._hashes.append((rows, hashes.cast(pa.string())))
 
     def _by_rules(self, left: _Rows) -> None:
         """Judge URLs that need no decoding."""
-        plain = values_of(pc.match_substring_regex(self.picture.take(array(left)), _PLAIN))
-        rows = left[plain]
-        parts = pc.split_pattern(self.picture.take(array(rows)), "/", max_splits=3).flatten()
+        rows = left[self._matching(left, _PLAIN)]
+        self._judge(rows, self.picture.take(array(rows)), copied=False)
+
+    def _judge(self, rows: _Rows, urls: pa.StringArray, *, copied: bool) -> None:
+        """Judge URLs of which nothing needs decoding; those that do after all are left."""
+        parts = pc.split_pattern(urls, "/", max_splits=3).flatten()
         begins = 4 * np.arange(len(rows))  # of "https:", "", the host and the rest
         hosts = parts.take(array(begins + 2)).dictionary_encode()
         host = values_of(hosts.indices)
-        below = _below(hosts.dictionary)
-        at = np.flatnonzero(np.any(below[_DEEP], axis=0)[host])
-        halves = pc.split_pattern(parts.take(array(begins[at] + 3)), "?", max_splits=1)
+        copies = values_of(pc.is_in(hosts.dictionary, texts(PROXIES)))[host]
+        rare = copies | values_of(pc.is_in(hosts.dictionary, texts(sorted(NO_HOSTS))))[host]
+        if copies.any() and not copied:
+            # Gravatar's image proxy: what it copied stands after its host.
+            rest = parts.take(array(begins[copies] + 3))
+            hosted = values_of(pc.match_substring_regex(rest, _COPIED))
+            rest = rest.filter(array(hosted))
+            rest = pc.binary_join_element_wise(text("https:/"), rest, text("/"))
+            self._judge(rows[copies][hosted], rest, copied=True)
+        known, kinds = _known_by(hosts.dictionary)
+        kind = np.where(rare, np.int16(len(known)), kinds[host])
+        order = np.argsort(kind, kind="stable")  # quicker than to look for each kind in all rows
+        ends = np.searchsorted(kind[order], np.arange(len(known) + 1))
+        for numbers, begin, end in zip(known, ends[:-1], ends[1:], strict=True):
+            found = order[begin:end]
+            rest = parts.take(array(begins[found] + 3))
+            self._of_rules(numbers, rows[found], rest)
+
+    def _of_rules(self, numbers: tuple[int, ...], rows: _Rows, rest: pa.StringArray) -> None:
+        """Judge URLs of hosts that the same rules know, by what stands after their host."""
+        halves = pc.split_pattern(rest, "?", max_splits=1)
         starts = values_of(halves.offsets)
         path = halves.values.take(array(starts[:-1]))  # without its first slash
-        query = blanked(halves.values.take(array(starts[:-1] + 1, np.diff(starts) == 1)))
-        place = np.zeros(len(rows), np.int64)  # where the halves of each URL are
-        place[at] = np.arange(len(at))
-        unknown = np.ones(len(rows), np.bool_)
-        for number in np.flatnonzero(below.any(axis=1)).tolist():
-            rule = RULES[number]
-            mine = np.flatnonzero(below[number][host] & unknown)
-            if rule.path != "/":
-                pattern = f"^(?:{rule.path.removeprefix('/')})"
-                paths = path.take(array(place[mine]))
-                mine = mine[values_of(pc.match_substring_regex(paths, pattern))]
-            unknown[mine] = False
-            there = array(place[mine])
-            known = rows[mine]
-            self.rule[known] = number
-            if rule.source is Source.UNRESOLVED:
-                self._by_query(known, query.take(there), rule.host)
-                found = pc.struct_field(pc.extract_regex(path.take(there), _HASH), [0])
-                self._hashes.append((known, pc.ascii_lower(found)))
-            elif rule.expires is not None:
-                seconds = _expiry(query.take(there), *rule.expires)
-                self.expiry[known] = 1000 * np.maximum(seconds, 0)
-                self.rule[known[seconds < 0]] = -1
-                self._all_alike(known[seconds >= 0])
-            else:
-                self._all_alike(known)
-        self.rule[rows[unknown]] = len(RULES)
-        self._by_identity(rows[unknown])
+        asks = np.diff(starts) > 1
+        of_all = next((one for one in numbers if RULES[one].path == "/"), len(RULES))
+        paths = [(one, f"^(?:{RULES[one].path[1:]})") for one in numbers if one < of_all]
+        judged = np.full(len(rows), of_all, np.int64)
+        # Most match none of them, so all are asked at once first.
+        some = np.arange(len(rows))
+        if of_all < len(RULES) or not paths:
+            any_path = "|".join((_UNFILLED_PATH, *(pattern for _, pattern in paths)))
+            some = np.flatnonzero(values_of(pc.match_substring_regex(path, any_path)))
+        held = _some(path, some)
+        for number, pattern in ((-1, _UNFILLED_PATH), *paths):
+            matching = values_of(pc.match_substring_regex(held, pattern))
+            if matching.any():
+                judged[some[matching]] = number
+                some, held = some[~matching], held.filter(array(~matching))
+        for number in np.unique(judged[judged >= 0]).tolist():
+            mine = np.flatnonzero(judged == number)
+            query = halves.values.take(array(starts[mine] + 1, ~asks[mine]))
+            self._by_rule(number, rows[mine], _some(path, mine), query)
 
-    def _by_query(self, rows: _Rows, query: pa.Array, kind: str) -> None:
+    def _by_rule(
+        self, number: int, rows: _Rows, path: pa.StringArray, query: pa.StringArray
+    ) -> None:
+        """Judge URLs of one rule, or of none; those that need decoding after all are left."""
+        self.rule[rows] = number
+        rule = RULES[number] if number < len(RULES) else None
+        if rule is None:
+            self._by_identity(rows)
+            self._by_signature(rows, query)
+        elif rule.source is Source.UNRESOLVED and rule.hash_in is not None:
+            self.rule[rows] = -1
+        elif rule.source is Source.UNRESOLVED and rule.fallback is None:
+            self._by_query(rows, blanked(query), number)
+            if rule.hashed:
+                found = pc.struct_field(pc.extract_regex(path, _HASH), [0])
+                self._hashes.append((rows, pc.ascii_lower(found)))
+        elif rule.expires is not None:
+            seconds = _expiry(blanked(query), *rule.expires)
+            if rule.expires_in_path is not None:
+                seconds[values_of(pc.starts_with(path, "vp/"))] = -1
+            self.expiry[rows] = 1000 * np.maximum(seconds, 0)
+            self.rule[rows[seconds < 0]] = -1
+            self._all_alike(rows[seconds >= 0])
+        else:
+            self._all_alike(rows)
+            if rule.source is not Source.UNRESOLVED:
+                self._by_signature(rows, query)
+
+    def _by_signature(self, rows: _Rows, query: pa.StringArray) -> None:
+        """Say when URLs end that are signed in one of the general ways; a query may be null."""
+        if query.null_count == len(query):
+            return
+        asked = np.flatnonzero(values_of(query.is_valid()))
+        query = pc.binary_join_element_wise(text(""), query.take(array(asked)), text("?"))
+        signed = values_of(pc.match_substring_regex(query, _SIGNED))
+        if not signed.any():
+            return
+        rows, seconds = rows[asked[signed]], _stamped(query.filter(array(signed)))
+        self.expiry[rows] = 1000 * np.maximum(seconds, 0)
+        unsure = rows[seconds < 0]
+        self.rule[unsure], self.outcome[unsure] = -1, -1
+
+    def _by_query(self, rows: _Rows, query: pa.Array, kind: int) -> None:
         """Judge URLs of one kind whose query decides."""
         encoded = query.dictionary_encode()
         code = values_of(encoded.indices)
@@ -263,26 +374,51 @@ def _outcome(verdict: Verdict) -> _Outcome:
     return _Outcome(verdict.underlying.value, verdict.provider, fallback, verdict.evidence.value)
 
 
-def _overridden(metadata_picture: pa.StringArray) -> _Mask:
+def _overridden(metadata_picture: pa.StringArray, at: datetime | None) -> _Mask:
     """Whether `usable_override` says so of each row."""
     pictures = blanked(metadata_picture)
     plain = values_of(pc.match_substring_regex(pictures, _PLAIN))
     overridden: _Mask = plain & values_of(pc.starts_with(pictures, "https"))
     held = values_of(pc.binary_length(pictures)) > 0
-    for at in np.flatnonzero(held & ~plain).tolist():
-        overridden[at] = usable(pictures[at].as_py())
+    for row in np.flatnonzero(held & ~plain).tolist():
+        overridden[row] = usable(pictures[row].as_py(), at)
+    if at is not None:
+        rows = np.flatnonzero(overridden)
+        urls = pictures.take(array(rows))
+        rows = rows[values_of(pc.match_substring_regex(urls, _PERHAPS_EXPIRES))]
+        nothing = pa.nulls(len(rows), pa.string())
+        expiry = _Column(pictures.take(array(rows)), nothing, nothing).expiry
+        overridden[rows] = (expiry == 0) | (expiry > milliseconds(at))
     return overridden
 
 
-def _below(hosts: pa.StringArray) -> _Mask:
-    """Whether each host is that of each rule or one below it: one row a rule, one column a host."""
-    below = np.zeros((len(RULES), len(hosts)), np.bool_)
-    for column, host in enumerate(hosts.to_pylist()):
+def _hexadecimal(values: pa.BinaryArray) -> _Mask:
+    """Whether each value is an MD5 hash in lower case."""
+    long: _Mask = values_of(pc.binary_length(values)) == _DIGITS
+    whole = values if long.all() else values.filter(array(long))
+    _, offsets, data = whole.buffers()
+    begin = int(np.frombuffer(offsets, np.int32, 1, 4 * whole.offset)[0]) if len(whole) else 0
+    digits = np.frombuffer(data or b"", np.uint8, len(whole) * _DIGITS, begin)
+    long[long] = _HEXADECIMAL[digits].reshape(-1, _DIGITS).all(axis=1)
+    return long
+
+
+def _some(column: pa.StringArray, rows: _Rows) -> pa.StringArray:
+    return column if len(rows) == len(column) else column.take(array(rows))
+
+
+def _known_by(hosts: pa.StringArray) -> tuple[list[tuple[int, ...]], npt.NDArray[np.int16]]:
+    """Return which sets of rules know some hosts, as places in `RULES`; and which knows each."""
+    found: dict[tuple[int, ...], int] = {}
+    kinds = np.zeros(len(hosts), np.int16)
+    for place, host in enumerate(hosts.to_pylist()):
+        numbers: set[int] = set()
         above = ".".join(host.rsplit(".", _LABELS)[-_LABELS:])
         while above:
-            below[_OF_HOST.get(above, []), column] = True
+            numbers.update(OF_HOST.get(above, ()))
             _, _, above = above.partition(".")
-    return below
+        kinds[place] = found.setdefault(tuple(sorted(numbers)), len(found))
+    return list(found), kinds
 
 
 def _expiry(query: pa.StringArray, name: str, base: int) -> _Rows:
@@ -291,9 +427,52 @@ def _expiry(query: pa.StringArray, name: str, base: int) -> _Rows:
     times = values_of(pc.count_substring(query, f"&{name}="))
     # A name without a value, or one that may be written in another way.
     unsure = values_of(pc.match_substring_regex(query, f"&{name}&|&[^=&]*[%+]"))
-    digits = "0-9a-fA-F" if base == 16 else "0-9"  # noqa: PLR2004 - the two bases of rules
+    digits = "0-9" if base == _DECIMAL else "0-9a-fA-F"
     pattern = f"&{name}=(?P<digits>[{digits}]{{1,10}})&"
     found = pc.struct_field(pc.extract_regex(query, pattern), [0])
-    seconds = np.array([int(one, base) if one else -1 for one in found.to_pylist()], np.int64)
+    if base == _DECIMAL:
+        seconds = values_of(found.fill_null(text("-1")).cast(pa.int64()))
+    else:
+        seconds = np.array([int(one, base) if one else -1 for one in found.to_pylist()], np.int64)
     sure = ~unsure & (times == 1) & (seconds > 0) & (seconds < _LATEST_EXPIRY)
     return np.where(sure, seconds, np.where(unsure | (times > 0), -1, 0))
+
+
+def _stamped(urls: pa.StringArray) -> _Rows:
+    """Return when URLs with `X-…-Date` and `X-…-Expires` end; -1 where that is unsure."""
+    query = pc.binary_join_element_wise(urls, text("&"), text(""))
+    ends = np.full(len(urls), -1, np.int64)
+    sure = values_of(pc.count_substring(query, "?")) == 1
+    # A name that may be written in another way.
+    sure &= ~values_of(pc.match_substring_regex(query, "[?&][^=&]*[%+]"))
+    for name in ("date", "expires"):
+        times = pc.count_substring_regex(query, f"(?i)[?&]x-(?:{_CLOUDS})-{name}=")
+        sure &= values_of(times) == 1
+    found = [
+        pc.extract_regex(query, rf"(?i)[?&]x-(?P<cloud>{_CLOUDS})-{name}=(?P<value>{value})&")
+        for name, value in (("date", r"2[01]\d{6}T\d{6}Z"), ("expires", r"\d{1,7}"))
+    ]
+    (cloud, date), (other, lasts) = (
+        [blanked(pc.struct_field(one, [number])) for number in (0, 1)] for one in found
+    )
+    sure &= values_of(pc.equal(pc.ascii_lower(cloud), pc.ascii_lower(other)))
+    sure &= values_of(pc.binary_length(date)) > 0
+    rows = np.flatnonzero(sure)
+    date = date.take(array(rows)).cast(pa.binary())
+    year, month, day, hour, minute, second = (
+        pc.binary_slice(date, start, end).cast(pa.string()).cast(pa.int64())
+        for start, end in ((0, 4), (4, 6), (6, 8), (9, 11), (11, 13), (13, 15))
+    )
+    months = (12 * (values_of(year) - 1970) + values_of(month) - 1).astype("datetime64[M]")
+    days = months.astype("datetime64[D]").astype(np.int64) + values_of(day) - 1
+    exists = (days >= months.astype("datetime64[D]").astype(np.int64)) & (
+        days < (months + 1).astype("datetime64[D]").astype(np.int64)
+    )
+    exists &= (values_of(month) >= 1) & (values_of(month) <= _MONTHS)
+    exists &= (values_of(hour) < _HOURS) & (values_of(minute) < _MINUTES)
+    exists &= values_of(second) < _MINUTES
+    begun = 60 * (60 * (24 * days + values_of(hour)) + values_of(minute)) + values_of(second)
+    lasts = values_of(lasts.take(array(rows)).cast(pa.int64()))
+    exists &= (lasts > 0) & (lasts <= LONGEST)
+    ends[rows] = np.where(exists, begun + lasts, -1)
+    return ends

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -23,25 +24,26 @@ def profiles(users: Iterable[User]) -> pd.DataFrame:
     return to_frame(tabulated(users))
 
 
-def audit(frame: pd.DataFrame) -> pd.DataFrame:
+def audit(frame: pd.DataFrame, at: datetime | None = None) -> pd.DataFrame:
     """Return a frame of users with the classification of each, as `classify` makes it.
 
     Args:
         frame: any number of rows with `picture`, `metadata_picture`, `strategy` and `connection`
             (a missing column counts as all null); other columns, index and order are kept.
+        at: as for `classify`.
     """
     begins = range(0, len(frame), _ROWS)
-    verdicts = [_classified(frame.iloc[begin : begin + _ROWS]) for begin in begins]
+    verdicts = [_classified(frame.iloc[begin : begin + _ROWS], at) for begin in begins]
     table = pa.concat_tables([CLASSIFICATION.empty_table(), *verdicts])
     kept = frame.drop(columns=CLASSIFICATION.names, errors="ignore")
     joined: pd.DataFrame = kept.join(to_frame(table).set_index(frame.index))
     return joined
 
 
-def _classified(frame: pd.DataFrame) -> pa.Table:
+def _classified(frame: pd.DataFrame, at: datetime | None) -> pa.Table:
     columns = {name: _texts(frame, name) for name in _DECIDING}
     odd = np.any([which for _, which in columns.values()], axis=0)
-    table = classified(*(texts for texts, _ in columns.values()))
+    table = classified(*(texts for texts, _ in columns.values()), at=at)
     if not odd.any():
         return table
     rows = np.flatnonzero(odd)
@@ -52,6 +54,7 @@ def _classified(frame: pd.DataFrame) -> pa.Table:
             metadata_picture=metadata_picture,
             strategy=strategy if isinstance(strategy, str) else None,
             connection=connection if isinstance(connection, str) else None,
+            at=at,
         )
         for picture, metadata_picture, strategy, connection in zip(*values, strict=True)
     ]
@@ -95,6 +98,8 @@ def _objects(frame: pd.DataFrame, name: str) -> list[object]:
 def explain(subject: str | Mapping[str, Any]) -> dict[str, Any]:
     """Return the classification of one picture URL or one Auth0 user object, and the `reason`.
 
+    An override whose signature has ended by now does not count.
+
     Args:
         subject: a URL, or a user object as the Management API returns it (then with
             `user_id`, and with `elsewhere` and `elsewhere_from`).
@@ -110,6 +115,7 @@ def explain(subject: str | Mapping[str, Any]) -> dict[str, Any]:
             metadata_picture=one.metadata_picture,
             strategy=one.strategy,
             connection=one.connection,
+            at=datetime.now(UTC),
         )
     expires_at = verdict.expires_at.isoformat() if verdict.expires_at else None
     return named | asdict(verdict) | {"expires_at": expires_at} | spare
