@@ -251,7 +251,7 @@ def _by_search(
     # Windows are disjoint, so their counts add up to the tenant's users.
     counts = sum(len(window.users) for window in state.windows)
     _require_everybody(state, counts, len(users))
-    _write(writer, sorted(users.values(), key=lambda one: one.user_id))
+    _write(writer, sorted(users.values(), key=lambda one: one.user_id), state.taken_at)
     return len(users), len(state.windows)
 
 
@@ -314,7 +314,7 @@ def _by_export(
                     counts += 1
                     yield one
 
-        users = _write(writer, _distinct(chain(unchanged(), fresh)))
+        users = _write(writer, _distinct(chain(unchanged(), fresh)), state.taken_at)
         _require_everybody(state, counts, users)
     return users, windows
 
@@ -327,11 +327,11 @@ def _distinct(users: Iterable[User]) -> Iterable[User]:
             yield one
 
 
-def _write(writer: Writer, users: Iterable[User]) -> int:
-    """Classify and write users, some at a time; returns how many."""
+def _write(writer: Writer, users: Iterable[User], at: datetime) -> int:
+    """Classify users as of a time and write them, some at once; returns how many."""
     rest, written = iter(users), 0
     while some := list(islice(rest, _ROWS)):
-        writer.add(audit(profiles(some)))
+        writer.add(audit(profiles(some), at))
         written += len(some)
     return written
 

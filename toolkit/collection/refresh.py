@@ -10,7 +10,7 @@ The search index is updated with a delay: what a refresh misses of the last minu
 import time
 from collections.abc import Collection, Generator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib.metadata import version
 
 import numpy as np
@@ -90,7 +90,9 @@ def refreshing(
     ]
     fresh |= {one.user_id: one for one in read}
     gone = set(replaced).difference(one.user_id for one in read)
-    frame, changes = _applied(known, {i: one for i, one in fresh.items() if i not in gone}, gone)
+    frame, changes = _applied(
+        known, {i: one for i, one in fresh.items() if i not in gone}, gone, taken_at
+    )
     ensure_different(len(moments) - len(replaced) + len(read), len(frame))
     wired, unread = read_wiring(tenant)
     provenance = Provenance(
@@ -145,7 +147,7 @@ def _created(frame: pd.DataFrame) -> list[int | None]:
 
 
 def _applied(
-    known: pd.DataFrame, fresh: dict[str, User], gone: Collection[str]
+    known: pd.DataFrame, fresh: dict[str, User], gone: Collection[str], at: datetime
 ) -> tuple[pd.DataFrame, Changes]:
     """Return the users as they are now, sorted by id, and what changed."""
     new = profiles(fresh.values()).set_index("user_id", drop=False)
@@ -154,12 +156,23 @@ def _applied(
     changed = old.index[~same]
     added = new.index[~new.index.isin(old.index)]
     deleted = known["user_id"][known["user_id"].isin(gone)]
-    renewed = audit(new.loc[[*changed, *added]])
+    renewed = audit(new.loc[[*changed, *added]], at)
     renewed = _with_probe(old.reindex(renewed.index), renewed)
-    kept = known[~known["user_id"].isin([*changed, *deleted])]
+    kept = _judged_again(known[~known["user_id"].isin([*changed, *deleted])], at)
     frame = pd.concat([kept, renewed]) if len(renewed) else kept
     frame = frame[held(frame.columns)].sort_values("user_id", kind="stable", ignore_index=True)
     return frame, Changes(*(tuple(sorted(ids)) for ids in (added, changed, deleted)))
+
+
+def _judged_again(kept: pd.DataFrame, at: datetime) -> pd.DataFrame:
+    """Return unchanged users with their verdict at a time.
+
+    Overrides may have ended since, and an older version knew fewer addresses. What somebody looked
+    at stays.
+    """
+    looked = kept["evidence"].isin([Evidence.PROBE, Evidence.PIXELS])
+    judged = _with_probe(kept[~looked], audit(kept[~looked], at))
+    return pd.concat([kept[looked], judged[kept.columns]]) if looked.any() else judged
 
 
 def _same(old: pd.DataFrame, new: pd.DataFrame) -> "pd.Series[bool]":

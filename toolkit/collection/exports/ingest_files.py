@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 
 from toolkit.classification.arrow import array
 from toolkit.classification.columnwise import with_verdicts
-from toolkit.classification.user_profile import tabulated, user
+from toolkit.classification.user_profile import at_milliseconds, tabulated, user
 from toolkit.collection.exports.blocks import BlockReader, Piece, cells_of, end_of_rows, is_plain
 from toolkit.collection.exports.duplicates import Repeats, repeated_keys, repeats, without
 from toolkit.collection.exports.reader import Export, exported
@@ -265,7 +265,7 @@ class Reading:
         self.users += len(piece.profiles)
         self._keys.append(piece.keys)
         self._latest = max(self._latest, _latest(piece.profiles, self._now))
-        return with_verdicts(piece.profiles)
+        return with_verdicts(piece.profiles, at_milliseconds(self._now))
 
 
 def _results(pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], _T]]) -> Iterator[_T]:
