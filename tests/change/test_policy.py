@@ -13,7 +13,7 @@ from toolkit.change.policy import (
     replaced_metadata,
     replaced_root,
 )
-from toolkit.classification.sources import RULES, Fallback, Source, classify
+from toolkit.classification.sources import Fallback, Source, classify
 from toolkit.classification.user_profile import user
 from toolkit.errors import SettingsError
 from toolkit.sandbox.made_up.tenants import NOW, people
@@ -58,7 +58,8 @@ def after(*arguments, **policy):
         (None, DEFAULT),
         ("", DEFAULT),
         (" \n", DEFAULT),
-        ("data:image/png;base64,AAAA", DEFAULT),
+        ("data:image/png;base64,AAAA", None),
+        ("data:text/html,x", DEFAULT),
         ("javascript:alert(1)", DEFAULT),
         ("/me.png", DEFAULT),
         (42, DEFAULT),
@@ -292,9 +293,20 @@ def test_what_could_not_be_carried_out_is_no_policy(fields, said):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_nothing_but_expired_addresses_makes_social_replaceable():
-    expiring = {rule.source for rule in RULES if rule.expires}
-    assert expiring == {Source.SOCIAL}
+@pytest.mark.parametrize("source", [Source.SOCIAL, Source.ENTERPRISE, Source.CUSTOM])
+def test_a_picture_of_somebodys_own_is_replaceable_only_once_its_address_has_ended(source):
+    signed = "X-Amz-Date=20250101T000000Z&X-Amz-Expires=60"
+    address = {
+        Source.SOCIAL: "https://media.licdn.com/a?e=1700000000",
+        Source.ENTERPRISE: f"https://files.example/a.png?{signed}",
+        Source.CUSTOM: f"https://lh3.googleusercontent.com/d/a?{signed}",
+    }[source]
+    policy = Policy(DEFAULT, sources=(source,))
+    assert replaced(address, policy=policy, now=NOW).after in {DEFAULT, None}
+    if source is not Source.ENTERPRISE:  # the policy does not see the identity
+        assert replaced(address, policy=policy, now=NOW).after == DEFAULT
+    kept = address.partition("?")[0]
+    assert replaced(kept, policy=policy, now=NOW).after is None
 
 
 def test_in_a_whole_tenant_real_pictures_stay_and_placeholders_go():
@@ -312,6 +324,8 @@ def test_in_a_whole_tenant_real_pictures_stay_and_placeholders_go():
             assert found.after is not None
             assert classify(found.after).gravatar_hash == verdict.gravatar_hash
             assert dict(parse_qsl(urlsplit(found.after).query))["d"] == DEFAULT
+        elif verdict.fallback is None and verdict.source is Source.UNRESOLVED:
+            assert found.after is None  # Slack's copy of a Gravatar: perhaps somebody's own
         elif verdict.fallback is None:
             assert found.after == DEFAULT
     assert 500 < changed < 2000

@@ -97,7 +97,8 @@ def _applying_action(run: Run, plan: Plan, journal: Journal) -> Generator[Progre
     # Auth0 deploys code that does not parse, too, and every login then fails.
     if plan.code != code:
         raise SettingsError(
-            "The plan's code is not what this version makes of its policy: make a new plan."
+            "Another version of picture-audit made this plan, and its Action decides otherwise: "
+            "make the plan again."
         )
     recorded = recorded_change(journal.steps)
     now = read_setup(run.tenant, recorded.id if recorded else None)

@@ -16,12 +16,21 @@ from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
 from textwrap import indent
-from typing import Final
+from typing import Any, Final
 
 from toolkit.analysis.own_action import CONFIG, MARKER, policy_in
 from toolkit.change.policy import Policy
 from toolkit.classification.elsewhere import KEY, THUMBNAIL, WORDS
-from toolkit.classification.sources import RULES, TOKEN_ONLY
+from toolkit.classification.sources import RULES, TOKEN_ONLY, Fallback, Rule
+from toolkit.classification.web_address import (
+    CLOUDS,
+    KEYS,
+    LONGEST,
+    NO_HOSTS,
+    NOBODY,
+    SIGNED,
+    UNFILLED,
+)
 from toolkit.errors import SettingsError
 
 LARGEST: Final = 100_000
@@ -84,6 +93,17 @@ _DEFAULT_RULE = """\
 }}
 """
 
+# What the twin reads addresses by, and does not spell itself.
+_WORDS: Final = {
+    "unfilled": UNFILLED,
+    "no_hosts": sorted(NO_HOSTS),
+    "signed": SIGNED,
+    "clouds": CLOUDS,
+    "keys": KEYS,
+    "longest": LONGEST,
+    "nobody": sorted(NOBODY),
+}
+
 
 @cache
 def _twin(name: str) -> str:
@@ -95,11 +115,20 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=True).replace("<", "\\u003c")
 
 
+def _row(rule: Rule) -> dict[str, Any]:
+    """Return what the twin needs of a rule; what is not there is empty."""
+    names = ("source", "hosts", "path", "expires", "expires_in_path", "fallback", "hash_in")
+    found = {name: getattr(rule, name) for name in names}
+    if rule.fallback is Fallback.CUSTOM:
+        found["fallback"] = None
+    elif rule.fallback is None:
+        found["gravatar"] = True
+    return {name: value for name, value in found.items() if value}
+
+
 def _decision(policy: Policy) -> str:
     """Return the twin with this policy and the rule table in it."""
-    names = ("source", "host", "path", "expires")
-    rows = ({name: getattr(rule, name) for name in names if getattr(rule, name)} for rule in RULES)
-    lines = ",\n".join(f"    {_json(row)}" for row in rows)
+    lines = ",\n".join(f"    {_json(_row(rule))}" for rule in RULES)
     decision, more = asdict(policy), ""
     # A policy without it has the code that it always had.
     if not decision.pop("elsewhere"):
@@ -109,7 +138,8 @@ def _decision(policy: Policy) -> str:
         twin = f"{_twin('policy.js')}\n{_twin('order.js')}"
         known = {"words": WORDS, "key": KEY, "thumbnail": THUMBNAIL, "token_only": TOKEN_ONLY}
         more = f',\n  "elsewhere": {_json(known)}'
-    config = f'{{\n  "policy": {_json(decision)},\n  "rules": [\n{lines}\n  ]{more}\n}}'
+    named = f'"policy": {_json(decision)},\n  "words": {_json(_WORDS)}'
+    config = f'{{\n  {named},\n  "rules": [\n{lines}\n  ]{more}\n}}'
     # A function, because a replacement text would have its backslashes read.
     return _PLACE.sub(lambda _: f"{CONFIG}{config};", twin)
 

@@ -20,7 +20,7 @@ from toolkit.analysis.duckdb_engine import ARROW_DAMAGE
 from toolkit.analysis.file_header import header
 from toolkit.change.decide import CHANGE, ROWS
 from toolkit.change.edit import Edit, Field
-from toolkit.change.javascript import action_code, default_rule, override_rule
+from toolkit.change.javascript import action_code, default_rule, override_rule, recognised
 from toolkit.change.plan_summary import Plan
 from toolkit.change.policy import Policy, replaced_metadata, replaced_root
 from toolkit.change.ways import Way
@@ -115,7 +115,10 @@ def read_plan(path: Path | str) -> Plan:
         raise UnreadableInputError(
             f"{path} is not a plan, or is damaged: make a new one with picture-audit plan."
         ) from error
-    if (plan.code, plan.rules) != made:
+    code, rules = made
+    # Another version's Action opens, so that it can be verified and undone; apply refuses it.
+    is_ours = plan.code == code or recognised(plan.code) == plan.policy
+    if not is_ours or plan.rules != rules:
         # Its code is shown to people, who may copy it.
         raise UnreadableInputError(
             f"{path} holds other code than its policy makes, or is of another version of "

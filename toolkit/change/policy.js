@@ -1,10 +1,21 @@
-// The twin of toolkit/replacement.py: the same decisions about the same pictures.
+// The twin of toolkit/change/policy.py: the same decisions about the same pictures.
 // URLs are read with plain text operations, each in linear time, and not with `new URL`,
 // so that both sides read every odd address alike and no address can hold up a login.
 const CONFIG = null; // replaced by the policy and the rule table, as one JSON literal
 const POLICY = CONFIG.policy;
-const RULES = CONFIG.rules.map((rule) => ({ ...rule, path: new RegExp(`^(?:${rule.path})`, "s") }));
+const begin = (path) => new RegExp(`^(?:${path})`, "s");
+const RULES = CONFIG.rules.map((rule) => ({ ...rule, path: begin(rule.path) }));
 const NO_PICTURE = ["initials", "placeholder", "missing", "invalid"];
+const PROXIES = /^i[012]\.wp\.com$/;
+const COPIED = /^\/([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)(?:\/|$)/;
+const { words: WORDS } = CONFIG;
+const UNFILLED = new RegExp(WORDS.unfilled, "i");
+const UNFILLED_HOST = new RegExp(`^(?:${WORDS.no_hosts.join("|")})$`);
+const SIGNED = new RegExp(WORDS.signed, "i");
+const { clouds: CLOUDS, keys: KEYS, longest: LONGEST, nobody: NOBODY } = WORDS;
+const STAMP = /^(2[01]\d\d)(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/;
+const MOMENT = /^(2[01]\d\d)-(\d\d)-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.\d{1,9})?)?Z)?$/;
+const IMAGE = /^data:image\/[a-z0-9.+-]+(?:;[^,]*)?,./is;
 const BLANK = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/;
 
 function trimmed(text, isBlank) {
@@ -26,9 +37,10 @@ function decoded(text) {
   );
 }
 
-// The parts of an http(s) URL as a browser would load it, or null.
+// The parts of a web address as a browser would load it, or null. What Gravatar's image proxy
+// copied has the parts of what it is a copy of.
 function parsed(url) {
-  const match = /^(https?):[/\\]{2}([^/?#\\]*)([^?#]*)(?:\?([^#]*))?/is.exec(cleaned(url));
+  const match = /^(?:(https?):)?[/\\]{2}([^/?#\\]*)([^?#]*)(?:\?([^#]*))?/is.exec(cleaned(url));
   if (!match) return null;
   const authority = match[2].slice(match[2].lastIndexOf("@") + 1);
   const parts = /^(?:(\[[0-9a-f:.]+\])|([^:]*))(?::([0-9]*))?$/i.exec(authority);
@@ -37,13 +49,23 @@ function parsed(url) {
   const forbidden = /[\x00-\x20#/:<>?@\\[\]^|%\x7f]/;
   if (!parts[1] && (!host || forbidden.test(host))) return null;
   const path = match[3].replaceAll("\\", "/") || "/";
-  return { secure: match[1].toLowerCase() === "https", host, path, query: match[4] ?? "" };
+  const scheme = (match[1] ?? "").toLowerCase();
+  const address = { secure: scheme === "https", scheme, host, path, query: match[4] ?? "" };
+  const copied = PROXIES.test(host) && COPIED.exec(path);
+  if (!copied) return address;
+  const rest = path.slice(copied[1].length + 1) || "/";
+  return { ...address, host: copied[1].toLowerCase(), path: rest };
+}
+
+// Whether a template was filled with nothing: nobody's picture.
+function unfilled({ host, path }) {
+  return UNFILLED_HOST.test(host) || UNFILLED.test(path);
 }
 
 // The first rule that matches decides.
 function ruleFor({ host, path }) {
-  const below = (rule) => host === rule.host || host.endsWith(`.${rule.host}`);
-  return RULES.find((rule) => below(rule) && rule.path.test(path));
+  const below = (above) => host === above || host.endsWith(`.${above}`);
+  return RULES.find((rule) => rule.hosts.some(below) && rule.path.test(path));
 }
 
 // Of two parameters of one name, the later one counts.
@@ -56,40 +78,90 @@ function parametersOf(query) {
   return new Map(query.split("&").map(pair));
 }
 
-function expiry(rule, parameters) {
-  if (!rule?.expires) return Infinity;
-  const [name, base] = rule.expires;
-  const text = parameters.get(name) ?? "";
-  if (!(base === 16 ? /^[0-9a-f]{1,10}$/i : /^[0-9]{1,10}$/).test(text)) return Infinity;
-  const seconds = parseInt(text, base);
-  return seconds > 0 && seconds < 2 ** 33 ? seconds * 1000 : Infinity;
+function seconds(text, base) {
+  if (!(base === 16 ? /^[0-9a-f]{1,10}$/i : /^[0-9]{1,10}$/).test(text ?? "")) return null;
+  const found = parseInt(text, base);
+  return found > 0 && found < 2 ** 33 ? found : null;
+}
+
+// Seconds since 1970, or null if there is no such day.
+function moment(parts) {
+  const [year, month, day, hour, minute, second] = parts.map((part) => Number(part ?? 0));
+  const at = new Date(Date.UTC(year, month - 1, day, hour, minute, second));
+  const exists = at.getUTCMonth() === month - 1 && at.getUTCDate() === day && hour < 24;
+  return exists && minute < 60 && second < 60 ? at.getTime() / 1000 : null;
+}
+
+// When an address ends that is signed in one of the general ways, or null.
+function signedUntil(query, parameters) {
+  if (!SIGNED.test(`?${query}`)) return null;
+  const held = new Map();
+  for (const [name, text] of parameters) held.set(name.toLowerCase(), text);
+  for (const cloud of CLOUDS) {
+    const stamp = STAMP.exec(held.get(`x-${cloud}-date`) ?? "");
+    const lasts = seconds(held.get(`x-${cloud}-expires`), 10);
+    if (stamp && lasts && lasts <= LONGEST) {
+      const begins = moment(stamp.slice(1));
+      return begins === null ? null : begins + lasts;
+    }
+  }
+  if (KEYS.some((key) => held.has(key))) {
+    if (held.has("expires")) return seconds(held.get("expires"), 10);
+    const translated = { "-": "+", _: "=", "~": "/" };
+    const policy = (held.get("policy") ?? "")
+      .replace(/[-_~]/g, (character) => translated[character])
+      .replace(/=+$/, "");
+    if (!/^[A-Za-z0-9+/]+$/.test(policy) || policy.length % 4 === 1) return null;
+    const plain = Buffer.from(policy, "base64").toString("latin1").replace(/[ \n\r\t]/g, "");
+    return seconds(/"DateLessThan":\{"AWS:EpochTime":([0-9]{1,10})\}/.exec(plain)?.[1], 10);
+  }
+  const until = held.has("sig") && MOMENT.exec(held.get("se") ?? "");
+  return until ? moment(until.slice(1)) : null;
+}
+
+// When an address ends, in milliseconds since 1970.
+function expiry(rule, { path, query }, parameters) {
+  const [name, base] = rule?.expires ?? [];
+  let found = null;
+  if (rule?.expires_in_path) found = seconds(begin(rule.expires_in_path).exec(path)?.[1], 16);
+  found ??= name ? seconds(parameters.get(name), base) : signedUntil(query, parameters);
+  return found === null ? Infinity : found * 1000;
 }
 
 function isPast(expires, now) {
   return POLICY.expired && expires <= now;
 }
 
-// What a picture is, as toolkit.picture.classify says it.
+// What a picture is, as toolkit.classification.sources.classify says it.
 function judged(picture) {
   if (picture === undefined || picture === null) return { source: "missing" };
   if (typeof picture !== "string") return { source: "invalid" };
   if (!cleaned(picture)) return { source: "missing" };
   const address = parsed(picture);
-  if (!address) return { source: "invalid" };
+  if (!address) return { source: IMAGE.test(cleaned(picture)) ? "custom" : "invalid" };
   const rule = ruleFor(address);
-  const parameters = parametersOf(address.query);
   const { secure } = address;
+  if (unfilled(address)) return { source: rule ? "placeholder" : "invalid", secure };
+  const parameters = parametersOf(address.query);
   if (rule?.source !== "unresolved")
-    return { source: rule?.source ?? "custom", secure, expires: expiry(rule, parameters) };
+    return { source: rule?.source ?? "custom", secure, expires: expiry(rule, address, parameters) };
+  if (!rule.gravatar) return { source: rule.source, secure, expires: Infinity };
+  if (rule.hash_in && !isHash(parameters.get(rule.hash_in) ?? ""))
+    return { source: "placeholder", secure };
   const text = parameters.get("d") ?? parameters.get("default") ?? "";
   const fallback = trimmed(text, (character) => BLANK.test(character));
   const other = parsed(fallback);
-  const shown = other ? (ruleFor(other)?.source ?? "custom") : "placeholder";
-  const custom = shown !== "initials" && shown !== "placeholder";
-  const without = custom ? "placeholder" : shown;
+  const shown = other?.scheme ? (ruleFor(other)?.fallback ?? "custom") : "silhouette";
+  const custom = shown === "custom";
+  const without = shown === "initials" ? shown : "placeholder";
   const forced = /^y(?:es)?$/i.test(parameters.get("f") ?? parameters.get("forcedefault") ?? "");
   const source = forced ? without : "unresolved";
   return { source, without, secure, expires: Infinity, chosen: custom ? fallback : null };
+}
+
+// Whether it is a hash that Gravatar could know: neither zeros nor that of nothing.
+function isHash(text) {
+  return /^(?:[0-9a-f]{64}|[0-9a-f]{32})$/i.test(text) && !NOBODY.includes(text.toLowerCase());
 }
 
 // Exchange what a Gravatar URL shows without a Gravatar; leave all else as it is.

@@ -11,8 +11,8 @@ the profile (`root`), `replaced_metadata` what is written to `user_metadata.pict
   former default.
 - Auth0's initials images, providers' stock images, former defaults, missing pictures and pictures
   that no browser can show are replaced by the default picture.
-- An expired signed provider URL is replaced, too, if the policy says so: it never works again, and
-  the next login brings a new one if the provider has one.
+- An expired signed URL is replaced, too, if the policy says so: it never works again, and the next
+  login brings a new one if the provider has one.
 - Every other picture stays.
 - If the policy says so, a picture that the tenant holds elsewhere is shown before the default.
 """
@@ -34,7 +34,7 @@ from toolkit.classification.sources import (
 )
 from toolkit.errors import SettingsError
 
-# `social` is included only for signed URLs that have expired.
+# `social`, `enterprise` and `custom` are included only for signed URLs that have expired.
 REPLACEABLE: Final = (
     Source.UNRESOLVED,
     Source.INITIALS,
@@ -42,6 +42,8 @@ REPLACEABLE: Final = (
     Source.MISSING,
     Source.INVALID,
     Source.SOCIAL,
+    Source.ENTERPRISE,
+    Source.CUSTOM,
 )
 _NO_PICTURE = frozenset({Source.INITIALS, Source.PLACEHOLDER, Source.MISSING, Source.INVALID})
 
@@ -55,7 +57,7 @@ class Policy:
     Attributes:
         picture: the default picture, an https URL that is no placeholder or Gravatar by the rules.
         override: whether a usable `user_metadata.picture` is shown instead of the profile's.
-        expired: whether an expired signed provider URL is replaced.
+        expired: whether an expired signed URL is replaced.
         former: earlier default pictures, which are replaced too.
         connections: names of the connections it applies to, or None for all.
         elsewhere: whether a picture that the tenant holds elsewhere comes before the default (as
