@@ -139,7 +139,7 @@ def test_options_say_whether_a_connection_syncs():
 def test_what_could_not_be_put_back_is_only_changed_where_that_is_said():
     odd = ('{"url": 1}', "[1]", "17", "-1.5", "true", "false", "NaN", "Infinity", "-Infinity")
     text = ("my photo", "undefined", '"quoted"', "{broken", "17 again", "none", "")
-    path = ("/uploads/me.png", "me.png", "ftp://x.example/me.png", "data:text/plain,x")
+    path = ("/uploads/me.png", "me.png", "data:text/plain,x")
     users = frame(None, *odd, *text, *path, INITIALS)
     rows, tally = decided(users)
     assert outcomes(rows) == [CANNOT] * (len(users) - 1) + [CHANGE]

@@ -291,6 +291,22 @@ def test_what_a_probe_found_out_stays_with_the_picture(case_of):
     assert snapshot.users.loc[3, ["source", "underlying", "evidence"]].tolist() == verdicts[0]
 
 
+def test_who_did_not_change_is_judged_again_as_their_override_may_have_ended(case_of):
+    ends = datetime.now(UTC) - timedelta(seconds=60)
+    signed = f"https://x.example/a.png?Expires={ends.timestamp():.0f}&AWSAccessKeyId=A&Signature=b"
+    overridden = {"picture": GRAVATAR, "user_metadata": {"picture": signed}}
+    case = case_of([member(n, START + timedelta(days=n), **overridden) for n in range(2)])
+    assert case.since.users["source"].tolist() == ["unresolved"] * 2
+    # As both were before the end of the first one, whose Gravatar a probe found.
+    before = case.since.users.assign(source="metadata")
+    before.loc[0, "underlying"] = "gravatar"
+    case.since = Snapshot(case.since.provenance, before)
+    snapshot, changes = case.refresh()
+    assert changes == Changes()
+    verdicts = snapshot.users[["source", "underlying", "evidence"]].to_numpy().tolist()
+    assert verdicts == [["gravatar", "gravatar", "probe"], ["unresolved", "unresolved", "url"]]
+
+
 def test_changes_are_found_where_our_clock_is_ahead_of_the_tenants(tenant_with):
     ahead = timedelta(hours=3)
     tenant = tenant_with(

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from toolkit.classification.sources import Source
 from toolkit.sandbox.directory.fields import SECOND, iso, since_1970
 from toolkit.sandbox.made_up.names import Dice, Name, initials
+from toolkit.sandbox.made_up.rare_pictures import RARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,6 @@ _RELAY = "relay.example"
 _PictureOf = Callable[[Someone], Portrait]
 ABSENT = object()
 """The picture of a user object that has no such key."""
-PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
-"""A picture of one pixel, in the address itself."""
 
 
 def _at(source: Source, picture: object) -> _PictureOf:
@@ -122,7 +121,10 @@ _silhouette = _gravatar(
     "secure", defaults=["https%3A//ssl.gstatic.com/s2/profiles/images/silhouette80.png"]
 )
 _foreign_default = _gravatar(
-    defaults=["identicon", "retro", "mp", "https%3A//static.acme.example/img/face.png"]
+    defaults=[
+        *("identicon", "retro", "mp", "https%3A//static.acme.example/img/face.png"),
+        "https%3A//ui-avatars.com/api//Member/128",
+    ]
 )
 
 
@@ -144,7 +146,7 @@ def _custom(who: Someone) -> str:
 def _invalid(who: Someone) -> object:
     return who.dice.share(
         (
-            (16, PIXEL),
+            (16, "data:text/plain,me"),
             (8, "javascript:void(0)"),
             (18, f"/uploads/{who.dice:digits 5}.png"),
             (10, "avatars/me.jpg"),
@@ -259,11 +261,25 @@ def _slack_id(who: Someone) -> str:
 _long_number = _id("9{dice:digits 5}{dice:digits 15}")
 _apple_id = _id("00{dice:digits 4}.{dice:hexadecimal 32}.{dice:digits 4}")
 _saml_id = _id("acme-saml|{who.called.local}@acme.example")
+
+
+def _of(name: str, custom: bool) -> Callable[[Someone], str]:
+    """Return what makes the ids of a provider; those of a custom one begin with its name."""
+    return _id(f"{f'{name}|' if custom else ''}9{{dice:digits 4}}{{dice:digits 14}}")
+
+
 _discord_id = _id("discord|9{dice:digits 3}{dice:digits 14}")
 
 # --- How often people of one provider have which picture, in percent ------------
 
+
+def _rare(login: str) -> tuple[tuple[float, _PictureOf], ...]:
+    """Return the rows of the pictures that few people of a login have."""
+    return tuple((row.percent, _at(row.truth, row.picture)) for row in RARE if row.login == login)
+
+
 _MEMBERS = (
+    *_rare("member"),
     (5.0, _uploaded),
     (3.2, _at(Source.CUSTOM, "https://static.acme.example/img/new-member.png")),
     (3.0, _at(Source.INITIALS, _resolved)),
@@ -286,8 +302,9 @@ _IMPORTED = (
     (1.0, _null),
     (0.0, _gravatar("secure")),
 )
-_GOOGLE = ((4.0, _stock(_google_stock)), (0.0, _social(_google)))
+_GOOGLE = (*_rare("google-oauth2"), (4.0, _stock(_google_stock)), (0.0, _social(_google)))
 _FACEBOOK = (
+    *_rare("facebook"),
     (6.0, _social("https://graph.facebook.com/v2.5/{who.account}/picture?type=large")),
     (3.0, _stock("https://static.xx.fbcdn.net/rsrc.php/v1/yi/r/{dice:text 11}.gif")),
     (0.0, _social(_facebook)),
@@ -296,20 +313,27 @@ _GITHUB = ((0.0, _social(_github)),)
 _TWITTER_FACES = "https://abs.twimg.com/sticky/default_profile_images"
 _TWITTER_PICTURE = "9{dice:digits 3}{dice:digits 15}/{dice:text 8}_normal.jpg"
 _TWITTER = (
+    *_rare("twitter"),
     (14.0, _stock(f"{_TWITTER_FACES}/default_profile_normal.png")),
     (0.0, _social(f"https://pbs.twimg.com/profile_images/{_TWITTER_PICTURE}")),
 )
-_LINKEDIN = ((12.0, _canonical), (3.0, _stock(_linkedin_stock)), (0.0, _social(_linkedin)))
+_LINKEDIN = (
+    *_rare("linkedin"),
+    (12.0, _canonical),
+    (3.0, _stock(_linkedin_stock)),
+    (0.0, _social(_linkedin)),
+)
 _staff = _at(Source.ENTERPRISE, "https://people.acme.example/photos/{dice:hexadecimal 12}.jpg")
 _DIRECTORY = ((25.0, _silhouette), (15.0, _staff), (0.0, _canonical))
-_SAML = ((25.0, _canonical), (5.0, _absent), (0.0, _staff))
+_SAML = (*_rare("acme-saml"), (25.0, _canonical), (5.0, _absent), (0.0, _staff))
 _DISCORD = (
+    *_rare("discord"),
     (18.0, _stock("https://cdn.discordapp.com/embed/avatars/{dice:below 6}.png")),
     (10.0, _social("https://faces.guild.example/{who.own_id}.png")),
     (0.0, _social("https://cdn.discordapp.com/avatars/{who.own_id}/{dice:hexadecimal 32}.png")),
 )
 _LINE = ((0.0, _social("https://profile.line-scdn.net/0h{dice:text 40}")),)
-_SLACK = ((20.0, _stock(_slack_stock)), (0.0, _social(_slack)))
+_SLACK = (*_rare("slack"), (20.0, _stock(_slack_stock)), (0.0, _social(_slack)))
 _GRAVATAR = ((0.0, _canonical),)
 _INITIALS = ((0.0, _initials),)
 
@@ -335,8 +359,8 @@ class Kind:
 
 _DATABASE = "Username-Password-Authentication"
 KINDS = (
-    Kind(38.0, _DATABASE, "auth0", _object_id, _MEMBERS, social=False, email=0.985, named=0.45),
-    Kind(25.0, "google-oauth2", "google-oauth2", _long_number, _GOOGLE, split=True),
+    Kind(36.35, _DATABASE, "auth0", _object_id, _MEMBERS, social=False, email=0.985, named=0.45),
+    Kind(24.9, "google-oauth2", "google-oauth2", _long_number, _GOOGLE, split=True),
     Kind(9.0, "facebook", "facebook", _long_number, _FACEBOOK, email=0.95, split=True),
     Kind(7.0, _DATABASE, "auth0", _object_id, _IMPORTED, social=False, imported=True, named=0.7),
     Kind(5.0, "github", "github", _github_id, _GITHUB, email=0.85),
@@ -360,6 +384,18 @@ KINDS = (
     Kind(1.2, "email", "email", _object_id, _GRAVATAR, social=False, named=0.0),
     Kind(1.2, "sms", "sms", _object_id, _INITIALS, social=False, email=0.0),
     Kind(0.8, "discord", "oauth2", _discord_id, _DISCORD),
+    *(
+        Kind(percent, name, "oauth2" if custom else name, _of(name, custom), _rare(name))
+        for percent, name, custom in (
+            (0.4, "instagram", False),
+            (0.3, "vkontakte", False),
+            (0.3, "yahoo", False),
+            (0.2, "salesforce", False),
+            (0.2, "bitbucket", False),
+            (0.2, "tiktok", True),
+            (0.2, "twitch", True),
+        )
+    ),
     Kind(0.4, "line", "line", _id("U{dice:hexadecimal 32}"), _LINE, email=0.5),
     Kind(0.4, "slack", "oauth2", _slack_id, _SLACK, split=True),
 )

@@ -26,7 +26,8 @@ from toolkit.images.content import Content
 from toolkit.sandbox.directory.fields import DAY, SECOND, iso, since_1970
 from toolkit.sandbox.made_up.contents import content_at, content_of_gravatar
 from toolkit.sandbox.made_up.names import PAIRS, Dice, name
-from toolkit.sandbox.made_up.sign_ups import ABSENT, KINDS, LINKED, PIXEL, Kind, Someone
+from toolkit.sandbox.made_up.rare_pictures import PIXEL, signed
+from toolkit.sandbox.made_up.sign_ups import ABSENT, KINDS, LINKED, Kind, Someone
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 USERS = 5000
@@ -233,6 +234,10 @@ def _person(kind: Kind, who: Someone, now: int) -> Person:
     if dice.chance(0.05):
         if dice.chance(0.24):
             metadata["picture"] = dice.pick(_UNUSABLE)
+        elif dice.chance(0.06):  # signed for a week
+            metadata["picture"] = signed(who, "uploads.example.com")
+            if who.seen + 7 * DAY > now:
+                truth = Source.METADATA
         else:
             host = dice.pick(("assets.example.com", "img.example.net", "uploads.example.com"))
             metadata["picture"] = f"https://{host}/avatars/{dice:hexadecimal 20}.png"
