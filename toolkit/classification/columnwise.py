@@ -16,8 +16,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from toolkit.classification.arrow import array, blanked, first_bytes, text, texts, values_of, whole
-from toolkit.classification.rules import OF_HOST, RULES, Source
+from toolkit.classification.arrow import (
+    array,
+    blanked,
+    first_bytes,
+    flag,
+    text,
+    texts,
+    values_of,
+    whole,
+)
+from toolkit.classification.elsewhere import OWN
+from toolkit.classification.rules import OF_HOST, RULES, TOKEN_ONLY, Source
 from toolkit.classification.schema import CLASSIFICATION, ENCODED, completed
 from toolkit.classification.sources import Evidence, Verdict, classify
 from toolkit.classification.sources import usable_override as usable
@@ -131,6 +141,21 @@ def _encoded(
         "expires_at": array(column.expiry, column.expiry == 0).cast(times),
         "gravatar_hash": column.hashes(),
     }
+
+
+def are_own(addresses: pa.StringArray) -> _Mask:
+    """Say of each address what `toolkit.classification.elsewhere.is_own` says; of null, no."""
+    nothing = pa.nulls(len(addresses), pa.string())
+    verdicts = classified(addresses, addresses, nothing, nothing)
+    own = pc.and_(
+        pc.equal(verdicts["source"], text(Source.METADATA)),  # it is usable as an override
+        pc.is_in(verdicts["underlying"], texts(OWN)),
+    )
+    own = pc.and_(own, pc.is_null(verdicts["expires_at"]))
+    pattern = "|".join(TOKEN_ONLY)
+    tokens = pc.match_substring_regex(addresses, pattern, ignore_case=True).fill_null(flag(False))
+    found: _Mask = values_of(whole(own)) & ~values_of(tokens)
+    return found
 
 
 def alike(picture: pa.StringArray) -> tuple[_Rows, _Rows]:

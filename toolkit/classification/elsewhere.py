@@ -18,13 +18,6 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from toolkit.classification.arrow import flag, text, texts, values_of, whole
-from toolkit.classification.columnwise import classified
 from toolkit.classification.sources import (
     ENTERPRISE_STRATEGIES,
     SOCIAL_STRATEGIES,
@@ -52,7 +45,9 @@ THUMBNAIL: Final = "thumbnailPhotoUrl"
 STRATEGIES: Final = frozenset({"auth0", "email", "sms"}) | SOCIAL_STRATEGIES | ENTERPRISE_STRATEGIES
 """Linked identities are named by these; any other text could be somebody's, so it is `other`."""
 
-_OWN: Final = (Source.SOCIAL, Source.ENTERPRISE, Source.CUSTOM)
+OWN: Final = (Source.SOCIAL, Source.ENTERPRISE, Source.CUSTOM)
+"""What a picture that the tenant holds may be."""
+
 _KEY = re.compile(KEY, re.ASCII | re.IGNORECASE)
 _TOKEN_ONLY = re.compile("|".join(TOKEN_ONLY), re.IGNORECASE)
 _REMEMBERED = 65_536
@@ -106,19 +101,4 @@ def is_own(address: str) -> bool:
     if not usable_override(address) or _TOKEN_ONLY.search(address):
         return False
     verdict = classify(address)
-    return verdict.source in _OWN and verdict.expires_at is None
-
-
-def are_own(addresses: pa.StringArray) -> npt.NDArray[np.bool_]:
-    """Say of each address what `is_own` says; of null, no."""
-    nothing = pa.nulls(len(addresses), pa.string())
-    verdicts = classified(addresses, addresses, nothing, nothing)
-    own = pc.and_(
-        pc.equal(verdicts["source"], text(Source.METADATA)),  # it is usable as an override
-        pc.is_in(verdicts["underlying"], texts(_OWN)),
-    )
-    own = pc.and_(own, pc.is_null(verdicts["expires_at"]))
-    pattern = "|".join(TOKEN_ONLY)
-    tokens = pc.match_substring_regex(addresses, pattern, ignore_case=True).fill_null(flag(False))
-    found: npt.NDArray[np.bool_] = values_of(whole(own)) & ~values_of(tokens)
-    return found
+    return verdict.source in OWN and verdict.expires_at is None

@@ -23,7 +23,8 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from toolkit.classification.arrow import array, first_bytes, flag, texts, values_of, whole
-from toolkit.classification.elsewhere import THUMBNAIL, are_own, linked, rank
+from toolkit.classification.columnwise import are_own
+from toolkit.classification.elsewhere import THUMBNAIL, linked, rank
 from toolkit.classification.schema import ADDED, PROFILE, completed
 from toolkit.classification.user_profile import User, tabulated, user
 from toolkit.collection.exports.duplicates import keys_of

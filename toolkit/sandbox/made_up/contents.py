@@ -1,10 +1,10 @@
 """What the made-up people's pictures truly show, so that looking at them can be checked.
 
 `content_at` is the one function from an address to the truth; the hosts that the sandbox plays draw
-what it says, so a row for a new kind of address in `_OF_PROVIDERS` or `_DRAWN` changes both. An
-address decides it alone: no dice, so that the same people have it with or without it. How often
-providers serve letters or patterns instead of photos is a guess at what is usual; that Google and
-Microsoft draw letters, and GitHub patterns, for people without a photo is known.
+what it says, so a row for a new kind of address, in `RARE` or in `_OF_PROVIDERS` or `_DRAWN`,
+changes both. An address decides it alone: no dice, so that the same people have it with or without
+it. How often providers serve letters or patterns instead of photos is a guess at what is usual;
+that Google and Microsoft draw letters, and GitHub patterns, for people without a photo is known.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from toolkit.classification.sources import Fallback, Source, Verdict, classify
 from toolkit.images.content import Content
+from toolkit.sandbox.made_up.rare_pictures import RARE
 
 _Shares = Mapping[Content, int]  # percent; the rest is photos
 
@@ -54,18 +55,19 @@ def content_at(address: str, verdict: Verdict | None = None) -> Content | None:
         address: of a made-up person's picture, of any host.
         verdict: of that address, where it is known already.
     """
+    for rare in RARE:
+        if re.match(rare.pattern, address):
+            return None if rare.kind == "nothing" else Content(rare.kind)
     verdict = verdict or classify(address)
     if verdict.source in (Source.INVALID, Source.MISSING):
         return None
     if verdict.fallback is not None:
         return _fallback(address, verdict.fallback)
-    if verdict.source is Source.INITIALS:
-        return Content.LETTERS
-    if verdict.source is Source.PLACEHOLDER:
-        return _drawn(address, Content.SILHOUETTE)
-    if urlsplit(address).hostname == _STAFF_HOST:
-        return _share(address, _STAFF)
-    return _share(address, _OF_PROVIDERS.get(verdict.provider, _OTHERS))
+    if verdict.source in (Source.INITIALS, Source.PLACEHOLDER):
+        letters = verdict.source is Source.INITIALS
+        return Content.LETTERS if letters else _drawn(address, Content.SILHOUETTE)
+    staff = urlsplit(address).hostname == _STAFF_HOST
+    return _share(address, _STAFF if staff else _OF_PROVIDERS.get(verdict.provider, _OTHERS))
 
 
 def content_of_gravatar(digest: str) -> Content:

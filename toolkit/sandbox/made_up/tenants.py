@@ -246,8 +246,17 @@ def _person(kind: Kind, who: Someone, now: int) -> Person:
         record["app_metadata"] = {"legacy_id": 10_000 + who.index}
     elif dice.chance(0.12):
         record["app_metadata"] = {"plan": dice.pick(("free", "team", "business"))}
-    # Photos that nobody shows: of a directory, and where applications keep them. Not by the dice,
-    # which would make everybody who follows another person.
+    _keep_elsewhere(kind, record, metadata)
+    if metadata:
+        record["user_metadata"] = metadata
+    return Person(record, gravatar, truth)
+
+
+def _keep_elsewhere(kind: Kind, record: dict[str, Any], metadata: dict[str, Any]) -> None:
+    """Give some users a photo that nobody shows: of a directory, or where applications keep them.
+
+    The id decides, not the dice, which would make everybody who follows another person.
+    """
     drawn = hashlib.sha256(record["user_id"].encode()).hexdigest()
     chance = int(drawn[:4], 16) / 0x10000
     if kind.domain and not kind.social and chance < 0.3:  # noqa: PLR2004 - a share
@@ -255,9 +264,6 @@ def _person(kind: Kind, who: Someone, now: int) -> Person:
     elif kind.provider == "auth0" and chance < 0.04:  # noqa: PLR2004 - a share
         key = ("avatar", "avatar_url", "profile_picture", "photoURL")[int(drawn[4], 16) % 4]
         metadata[key] = f"https://uploads.example.com/faces/{drawn[:20]}.jpg"
-    if metadata:
-        record["user_metadata"] = metadata
-    return Person(record, gravatar, truth)
 
 
 def people(count: int = USERS, *, seed: int = SEED, now: datetime = NOW) -> Iterator[Person]:
