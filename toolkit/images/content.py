@@ -42,7 +42,7 @@ _FLAT = np.array([1, 0, 0], np.float32)
 _RING = (_RADIUS > 0.72) & (_RADIUS < 0.92)
 _OUTSIDE = _RADIUS > 0.93
 _RIM = (_RADIUS > 1.02) & (_RADIUS < 1.12)
-_MIXED = np.array([0.3, 0.6, -0.2], np.float32)
+_MIXED = np.array([0.3, 0.59, 0.11], np.float32)
 _CORNERS = (np.abs(_ACROSS) > 0.95) & (np.abs(_DOWN) > 0.95)
 
 
@@ -111,7 +111,8 @@ class _Seen:
     @cached_property
     def contrast(self) -> float:
         """How far what stands out is from the ground, 0 to 255."""
-        return float(np.quantile(self.away[self.away > 12], 0.9))
+        apart = self.away[self.away > 12]
+        return float(np.quantile(apart, 0.9)) if apart.size else 0.0
 
     @cached_property
     def ink(self) -> _Mask:
@@ -144,7 +145,7 @@ class _Seen:
 
     @cached_property
     def level(self) -> _Level:
-        """One value for each pixel, other for colours that are equally bright."""
+        """How bright each pixel is: JPEG keeps that finer than the colour."""
         return np.asarray(np.tensordot(_MIXED, self.field, 1))
 
     @cached_property
@@ -211,11 +212,11 @@ def _tile(field: _Field) -> _Field:
         min(tall, wide) >= 0.7 * _SIDE and max(tall, wide) < _SIDE - 2 and abs(tall - wide) < 4
     ):
         return field
-    # A disc fills 78 % of its box, row by row from its first to its last pixel.
+    # Row by row, from its first to its last pixel, it is as wide as a disc.
     inside = stands_out[top:bottom, left:right]
-    first = inside.argmax(axis=1)
-    last = wide - inside[:, ::-1].argmax(axis=1)
-    if ((last - first)[inside.any(axis=1)].sum()) < 0.74 * tall * wide:
+    extent = wide - inside[:, ::-1].argmax(axis=1) - inside.argmax(axis=1)
+    down = np.linspace(-1, 1, tall)
+    if np.abs(extent - wide * np.sqrt(1 - down**2)).mean() > 0.06 * wide:
         return field
     rows, columns = (
         np.linspace(low, high - 1, _SIDE).round().astype(int)
