@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, Self, TypeVar
 
 from toolkit.classification.sources import Source
 
@@ -35,6 +35,9 @@ class _Counted(Protocol):
     def present(self) -> int: ...
     @property
     def unclear(self) -> int: ...
+
+
+_S = TypeVar("_S", bound=_Counted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,33 @@ class OwnStratum:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnEstimate:
+class _Sample(Generic[_S]):
+    """A stratified sample."""
+
+    strata: tuple[_S, ...]
+
+    @property
+    def users(self) -> int:
+        """How many users the estimate covers."""
+        return sum(stratum.users for stratum in self.strata)
+
+    @property
+    def asked(self) -> int:
+        """How many of them were asked about, or looked at."""
+        return sum(stratum.asked for stratum in self.strata)
+
+    @property
+    def unclear(self) -> int:
+        """Of how many of those nobody knows."""
+        return sum(stratum.unclear for stratum in self.strata)
+
+    def where(self, test: Callable[[_S], bool]) -> Self:
+        """Return the estimate of the strata that pass a test."""
+        return type(self)(tuple(filter(test, self.strata)))
+
+
+@dataclass(frozen=True, slots=True)
+class OwnEstimate(_Sample[OwnStratum]):
     """What a stratified sample says about who sees a picture of their own.
 
     It covers everybody whose picture may be their own: unresolved Gravatars and those that exist,
@@ -94,28 +123,9 @@ class OwnEstimate:
     strata: tuple[OwnStratum, ...]
 
     @property
-    def users(self) -> int:
-        """How many users the estimate covers."""
-        return sum(stratum.users for stratum in self.strata)
-
-    @property
-    def asked(self) -> int:
-        """How many of them were looked at or asked about."""
-        return sum(stratum.asked for stratum in self.strata)
-
-    @property
-    def unclear(self) -> int:
-        """Of how many of those nobody knows."""
-        return sum(stratum.unclear for stratum in self.strata)
-
-    @property
     def own(self) -> Interval:
         """How many users see a picture of their own."""
         return _interval(self.strata)
-
-    def where(self, test: Callable[[OwnStratum], bool]) -> "OwnEstimate":
-        """Return the estimate of the strata that pass a test."""
-        return OwnEstimate(tuple(filter(test, self.strata)))
 
     def __repr__(self) -> str:
         found = self.own
@@ -128,7 +138,7 @@ class OwnEstimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(_Sample[Stratum]):
     """What a stratified sample says about all users whose Gravatar URL is unresolved.
 
     The 95 % interval is Wilson's (1927), for the effective size of the stratified sample, with the
@@ -142,28 +152,9 @@ class Estimate:
     strata: tuple[Stratum, ...]
 
     @property
-    def users(self) -> int:
-        """How many users the estimate covers."""
-        return sum(stratum.users for stratum in self.strata)
-
-    @property
-    def asked(self) -> int:
-        """How many of them Gravatar was asked about."""
-        return sum(stratum.asked for stratum in self.strata)
-
-    @property
-    def unclear(self) -> int:
-        """How many of those got no clear answer."""
-        return sum(stratum.unclear for stratum in self.strata)
-
-    @property
     def gravatars(self) -> Interval:
         """How many of these users have a Gravatar."""
         return _interval(self.strata)
-
-    def where(self, test: Callable[[Stratum], bool]) -> "Estimate":
-        """Return the estimate of the strata that pass a test."""
-        return Estimate(tuple(filter(test, self.strata)))
 
     def __repr__(self) -> str:
         found = self.gravatars
