@@ -43,6 +43,8 @@ def headline(coverage: Coverage, digits: int = 0) -> Headline:
         return Headline(percent(low / total, digits), "", f"{low:,} of {total:,} people")
     share = f"at least {percent(low / total, digits)}"
     most, sample = f"up to {percent(high / total, digits)}", sampled(coverage)
+    if coverage.looked is not None:
+        sample = f"a sample of {coverage.looked.asked:,} pictures that were looked at"
     if coverage.on_word:
         words = f"{low:,} of {total:,} people for certain, {coverage.on_word:,} more on the word of"
         words += " a provider that serves drawn letters, too"
@@ -65,8 +67,6 @@ def headline(coverage: Coverage, digits: int = 0) -> Headline:
 
 def sampled(coverage: Coverage) -> str:
     """Return the basis of an estimate: "a sample of 2,000 probed Gravatars"; or nothing."""
-    if coverage.looked is not None:
-        return f"a sample of {coverage.looked.asked:,} pictures that were looked at"
     if coverage.estimate is None or not coverage.estimate.asked or not coverage.estimated:
         return ""
     return f"a sample of {coverage.estimate.asked:,} probed Gravatars"
