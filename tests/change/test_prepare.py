@@ -111,7 +111,7 @@ def test_unknown_words_are_said(site_of):
     with pytest.raises(SettingsError, match="no source 'nonsense'"):
         policy_of(NEW, sources=["nonsense"])
     with pytest.raises(SettingsError, match="never replaced"):
-        policy_of(NEW, sources=["custom"])
+        policy_of(NEW, sources=["metadata"])
     with pytest.raises(SettingsError, match="change it there"):
         plan(snapshot, Policy(NEW), through="root", connections=["a"])
 

@@ -61,7 +61,7 @@ def assert_as_planned(site, made, way, before):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_tenant_becomes_the_plan_and_by_undo_what_it_was(site_of, way):
-    site = site_of(250)
+    site = site_of(380)
     before, raw = site.users(), site.raw()
     made = site.plan(way)
     left = len(irreplaceable(made, raw))
