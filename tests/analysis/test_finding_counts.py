@@ -97,6 +97,14 @@ CASES = {
         someone(picture="https://abs.twimg.com/sticky/default_profile_images/x.png"),
         someone(picture=gravatar("a@b.c", default="mp") + "&f=y"),
     ),
+    "drawn": (
+        someone(picture="https://i0.wp.com/UI-avatars.com/api/Me/128?ssl=1"),
+        someone(picture="https://abs.twimg.com/sticky/default_profile_images/dicebear.com/x.png"),
+    ),
+    "inline": (
+        someone(picture="data:image/png;base64,iVBORw0KGgo="),
+        someone(picture="data:text/html,x"),
+    ),
     "foreign-default": (
         someone(picture=gravatar("person0@example.com", default="mp")),
         someone(picture=gravatar("person0@example.com")),

@@ -4,6 +4,7 @@ Each finding is a row of one table, with a condition in DuckDB's SQL over the co
 DuckDB counts all of them in one pass over a frame or a file. No request is sent.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from toolkit.analysis.duckdb_engine import engine_with
 from toolkit.analysis.shown_picture import show
 from toolkit.analysis.tenant_wiring import RULES_END, Setter, Wiring
 from toolkit.classification.schema import SNAPSHOT, held
+from toolkit.classification.sources import RULES, Fallback, Source
 from toolkit.errors import UnreadableInputError
 from toolkit.formatting import mask, percent, render, visible
 
@@ -28,11 +30,18 @@ _SOON = 14  # days
 _PROFILE = "from_profile"
 _COPY = r"^https?://i[012]\.wp\.com/cdn\.auth0\.com/avatars/"
 # Letters or a pattern that a service draws: by the rule table, or seen in the picture.
-_DRAWN = (
-    "(fallback IS NOT NULL AND gravatar_hash IS NULL AND underlying = 'placeholder' "
-    "OR coalesce(content IN ('letters', 'pattern'), false) AND gravatar_hash IS NULL)"
+_DRAWING = "|".join(
+    rf"^(?:https?:)?//(?:i[0-2]\.wp\.com/)?(?:[^/?#]*\.)?(?:{'|'.join(map(re.escape, rule.hosts))})"
+    rf"{rule.path}"
+    for rule in RULES
+    if rule.source is Source.PLACEHOLDER
+    and rule.fallback in (Fallback.GENERATED, Fallback.INITIALS)
 )
-_STAND_IN = f"sight = 'placeholder' AND {_PROFILE} AND NOT is_shared"
+_DRAWN = (
+    "(coalesce(content IN ('letters', 'pattern'), false) "
+    "OR coalesce(regexp_matches(picture, $drawing, 'i'), false))"
+)
+_STAND_IN = f"sight = 'placeholder' AND {_PROFILE} AND NOT is_shared AND gravatar_hash IS NULL"
 
 
 def _where(cheap: str, dear: str) -> str:
@@ -147,7 +156,7 @@ CHECKS = (
         "stock-image",
         "low",
         "Stock images of providers",
-        f"{_STAND_IN} AND gravatar_hash IS NULL AND NOT {_DRAWN}",
+        _where(_STAND_IN, f"NOT {_DRAWN}"),
         "The provider had no picture of the user and gave its grey silhouette.",
         "Show the default instead: picture-audit plan … --through action",
     ),
@@ -155,7 +164,7 @@ CHECKS = (
         "drawn",
         "low",
         "Letters and patterns that a service draws",
-        f"{_STAND_IN} AND {_DRAWN}",
+        _where(_STAND_IN, _DRAWN),
         "Nobody chose these pictures: a service draws them from a name or an address.",
         "Show the default instead: picture-audit plan … --through action. What was found by "
         "looking at the pictures stays, because an address alone does not tell.",
@@ -409,7 +418,7 @@ def findings(
         UnreadableInputError: a column is missing, or the file is damaged.
     """
     now = as_of.astimezone(UTC)
-    values = {"as_of": now, "soon": now + timedelta(days=_SOON)}
+    values = {"as_of": now, "soon": now + timedelta(days=_SOON), "drawing": _DRAWING}
     checks = [*CHECKS, *wired(wiring)]
     # Each condition is computed once, below what is counted.
     conditions = ", ".join(f"{one.condition} AS c{place}" for place, one in enumerate(checks))
