@@ -3,7 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from toolkit.classification.elsewhere import KEY, are_own, is_own, rank
+from toolkit.classification.columnwise import are_own
+from toolkit.classification.elsewhere import KEY, is_own, rank
 from toolkit.classification.frames import explain
 from toolkit.classification.user_profile import user
 

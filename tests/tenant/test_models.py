@@ -116,7 +116,13 @@ def test_a_new_job_has_neither_progress_nor_a_file():
 
 def action(version):
     draft = {"id": "1", "name": "a", "code": None, "status": "built", "runtime": "node22"}
-    return SimpleNamespace(**draft, dependencies=None, secrets=None, deployed_version=version)
+    return SimpleNamespace(
+        **draft,
+        dependencies=None,
+        secrets=None,
+        supported_triggers=None,
+        deployed_version=version,
+    )
 
 
 def test_an_action_tells_its_draft_and_what_runs():

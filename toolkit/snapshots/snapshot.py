@@ -106,7 +106,9 @@ class Provenance:
         """
         absent = {one.name: one.default for one in fields(cls) if one.default is not MISSING}
         known = {**absent, **values}
-        provenance = read(cls, known, wiring=lambda one: one and Wiring.from_dict(one))
+        provenance = read(
+            cls, known, wiring=lambda one: None if one is None else Wiring.from_dict(one)
+        )
         place = split(provenance.tenant)
         if provenance.sandbox and not (place and is_loopback(place[0])):
             raise ValueError("a sandbox that is not on this machine")
