@@ -60,13 +60,13 @@ lab: [JUPYTERLAB OPTIONS]…
 FUNCTIONS = """
 apply: (tenant, plan, *, execute=False, confirm=None, limit=None, agreed=False, canary=None,
     stop_share=0.05, workers=8, show=None)
-audit: (frame)
+audit: (frame, at=None)
 by_group: (coverage, top=12)
 by_source: (coverage)
 candidate: (url, *, exception=None, direct=False, seconds=10.0, most_bytes=5000000, resolve=...,
     at=None)
 choose_default_picture: (snapshot, tenant=None, *, picture=None, folder=None)
-classify: (picture, *, metadata_picture=None, strategy=None, connection=None)
+classify: (picture, *, metadata_picture=None, strategy=None, connection=None, at=None)
 cohorts: (coverage)
 collect: (tenant, *, out=None, folder=None, method='auto', since=None, deadline=28800.0,
     force=False, show=None, workers=8)
@@ -354,7 +354,7 @@ def printed(tmp_path_factory) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     with served("--users", "0", "--tls") as told:
         found["sandbox --tls"] = [told]
-    with served("--users", "100") as told, pytest.MonkeyPatch.context() as patch:
+    with served("--users", "100", "--seed", "7") as told, pytest.MonkeyPatch.context() as patch:
         patch.delenv("AUTH0_TOKEN", raising=False)
         patch.chdir(tmp_path_factory.mktemp("flow"))
         found["sandbox"] = [told]

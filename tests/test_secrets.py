@@ -214,7 +214,8 @@ def everything(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(base / "work" / "cache"))
         sandbox = stack.enter_context(
             Sandbox(
-                map(loadable, people(200)),
+                # A picture that is null cannot be put back, so its user would be left alone.
+                (one for one in map(loadable, people(200)) if one.get("picture", "") is not None),
                 client_secret=secrets[0],
                 actions=tenants.ACTIONS,
                 rules=tenants.RULES,

@@ -155,7 +155,7 @@ def test_whether_overrides_work_decides_what_is_seen(override, frame):
         assert roster.overrides is override
         assert roster.coverage() == coverage(frame, as_of=NOW, overrides=override)
         # Everybody's profile is replaced but for what an override is no picture for.
-        shown = Selection(sources=("metadata",), seen=("own", "on_word", "initials"))
+        shown = Selection(sources=("metadata",), seen=("own", "on_word", "initials", "broken"))
         everybody = int((frame["source"] == "metadata").sum())
         assert (roster.users(shown) == everybody) is override
 

@@ -29,17 +29,17 @@ _SOON = 14  # days
 
 _PROFILE = "from_profile"
 _COPY = r"^https?://i[012]\.wp\.com/cdn\.auth0\.com/avatars/"
-# Letters or a pattern that a service draws: by the rule table, or seen in the picture.
-_DRAWING = "|".join(
+DRAWING = "|".join(
     rf"^(?:https?:)?//(?:i[0-2]\.wp\.com/)?(?:[^/?#]*\.)?(?:{'|'.join(map(re.escape, rule.hosts))})"
     rf"{rule.path}"
     for rule in RULES
     if rule.source is Source.PLACEHOLDER
     and rule.fallback in (Fallback.GENERATED, Fallback.INITIALS)
 )
+"""Addresses at which a service draws letters or a pattern, as the rule table knows them."""
 _DRAWN = (
     "(coalesce(content IN ('letters', 'pattern'), false) "
-    "OR coalesce(regexp_matches(picture, $drawing, 'i'), false))"
+    f"OR coalesce(regexp_matches(picture, '{DRAWING}', 'i'), false))"
 )
 _STAND_IN = f"sight = 'placeholder' AND {_PROFILE} AND NOT is_shared AND gravatar_hash IS NULL"
 
@@ -418,7 +418,7 @@ def findings(
         UnreadableInputError: a column is missing, or the file is damaged.
     """
     now = as_of.astimezone(UTC)
-    values = {"as_of": now, "soon": now + timedelta(days=_SOON), "drawing": _DRAWING}
+    values = {"as_of": now, "soon": now + timedelta(days=_SOON)}
     checks = [*CHECKS, *wired(wiring)]
     # Each condition is computed once, below what is counted.
     conditions = ", ".join(f"{one.condition} AS c{place}" for place, one in enumerate(checks))

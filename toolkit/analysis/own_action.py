@@ -27,6 +27,7 @@ class LivePolicy:
     former: tuple[str, ...] = ()
     connections: tuple[str, ...] | None = None
     sources: tuple[str, ...] | None = None
+    elsewhere: bool = False
 
 
 def policy_in(code: object) -> Mapping[str, Any] | None:

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from toolkit.analysis.own_action import CONFIG, MARKER, policy_in
 from toolkit.change.policy import Policy
-from toolkit.classification.elsewhere import KEY, THUMBNAIL, WORDS
+from toolkit.classification.held_elsewhere import KEY, THUMBNAIL, WORDS
 from toolkit.classification.sources import RULES, TOKEN_ONLY, Fallback, Rule
 from toolkit.classification.web_address import (
     CLOUDS,

@@ -1,5 +1,5 @@
 // A picture that the tenant holds elsewhere comes before the default: the twin of
-// toolkit/classification/elsewhere.py, which says what counts and why.
+// toolkit/classification/held_elsewhere.py, which says what counts and why.
 const ELSEWHERE = CONFIG.elsewhere;
 const KEY = new RegExp(`^(?:${ELSEWHERE.key})$`, "i");
 const NEEDS_TOKEN = ELSEWHERE.token_only.map((pattern) => new RegExp(pattern, "i"));

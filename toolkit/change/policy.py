@@ -61,9 +61,9 @@ class Policy:
         former: earlier default pictures, which are replaced too.
         connections: names of the connections it applies to, or None for all.
         elsewhere: whether a picture that the tenant holds elsewhere comes before the default (as
-            `toolkit.classification.elsewhere` finds it). So the order is: override, the profile's
-            own picture, elsewhere, default. A Gravatar URL gives way to it, too, because at a login
-            nobody knows whether that Gravatar exists.
+            `toolkit.classification.held_elsewhere` finds it). So the order is: override, the
+            profile's own picture, elsewhere, default. A Gravatar URL gives way to it, too, because
+            at a login nobody knows whether that Gravatar exists.
         sources: which of `REPLACEABLE` are replaced, or None for all. A Gravatar URL is included by
             `unresolved` and by what it shows without a Gravatar (`initials` or `placeholder`). Has
             no effect on `override`.

@@ -26,7 +26,7 @@ from toolkit.classification.arrow import (
     values_of,
     whole,
 )
-from toolkit.classification.elsewhere import OWN
+from toolkit.classification.held_elsewhere import OWN
 from toolkit.classification.rules import OF_HOST, RULES, TOKEN_ONLY, Source
 from toolkit.classification.schema import CLASSIFICATION, ENCODED, completed
 from toolkit.classification.sources import Evidence, Verdict, classify
@@ -144,7 +144,7 @@ def _encoded(
 
 
 def are_own(addresses: pa.StringArray) -> _Mask:
-    """Say of each address what `toolkit.classification.elsewhere.is_own` says; of null, no."""
+    """Say of each address what `toolkit.classification.held_elsewhere.is_own` says; of null, no."""
     nothing = pa.nulls(len(addresses), pa.string())
     verdicts = classified(addresses, addresses, nothing, nothing)
     own = pc.and_(

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from toolkit.classification.arrow import array, texts
-from toolkit.classification.elsewhere import THUMBNAIL, elsewhere
+from toolkit.classification.held_elsewhere import THUMBNAIL, elsewhere
 from toolkit.classification.schema import PROFILE
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

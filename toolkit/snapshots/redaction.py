@@ -43,6 +43,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from toolkit.analysis.duckdb_engine import engine
+from toolkit.analysis.finding_counts import DRAWING
 from toolkit.analysis.tenant_wiring import Wiring
 from toolkit.classification.schema import SNAPSHOT
 from toolkit.classification.sources import (
@@ -86,6 +87,7 @@ _LOOKED_AT = (
         re.compile(r"^https?://i[012]\.wp\.com/cdn\.auth0\.com/avatars/", re.IGNORECASE),
         "i0.wp.com/cdn.auth0.com/avatars/xx.png",
     ),
+    (re.compile(DRAWING, re.IGNORECASE), "ui-avatars.com/{}"),
     *(
         (re.compile(pattern, re.IGNORECASE), example)
         for pattern, example in zip(TOKEN_ONLY, _EXAMPLES, strict=True)

@@ -24,7 +24,7 @@ from pyarrow import csv
 
 from toolkit.classification.arrow import array, first_bytes, flag, texts, values_of, whole
 from toolkit.classification.columnwise import are_own
-from toolkit.classification.elsewhere import THUMBNAIL, linked, rank
+from toolkit.classification.held_elsewhere import THUMBNAIL, linked, rank
 from toolkit.classification.schema import ADDED, PROFILE, completed
 from toolkit.classification.user_profile import User, tabulated, user
 from toolkit.collection.exports.duplicates import keys_of
@@ -245,7 +245,7 @@ def _cell(name: str, titles: Sequence[str]) -> str:
 
 
 def _elsewhere(read: pa.Table) -> dict[str, pa.Array]:
-    """Do what `toolkit.classification.elsewhere.elsewhere` does."""
+    """Do what `toolkit.classification.held_elsewhere.elsewhere` does."""
     count = len(read)
     metadata, identities, thumbnail = (whole(read[name]) for name in _SPARE)
     # Addresses in the order in which they count: where they stand, whose they are, and they.

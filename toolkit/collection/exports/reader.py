@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from isal import isal_zlib
 
-from toolkit.classification.elsewhere import rank
+from toolkit.classification.held_elsewhere import rank
 from toolkit.errors import UnreadableInputError
 
 _GZIP, BOM = b"\x1f\x8b", b"\xef\xbb\xbf"

@@ -101,7 +101,7 @@ WIDTH, PAD = 720.0, 24.0
 """The width of every card, and the room that it leaves at its edges."""
 
 _HATCHES = {Source.UNRESOLVED: ("////", STRIPE), Source.INVALID: ("xxxx", CROSSES)}
-_BROKEN, _DOTTED = (r"\\\\", ON_DARK), ("....", DOT)
+_BROKEN, _DOTTED = (r"\\\\", ON_DARK), ("..", DOT)
 
 _Box = tuple[float, float, float, float]
 

@@ -4,8 +4,8 @@ import pyarrow as pa
 import pytest
 
 from toolkit.classification.columnwise import are_own
-from toolkit.classification.elsewhere import KEY, is_own, rank
 from toolkit.classification.frames import explain
+from toolkit.classification.held_elsewhere import KEY, is_own, rank
 from toolkit.classification.user_profile import user
 
 ROOT = "https://s.gravatar.com/avatar/" + "a" * 32
