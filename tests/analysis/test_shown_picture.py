@@ -224,6 +224,27 @@ def test_the_own_action_is_said_to_show_what_its_policy_decides(some, code):
             assert (shows, sight) == ("fallback", "unknown"), said
 
 
+def test_the_own_action_shows_pictures_held_elsewhere_where_its_policy_does():
+    code = action_code(Policy(NEW, elsewhere=True))
+    face, other = "https://uploads.example.com/face.png", GOOGLE.format(7)
+    frame = frame_of(
+        *((one, None, "auth0") for one in (STOCK, STOCK, STOCK, STOCK, GOOGLE.format(1)))
+    )
+    frame = frame.assign(
+        elsewhere=[face, other, NEW, None, face],
+        elsewhere_from=["metadata:avatar", "linked:google-oauth2", "metadata:avatar", None, "x"],
+    )
+    assert shown(frame, running(code), "shows, sight") == [
+        ("elsewhere", "own"),
+        ("elsewhere", "on_word"),
+        ("default", "default"),
+        ("default", "default"),
+        ("profile", "on_word"),
+    ]
+    without = action_code(Policy(NEW))
+    assert {shows for (shows,) in shown(frame, running(without), "shows")} == {"default", "profile"}
+
+
 def test_a_tenant_of_stock_and_drawn_pictures_has_at_least_nothing():
     stock = frame_of(*((one, None, "auth0") for one in (STOCK, LETTERS, TOKEN, EXPIRED)))
     assert headline(coverage(stock, as_of=NOW)).share == "0 %"

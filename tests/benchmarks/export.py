@@ -81,7 +81,10 @@ class Template:
         line = line.replace(account, _shortened(account))
         if email:
             line = line.replace(email, before + _HEX + at + after)
-        return _TOKEN.sub(lambda found: _shortened(found[0]), line)
+        # The hash of nobody, zeros only, is nobody's in copies, too.
+        return _TOKEN.sub(
+            lambda found: _shortened(found[0]) if found[0].strip(b"0") else found[0], line
+        )
 
     def copies(self, count: int) -> Iterator[bytes]:
         """Yield the lines of so many users, copy by copy."""

@@ -25,7 +25,7 @@ from toolkit.classification.sources import ON_WORD, TOKEN_ONLY, Source
 
 NEEDED: Final = (
     *("source", "underlying", "provider", "fallback", "evidence", "expires_at", "gravatar_hash"),
-    *("content", "connection", "picture", "metadata_picture"),
+    *("content", "connection", "picture", "metadata_picture", "elsewhere", "elsewhere_from"),
 )
 """The columns of a snapshot that decide what people see."""
 
@@ -56,7 +56,7 @@ _NO_PICTURE: Final = "('initials', 'placeholder', 'missing', 'invalid')"
 
 # Numbers, because texts are ten times as slow: what is shown, times 16, and what people see.
 _SIGHTS: Final = tuple(seen.value for seen in Seen)
-_SHOWS: Final = ("profile", "override", "default", "fallback", "either", "careless")
+_SHOWS: Final = ("profile", "override", "default", "fallback", "either", "careless", "elsewhere")
 _SEEN: Final = "(told % 16)"
 
 # What is known of each user: nothing of it depends on what the tenant's scripts do.
@@ -134,8 +134,8 @@ def show(
     - `sight`: a value of `toolkit.analysis.groups.Seen`;
     - `shows`: what is shown: `profile`; `override` (`user_metadata.picture`); `default` (of this
       tool's live Action); `fallback` (the profile's Gravatar, with that default behind it);
-      `either` (the profile or the override, nobody knows); or `careless` (a script may have
-      replaced it);
+      `either` (the profile or the override, nobody knows); `careless` (a script may have
+      replaced it); or `elsewhere` (a picture that the tenant holds elsewhere, by that Action);
     - `from_profile`: whether it is the profile's picture, or may be;
     - `below`: the source of the profile's picture, without any override, or null;
     - `late`, `needs_token`, `is_shared`: whether the profile's picture has expired, needs a token,
@@ -274,7 +274,7 @@ def _after_ours(policy: LivePolicy) -> str:
     fallback = meant("CASE fallback WHEN 'initials' THEN 'initials' ELSE 'placeholder' END")
     # The Action knows neither the login's identity nor what was seen in a picture.
     by_rule = meant("CASE WHEN evidence = 'identity' THEN 'custom' ELSE below END")
-    return f"""CASE
+    after = f"""CASE
         WHEN NOT {applies} THEN told
         WHEN {wins} THEN {_told("override")}
         WHEN gravatar_hash IS NOT NULL AND fallback IS NOT NULL THEN CASE
@@ -288,6 +288,16 @@ def _after_ours(policy: LivePolicy) -> str:
         WHEN ({late} OR below IN {_NO_PICTURE} AND coalesce(evidence, '') <> 'pixels')
             AND {by_rule} THEN {_told("default", "default")}
         ELSE told END"""
+    if not policy.elsewhere:
+        return after
+    mine = _listed((policy.picture, *policy.former))
+    linked = _listed(f"linked:{provider}" for provider in sorted(ON_WORD))
+    return f"""CASE
+        WHEN {wins} OR NOT {applies} OR elsewhere IS NULL OR elsewhere IN ({mine})
+            OR (({after}) = told AND coalesce(picture <> {_quoted(policy.picture)}, true))
+            THEN {after}
+        WHEN elsewhere_from IN ({linked}) THEN {_told("elsewhere", "on_word")}
+        ELSE {_told("elsewhere", "own")} END"""
 
 
 def _store(opened: duckdb.DuckDBPyConnection, name: str, **columns: pa.Array) -> None:
