@@ -107,7 +107,7 @@ def test_a_search_finds_everybody_and_the_file_gives_them_back(snapshot):
             assert kept[f"auth0|{number:06}"] == exact, name
 
 
-SHOWN_BY_BROWSERS = ("http", "//", "data:image/")
+SHOWN_BY_BROWSERS = ("http", "//", "\\\\", "data:image/")
 
 
 def test_what_no_browser_shows_is_invalid(snapshot):

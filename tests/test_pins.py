@@ -149,7 +149,7 @@ coverage --by.groups.CONNECTION.sources.SOURCE: share users
 coverage.own_sample: asked own strata unclear users
 coverage.own_sample.own: high low middle
 coverage.own_sample.strata[]: asked connection present source unclear users
-probe --pictures[]: forbidden letters not a URL pattern photo shows source users
+probe --pictures[]: forbidden letters not a URL pattern photo shows silhouette source users
 findings: findings notes users
 findings.findings[]: advice examples id meaning severity share title users
 compare: came came_by_source flow matched moved new notes old sources went went_by_source

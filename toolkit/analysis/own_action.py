@@ -50,6 +50,7 @@ def live_policy(code: object) -> LivePolicy | None:
     """Return the policy of this tool's Action, or None if the code is another or was damaged."""
     policy = policy_in(code)
     try:
-        return None if policy is None else read(LivePolicy, policy)
+        # Without it the code names no pictures held elsewhere.
+        return None if policy is None else read(LivePolicy, {"elsewhere": False, **policy})
     except (KeyError, TypeError, ValueError):
         return None

@@ -144,7 +144,7 @@ def _fallback(default: str, digest: str, size: int, kind: str) -> Response:
 def _shown(address: str) -> Response:
     """Draw what the picture at an address shows: always the same, at a size that hosts serve."""
     content = content_at(address)
-    if content is None:
+    if content is None or not address.startswith("http"):
         return PlainTextResponse("404 Not Found", 404)
     die = zlib.crc32(address.encode("utf-8", "replace"))
     said = _SIZE_SAID.search(address)

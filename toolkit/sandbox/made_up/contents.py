@@ -37,6 +37,8 @@ _DRAWN = (
     (r"ui-avatars|initials|/letter/|avatar-management--avatars", Content.LETTERS),
     (r"dicebear|robohash|multiavatar|boringavatars|vercel|identicon|embed/|/ava_", Content.PATTERN),
 )
+# What Gravatar is asked for where there is none: no picture.
+_NOT_FOUND = re.compile(r"[?&](?:d|default)=404(?:&|$)")
 _STAFF_HOST = "people.acme.example"
 _FALLBACKS = {
     Fallback.INITIALS: Content.LETTERS,
@@ -55,12 +57,12 @@ def content_at(address: str, verdict: Verdict | None = None) -> Content | None:
         address: of a made-up person's picture, of any host.
         verdict: of that address, where it is known already.
     """
+    verdict = verdict or classify(address)
+    if verdict.source in (Source.INVALID, Source.MISSING) or _NOT_FOUND.search(address):
+        return None
     for rare in RARE:
         if re.match(rare.pattern, address):
             return None if rare.kind == "nothing" else Content(rare.kind)
-    verdict = verdict or classify(address)
-    if verdict.source in (Source.INVALID, Source.MISSING):
-        return None
     if verdict.fallback is not None:
         return _fallback(address, verdict.fallback)
     if verdict.source in (Source.INITIALS, Source.PLACEHOLDER):
