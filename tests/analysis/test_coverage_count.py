@@ -42,7 +42,7 @@ def counted(rows, by="source"):
     return coverage(frame_of(rows), by, as_of=NOW)
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(people, st.lists(st.integers(0, 25), max_size=4), st.sampled_from(CHOICES))
 def test_chunks_add_up_to_the_whole_however_they_are_cut(rows, cuts, by):
     total = Coverage.empty(by)
@@ -56,7 +56,7 @@ def test_chunks_add_up_to_the_whole_however_they_are_cut(rows, cuts, by):
     assert whole.whole == counted(rows)
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(people, people, people, st.sampled_from(CHOICES))
 def test_adding_is_associative_and_commutative_and_nobody_adds_nothing(a, b, c, by):
     x, y, z = (counted(rows, by) for rows in (a, b, c))
@@ -73,6 +73,7 @@ def test_a_coverage_is_equal_to_and_added_to_coverages_only():
         Coverage.empty() + 0
 
 
+@settings(max_examples=20)
 @given(people, st.sampled_from(CHOICES))
 def test_shares_add_to_one_and_users_to_the_total(rows, by):
     table = counted(rows, by).table()

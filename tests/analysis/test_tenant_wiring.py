@@ -6,7 +6,14 @@ from datetime import UTC, datetime
 import pytest
 
 from toolkit.analysis.file_header import as_json, read
-from toolkit.analysis.tenant_wiring import RULES_END, Script, Wiring, wiring
+from toolkit.analysis.tenant_wiring import (
+    RULES_END,
+    Script,
+    Wiring,
+    flow_writes_picture,
+    wiring,
+    writes_picture,
+)
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 BEFORE = datetime(2026, 11, 17, tzinfo=UTC)
@@ -305,3 +312,34 @@ def test_long_code_is_read_in_a_moment(text):
     started = time.monotonic()
     judged(f"idToken {text * (100_000 // len(text))} idToken.setCustomClaim('picture', picture)")
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("code", "writes"),
+    [
+        ("api.user.setUserMetadata('picture', url)", True),
+        ("management.users.update({id}, {picture})", True),
+        ("// api.user.setUserMetadata('picture', url)", False),
+        ("api.user.setUserMetadata('theme', picture)", False),
+        ("fetch(`${domain}/api/v2/users/${id}`)", False),
+    ],
+)
+def test_code_that_may_write_a_picture_into_a_profile_is_known(code, writes):
+    assert writes_picture(code) is writes
+
+
+@pytest.mark.parametrize(
+    ("action", "writes"),
+    [
+        ({"action": "UPDATE_USER", "params": {"changes": {"picture": "x"}}}, True),
+        ({"action": "CREATE_USER", "params": {"user_metadata": {"picture": "x"}}}, True),
+        ({"action": "UPDATE_USER", "params": {"changes": {"name": "x"}}}, False),
+        ({"action": "SEND_EMAIL", "params": {"changes": {"picture": "x"}}}, False),
+        ({"action": ["UPDATE_USER"], "params": [{"picture": "x"}]}, False),
+        ("UPDATE_USER", False),
+    ],
+)
+def test_a_flow_that_writes_a_picture_is_known_and_an_odd_one_stops_nothing(action, writes):
+    assert flow_writes_picture({"actions": [{}, action]}) is writes
+    assert not flow_writes_picture({"actions": {"0": action}})
+    assert not flow_writes_picture([action])

@@ -366,3 +366,12 @@ def test_time_moves_a_signed_address_and_nothing_else():
     later = NOW + timedelta(days=400)
     assert replaced(FUTURE, policy=policy, now=later).after == DEFAULT
     assert replaced(PHOTO, policy=policy, now=later).after is None
+
+
+def test_a_gravatar_that_a_probe_found_stays_where_nothing_hides_it():
+    policy = Policy(DEFAULT)
+    found = {"policy": policy, "now": NOW, "underlying": Source.GRAVATAR}
+    assert replaced_metadata(GRAVATAR, **found).after is None
+    assert replaced_root(GRAVATAR, **found).after is None
+    hidden = replaced_metadata(GRAVATAR, metadata_picture=INITIALS, **found)
+    assert hidden.after == SWAPPED

@@ -340,6 +340,13 @@ def test_what_people_see_is_one_bar_with_all_its_parts_named():
     assert "initials (Auth0's initials) 90 people, 45.0 %" in chart.alt
 
 
+def test_what_is_on_a_providers_word_is_dotted_and_no_part_of_at_least():
+    rows = [("a", "social", "own", 40), ("a", "social", "on_word", 20)]
+    chart = what_people_see(told([*rows, ("a", "missing", "none", 40)]))
+    assert chart.title == "At least 40 %, up to 60 % of people see a picture of their own"
+    assert "url(#" in chart.svg()
+
+
 def test_what_nobody_knows_is_in_the_title():
     rows = [("a", "social", "own", 38), ("a", "unresolved", "unknown", 35)]
     chart = what_people_see(told([*rows, ("a", "initials", "initials", 27)]))

@@ -8,7 +8,7 @@ If it is not clear what it does, the verdict is None. This tool's own Action say
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Self, TypeAlias
@@ -205,13 +205,20 @@ def writes_picture(code: str) -> bool:
 
 def flow_writes_picture(flow: object) -> bool:
     """Whether one of the actions of a Flow, as the tenant sent it, writes a `picture`."""
-    actions = flow.get("actions") if isinstance(flow, Mapping) else None
-    for one in actions if isinstance(actions, Sequence) else ():
-        if isinstance(one, Mapping) and one.get("action") in _UPDATES:
-            changes = (one.get("params") or {}).get("changes") or one.get("params") or {}
-            if "picture" in changes or "picture" in (changes.get("user_metadata") or {}):
-                return True
+    actions = _part(flow, "actions")
+    for one in actions if isinstance(actions, list) else ():
+        params = _part(one, "params")
+        places = [params, _part(params, "changes")]
+        places += [_part(place, "user_metadata") for place in places]
+        if str(_part(one, "action")) in _UPDATES and any(
+            isinstance(place, Mapping) and "picture" in place for place in places
+        ):
+            return True
     return False
+
+
+def _part(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, Mapping) else None
 
 
 def _setter(script: Script, as_of: datetime) -> Setter | None:
