@@ -34,7 +34,10 @@ PATHS = {
     "identities[0].connection": lambda one: one["identities"][0]["connection"],
     "identities[0].provider": lambda one: one["identities"][0]["provider"],
     "user_metadata.picture": lambda one: one.get("user_metadata", {}).get("picture"),
-    "user_metadata.avatar_url": lambda one: one.get("user_metadata", {}).get("avatar_url"),
+    **{
+        f"user_metadata.{key}": lambda one, key=key: one.get("user_metadata", {}).get(key)
+        for key in ("avatar", "avatar_url", "profile_picture", "photoURL")
+    },
     "thumbnailPhotoUrl": lambda one: one.get("thumbnailPhotoUrl"),
     **{
         f"identities[{at}].{path}": lambda one, at=at, path=path: linked(one, at, path.split("."))

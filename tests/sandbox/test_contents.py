@@ -82,7 +82,7 @@ def test_the_hosts_serve_what_the_addresses_say(crowd):
         for person in crowd[:250]:
             address = person.record.get("picture")
             content = content_at(address) if isinstance(address, str) else None
-            if content is None:
+            if content is None or not address.startswith("http"):
                 continue
             answer = client.get(played(sandbox.base_url, address))
             if answer.status_code == 403:  # a signature has expired

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from toolkit.analysis.groups import Seen
 from toolkit.analysis.own_action import LivePolicy
-from toolkit.analysis.tenant_wiring import Setter, Wiring
+from toolkit.analysis.tenant_wiring import Wiring
 from toolkit.classification.arrow import array, flag, text, texts, values_of, whole
 from toolkit.classification.columnwise import classified
 from toolkit.classification.sources import ON_WORD, TOKEN_ONLY, Source
@@ -58,6 +58,7 @@ _NO_PICTURE: Final = "('initials', 'placeholder', 'missing', 'invalid')"
 _SIGHTS: Final = tuple(seen.value for seen in Seen)
 _SHOWS: Final = ("profile", "override", "default", "fallback", "either", "careless", "elsewhere")
 _SEEN: Final = "(told % 16)"
+_CARELESS: Final = "careless"  # a script that replaces any picture
 
 # What is known of each user: nothing of it depends on what the tenant's scripts do.
 _JUDGED: Final = """
@@ -217,36 +218,52 @@ def _override_is(opened: duckdb.DuckDBPyConnection, as_of: datetime | None) -> s
     return f"CASE WHEN source <> 'metadata' THEN NULL {cases} ELSE 'own' END"
 
 
-def _steps(wiring: Wiring | bool | None) -> Iterator[LivePolicy | Setter | bool | None]:
-    """Yield what sets the picture, in the order in which it runs: the last one decides."""
+def _steps(wiring: Wiring | bool | None) -> Iterator[LivePolicy | str | bool | None]:
+    """Yield what sets the picture, in the order in which it runs: the last one decides.
+
+    Between two policies at most two steps are left, because each one makes the SQL twice as large,
+    and a step does the same again.
+    """
     if not isinstance(wiring, Wiring):
         yield wiring
         return
+    left: list[str | bool | None] = []
     for one in wiring.running:
-        yield one.policy or one
-    if wiring.override is None:
-        yield None
+        if one.policy is not None:
+            yield from left
+            yield one.policy
+            left = []
+            continue
+        for step in (_CARELESS, one.override) if one.careless else (one.override,):
+            if step is None and {True, None}.intersection(left):
+                continue  # it hides nothing that is shown already
+            if step is not False:
+                hidden = {step, None} if step is True else {step}
+                left = [other for other in left if other not in hidden]
+                left.append(step)
+    if wiring.override is None and not {True, None}.intersection(left):
+        left.append(None)
+    yield from left
 
 
-def _after(step: LivePolicy | Setter | bool | None) -> str:
+def _after(step: LivePolicy | str | bool | None) -> str:
     """Return SQL for `told` behind a step, from that of the steps before it."""
     if isinstance(step, LivePolicy):
         return _after_ours(step)
-    override = step.override if isinstance(step, Setter) else step
     mine = f"{_SEEN} <= 1"  # own, or own on the provider's word
-    replaced = mine if isinstance(step, Setter) and step.careless else "false"
-    shown = f"CASE WHEN {replaced} THEN {_told('careless', 'unknown')} ELSE told END"
-    if override:
+    if step == _CARELESS:
+        return f"CASE WHEN {mine} THEN {_told('careless', 'unknown')} ELSE told END"
+    if step:
         return f"""CASE
             WHEN source = 'metadata' THEN {_told("override")}
             WHEN {mine} AND trim(metadata_picture) <> '' THEN {_told("either", "unknown")}
-            ELSE {shown} END"""
-    if override is None:
+            ELSE told END"""
+    if step is None:
         return f"""CASE
-            WHEN source <> 'metadata' OR override_seen = {_SEEN} THEN {shown}
+            WHEN source <> 'metadata' OR override_seen = {_SEEN} THEN told
             WHEN {mine} AND override_seen <= 1 THEN {_told("either", "on_word")}
             ELSE {_told("either", "unknown")} END"""
-    return shown
+    return "told"
 
 
 def _after_ours(policy: LivePolicy) -> str:
