@@ -15,7 +15,7 @@ from toolkit.analysis.groups import Seen
 from toolkit.analysis.headline_words import headline
 from toolkit.analysis.own_action import LivePolicy, live_policy
 from toolkit.analysis.shown_picture import show
-from toolkit.analysis.tenant_wiring import Script, wiring
+from toolkit.analysis.tenant_wiring import Script, Setter, Wiring, wiring
 from toolkit.change.javascript import action_code
 from toolkit.change.policy import Policy, replaced
 from toolkit.classification.frames import audit, profiles
@@ -243,6 +243,23 @@ def test_the_own_action_shows_pictures_held_elsewhere_where_its_policy_does():
     ]
     without = action_code(Policy(NEW))
     assert {shows for (shows,) in shown(frame, running(without), "shows")} == {"default", "profile"}
+
+
+@pytest.mark.parametrize("override", [True, None])
+@pytest.mark.parametrize("default", [True, None])
+def test_thirty_scripts_of_a_kind_show_what_one_does(override, default):
+    setter = Setter("action", "x", True, True, override, default, False)
+    frame = frame_of(
+        *(
+            (one, "https://example.com/mine.png", "auth0")
+            for one in (STOCK, LETTERS, GOOGLE.format(1), EXPIRED)
+        )
+    )
+    one, many = (Wiring((setter,) * count, True, True, NOW) for count in (1, 30))
+    assert shown(frame, many) == shown(frame, one)
+    unread = Wiring((), False, False, NOW)
+    assert unread.override is None
+    assert shown(frame, unread) == shown(frame, None)
 
 
 def test_a_tenant_of_stock_and_drawn_pictures_has_at_least_nothing():

@@ -235,9 +235,11 @@ def _steps(wiring: Wiring | bool | None) -> Iterator[LivePolicy | str | bool | N
             left = []
             continue
         for step in (_CARELESS, one.override) if one.careless else (one.override,):
-            if step is None and {True, None}.intersection(left):
-                continue  # it hides nothing that is shown already
-            if step is not False:
+            # What replaces any picture does nothing again before an override shows.
+            replaced = left[left.index(_CARELESS) :] if _CARELESS in left else [True]
+            again = step == _CARELESS and True not in replaced
+            unsure = step is None and {True, None}.intersection(left)
+            if step is not False and not again and not unsure:
                 hidden = {step, None} if step is True else {step}
                 left = [other for other in left if other not in hidden]
                 left.append(step)
