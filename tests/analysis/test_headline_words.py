@@ -103,6 +103,9 @@ def test_a_sample_of_pictures_that_were_looked_at_is_the_answer_for_everybody():
     assert seen[Seen.OWN] == looked.own
     assert seen[Seen.PLACEHOLDER] == Interval(300, 300, 300)  # the others of Google's
     assert Seen.ON_WORD not in seen
+    # Broken pictures were looked at, too: they count once.
+    late = counted(("social", "on_word", 800), ("social", "broken", 100), *rows[1:], looked=looked)
+    assert people_see(late)[Seen.PLACEHOLDER] == Interval(200, 200, 200)
 
 
 @pytest.mark.parametrize(

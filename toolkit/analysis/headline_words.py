@@ -110,10 +110,11 @@ def people_see(coverage: Coverage) -> dict[Seen, Interval]:
         # Those of the others that are nobody's own are mostly drawn by their providers.
         others = coverage.looked.where(lambda one: one.source is not Source.UNRESOLVED)
         found_own, before = others.own, shown.get(Seen.PLACEHOLDER, Interval(0, 0, 0))
+        load = counts.get(Seen.OWN, 0) + counts.get(Seen.ON_WORD, 0)  # the others are broken
         shown[Seen.PLACEHOLDER] = Interval(
-            before.low + others.users - found_own.high,
-            before.high + others.users - found_own.low,
-            before.middle + others.users - found_own.middle,
+            before.low + max(load - found_own.high, 0),
+            before.high + max(load - found_own.low, 0),
+            before.middle + max(load - found_own.middle, 0),
         )
         shown[Seen.OWN] = coverage.looked.own
         shown.pop(Seen.ON_WORD, None)
