@@ -4,7 +4,7 @@ The coverages of a snapshot's chunks add up to its own: pages, files and partiti
 apart.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from toolkit.analysis.duckdb_engine import engine_with
-from toolkit.analysis.estimate import Estimate, Interval, OwnEstimate, Stratum
+from toolkit.analysis.estimate import Estimate, Interval, OwnEstimate, OwnStratum, Stratum
 from toolkit.analysis.groups import ACTIVITY, GROUPS, UNKNOWN, Seen, ensure_choice, named
 from toolkit.analysis.shown_picture import NEEDED, show
 from toolkit.analysis.tenant_wiring import Wiring
@@ -25,6 +25,7 @@ from toolkit.errors import SettingsError, UnreadableInputError
 from toolkit.formatting import html_table, percent, shorten, visible
 
 _Name = TypeVar("_Name", bound=StrEnum)
+_Part = TypeVar("_Part", Stratum, OwnStratum)
 
 _ORDER = {
     column: {name.value: place for place, name in enumerate(names)}
@@ -214,23 +215,25 @@ class Coverage:
     def _own_by_group(self) -> dict[str, Interval]:
         unresolved = self.counts[self.counts["source"] == Source.UNRESOLVED]
         undecided = unresolved.groupby("group")["users"].sum().to_dict()
-        strata: dict[str, tuple[Stratum, ...]] = {}
-        if self.estimate is not None and self.by == "connection":
-            for one in self.estimate.strata:
-                name = _name(self.by, one.connection)
-                strata[name] = (*strata.get(name, ()), one)
-        looked: dict[str, OwnEstimate] = {}
+        groups = self._wide("seen").to_dict("index")
         if self.looked is not None and self.by == "connection":
-            for name in self.counts["group"].unique():
-                looked[name] = self.looked.where(
-                    lambda one, name=name: _name(self.by, one.connection) == name  # type: ignore[misc] # bound at once
-                )
+            looked = self._by_group(self.looked.strata)
+            return {str(group): OwnEstimate((*looked.get(str(group), ()),)).own for group in groups}
+        asked = self.estimate.strata if self.estimate and self.by == "connection" else ()
+        strata = self._by_group(asked)
         return {
-            str(group): looked[str(group)].own
-            if looked
-            else _own(known, undecided.get(group, 0), Estimate(strata.get(str(group), ())))
-            for group, known in self._wide("seen").to_dict("index").items()
+            str(group): _own(
+                known, undecided.get(group, 0), Estimate((*strata.get(str(group), ()),))
+            )
+            for group, known in groups.items()
         }
+
+    def _by_group(self, strata: Iterable[_Part]) -> dict[str, list[_Part]]:
+        """Return the strata of a sample by the name of their connection."""
+        found: dict[str, list[_Part]] = {}
+        for one in strata:
+            found.setdefault(_name(self.by, one.connection), []).append(one)
+        return found
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """Return the counts as plain values for JSON; a sample changes `own` alone, by connection.
