@@ -7,8 +7,10 @@ URL that needs decoding. So both classifiers always say the same, and a new row 
 to both.
 """
 
-from collections.abc import Hashable, Iterable
+import re
+from collections.abc import Hashable, Iterable, Iterator
 from datetime import datetime
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -29,13 +31,13 @@ from toolkit.classification.arrow import (
 from toolkit.classification.held_elsewhere import OWN
 from toolkit.classification.rules import OF_HOST, RULES, TOKEN_ONLY, Source
 from toolkit.classification.schema import CLASSIFICATION, ENCODED, completed
-from toolkit.classification.sources import Evidence, Verdict, classify
-from toolkit.classification.sources import usable_override as usable
+from toolkit.classification.sources import Evidence, Verdict, classify, usable_override
 from toolkit.classification.user_profile import milliseconds
 from toolkit.classification.web_address import (
     CLOUDS,
     LONGEST,
     NO_HOSTS,
+    NOBODY,
     PROXIES,
     SIGNED,
     UNFILLED,
@@ -47,20 +49,50 @@ _Rows = npt.NDArray[np.int64]
 # URLs that need no decoding: a lower-case host without port, credentials and last dot, a slash, and
 # visible ASCII without fragments and backslashes.
 _PLAIN = r'^https?://[a-z0-9.-]*[a-z0-9-]/[!-"$-\[\]-~]*$'
-# What Auth0 gives every user of a database, and so most of all pictures.
+# Those of them that were surely filled in, if a template made them: no part of their path begins
+# with N or U, and no mark stands in it.
+_FILLED = (
+    r"^https?://[a-z0-9.-]*[a-z0-9-]"
+    r"(?:/(?:[!-\"$&')-.0-;=>@-MO-TV-Z\]-moptv-z|}~][!-\"$&')-.0-;=>@-Z\]-z|}~]*)?)+"
+    r"(?:\?[!-\"$-\[\]-~]*)?$"
+)
+# What Auth0 gives every user of a database, and so most of all pictures, begins with these two.
 # Fact: Auth0 docs, "Change User Pictures", and its SDKs' examples.
-_DEFAULT = "https://s.gravatar.com/avatar/"
-_BEGIN, _DIGITS = len(_DEFAULT), 32
-_END = _BEGIN + _DIGITS
+_HOST, _AVATAR = "https://s.gravatar.com/", "avatar/"
+_DIGITS = (32, 64)  # of an MD5 and of a SHA-256 hash
 _HEXADECIMAL = np.isin(np.arange(256), np.frombuffer(b"0123456789abcdef", np.uint8))
 _HASH = r"^avatar/(?P<hash>[0-9a-fA-F]{64}|[0-9a-fA-F]{32})"
 _LATEST_EXPIRY = 2**32  # seconds; what is later is asked of `classify`
 _REMEMBERED = 65_536
+_WITHOUT_END = 1 << 30  # of a slice; with no end at all, Arrow 26 fails
 _GRAVATAR = next(n for n, rule in enumerate(RULES) if rule.hashed)
 _LABELS = max(host.count(".") for host in OF_HOST) + 1  # that a rule looks at
-# For paths without their first slash.
-_UNFILLED_PATH = f"(?i){UNFILLED.replace('/', '(?:^|/)', 1)}"
+_PERHAPS_UNFILLED = f"(?i){UNFILLED.replace('$', '(?:[?]|$)')}"
 _SIGNED = f"(?i){SIGNED}"
+_PATHS = [re.compile(rule.path[1:]) for rule in RULES]
+# For so few URLs, RE2 takes longer to compile the patterns than `re` to match them.
+_FEW = 200
+# Rules of which the query decides; that alone decide; whose URLs end when a parameter says; whose
+# URLs may be signed in one of the general ways.
+_OF_QUERY = [
+    number
+    for number, rule in enumerate(RULES)
+    if rule.source is Source.UNRESOLVED and rule.fallback is None and rule.hash_in is None
+]
+_DECISIVE = {
+    number
+    for number, rule in enumerate(RULES)
+    if rule.source is not Source.UNRESOLVED or rule.fallback is not None
+}
+_EXPIRING = {
+    expires: [number for number, rule in enumerate(RULES) if rule.expires == expires]
+    for expires in dict.fromkeys(rule.expires for rule in RULES if rule.expires)
+}
+_PERHAPS_SIGNED = [
+    number
+    for number, rule in enumerate(RULES)
+    if rule.source is not Source.UNRESOLVED and not rule.expires
+] + [len(RULES)]
 _PERHAPS_EXPIRES = (
     f"(?i:{SIGNED}|[?&](?:{'|'.join(sorted({rule.expires[0] for rule in RULES if rule.expires}))})="
     "|/vp/|%)"
@@ -70,7 +102,7 @@ _COPIED = r"^[a-z0-9-]+(?:\.[a-z0-9-]+)+/"
 _CLOUDS = "|".join(CLOUDS)
 _DECIMAL = 10
 _MONTHS, _HOURS, _MINUTES = 12, 24, 60
-_NOBODY = texts(["0" * _DIGITS, "d41d8cd98f00b204e9800998ecf8427e"]).cast(pa.binary())
+_NOBODY = texts(sorted(NOBODY)).cast(pa.binary())
 # What begins with two slashes, or with `data:`, as browsers read it.
 _HOSTED = r"^[/\\][\t\n\r]*[/\\]"
 _DATA = r"(?i)^d[\t\n\r]*a[\t\n\r]*t[\t\n\r]*a[\t\n\r]*:"
@@ -252,24 +284,42 @@ class _Column:
         return matching
 
     def _defaults(self) -> None:
-        """Judge what Auth0 gives every user of a database: only the query decides."""
-        rows = np.flatnonzero(values_of(pc.starts_with(self.picture, _DEFAULT)))
+        """Judge what Auth0 gives every user of a database."""
+        rows = np.flatnonzero(values_of(pc.starts_with(self.picture, _HOST + _AVATAR)))
         urls = self.picture.take(array(rows)).cast(pa.binary())  # bytes are cut ten times as fast
-        hashes = pc.binary_slice(urls, _BEGIN, _END)
-        hashed = _hexadecimal(hashes) & ~values_of(pc.is_in(hashes, _NOBODY))
-        # Without an end, Arrow 26 fails.
-        query = pc.binary_slice(urls, _END, 1 << 30)
-        hashed &= values_of(pc.starts_with(query, "?"))
-        if not hashed.all():
-            rows, held = rows[hashed], array(hashed)
-            hashes, query = hashes.filter(held), query.filter(held)
-        self.rule[rows] = _GRAVATAR
-        self._by_query(rows, query, _GRAVATAR)
-        self._hashes.append((rows, hashes.cast(pa.string())))
+        self._by_hashes(rows, pc.binary_slice(urls, len(_HOST), _WITHOUT_END))
+
+    def _by_hashes(self, rows: _Rows, rest: pa.BinaryArray) -> _Mask:
+        """Judge Gravatar URLs by what stands behind their host: only the query decides.
+
+        Returns:
+            Which rows these are: those with a hash in lower case and a query.
+        """
+        judged = ~values_of(pc.starts_with(rest, _AVATAR))
+        other = judged.copy()
+        for digits in _DIGITS:
+            if judged.all():
+                break
+            end = len(_AVATAR) + digits
+            hashes = pc.binary_slice(rest, len(_AVATAR), end)
+            query = pc.binary_slice(rest, end, _WITHOUT_END)
+            fits = ~judged & _hexadecimal(hashes, digits) & values_of(pc.starts_with(query, "?"))
+            fits &= ~values_of(pc.is_in(hashes, _NOBODY))
+            judged |= fits
+            found, some = rows[fits], np.flatnonzero(fits)
+            self.rule[found] = _GRAVATAR
+            self._by_query(found, _some(query, some), _GRAVATAR)
+            self._hashes.append((found, _some(hashes, some).cast(pa.string())))
+        found_all: _Mask = judged & ~other
+        return found_all
 
     def _by_rules(self, left: _Rows) -> None:
         """Judge URLs that need no decoding."""
-        rows = left[self._matching(left, _PLAIN)]
+        filled = self._matching(left, _FILLED)
+        others = left[~filled]
+        others = others[self._matching(others, _PLAIN)]
+        others = others[~self._matching(others, _PERHAPS_UNFILLED)]
+        rows = np.concatenate([left[filled], others])
         self._judge(rows, self.picture.take(array(rows)), copied=False)
 
     def _judge(self, rows: _Rows, urls: pa.StringArray, *, copied: bool) -> None:
@@ -287,78 +337,63 @@ class _Column:
             rest = rest.filter(array(hosted))
             rest = pc.binary_join_element_wise(text("https:/"), rest, text("/"))
             self._judge(rows[copies][hosted], rest, copied=True)
-        known, kinds = _known_by(hosts.dictionary)
-        kind = np.where(rare, np.int16(len(known)), kinds[host])
-        order = np.argsort(kind, kind="stable")  # quicker than to look for each kind in all rows
-        ends = np.searchsorted(kind[order], np.arange(len(known) + 1))
-        for numbers, begin, end in zip(known, ends[:-1], ends[1:], strict=True):
-            found = order[begin:end]
-            rest = parts.take(array(begins[found] + 3))
-            self._of_rules(numbers, rows[found], rest)
-
-    def _of_rules(self, numbers: tuple[int, ...], rows: _Rows, rest: pa.StringArray) -> None:
-        """Judge URLs of hosts that the same rules know, by what stands after their host."""
+        rest = parts.take(array(begins + 3))
         halves = pc.split_pattern(rest, "?", max_splits=1)
         starts = values_of(halves.offsets)
         path = halves.values.take(array(starts[:-1]))  # without its first slash
-        asks = np.diff(starts) > 1
-        of_all = next((one for one in numbers if RULES[one].path == "/"), len(RULES))
-        paths = [(one, f"^(?:{RULES[one].path[1:]})") for one in numbers if one < of_all]
-        judged = np.full(len(rows), of_all, np.int64)
-        # Most match none of them, so all are asked at once first.
-        some = np.arange(len(rows))
-        if of_all < len(RULES) or not paths:
-            any_path = "|".join((_UNFILLED_PATH, *(pattern for _, pattern in paths)))
-            some = np.flatnonzero(values_of(pc.match_substring_regex(path, any_path)))
-        held = _some(path, some)
-        for number, pattern in ((-1, _UNFILLED_PATH), *paths):
-            matching = values_of(pc.match_substring_regex(held, pattern))
-            if matching.any():
-                judged[some[matching]] = number
-                some, held = some[~matching], held.filter(array(~matching))
-        for number in np.unique(judged[judged >= 0]).tolist():
-            mine = np.flatnonzero(judged == number)
-            query = halves.values.take(array(starts[mine] + 1, ~asks[mine]))
-            self._by_rule(number, rows[mine], _some(path, mine), query)
+        query = halves.values.take(array(starts[:-1] + 1, np.diff(starts) == 1))
+        kinds = []
+        for numbers, those in _by_kind(hosts.dictionary, host, ~rare):
+            found = those
+            if _GRAVATAR in numbers:
+                found = those[~self._by_hashes(rows[those], _some(rest, those).cast(pa.binary()))]
+            kinds.append((numbers, found))
+        number = _first_matching(kinds, path)
+        self._by_numbers(number, rows, path, query)
 
-    def _by_rule(
-        self, number: int, rows: _Rows, path: pa.StringArray, query: pa.StringArray
+    def _by_numbers(
+        self, number: _Rows, rows: _Rows, path: pa.StringArray, query: pa.StringArray
     ) -> None:
-        """Judge URLs of one rule, or of none; those that need decoding after all are left."""
-        self.rule[rows] = number
-        rule = RULES[number] if number < len(RULES) else None
-        if rule is None:
-            self._by_identity(rows)
-            self._by_signature(rows, query)
-        elif rule.source is Source.UNRESOLVED and rule.hash_in is not None:
-            self.rule[rows] = -1
-        elif rule.source is Source.UNRESOLVED and rule.fallback is None:
-            self._by_query(rows, blanked(query), number)
-            if rule.hashed:
-                found = pc.struct_field(pc.extract_regex(path, _HASH), [0])
-                self._hashes.append((rows, pc.ascii_lower(found)))
-        elif rule.expires is not None:
-            seconds = _expiry(blanked(query), *rule.expires)
-            if rule.expires_in_path is not None:
-                seconds[values_of(pc.starts_with(path, "vp/"))] = -1
-            self.expiry[rows] = 1000 * np.maximum(seconds, 0)
-            self.rule[rows[seconds < 0]] = -1
-            self._all_alike(rows[seconds >= 0])
-        else:
-            self._all_alike(rows)
-            if rule.source is not Source.UNRESOLVED:
-                self._by_signature(rows, query)
+        """Judge URLs by their rules; those that need decoding after all are left.
 
-    def _by_signature(self, rows: _Rows, query: pa.StringArray) -> None:
-        """Say when URLs end that are signed in one of the general ways; a query may be null."""
-        if query.null_count == len(query):
-            return
-        asked = np.flatnonzero(values_of(query.is_valid()))
-        query = pc.binary_join_element_wise(text(""), query.take(array(asked)), text("?"))
-        signed = values_of(pc.match_substring_regex(query, _SIGNED))
-        if not signed.any():
-            return
-        rows, seconds = rows[asked[signed]], _stamped(query.filter(array(signed)))
+        Args:
+            number: the place of each URL's rule in `RULES`, `len(RULES)` for none, -1 to leave it.
+            rows: their rows.
+            path: their paths, without the first slash.
+            query: their queries, or null.
+        """
+        self.rule[rows] = number
+        place = np.full(len(RULES) + 1, -1, np.int32)
+        for one, first in zip(*np.unique(number, return_index=True), strict=True):
+            if one in _DECISIVE:
+                place[one] = self._ask([int(one)], [int(rows[first])])[0]
+        decided = np.flatnonzero(number >= 0)
+        self.outcome[rows[decided]] = place[number[decided]]
+        for (name, base), those in _EXPIRING.items():
+            mine = np.flatnonzero(np.isin(number, those))
+            if len(mine):
+                seconds = _expiry(blanked(_some(query, mine)), name, base)
+                # The time may stand in the path.
+                seconds[values_of(pc.starts_with(_some(path, mine), "vp/"))] = -1
+                self._until(rows[mine], seconds)
+        unknown = np.flatnonzero(number == len(RULES))
+        self._by_identity(rows[unknown])
+        mine = np.flatnonzero(np.isin(number, _PERHAPS_SIGNED) & values_of(query.is_valid()))
+        if len(mine):
+            asked = pc.binary_join_element_wise(text(""), _some(query, mine), text("?"))
+            signed = values_of(pc.match_substring_regex(asked, _SIGNED))
+            mine, asked = mine[signed], asked.filter(array(signed))
+            few = len(mine) <= _FEW
+            self._until(rows[mine], np.full(len(mine), -1) if few else _stamped(asked))
+        for one in _OF_QUERY:
+            mine = np.flatnonzero(number == one)
+            self._by_query(rows[mine], blanked(_some(query, mine)), one)
+            if RULES[one].hashed:
+                found = pc.struct_field(pc.extract_regex(_some(path, mine), _HASH), [0])
+                self._hashes.append((rows[mine], pc.ascii_lower(found)))
+
+    def _until(self, rows: _Rows, seconds: _Rows) -> None:
+        """Say when URLs end, in seconds: 0 for never; where that is unsure (-1), they are left."""
         self.expiry[rows] = 1000 * np.maximum(seconds, 0)
         unsure = rows[seconds < 0]
         self.rule[unsure], self.outcome[unsure] = -1, -1
@@ -401,30 +436,35 @@ def _outcome(verdict: Verdict) -> _Outcome:
 
 def _overridden(metadata_picture: pa.StringArray, at: datetime | None) -> _Mask:
     """Whether `usable_override` says so of each row."""
-    pictures = blanked(metadata_picture)
+    overridden = np.zeros(len(metadata_picture), np.bool_)
+    rows = np.flatnonzero(values_of(pc.binary_length(blanked(metadata_picture))) > 0)
+    pictures = metadata_picture.take(array(rows))  # most users have none
     plain = values_of(pc.match_substring_regex(pictures, _PLAIN))
-    overridden: _Mask = plain & values_of(pc.starts_with(pictures, "https"))
-    held = values_of(pc.binary_length(pictures)) > 0
-    for row in np.flatnonzero(held & ~plain).tolist():
-        overridden[row] = usable(pictures[row].as_py(), at)
+    usable = plain & values_of(pc.starts_with(pictures, "https"))
+    alone = ~plain
     if at is not None:
-        rows = np.flatnonzero(overridden)
-        urls = pictures.take(array(rows))
-        rows = rows[values_of(pc.match_substring_regex(urls, _PERHAPS_EXPIRES))]
-        nothing = pa.nulls(len(rows), pa.string())
-        expiry = _Column(pictures.take(array(rows)), nothing, nothing).expiry
-        overridden[rows] = (expiry == 0) | (expiry > milliseconds(at))
+        expiring = usable & values_of(pc.match_substring_regex(pictures, _PERHAPS_EXPIRES))
+        some = np.flatnonzero(expiring)
+        if len(some) <= _FEW:
+            alone |= expiring
+        else:
+            nothing = pa.nulls(len(some), pa.string())
+            expiry = _Column(pictures.take(array(some)), nothing, nothing).expiry
+            usable[some] = (expiry == 0) | (expiry > milliseconds(at))
+    for place in np.flatnonzero(alone).tolist():
+        usable[place] = usable_override(pictures[place].as_py(), at)
+    overridden[rows] = usable
     return overridden
 
 
-def _hexadecimal(values: pa.BinaryArray) -> _Mask:
-    """Whether each value is an MD5 hash in lower case."""
-    long: _Mask = values_of(pc.binary_length(values)) == _DIGITS
+def _hexadecimal(values: pa.BinaryArray, digits: int) -> _Mask:
+    """Whether each value is so many hexadecimal digits in lower case."""
+    long: _Mask = values_of(pc.binary_length(values)) == digits
     whole = values if long.all() else values.filter(array(long))
     _, offsets, data = whole.buffers()
     begin = int(np.frombuffer(offsets, np.int32, 1, 4 * whole.offset)[0]) if len(whole) else 0
-    digits = np.frombuffer(data or b"", np.uint8, len(whole) * _DIGITS, begin)
-    long[long] = _HEXADECIMAL[digits].reshape(-1, _DIGITS).all(axis=1)
+    found = np.frombuffer(data or b"", np.uint8, len(whole) * digits, begin)
+    long[long] = _HEXADECIMAL[found].reshape(-1, digits).all(axis=1)
     return long
 
 
@@ -432,18 +472,65 @@ def _some(column: pa.StringArray, rows: _Rows) -> pa.StringArray:
     return column if len(rows) == len(column) else column.take(array(rows))
 
 
-def _known_by(hosts: pa.StringArray) -> tuple[list[tuple[int, ...]], npt.NDArray[np.int16]]:
-    """Return which sets of rules know some hosts, as places in `RULES`; and which knows each."""
-    found: dict[tuple[int, ...], int] = {}
+def _first_matching(kinds: Iterable[tuple[tuple[int, ...], _Rows]], path: pa.StringArray) -> _Rows:
+    """Say which rule matches each path first.
+
+    Args:
+        kinds: places in `RULES`, in order, and the rows of the paths that these may match.
+        path: the paths, without their first slash.
+
+    Returns:
+        For each path a place in `RULES`, `len(RULES)` where none matches, -1 for other rows.
+    """
+    number = np.full(len(path), -1, np.int64)
+    few: list[tuple[tuple[int, ...], _Rows]] = []
+    for numbers, rows in kinds:
+        if len(rows) <= _FEW:
+            few.append((numbers, rows))
+            continue
+        number[rows] = len(RULES)
+        some = rows
+        for one in numbers:
+            matching = np.ones(len(some), np.bool_)
+            if pattern := RULES[one].path[1:]:
+                paths = path.take(array(some))
+                matching = values_of(pc.match_substring_regex(paths, f"^(?:{pattern})"))
+            number[some[matching]] = one
+            some = some[~matching]
+    all_few = np.concatenate([np.zeros(0, np.int64), *(rows for _, rows in few)])
+    paths = iter(path.take(array(all_few)).to_pylist())
+    number[all_few] = [
+        next((one for one, match in matches if match(held)), len(RULES))
+        for numbers, rows in few
+        for matches in [[(one, _PATHS[one].match) for one in numbers]]
+        for held in islice(paths, len(rows))
+    ]
+    return number
+
+
+def _by_kind(
+    hosts: pa.StringArray, host: _Rows, judged: _Mask
+) -> Iterator[tuple[tuple[int, ...], _Rows]]:
+    """Yield which rules know some hosts, as places in `RULES`, and the rows with such a host.
+
+    Args:
+        hosts: distinct hosts.
+        host: the place of each row's host among them.
+        judged: which rows are meant.
+    """
+    known: dict[tuple[int, ...], int] = {}
     kinds = np.zeros(len(hosts), np.int16)
-    for place, host in enumerate(hosts.to_pylist()):
+    for place, name in enumerate(hosts.to_pylist()):
         numbers: set[int] = set()
-        above = ".".join(host.rsplit(".", _LABELS)[-_LABELS:])
+        above = ".".join(name.rsplit(".", _LABELS)[-_LABELS:])
         while above:
             numbers.update(OF_HOST.get(above, ()))
             _, _, above = above.partition(".")
-        kinds[place] = found.setdefault(tuple(sorted(numbers)), len(found))
-    return list(found), kinds
+        kinds[place] = known.setdefault(tuple(sorted(numbers)), len(known))
+    kind = np.where(judged, kinds[host], np.int16(len(known)))
+    order = np.argsort(kind, kind="stable")  # quicker than to look for each kind in all rows
+    ends = np.searchsorted(kind[order], np.arange(len(known) + 1))
+    yield from zip(known, np.split(order, ends[1:]), strict=False)
 
 
 def _expiry(query: pa.StringArray, name: str, base: int) -> _Rows:
