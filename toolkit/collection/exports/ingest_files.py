@@ -38,6 +38,8 @@ from toolkit.snapshots.storage import discard_drafts, draft_of, ensure_writable,
 # Bytes of lines to read at a time, and rows if they are read one by one.
 _BLOCK = 24 * 1024 * 1024
 _ROWS = 25_000
+# Rows to classify together, at least: each call takes some milliseconds, however few they are.
+_TOGETHER = 120_000
 # So many blocks are read ahead of the one that is written.
 _AHEAD = 2
 _ENDINGS = re.compile(r"(?<=.)(\.(gz|json|jsonl|ndjson|csv))+$", re.IGNORECASE)
@@ -219,11 +221,17 @@ class Reading:
             for path in self._paths:
                 with exported(path) as export:
                     self._exports.append(export)
+                    held: list[Piece] = []
                     for piece in _results(pool, self._blocks(export, reader)):
                         export.account(piece.lines, len(piece.profiles), piece.unreadable)
-                        yield self._classified(piece)
+                        held.append(piece)
+                        if sum(len(one.profiles) for one in held) >= _TOGETHER:
+                            yield self._classified(held)
+                            held = []
+                    if held:
+                        yield self._classified(held)
                     for piece in _results(pool, self._rest(export, reader)):
-                        yield self._classified(piece)
+                        yield self._classified([piece])
                     _ensure_users(export)
 
     def _blocks(self, export: Export, reader: BlockReader) -> Iterator[Callable[[], Piece]]:
@@ -261,11 +269,12 @@ class Reading:
         lost = [one for export in self._exports for one in export.troubles]
         return Found(self.users, lost, self._latest, keys)
 
-    def _classified(self, piece: Piece) -> pa.Table:
-        self.users += len(piece.profiles)
-        self._keys.append(piece.keys)
-        self._latest = max(self._latest, _latest(piece.profiles, self._now))
-        return with_verdicts(piece.profiles, at_milliseconds(self._now))
+    def _classified(self, pieces: Sequence[Piece]) -> pa.Table:
+        profiles = pa.concat_tables(piece.profiles for piece in pieces)
+        self.users += len(profiles)
+        self._keys += (piece.keys for piece in pieces)
+        self._latest = max(self._latest, _latest(profiles, self._now))
+        return with_verdicts(profiles, at_milliseconds(self._now))
 
 
 def _results(pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], _T]]) -> Iterator[_T]:
