@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from time import time
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from tests.collection.crowd import START, evenly, iso, member
@@ -305,6 +306,30 @@ def test_who_did_not_change_is_judged_again_as_their_override_may_have_ended(cas
     assert changes == Changes()
     verdicts = snapshot.users[["source", "underlying", "evidence"]].to_numpy().tolist()
     assert verdicts == [["gravatar", "gravatar", "probe"], ["unresolved", "unresolved", "url"]]
+
+
+def test_who_is_taken_over_from_a_snapshot_without_later_columns_is_counted(case_of, tmp_path):
+    photo = {"user_metadata": {"avatar": "https://photos.example/one.jpg"}}
+    case = case_of([member(n, START + timedelta(days=n), **photo) for n in range(4)])
+    path = tmp_path / "old.parquet"
+    case.since.write(path)
+    assert case.since.users["elsewhere"].notna().all()
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["elsewhere", "elsewhere_from"]), path)
+    copy = tmp_path / "copy.parquet"  # has the columns, and nothing in them
+    read_snapshot(path).write(copy)
+    case.since = read_snapshot(copy)
+    # The newest user is always read again.
+    for number, told in [(1, "2 users were taken over"), (2, "1 user was taken over")]:
+        case.sandbox.change(old_id(number), {"name": "Renamed"})
+        case.since, _ = case.refresh()
+        [note] = [one for one in case.since.provenance.notes if "elsewhere" in one]
+        assert told in note
+        assert "collect without --since" in note
+    assert case.since.users["elsewhere"].isna().tolist() == [True, False, False, False]
+    case.sandbox.change(old_id(0), {"name": "Renamed"})
+    case.since, _ = case.refresh()
+    assert not any("elsewhere" in one for one in case.since.provenance.notes)
 
 
 def test_changes_are_found_where_our_clock_is_ahead_of_the_tenants(tenant_with):

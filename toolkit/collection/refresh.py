@@ -25,8 +25,9 @@ from toolkit.collection.scripts import read_wiring
 from toolkit.collection.search import MARGIN, Walk
 from toolkit.collection.window import Span, Window, created
 from toolkit.errors import SettingsError
+from toolkit.formatting import plural
 from toolkit.progress import Progress
-from toolkit.snapshots.snapshot import Provenance, Snapshot
+from toolkit.snapshots.snapshot import WITHOUT_ELSEWHERE, Provenance, Snapshot
 from toolkit.tenant.client import Tenant
 
 _NO_TIME = np.iinfo(np.int64).min  # a `created_at` that is missing, in milliseconds
@@ -95,6 +96,8 @@ def refreshing(
     )
     ensure_different(len(moments) - len(replaced) + len(read), len(frame))
     wired, unread = read_wiring(tenant)
+    kept = frame[~frame["user_id"].isin([*changes.added, *changes.changed])]
+    since = f"{changes} since {old.provenance.taken_at.isoformat()}"
     provenance = Provenance(
         tenant=tenant.domain,
         taken_at=taken_at,
@@ -106,7 +109,7 @@ def refreshing(
         seconds=round(time.monotonic() - started, 3),
         sandbox=tenant.sandbox,
         toolkit_version=version("auth0-picture-audit"),
-        notes=(f"{changes} since {old.provenance.taken_at.isoformat()}", *unread, *tenant.notes),
+        notes=(since, *_unfilled(old, kept), *unread, *tenant.notes),
         wiring=wired,
         # A sample is about the users it was drawn from, and they have changed.
         probed_at=None if old.provenance.estimate else old.provenance.probed_at,
@@ -138,6 +141,17 @@ def _beginning(old: Snapshot) -> int:
         # snapshot limits how far.
         begun = min(begun, newest - timedelta(seconds=old.provenance.seconds))
     return milliseconds(begun) - MARGIN
+
+
+def _unfilled(old: Snapshot, kept: pd.DataFrame) -> tuple[str, ...]:
+    """Say of users who were not read again that they may lack what the old snapshot lacks."""
+    empty = int(kept["elsewhere"].isna().sum())
+    if not empty or not any(WITHOUT_ELSEWHERE in note for note in old.provenance.notes):
+        return ()
+    users = plural(empty, "user was", "users were")
+    return (
+        f"up to {users} taken over from {WITHOUT_ELSEWHERE}: collect without --since to fill it",
+    )
 
 
 def _created(frame: pd.DataFrame) -> list[int | None]:

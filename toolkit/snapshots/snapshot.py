@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from toolkit.analysis.finding_counts import Findings
 
 SCHEMA_VERSION = 1
+WITHOUT_ELSEWHERE = "a snapshot without the columns elsewhere and elsewhere_from"
+"""In the notes of a snapshot that lacks them, and of those made from it."""
 _LONGEST_NAME = 80
 _CHUNK = 131_072  # rows read at a time
 # Dictionary-encoded: columns with few distinct values. For the others, dictionaries would make
@@ -364,4 +366,8 @@ def read_snapshot(path: Path | str) -> Snapshot:
         raise UnreadableInputError(
             f"{path} is a Parquet file, but not a snapshot of picture-audit."
         )
+    if "elsewhere" not in needed:
+        # Copies have the column, with nothing in it: only a note can say why.
+        note = f"this was {WITHOUT_ELSEWHERE}: collect again to fill it"
+        provenance = replace(provenance, notes=(*provenance.notes, note))
     return Snapshot(provenance, path=Path(path))
