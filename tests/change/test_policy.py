@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from toolkit.analysis.own_action import LivePolicy
 from toolkit.change.policy import (
     REPLACEABLE,
     Policy,
@@ -12,6 +13,7 @@ from toolkit.change.policy import (
     replaced,
     replaced_metadata,
     replaced_root,
+    shown_address,
 )
 from toolkit.classification.sources import Fallback, Source, classify
 from toolkit.classification.user_profile import user
@@ -375,3 +377,34 @@ def test_a_gravatar_that_a_probe_found_stays_where_nothing_hides_it():
     assert replaced_root(GRAVATAR, **found).after is None
     hidden = replaced_metadata(GRAVATAR, metadata_picture=INITIALS, **found)
     assert hidden.after == SWAPPED
+
+
+@pytest.mark.parametrize(
+    ("shows", "picture", "address"),
+    [
+        ("profile", PHOTO, PHOTO),
+        ("profile", None, ""),
+        ("override", PHOTO, OWN),
+        ("elsewhere", INITIALS, "https://images.example/held.png"),
+        ("default", INITIALS, DEFAULT),
+        ("default", None, DEFAULT),
+        ("fallback", GRAVATAR, SWAPPED),
+        ("either", PHOTO, None),
+        ("careless", PHOTO, None),
+        (None, PHOTO, None),
+    ],
+)
+def test_the_address_of_what_people_see_is_that_of_what_is_shown(shows, picture, address):
+    user = {"shows": shows, "picture": picture, "metadata_picture": OWN, "connection": "Users"}
+    user["elsewhere"] = "https://images.example/held.png"
+    assert shown_address(user, [LivePolicy(DEFAULT)], NOW) == address
+
+
+def test_of_several_actions_the_last_that_replaces_a_picture_gives_its_address():
+    user = {"shows": "default", "picture": INITIALS, "metadata_picture": None, "elsewhere": None}
+    user["connection"] = "Users"
+    other = LivePolicy(FORMER, connections=("Others",))
+    assert shown_address(user, [LivePolicy(FORMER), LivePolicy(DEFAULT), other], NOW) == DEFAULT
+    # As somebody may have edited it at the tenant.
+    edited = LivePolicy(INITIALS)
+    assert shown_address(user, [LivePolicy(DEFAULT), edited], NOW) is None

@@ -1,8 +1,14 @@
+import re
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import pytest
 
+from toolkit.analysis.tenant_wiring import Script, wiring
+from toolkit.change.action import action_code
+from toolkit.change.policy import Policy
 from toolkit.classification.frames import audit, profiles
 from toolkit.classification.user_profile import user
 from toolkit.panels.explorer.explorer_panel import explore
@@ -57,6 +63,57 @@ def test_nobody_is_asked_before_the_switch_and_the_browser_never(snapshot):
     explorer.table.pictured.value = False
     assert "<img" not in explorer.table.rows.value
     explorer.close()
+
+
+def test_each_thumbnail_is_of_the_picture_that_people_see(no_credentials):
+    """Fails if the profile's picture is drawn where this tool's Action shows another one."""
+    default, upload = (f"https://pictures.example/{name}.png" for name in "du")
+    ours = wiring([Script("action", "ours", action_code(Policy(default, True)), on=True)], NOW)
+    theirs = Script("action", "theirs", 'api.idToken.setCustomClaim("picture", "x");', on=True)
+    initials = "https://cdn.auth0.com/avatars/ab.png"
+    gravatar = f"https://s.gravatar.com/avatar/{'b' * 32}?d={quote(initials, safe='')}"
+    own = "https://lh3.googleusercontent.com/a/x=s96-c"
+    records = [
+        {"user_id": f"auth0|{number}", "picture": picture, "user_metadata": {"picture": override}}
+        for number, (picture, override) in enumerate(
+            [
+                (default, None),
+                *((one, None) for one in (initials, gravatar, None, own)),
+                *((one, upload) for one in (initials, own)),
+                (upload, None),
+            ]
+        )
+    ]
+    frame = audit(profiles(map(user, records)))
+    with Sandbox([]) as sandbox:
+        domain = sandbox.base_url.removeprefix("http://")
+        about = Provenance(
+            domain, NOW, "search", True, len(frame), 1, 1, 1.0, True, "0", wiring=ours
+        )
+        drawn = drawn_in(Snapshot(about, frame))
+        careless = wiring([theirs], NOW)
+        other = drawn_in(Snapshot(replace(about, wiring=careless), frame))
+    d, u, o = drawn[0], drawn[7], drawn[4]
+    assert drawn == [d, d, d, d, o, u, u, u]
+    assert len({d, u, o}) == 3
+    assert "nobody knows" in other[4]
+
+
+def drawn_in(snapshot):
+    """Return the cell of each user's picture, once all of them are there."""
+    explorer, complete = explore(snapshot), threading.Event()
+    rows = explorer.table.rows
+
+    def look(change):
+        if ">picture<" in change.new and 'title="…"' not in change.new:
+            complete.set()
+
+    rows.observe(look, "value")
+    explorer.table.pictured.value = True
+    assert complete.wait(30)
+    cells = re.findall(r"<td>\s*(<(?:img|span class=.pa-none).*?)</td>", rows.value, re.DOTALL)
+    explorer.close()
+    return cells
 
 
 def test_that_nobody_can_be_asked_is_a_visible_line(snapshot):

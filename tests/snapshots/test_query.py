@@ -152,7 +152,6 @@ def test_whether_overrides_work_decides_what_is_seen(override, frame):
     setter = Setter("action", "shows it", True, True, override, False, True)
     wired = provenance(len(frame), wiring=Wiring((setter,), True, True, NOW))
     with Roster(Snapshot(wired, frame)) as roster:
-        assert roster.overrides is override
         assert roster.coverage() == coverage(frame, as_of=NOW, overrides=override)
         # Everybody's profile is replaced but for what an override is no picture for.
         shown = Selection(sources=("metadata",), seen=("own", "on_word", "initials", "broken"))

@@ -17,13 +17,14 @@ the profile (`root`), `replaced_metadata` what is written to `user_metadata.pict
 - If the policy says so, a picture that the tenant holds elsewhere is shown before the default.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, quote, unquote
 
 from toolkit.analysis.file_header import read
+from toolkit.analysis.own_action import LivePolicy
 from toolkit.classification.sources import (
     Fallback,
     Source,
@@ -251,6 +252,34 @@ def replaced(
     instead = _instead_of(own, policy, now)
     after, why = instead.after or own, f"user_metadata.picture comes first ({instead.reason})"
     return Replacement(None if after == picture else after, why)
+
+
+def shown_address(user: Mapping[str, Any], live: Iterable[LivePolicy], now: datetime) -> str | None:
+    """Return the address that applications load as the picture of a user.
+
+    Args:
+        user: a row of a snapshot with the column `shows` of `toolkit.analysis.shown_picture`.
+        live: what this tool's Actions do that run, in their order.
+        now: the time of the snapshot.
+
+    Returns:
+        The address; "" if the profile has none; None if nobody knows it.
+    """
+    known = {"profile": "picture", "override": "metadata_picture", "elsewhere": "elsewhere"}
+    if user["shows"] in known:
+        return user[known[user["shows"]]] or ""
+    if user["shows"] not in {"default", "fallback"}:
+        return None
+    names = ("metadata_picture", "elsewhere", "connection")
+    about = {name: user[name] for name in names}
+    after = None
+    for one in live:
+        try:
+            policy = Policy(**asdict(one))
+        except SettingsError:  # somebody edited the Action
+            return None
+        after = replaced(user["picture"], **about, policy=policy, now=now).after or after
+    return after
 
 
 def replaced_root(

@@ -52,6 +52,7 @@ _GROUPS = {
 _COUNTED = ", ".join(column for column, _ in _GROUPS.values())
 _KIND = f"hash({_COUNTED}) AS kind"  # the users who are counted together
 _NAMES = ", ".join(SNAPSHOT.names)
+_PAGE = SNAPSHOT.append(pa.field("shows", pa.string()))
 _VIEW = """
     CREATE VIEW listed AS
         SELECT * EXCLUDE file_row_number, file_row_number AS row_number, {} FROM shown
@@ -83,7 +84,6 @@ class Roster:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.provenance = snapshot.provenance
-        self.overrides = snapshot.overrides
         self._lock = threading.RLock()
         # DuckDB's temporary files contain personal data, too.
         self._folder = TemporaryDirectory(prefix="picture-audit-")
@@ -166,18 +166,24 @@ class Roster:
         limit: int = 25,
         offset: int = 0,
     ) -> pd.DataFrame:
-        """Read at most `limit` users of a selection behind the first ones, in one of `ORDERS`."""
+        """Read at most `limit` users of a selection behind the first ones, in one of `ORDERS`.
+
+        Also the column `shows` of `toolkit.analysis.shown_picture`.
+        """
         chosen = selection or Selection()
         if chosen.text:
             self.prepare_search()
         with self._lock, one_line_for_damage(self._path):
             _, users, condition, values = self._where(chosen)
+            # What is shown is worked out for one page only: for everybody it takes twice as long.
+            page = f"SELECT row_number FROM {users} WHERE {condition} {ORDERS[order]}"  # noqa: S608 - names of this package; values are bound
             rows = self._engine.sql(
-                f"SELECT {_NAMES} FROM {users} WHERE {condition} "  # noqa: S608 - names of this package; values are bound
-                f"{ORDERS[order]} LIMIT $limit OFFSET $offset",
+                f"SELECT {_NAMES}, shows FROM listed "  # noqa: S608 - same
+                f"WHERE row_number IN ({page} LIMIT $limit OFFSET $offset) "
+                f"{ORDERS[order] or 'ORDER BY row_number'}",
                 params=values | {"limit": limit, "offset": offset},
             )
-            return to_frame(rows.to_arrow_table().cast(SNAPSHOT))
+            return to_frame(rows.to_arrow_table().cast(_PAGE))
 
     def write_csv(self, path: Path, selection: Selection | None = None) -> int:
         """Write the users of a selection as `csv` does, for spreadsheets; returns how many."""

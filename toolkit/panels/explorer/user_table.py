@@ -15,6 +15,7 @@ import ipywidgets
 import pandas as pd
 
 from toolkit.analysis.selection import Selection
+from toolkit.change.policy import shown_address
 from toolkit.classification.sources import Source
 from toolkit.formatting import mask, mask_email, render
 from toolkit.images.decode import thumbnail
@@ -156,21 +157,21 @@ class Table(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.where.value = muted(f"{span} {self._total:,}")
         self.back.disabled, self.on.disabled = self._first == 0, last >= self._total
         if self._thumbnails is not None:
-            self._thumbnails.ask([one for one in self._addresses() if one])
+            addresses = map(self._address, self._users())
+            self._thumbnails.ask([one for one in addresses if one])
 
     def _draw(self) -> None:
-        users: list[dict[Any, Any]] = []
-        rows = self._frame.to_dict("records")
-        for row, address in zip(rows, self._addresses(), strict=True):
-            user = {name: None if pd.isna(value) else value for name, value in row.items()}
+        users = self._users()
+        for user in users:
             who, email, source = user["user_id"] or "", user["email"], user["source"]
             if self.named.value:
                 user["who"] = [who, email, user["name"]]
             else:
                 user["who"] = [mask(who), email and mask_email(email)]
             user["looks"] = looks(Source(str(source))) if source in {*Source} else ""
-            user["drawn"] = self._pictures.get(address, "…") if address else "no picture"
-            users.append(user)
+            address = self._address(user)
+            missing = "no picture" if address == "" else "nobody knows which picture shows"
+            user["drawn"] = self._pictures.get(address, "…") if address else missing
         self.rows.value = render(
             "panels/explorer/users.html.j2",
             users=users,
@@ -178,13 +179,17 @@ class Table(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             pictured=self.pictured.value,
         )
 
-    def _addresses(self) -> list[str]:
-        """Return the address of the picture that people see of each user, or ""."""
-        shown = self._frame["picture"]
-        if self._roster.overrides:
-            from_metadata = self._frame["source"] == Source.METADATA
-            shown = shown.mask(from_metadata, self._frame["metadata_picture"])
-        return ["" if pd.isna(address) else str(address) for address in shown]
+    def _users(self) -> list[dict[str, Any]]:
+        return [
+            {str(name): None if pd.isna(value) else value for name, value in row.items()}
+            for row in self._frame.to_dict("records")
+        ]
+
+    def _address(self, user: Mapping[str, Any]) -> str | None:
+        origin = self._roster.provenance
+        running = origin.wiring.running if origin.wiring else ()
+        live = [setter.policy for setter in running if setter.policy is not None]
+        return shown_address(user, live, origin.taken_at)
 
     @guarded
     def _change(self, change: Callable[[], None]) -> None:
