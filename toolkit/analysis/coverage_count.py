@@ -245,9 +245,9 @@ class Coverage:
         """
         if self.by == "source":
             return _shares(self.sources, self.users)
-        groups = {}
+        groups, sources = {}, self.sources
         for row in self.table().to_dict("records"):
-            mine = {s.value: int(row[s.value]) for s in self.sources if row[s.value]}
+            mine = {s.value: int(row[s.value]) for s in sources if row[s.value]}
             groups[str(row["group"])] = {
                 "users": int(row["users"]),
                 "share": float(row["share"]),
