@@ -303,13 +303,15 @@ def _noise(chance: _Chance, size: int, cells: int) -> np.ndarray:
 
 def _scene(chance: _Chance, size: int) -> Image.Image:
     """Layers of noise in a few hues: ground, foliage, clouds, out of focus."""
-    base = np.array([_between(chance, 40, 200) for _ in range(3)])
-    field = np.zeros((size, size, 3)) + base
+    half = size // 2  # so smooth that nobody sees the difference
+    base = np.array([_between(chance, 40, 200) for _ in range(3)], np.float32)
+    field = np.zeros((half, half, 3), np.float32) + base
     for cells in (2, 3, 5, 9, 17):
-        tint = np.array([_between(chance, 20, 90) for _ in range(3)]) / math.sqrt(cells)
-        field += _noise(chance, size, cells)[..., None] * tint
-        field += _noise(chance, size, cells)[..., None] * tint[::-1] * 0.5
-    return Image.fromarray(field.clip(0, 255).astype(np.uint8))
+        tint = np.array([_between(chance, 20, 90) for _ in range(3)], np.float32) / math.sqrt(cells)
+        field += _noise(chance, half, cells)[..., None] * tint
+        field += _noise(chance, half, cells)[..., None] * tint[::-1] * 0.5
+    small = Image.fromarray(field.clip(0, 255).astype(np.uint8))
+    return small.resize((size, size), Image.Resampling.BICUBIC)
 
 
 def _portrait(chance: _Chance, size: int) -> Image.Image:
