@@ -42,7 +42,7 @@ def counted(rows, by="source"):
     return coverage(frame_of(rows), by, as_of=NOW)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(people, st.lists(st.integers(0, 25), max_size=4), st.sampled_from(CHOICES))
 def test_chunks_add_up_to_the_whole_however_they_are_cut(rows, cuts, by):
     total = Coverage.empty(by)
@@ -56,7 +56,7 @@ def test_chunks_add_up_to_the_whole_however_they_are_cut(rows, cuts, by):
     assert whole.whole == counted(rows)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(people, people, people, st.sampled_from(CHOICES))
 def test_adding_is_associative_and_commutative_and_nobody_adds_nothing(a, b, c, by):
     x, y, z = (counted(rows, by) for rows in (a, b, c))
@@ -347,7 +347,7 @@ stored = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(stored, st.sampled_from(CHOICES), st.sampled_from([True, False, None]))
 def test_a_file_counts_as_its_users_do(file, rows, by, overrides):
     names = "source underlying connection provider created_at last_login expires_at".split()
