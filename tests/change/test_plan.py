@@ -212,13 +212,14 @@ def test_what_people_see_is_said_in_three_numbers_that_add_up():
 
 
 def test_a_plan_made_before_what_people_see_was_counted_takes_it_from_the_sources():
-    users = [probed(GRAVATAR, one) for one in ("gravatar", "unresolved", "initials")]
+    found = ("gravatar", "unresolved", "initials", "placeholder")
+    users = [probed(GRAVATAR, one) for one in found]
     for way in Way:
         _, tally = decided(pd.concat(users), way)
         written = tally.as_dict()
         del written["seen"]
-        old = plan_of(Tally.from_dict(written), 3, way=way)
-        assert old.effect() == plan_of(tally, 3, way=way).effect()
+        old = plan_of(Tally.from_dict(written), 4, way=way)
+        assert old.effect() == plan_of(tally, 4, way=way).effect()
 
 
 @pytest.mark.parametrize("way", [Way.ACTION, Way.ROOT, Way.METADATA])
@@ -436,6 +437,9 @@ def test_a_count_that_is_no_number_of_users_is_refused(users):
     written["reasons"][0]["users"] = users
     with pytest.raises(ValueError, match=r"^not a number of users$"):
         Tally.from_dict(written)
+    whole = full_plan().as_dict()
+    with pytest.raises(ValueError, match=r"^not a number of users$"):
+        Plan.from_dict(whole | {"snapshot": whole["snapshot"] | {"users": users}})
 
 
 @pytest.mark.parametrize("rate", [0, -1.0, "4", 10**12, float("inf"), float("nan")])
@@ -589,6 +593,8 @@ def test_a_table_has_whom_it_changes_most_first_and_equals_by_name():
         "columns": ["connection", "change", "cannot", "stay"],
         "data": [["c", 9, 0, 0], ["a", 2, 0, 0], ["d", 2, 0, 0], ["b", 0, 0, 7]],
     }
+    # Whole numbers, although outcomes without users were filled in.
+    assert set(table.dtypes.astype(str)[1:]) == {"int64"}
 
 
 def test_every_way_is_explained_and_compared():
@@ -603,6 +609,8 @@ def test_every_way_is_explained_and_compared():
     assert effort["root"]["seconds"]["essentials"] == 3.0
     assert effort["root"]["seconds"]["measured"] == 5.0
     assert effort["action"]["seconds"]["essentials"] == 3.6
+    third = plan_of(Tally(ways=Counter(root=1)), 1, rate=3.0).effort()
+    assert third["root"]["seconds"]["measured"] == 0.7  # to a tenth
     assert set(effort["root"]["seconds"]) == {*CEILINGS, "measured"}
     assert effort["rule"]["requests"] == 0
     assert plan_of(tally, 10).table("way")["way"].tolist() == list(Way)

@@ -199,9 +199,11 @@ def test_an_unknown_host_is_judged_by_the_identity(strategy, source, provider, e
     assert found.underlying == source
 
 
-def test_a_custom_social_connection_lends_its_name():
-    assert verdict("https://pictures.example/a.png", "oauth2", "mastodon").provider == "mastodon"
-    assert verdict("https://pictures.example/a.png", "oauth2").provider == "oauth2"
+@pytest.mark.parametrize("strategy", ["oauth1", "oauth2"])
+@pytest.mark.parametrize("picture", ["https://pictures.example/a.png", "data:image/png,x"])
+def test_a_custom_social_connection_lends_its_name(picture, strategy):
+    assert verdict(picture, strategy, "mastodon").provider == "mastodon"
+    assert verdict(picture, strategy).provider == strategy
 
 
 UNKNOWN_HOST = "https://pictures.example/a.png"
@@ -357,6 +359,12 @@ def test_a_service_like_gravatar_has_a_fallback_and_no_hash_to_ask_gravatar_abou
     assert (found.source, found.fallback, found.gravatar_hash) == ("unresolved", "generated", None)
     old = verdict(f"http://gravatar.com/avatar.php?gravatar_id={MD5.upper()}&default=identicon")
     assert (old.source, old.fallback, old.gravatar_hash) == ("unresolved", "generated", MD5)
+    # The parameter is the hash, and does not only hold one.
+    odd = verdict(f"http://gravatar.com/avatar.php?gravatar_id={MD5}.png")
+    assert (odd.source, odd.gravatar_hash) == ("placeholder", None)
+    assert odd.reason == "a Gravatar URL without a hash: always its fallback"
+    nobody = verdict("http://gravatar.com/avatar.php?gravatar_id=D41D8CD98F00B204E9800998ECF8427E")
+    assert (nobody.source, nobody.gravatar_hash) == ("placeholder", None)
 
 
 def test_every_provider_on_whose_word_pictures_are_has_pictures():
