@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from importlib import import_module
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -15,10 +16,13 @@ from toolkit.change.plan_summary import Effect, Plan
 from toolkit.change.policy import Policy, replaced, replaced_metadata, replaced_root
 from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, requests, seconds
 from toolkit.classification.frames import audit, profiles
+from toolkit.classification.sources import Fallback, without_gravatar
 from toolkit.classification.user_profile import user
+from toolkit.collection.exports.reader import read_records
 from toolkit.sandbox.made_up.tenants import NOW, people
 from toolkit.tenant.models import Connection
 
+DATA = Path(__file__).parents[2] / "data"
 NEW = "https://images.example/new.png"
 INITIALS = "https://cdn.auth0.com/avatars/te.png"
 GRAVATAR = "https://s.gravatar.com/avatar/324ad113b0ef6dabbb2c2c4cf8a8d108?s=480&r=pg&d=https%3A%2F%2Fcdn.auth0.com%2Favatars%2Fte.png"
@@ -209,6 +213,47 @@ def test_what_people_see_is_said_in_three_numbers_that_add_up():
     }
     for seen in range(effect.another[0], effect.another[1] + 1):
         assert seen + (effect.fallback[1] + effect.another[0] - seen) + effect.untouched == 5
+
+
+def asked_about(users):
+    """Return the sample tenant's users as they are once Gravatar was asked about all of them."""
+    truth = pd.read_csv(DATA / "truth.csv", index_col="user_id")["gravatar"]
+    found, unresolved = users["user_id"].map(truth), users["underlying"] == "unresolved"
+    without = users["fallback"].map(
+        lambda one: without_gravatar(Fallback(one)).value, na_action="ignore"
+    )
+    known = users["underlying"].mask(unresolved, without.mask(found, "gravatar"))
+    return users.assign(
+        underlying=known, source=users["source"].mask(users["source"] == "unresolved", known)
+    )
+
+
+@pytest.mark.parametrize("way", [Way.ACTION, Way.ROOT])
+def test_of_the_sample_tenant_fewer_see_another_picture_than_addresses_are_rewritten(way):
+    """Fails if who keeps a Gravatar that exists counts among those who see a change."""
+    users = asked_about(audit(profiles(map(user, read_records(DATA / "users.ndjson.gz")))))
+    rows, tally = decided(users, way, connections=None)
+    # What was said before: everybody whose address would be another, with each Gravatar's.
+    before = [row for row in rows if rewritten(row, way)]
+    effect = plan_of(tally, len(users), way=way).effect()
+    # The profile's picture is written whether an override is shown before it or not.
+    column = "source" if way is Way.ACTION else "underlying"
+    gravatars = sum(row[column] == "gravatar" for row in before)
+    assert gravatars > 500
+    assert effect.another[1] == len(before) - gravatars
+    assert effect.fallback[0] == (gravatars if way is Way.ACTION else 0)
+    assert effect.another[1] + effect.fallback[0] + effect.untouched == len(users)
+    assert effect.another[0] + effect.fallback[1] + effect.untouched == len(users)
+
+
+def rewritten(row, way):
+    if row["outcome"] == CANNOT:
+        return False
+    about = {"policy": Policy(NEW), "now": NOW}
+    if way is Way.ROOT:
+        return replaced_root(row["picture"], **about).after is not None
+    override = row["metadata_picture"]
+    return replaced(row["picture"], metadata_picture=override, **about).after is not None
 
 
 def test_a_plan_made_before_what_people_see_was_counted_takes_it_from_the_sources():
