@@ -120,7 +120,7 @@ sandbox --tls: base_url ca_file client_id client_secret domain users
 sandbox: base_url client_id client_secret domain users
 coverage: complete estimate estimated method notes own own_sample probed_at redacted requests
     sandbox seconds seed seen sources taken_at tenant toolkit_version users windows wiring
-coverage.wiring: actions as_of flows rules setters writers
+coverage.wiring: actions as_of flows rules setters streams writers
 coverage.wiring.setters[]: default kind name on override policy runs spares
 coverage.sources.SOURCE: share users
 coverage.own: high low middle on_word
@@ -132,7 +132,7 @@ explain: evidence expires_at fallback gravatar_hash provider reason source under
 coverage --by: by complete estimate estimated groups method notes own own_sample probed_at redacted
     requests
     sandbox seconds seed seen sources taken_at tenant toolkit_version users windows wiring
-coverage --by.wiring: actions as_of flows rules setters writers
+coverage --by.wiring: actions as_of flows rules setters streams writers
 coverage --by.wiring.setters[]: default kind name on override policy runs spares
 coverage --by.estimate: strata
 coverage --by.estimate.strata[]: asked connection otherwise present unclear users
@@ -197,13 +197,13 @@ undo: action complete done drifted earlier executed failed held kind limited los
 undo.action: after before bindings_after bindings_before name
 snapshot: complete estimate method notes own_sample probed_at redacted requests sandbox seconds seed
     taken_at tenant toolkit_version users windows wiring
-snapshot.wiring: actions as_of flows rules setters writers
+snapshot.wiring: actions as_of flows rules setters streams writers
 snapshot.wiring.setters[]: default kind name on override policy runs spares
 report: broken estimated findings groups own provenance seen sources users
 report.provenance: complete estimate method notes own_sample probed_at redacted requests sandbox
     seconds seed taken_at tenant toolkit_version users windows wiring
 report.provenance.wiring: actions as_of default flows override rules setters setters_left_out
-    writers
+    streams writers
 report.provenance.wiring.setters[]: default kind name on override policy runs spares
 report.provenance.estimate: asked gravatars unclear users
 report.provenance.estimate.gravatars: high low middle

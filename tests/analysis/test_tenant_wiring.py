@@ -11,6 +11,7 @@ from toolkit.analysis.tenant_wiring import (
     Script,
     Wiring,
     flow_writes_picture,
+    hands_users_out,
     wiring,
     writes_picture,
 )
@@ -343,3 +344,13 @@ def test_a_flow_that_writes_a_picture_is_known_and_an_odd_one_stops_nothing(acti
     assert flow_writes_picture({"actions": [{}, action]}) is writes
     assert not flow_writes_picture({"actions": {"0": action}})
     assert not flow_writes_picture([action])
+
+
+def test_an_event_stream_of_any_shape_is_judged():
+    users = {"subscriptions": [None, {"event_type": "user.created"}], "status": "enabled"}
+    assert hands_users_out(users | {"destination": {"type": "webhook"}})
+    assert hands_users_out(users)
+    assert not hands_users_out(users | {"destination": {"type": "action"}})
+    assert not hands_users_out(users | {"status": "disabled"})
+    assert not hands_users_out(users | {"subscriptions": "user.created"})
+    assert not hands_users_out([users])

@@ -96,7 +96,7 @@ def test_where_nothing_changed_a_request_a_window_is_all_it_takes(case_of):
     case = case_of(evenly(20_000))
     snapshot, changes = case.refresh()
     assert changes == Changes()
-    assert case.requests <= 25 + 4  # four read Actions, their order, Rules and Flows
+    assert case.requests <= 25 + 5  # five read Actions, their order, Rules, Flows and streams
     pd.testing.assert_frame_equal(snapshot.users, case.since.users)
 
 
@@ -229,7 +229,7 @@ def test_many_changes_of_one_moment_are_all_found(case_of):
 def test_a_tenant_of_any_size_is_refreshed(case_of, count):
     case = case_of(evenly(count))
     assert case.refresh_and_compare() == Changes()
-    assert case.requests <= 5 + 4  # four read Actions, their order, Rules and Flows
+    assert case.requests <= 5 + 5  # five read Actions, their order, Rules, Flows and streams
     case.sandbox.create(newcomer(1))
     deleted = case.delete([count // 2] if count else [])
     changes = case.refresh_and_compare()

@@ -50,9 +50,9 @@ def test_more_actions_than_fit_a_page_are_all_read(tenant_with):
 @pytest.mark.parametrize(
     ("scopes", "read", "said"),
     [
-        ("read:users", (None, None), ["Actions", "legacy Rules", "Flows"]),
-        ("read:users read:actions", (True, False), ["legacy Rules", "Flows"]),
-        ("read:users read:rules", (False, True), ["Actions", "Flows"]),
+        ("read:users", (None, None), ["Actions", "legacy Rules", "Flows", "Event streams"]),
+        ("read:users read:actions", (True, False), ["legacy Rules", "Flows", "Event streams"]),
+        ("read:users read:rules", (False, True), ["Actions", "Flows", "Event streams"]),
     ],
 )
 def test_what_the_token_may_not_read_is_noted_and_not_asked_for(tenant_with, scopes, read, said):
@@ -132,7 +132,53 @@ def test_what_writes_pictures_into_profiles_is_named_and_decides_nothing(tenant_
 
 
 def test_flows_that_may_not_be_read_change_nothing(tenant_with):
-    scopes = "read:users read:actions read:rules"
+    scopes = "read:users read:actions read:rules read:event_streams"
     wiring, notes = read_wiring(tenant_with(USERS, flows=FLOWS, scopes=scopes))
     assert (wiring.flows, wiring.writers) == (False, ())
     assert notes == ("Flows were not read: the token lacks read:flows",)
+
+
+def stream(name, event="user.updated", kind="webhook", **more):
+    return {
+        "name": name,
+        "subscriptions": [{"event_type": "organization.created"}, {"event_type": event}],
+        "destination": {"type": kind, "configuration": {}},
+        **more,
+    }
+
+
+STREAMS = [
+    stream("CRM"),
+    stream("Archive", kind="eventbridge"),
+    stream("Letters", kind="action"),
+    stream("Off", status="disabled"),
+    stream("Groups", event="group.created"),
+    *(stream(f"Other {number}", event="role.created") for number in range(100)),
+    stream("Last"),
+]
+
+
+def test_event_streams_that_send_users_away_may_write_pictures(tenant_with):
+    wiring, notes = read_wiring(tenant_with(USERS, event_streams=STREAMS))
+    assert notes == ()
+    assert [one.partition(" (perhaps")[0] for one in wiring.writers] == [
+        "Event stream “CRM”",
+        "Event stream “Archive”",
+        "Event stream “Last”",
+    ]
+    assert (wiring.streams, wiring.override) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"scopes": "read:users read:actions read:rules read:flows"}, "lacks read:event_streams"),
+        ({"event_streams": None}, "feature_not_enabled"),
+    ],
+)
+def test_a_tenant_without_event_streams_is_read_without_them(tenant_with, options, why):
+    wiring, notes = read_wiring(tenant_with(USERS, **options))
+    assert (wiring.streams, wiring.writers, wiring.override) == (False, (), False)
+    (note,) = notes
+    assert note.startswith("Event streams were not read")
+    assert why in note

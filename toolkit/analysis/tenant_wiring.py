@@ -129,8 +129,9 @@ class Wiring:
         setters: those scripts, Actions in the order in which they run.
         actions: whether the tenant's Actions were read; `rules` the same for Rules.
         as_of: when (UTC).
-        writers: what writes pictures into profiles, in words: Actions of any trigger, and Flows.
-        flows: whether the tenant's Flows were read.
+        writers: what writes pictures into profiles, or may do so, in words: Actions of any trigger,
+            Flows, and event streams.
+        flows: whether the tenant's Flows were read; `streams` the same for its event streams.
     """
 
     setters: tuple[Setter, ...]
@@ -139,6 +140,7 @@ class Wiring:
     as_of: datetime
     writers: tuple[str, ...] = ()
     flows: bool = False
+    streams: bool = False
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -148,7 +150,8 @@ class Wiring:
             KeyError, TypeError, ValueError: a value is missing or of another type.
         """
         setters = [{"policy": None, **one} for one in items(values["setters"])]
-        return read(cls, {"writers": (), "flows": False, **values, "setters": setters})
+        later = {"writers": (), "flows": False, "streams": False}
+        return read(cls, {**later, **values, "setters": setters})
 
     @property
     def override(self) -> bool | None:
@@ -215,6 +218,20 @@ def flow_writes_picture(flow: object) -> bool:
         ):
             return True
     return False
+
+
+def hands_users_out(stream: object) -> bool:
+    """Whether an event stream, as the tenant sent it, sends users to a place outside the tenant.
+
+    Nobody knows what that place writes. Of an Action at its end the code says it.
+    """
+    events = _part(stream, "subscriptions")
+    names = [str(_part(one, "event_type")) for one in (events if isinstance(events, list) else ())]
+    return (
+        _part(stream, "status") == "enabled"
+        and _part(_part(stream, "destination"), "type") != "action"
+        and any(name.startswith("user.") for name in names)
+    )
 
 
 def _part(value: object, name: str) -> object:

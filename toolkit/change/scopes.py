@@ -59,7 +59,7 @@ def _reading(command: str, case: str = "") -> Scopes:
         command,
         case,
         reads=("read:users",),
-        extras=("read:actions", "read:rules", "read:flows"),
+        extras=("read:actions", "read:rules", "read:flows", "read:event_streams"),
         without="nobody knows whether overrides are shown",
     )
 

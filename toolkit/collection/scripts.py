@@ -8,6 +8,7 @@ from toolkit.analysis.tenant_wiring import (
     Script,
     Wiring,
     flow_writes_picture,
+    hands_users_out,
     wiring,
     writes_picture,
 )
@@ -23,7 +24,8 @@ def read_wiring(tenant: Tenant) -> tuple[Wiring | None, tuple[str, ...]]:
     """Read a tenant's Actions, what runs after a login, and its legacy Rules; judge them.
 
     Nothing is requested if the token is known to lack the scope (`read:actions`, `read:rules`,
-    `read:flows`). Flows only write profiles: without them the verdict is the same.
+    `read:flows`, `read:event_streams`). Flows and event streams only write profiles: without them
+    the verdict is the same.
 
     Returns:
         The verdict, or None if nothing could be read; and notes about what could not.
@@ -43,6 +45,7 @@ def read_wiring(tenant: Tenant) -> tuple[Wiring | None, tuple[str, ...]]:
     actions = tried("read:actions", "Actions", _actions)
     rules = tried("read:rules", "legacy Rules", _rules)
     flows = tried("read:flows", "Flows", _flows)
+    streams = tried("read:event_streams", "Event streams", _streams)
     if actions is None and rules is None:
         return None, tuple(notes)
     found, writers = actions or ([], [])
@@ -52,8 +55,9 @@ def read_wiring(tenant: Tenant) -> tuple[Wiring | None, tuple[str, ...]]:
         actions=actions is not None,
         rules=rules is not None,
     )
-    writers = [*writers, *(flows or ())]
-    return replace(judged, writers=tuple(writers), flows=flows is not None), tuple(notes)
+    named = (*writers, *(flows or ()), *(streams or ()))
+    judged = replace(judged, writers=named, flows=flows is not None, streams=streams is not None)
+    return judged, tuple(notes)
 
 
 def _actions(tenant: Tenant) -> tuple[list[Script], list[str]]:
@@ -77,6 +81,15 @@ def _actions(tenant: Tenant) -> tuple[list[Script], list[str]]:
 def _flows(tenant: Tenant) -> list[str]:
     """Name the Flows that write pictures into profiles."""
     return [f"Flow “{name}”" for name, flow in tenant.flows() if flow_writes_picture(flow)]
+
+
+def _streams(tenant: Tenant) -> list[str]:
+    """Name the event streams whose destination may write pictures into profiles."""
+    return [
+        f"Event stream “{one.get('name')}” (perhaps: it sends changed users to another system)"
+        for one in tenant.event_streams()
+        if hands_users_out(one)
+    ]
 
 
 def _rules(tenant: Tenant) -> list[Script]:

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp
 from toolkit.sandbox.api.action_drafts import POST_LOGIN
 from toolkit.sandbox.api.action_library import Library
 from toolkit.sandbox.api.actions import Actions
+from toolkit.sandbox.api.event_streams import EventStreams
 from toolkit.sandbox.api.gate import ROOT, Gate, Limits, read_body
 from toolkit.sandbox.api.jobs import Jobs
 from toolkit.sandbox.api.legacy_rules import Rules
@@ -39,7 +40,8 @@ from toolkit.sandbox.problem import Problem
 
 DEFAULT_SCOPES = (
     "read:users update:users read:connections read:connections_options read:rules "
-    "read:actions create:actions update:actions delete:actions read:flows"
+    "read:actions create:actions update:actions delete:actions read:flows "
+    "read:event_streams"
 )
 """Every scope that the toolkit uses."""
 
@@ -62,6 +64,7 @@ class Sandbox:
             `bound` and `secrets` (see `toolkit.sandbox.api.action_library.Library`).
         rules: Legacy Rules, in order: mappings with `name`, `script` and maybe `enabled`.
         flows: Flows, as the API returns them; at least `name` and `actions`.
+        event_streams: event streams, likewise; None if the plan has none.
         plan: Whose rate limits hold: free, essentials, enterprise or unlimited.
         address: Where it listens: an IPv4 address of loopback.
         port: The port there; 0 takes a free one.
@@ -87,6 +90,7 @@ class Sandbox:
         actions: Iterable[Mapping[str, Any]] = (),
         rules: Iterable[Mapping[str, Any]] = (),
         flows: Iterable[Mapping[str, Any]] = (),
+        event_streams: Iterable[Mapping[str, Any]] | None = (),
         plan: str = "unlimited",
         address: str = _LOOPBACK,
         port: int = 0,
@@ -108,6 +112,7 @@ class Sandbox:
         self._library = Library(actions, clock)
         self._rules = Rules(rules)
         self._flows = Flows(flows)
+        self._event_streams = EventStreams(event_streams)
         self._clock = clock
         self._monotonic = monotonic
         self._scopes = tuple(scopes.split())
@@ -323,6 +328,7 @@ class Sandbox:
             *Actions(self._library, gate).routes(),
             *self._rules.routes(gate),
             *self._flows.routes(gate),
+            *self._event_streams.routes(gate),
             *Api(store, gate, self._clock).routes(),
             *PlayedHosts(store.gravatar, self._clock).routes(),
         ]

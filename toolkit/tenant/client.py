@@ -211,6 +211,11 @@ class Tenant(ManagementApi):
             for one in listed
         ]
 
+    def event_streams(self) -> list[dict[str, Any]]:
+        """Read the event streams (scope `read:event_streams`), as the tenant sent them."""
+        listed = self._every(self._api.event_streams.list, "event streams", numbered=False)
+        return [one.model_dump(exclude_unset=True, by_alias=True) for one in listed]
+
     def action(self, action_id: str) -> Action:
         """Read one Action (`read:actions`)."""
         return Action.of(self._send(partial(self._api.actions.get, action_id)))

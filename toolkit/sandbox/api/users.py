@@ -171,7 +171,7 @@ class Api:
             and connection.strategy in (asked.getlist("strategy") or [connection.strategy])
         ]
         if "from" in asked or "take" in asked:
-            return _checkpoint(call, documents)
+            return checkpoint(call, "connections", documents)
         is_paged = "page" in asked or "per_page" in asked
         page, per_page = _paging(call) if is_paged else (0, max(len(documents), 1))
         start = page * per_page
@@ -199,12 +199,12 @@ def _shown(connection: Connection, call: Call) -> dict[str, Any]:
     return connection.document(with_options="read:connections_options" in call.scopes)
 
 
-def _checkpoint(call: Call, documents: list[dict[str, Any]]) -> Answer:
-    """One page from a checkpoint on; a `next` only where there is more."""
+def checkpoint(call: Call, name: str, documents: list[dict[str, Any]]) -> Answer:
+    """Return one page from a checkpoint on; a `next` only where there is more."""
     ids = [document["id"] for document in documents]
     start = ids.index(call.asked["from"]) if call.asked.get("from") in ids else 0
     end = start + call.number("take")
-    answer: dict[str, Any] = {"connections": call.projected(documents[start:end])}
+    answer: dict[str, Any] = {name: call.projected(documents[start:end])}
     return answer | ({"next": ids[end]} if end < len(ids) else {})
 
 
