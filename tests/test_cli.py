@@ -338,6 +338,27 @@ def test_a_copy_that_cannot_be_written_is_said_before_anything_is_read(run, sand
     assert sandbox.requests.total == 0
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--order", "own,gravatar"], "There is no step 'gravatar' in an order: choose among over"),
+        (["--order", ""], "There is no step '' in an order"),
+        (["--order", "own,own"], "The order own,own names a step twice"),
+        (["--order", "elsewhere"], "Name it, too: elsewhere,own"),
+        (["--order", "own", "--override"], "leave out --override and --elsewhere"),
+        (["--order", "own", "--elsewhere"], "leave out --override and --elsewhere"),
+    ],
+)
+def test_an_order_that_cannot_be_meant_is_said_in_a_line(run, options, said):
+    Path("one.ndjson").write_text('{"user_id": "auth0|1"}')
+    assert run("ingest", "one.ndjson", "--out", "s.parquet").returncode == 0
+    picture = ["--picture", "https://assets.example.com/x.png", "--through", "action", "--unseen"]
+    told = failed(run("plan", "s.parquet", *picture, "--out", "a.plan", *options), 2)
+    assert said in told
+    assert len(told.splitlines()) == 1
+    assert not Path("a.plan").exists()
+
+
 def test_undo_takes_a_canary_as_apply_does(run, sandbox):
     environment = sandbox.environment()
     picture = ["--picture", "https://assets.example.com/x.png", "--through", "root", "--unseen"]

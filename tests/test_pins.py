@@ -45,7 +45,7 @@ redact: SNAPSHOT --force --key-file= --no-progress --out!=
 probe: SNAPSHOT --all --format=table{table|json|csv} --insecure --no-progress --pictures
     --rate={0.01..} --sample={1..} --yes
 plan: SNAPSHOT --connection*= --elsewhere --format=table{table|json} --former*= --irreversible
-    --no-progress --out!= --override --picture!= --source*=
+    --no-progress --order= --out!= --override --picture!= --source*=
     --through!={action|root|metadata|rule} --unseen
 apply: PLAN --canary={0..} --confirm= --execute --format=table{table|json} --limit={1..}
     --no-progress --rate={0.01..} --yes
@@ -166,7 +166,7 @@ plan: asks_again cannot changes code connections_read effect effort explanation 
 plan.effect: another fallback untouched
 plan.effect.another: high low
 plan.effect.fallback: high low
-plan.policy: connections elsewhere expired former override picture sources
+plan.policy: connections elsewhere expired former order override picture sources
 plan.snapshot: digest taken_at users
 plan.tally: connections reasons seen sources ways
 plan.tally.reasons[]: outcome reason users

@@ -410,6 +410,9 @@ def plan(
     elsewhere: bool = _flag(
         "--elsewhere", "Before the default, show a picture that the tenant holds elsewhere."
     ),
+    order: str | None = _option(
+        "Where to look for a picture before the default, as override,own,elsewhere.", "STEPS"
+    ),
     irreversible: bool = _flag("--irreversible", "Also change users whom undo could not restore."),
     unseen: bool = _flag("--unseen", "Do not load and check the picture."),
     output: ValueFormat = "table",
@@ -420,8 +423,12 @@ def plan(
     If the environment names the snapshot's tenant, its connections show which users Auth0 lets us
     change; otherwise the plan guesses.
     """
+    from toolkit.analysis.own_action import order_of
     from toolkit.change.prepare import known_connections, looked_at, policy_of
 
+    if order is not None and (override or elsewhere):
+        raise SettingsError("--order names all steps: leave out --override and --elsewhere.")
+    flags = order_of(override=override, elsewhere=elsewhere)
     content = toolkit.read_snapshot(snapshot)
     origin = content.provenance
     origin.require_people()
@@ -431,8 +438,7 @@ def plan(
         connections=connection,
         sources=source,
         former=former or (),
-        override=override,
-        elsewhere=elsewhere,
+        order=flags if order is None else map(str.strip, order.split(",")),
         exception=f"http://{origin.tenant}" if origin.sandbox else None,
     )
     known = known_connections(origin.tenant)

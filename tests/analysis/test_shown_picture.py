@@ -1,13 +1,14 @@
 """What people see: nobody's picture is their own where something speaks against it."""
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.change.conftest import ORDERS
 from toolkit.analysis.coverage_count import coverage
 from toolkit.analysis.duckdb_engine import engine_with
 from toolkit.analysis.finding_counts import CHECKS, wired
@@ -19,7 +20,7 @@ from toolkit.analysis.tenant_wiring import Script, Setter, Wiring, wiring
 from toolkit.change.javascript import action_code
 from toolkit.change.policy import Policy, replaced
 from toolkit.classification.frames import audit, profiles
-from toolkit.classification.sources import Source
+from toolkit.classification.sources import Source, classify
 from toolkit.classification.user_profile import user
 from toolkit.sandbox.made_up.tenants import NOW, people
 
@@ -32,6 +33,7 @@ STOCK = "https://abs.twimg.com/sticky/default_profile_images/x.png"
 LETTERS = "https://i1.wp.com/cdn.auth0.com/avatars/ab.png"
 NEW = "https://assets.example.com/two.png"
 OLD = "https://assets.example.com/one.png"
+FACE = "https://uploads.example.com/face.png"
 OWN = ("own", "on_word")
 # The findings that say that people see something else than a picture of their own.
 AGAINST = (
@@ -60,9 +62,13 @@ SCRIPTS = (
         action_code(Policy(NEW, **choice))
         for choice in (
             {},
-            {"override": True, "former": (OLD,)},
+            {"order": ("override", "own"), "former": (OLD,)},
             {"expired": False, "connections": ("google-oauth2",)},
-            {"sources": (Source.INITIALS, Source.MISSING), "override": True, "expired": False},
+            {
+                "sources": (Source.INITIALS, Source.MISSING),
+                "order": ("own", "override"),
+                "expired": False,
+            },
             {"sources": (Source.UNRESOLVED, Source.SOCIAL), "former": (OLD,)},
         )
     ),
@@ -151,9 +157,11 @@ def test_the_last_script_decides():
 
 
 def test_an_action_of_this_tool_with_other_wording_is_read_by_its_policy():
-    policy = Policy(NEW, override=True, former=(OLD,), connections=("a", "b'; --"))
+    policy = Policy(NEW, order=("override", "own"), former=(OLD,), connections=("a", "b'; --"))
     code = action_code(policy)
     assert live_policy(code) == LivePolicy(**asdict(policy))
+    early = code.replace('"order": ["override", "own"]', '"override": true')
+    assert live_policy(early) == live_policy(code)
     (setter,) = running(code).setters
     assert (setter.override, setter.default, setter.spares) == (True, True, True)
     assert sees(None, wired_by=running(code)) == "none"
@@ -203,16 +211,22 @@ def test_nobody_sees_an_own_picture_whom_a_finding_denies_one(some, seen, codes,
 
 
 @settings(max_examples=40)
-@given(users, st.sampled_from(SCRIPTS[6:]))
-def test_the_own_action_is_said_to_show_what_its_policy_decides(some, code):
-    policy = Policy.from_dict(asdict(live_policy(code)))
+@given(
+    users,
+    st.sampled_from(range(6, len(SCRIPTS))),
+    st.sampled_from(ORDERS),
+    st.lists(st.sampled_from([None, FACE, OLD]), min_size=30, max_size=30),
+)
+def test_the_own_action_is_said_to_show_what_its_policy_decides(some, script, order, spare):
+    policy = replace(Policy.from_dict(asdict(live_policy(SCRIPTS[script]))), order=order)
     frame = frame_of(*some)
-    told = shown(frame, running(code), "picture, metadata_picture, connection, sight, shows")
-    for picture, override, connection, sight, shows in told:
-        after = replaced(
-            picture, metadata_picture=override, connection=connection, policy=policy, now=NOW
-        ).after
-        said = (picture, override, connection, policy, sight)
+    frame = frame.assign(elsewhere=spare[: len(frame)], elsewhere_from="metadata:avatar")
+    columns = "picture, metadata_picture, elsewhere, connection, sight, shows"
+    told = shown(frame, running(action_code(policy)), columns)
+    for picture, override, elsewhere, connection, sight, shows in told:
+        held = {"metadata_picture": override, "elsewhere": elsewhere, "connection": connection}
+        after = replaced(picture, **held, policy=policy, now=NOW).after
+        said = (picture, held, policy, sight)
         if after == NEW:
             assert shows == "default", said
         elif after is None:
@@ -220,13 +234,17 @@ def test_the_own_action_is_said_to_show_what_its_policy_decides(some, code):
             assert shows == "profile" or picture == override, said
         elif after == override:
             assert shows == "override", said
+        elif after == elsewhere:
+            assert (shows, sight) == ("elsewhere", "own"), said
+        elif shows == "override":  # a Gravatar, with another fallback
+            assert classify(after).gravatar_hash == classify(override).gravatar_hash, said
         else:
             assert (shows, sight) == ("fallback", "unknown"), said
 
 
 def test_the_own_action_shows_pictures_held_elsewhere_where_its_policy_does():
-    code = action_code(Policy(NEW, elsewhere=True))
-    face, other = "https://uploads.example.com/face.png", GOOGLE.format(7)
+    code = action_code(Policy(NEW, order=("own", "elsewhere")))
+    face, other = FACE, GOOGLE.format(7)
     frame = frame_of(
         *((one, None, "auth0") for one in (STOCK, STOCK, STOCK, STOCK, GOOGLE.format(1)))
     )

@@ -1,5 +1,6 @@
 """Wiring: what a tenant's scripts do with pictures, judged by their code."""
 
+import json
 import time
 from datetime import UTC, datetime
 
@@ -15,6 +16,8 @@ from toolkit.analysis.tenant_wiring import (
     wiring,
     writes_picture,
 )
+from toolkit.change.javascript import action_code
+from toolkit.change.policy import Policy
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 BEFORE = datetime(2026, 11, 17, tzinfo=UTC)
@@ -354,3 +357,20 @@ def test_an_event_stream_of_any_shape_is_judged():
     assert not hands_users_out(users | {"status": "disabled"})
     assert not hands_users_out(users | {"subscriptions": "user.created"})
     assert not hands_users_out([users])
+
+
+def test_a_policy_in_a_snapshot_of_a_former_version_is_read():
+    code = action_code(Policy("https://images.example/a.png", order=("own", "elsewhere")))
+    now = wiring(
+        [Script("action", "ours", code, on=True), Script("rule", "old", RULE_OVERRIDE, on=True)],
+        NOW,
+    )
+    written = json.loads(json.dumps(as_json(now)))
+    assert Wiring.from_dict(written) == now
+    for flags in ({"override": False, "elsewhere": True}, {"override": True}):
+        policy = written["setters"][0]["policy"]
+        written["setters"][0]["policy"] = {
+            name: value for name, value in policy.items() if name not in ("order", "elsewhere")
+        } | flags
+        order = Wiring.from_dict(written).setters[0].policy.order
+        assert order == (("override", "own") if flags["override"] else ("own", "elsewhere"))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ from toolkit.snapshots.snapshot import Snapshot
 from toolkit.tenant.client import Tenant, connect
 
 NEW = "https://images.example/new.png"
+
+STEPS = ("override", "own", "elsewhere")
+ORDERS = [one for count in (1, 2, 3) for one in permutations(STEPS, count) if "own" in one]
+"""Every order that a policy may have."""
 
 # Imports once, then forks for each line: {"environment": …, "kind": …, "path": …, "file_size": …}.
 # Says the child's process id; told to with one more line, waits for its end, then says how it ended

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.change.conftest import NEW
+from tests.sandbox.conftest import identity, person
 from tests.shell import ran
 from toolkit.analysis.duckdb_engine import engine_with
 from toolkit.analysis.finding_counts import CHECKS, wired
@@ -14,11 +15,13 @@ from toolkit.analysis.groups import Seen
 from toolkit.analysis.shown_picture import show
 from toolkit.analysis.tenant_wiring import Script, wiring
 from toolkit.change.apply_plan import apply
+from toolkit.change.plan_file import read_plan
 from toolkit.change.policy import Policy
 from toolkit.change.prepare import plan
 from toolkit.collection.collect_users import collect
 from toolkit.sandbox.made_up import tenants
 from toolkit.sandbox.made_up.tenants import NOW
+from toolkit.snapshots.snapshot import read_snapshot
 
 # What the Action settles, as far as nothing but the profile's picture is wrong.
 SETTLED = {"expired", "unshowable", "missing", "stock-image", "resolved-copy", "default-stopped"}
@@ -36,7 +39,7 @@ def sights(snapshot):
 def test_after_the_action_is_applied_the_next_audit_finds_it(site_of, override):
     site = site_of(600, actions=tenants.ACTIONS, rules=tenants.RULES)
     before = site.snapshot
-    policy = Policy(NEW, override=override)
+    policy = Policy(NEW, order=("override", "own") if override else ("own",))
     made = plan(before, policy, through="action", out=site.folder / "p.plan")
     apply(site.tenant, made, execute=True, confirm=site.tenant.domain)
     after = collect(site.tenant, method="search")
@@ -63,6 +66,62 @@ def test_after_the_action_is_applied_the_next_audit_finds_it(site_of, override):
     for one in found.values():
         assert not re.search(done, one.advice), one
     assert ("override-unwired" in found) is not override
+
+
+PHOTO, UPLOAD = "https://people.example/photo.png", "https://people.example/upload.png"
+FACE, LINKED = "https://people.example/face.png", "https://people.example/linked.png"
+INITIALS = "https://cdn.auth0.com/avatars/pe.png"
+
+
+def people_with_pictures_in_several_places():
+    """Yield users by number: see `SHOWN`."""
+    spare = {"user_metadata": {"avatar": FACE}}
+    linked = identity("auth0", "Username-Password-Authentication")
+    linked += [identity("github")[0] | {"profileData": {"picture": LINKED}}]
+    yield person(0, picture=PHOTO, **spare, identities=linked)
+    yield person(1, **spare, identities=linked)
+    yield person(2)
+    yield person(3, picture=PHOTO)
+    yield person(4, user_metadata={"picture": UPLOAD, "avatar": FACE})
+
+
+# What each of them has then, in the field that is written.
+SHOWN = {
+    ("root", "elsewhere,own"): (FACE, FACE, NEW, PHOTO, FACE),
+    ("root", "override, own, elsewhere"): (PHOTO, FACE, NEW, PHOTO, FACE),
+    ("metadata", "elsewhere,own,override"): (FACE, FACE, NEW, None, UPLOAD),
+    ("metadata", "own,elsewhere"): (None, FACE, NEW, None, UPLOAD),
+}
+
+
+@pytest.mark.parametrize(("way", "order"), SHOWN)
+def test_profiles_follow_the_order_and_the_next_plan_finds_nothing_to_do(
+    way, order, site_of, monkeypatch
+):
+    site = site_of(list(people_with_pictures_in_several_places()))
+    monkeypatch.chdir(site.folder)
+    tenant, environment = site.sandbox.domain, site.sandbox.environment()
+    plan_it = f"plan s.parquet --picture {NEW} --unseen --through {way} --order '{order}' --out"
+    for line in (
+        "collect --method search --out s.parquet",
+        f"{plan_it} p.plan",
+        f"apply p.plan --execute --confirm {tenant} --yes",
+        "collect --method search --out s.parquet --force",
+        f"{plan_it} again.plan",
+        "apply p.plan",
+    ):
+        answer = ran(f"uv run picture-audit {line}", environment)
+        assert answer.code == 0, (line, answer.stderr)
+    field = {"root": "picture", "metadata": "metadata_picture"}[way]
+    users = read_snapshot("s.parquet").users.sort_values("user_id")
+    assert tuple(users[field].astype(object).where(users[field].notna(), None)) == SHOWN[way, order]
+    again = read_plan("again.plan")
+    assert again.changes == 0
+    assert ",".join(again.policy.order) == order.replace(" ", "")
+    if way == "root":
+        assert any("override is left out" in note for note in again.notes) == ("over" in order)
+    else:
+        assert any("stays, wherever override" in note for note in again.notes)
 
 
 EVERY = {

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import threading
 from base64 import b64encode
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.change.conftest import ORDERS
 from tests.classification.shapes import SHAPES as ADDRESSES
 from toolkit.change.javascript import LARGEST, action_code, default_rule, override_rule, recognised
 from toolkit.change.policy import REPLACEABLE, Policy, replaced
@@ -143,14 +145,19 @@ def assert_equal(run, policy, cases):
 
 POLICIES = [
     Policy(DEFAULT),
-    Policy(DEFAULT, override=True, former=(FORMER,)),
-    Policy("https://images.example/ü'(1)!*~.png", override=True, expired=False),
+    Policy(DEFAULT, order=("override", "own"), former=(FORMER,)),
+    Policy("https://images.example/ü'(1)!*~.png", order=("override", "own"), expired=False),
     Policy(DEFAULT, connections=("Username-Password-Authentication", "google-oauth2")),
-    Policy(DEFAULT, override=True, sources=(Source.INITIALS, Source.INVALID)),
+    Policy(DEFAULT, order=("override", "own"), sources=(Source.INITIALS, Source.INVALID)),
     Policy(DEFAULT, sources=(Source.PLACEHOLDER, Source.SOCIAL)),
     Policy(DEFAULT, former=(FORMER,), sources=(Source.UNRESOLVED, Source.MISSING)),
-    Policy(DEFAULT, elsewhere=True, former=(FORMER,)),
-    Policy(DEFAULT, elsewhere=True, override=True, sources=(Source.UNRESOLVED, Source.INITIALS)),
+    Policy(DEFAULT, order=("own", "elsewhere"), former=(FORMER,)),
+    Policy(DEFAULT, order=("elsewhere", "own", "override"), sources=(Source.INVALID,)),
+    Policy(
+        DEFAULT,
+        order=("override", "own", "elsewhere"),
+        sources=(Source.UNRESOLVED, Source.INITIALS),
+    ),
 ]
 KEPT = ("picture", "user_metadata", "identities", "thumbnailPhotoUrl")
 
@@ -194,7 +201,7 @@ SHAPES = [
 @pytest.mark.parametrize("policy", POLICIES)
 def test_the_action_and_the_preview_agree_on_every_shape_over_every_other(run, policy):
     # Where no override comes first, which one it would be decides nothing.
-    overrides = SHAPES if policy.override else SHAPES[::20]
+    overrides = SHAPES if policy.order[0] == "override" else SHAPES[::20]
     cases = [
         case({"picture": picture, "user_metadata": {"picture": override}}, "google-oauth2")
         for picture in SHAPES[:60]
@@ -250,7 +257,7 @@ def spare_users(count):
 
     for _ in range(count):
         one = dice.choice(sane)
-        keys = dice.sample(SPARE_KEYS, dice.randint(0, 3)) + ["picture"] * (dice.random() < 0.3)
+        keys = dice.sample(SPARE_KEYS, dice.randint(0, 3)) + ["picture"] * (dice.random() < 0.6)
         linked = [{"provider": "github", "profileData": {"picture": picture()}} for _ in range(3)]
         record = {
             "picture": picture(),
@@ -262,23 +269,29 @@ def spare_users(count):
         yield case({name: record[name] for name in left}, one["connection"])
 
 
-def test_the_action_and_the_preview_find_the_same_pictures_elsewhere(run):
-    cases = list(spare_users(SPARE_USERS))
-    policy = Policy(DEFAULT, elsewhere=True, override=True, former=(FORMER, f"{MINE}?2"))
-    assert_equal(run, policy, cases)
-    given = [expected(one, policy).get("picture") for one in cases]
-    assert given.count(DEFAULT) > SPARE_USERS / 50
-    spare = [user(one["user"]).elsewhere for one in cases]
-    found = sum(one is not None and one == two for one, two in zip(given, spare, strict=True))
-    assert found > SPARE_USERS / 5
+def test_the_action_and_the_preview_follow_every_order_alike(run):
+    cases, shown = list(spare_users(SPARE_USERS)), Counter()
+    for turn, order in enumerate(ORDERS):
+        policy = Policy(DEFAULT, order=order, former=(FORMER, f"{MINE}?2"))
+        some = cases[turn % 3 :: 3]
+        assert_equal(run, policy, some)
+        for one in some:
+            after, record = expected(one, policy).get("picture"), user(one["user"])
+            places = {
+                record.elsewhere: "elsewhere",
+                record.metadata_picture: "override",
+                None: "own",
+            }
+            shown[order, places.get(after, "default")] += 1
+    # Each step of each order, and the default, is what some people see.
+    assert all(shown[order, place] for order in ORDERS for place in (*order, "default"))
 
 
-def test_without_pictures_elsewhere_the_code_is_what_it_always_was():
-    plain, more = (action_code(Policy(DEFAULT, elsewhere=one)) for one in (False, True))
-    assert "lsewhere" not in plain
-    assert "pictureInOrder(event?.user" in more
-    assert recognised(plain) == Policy(DEFAULT)
-    assert recognised(more) == Policy(DEFAULT, elsewhere=True)
+def test_one_program_serves_every_order():
+    codes = [action_code(Policy(DEFAULT, order=order)) for order in ORDERS]
+    assert len({*codes}) == len(ORDERS)
+    assert len({"".join(code.splitlines()[6:]).count("pictureAfter") for code in codes}) == 1
+    assert [recognised(code).order for code in codes] == ORDERS
 
 
 SECOND = NOW_MS // 1000
@@ -412,12 +425,11 @@ subsets = st.none() | st.sets(st.sampled_from(REPLACEABLE), min_size=1)
 policies = st.builds(
     Policy,
     st.just(DEFAULT),
-    st.booleans(),
+    st.sampled_from(ORDERS),
     st.booleans(),
     st.sampled_from([(), (FORMER,)]),
     st.sampled_from([None, None, ("a",), ("a", "__proto__")]),
     subsets,
-    st.booleans(),
 )
 
 
@@ -475,7 +487,7 @@ def test_no_event_whatsoever_breaks_a_login(run):
         f"{{ user: {{ picture: {text}, user_metadata: {{ picture: {text} }} }} }}" for text in LONG
     ]
     events = LOGINS_THAT_HOLD_ANYTHING + [f"{event}, {{}}" for event in long]
-    policy = Policy(DEFAULT, override=True, former=(FORMER,))
+    policy = Policy(DEFAULT, order=("override", "own"), former=(FORMER,))
     answers = run("action", action_code(policy), [{"event": event} for event in events])
     assert answers == [{}] * len(events)
 
@@ -504,7 +516,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("url", HOSTILE)
 def test_a_hostile_url_stays_text(run, node, url):
-    policy = Policy(url, True, former=(url + "2",), connections=(url, "a"))
+    policy = Policy(url, ("override", "own"), former=(url + "2",), connections=(url, "a"))
     code = action_code(policy)
     checked = subprocess.run(
         [node, "--check", "-"], input=code.encode(), capture_output=True, check=False
@@ -553,7 +565,10 @@ def test_the_tool_recognises_its_own_action(policy):
         lambda code: code.replace("const CONFIG = ", "const CONFIG = x"),
         lambda code: code.replace('"policy"', '"other"'),
         lambda code: code.replace('"sources"', '"origins"'),
-        lambda code: code.replace('"override": false', '"override": false, "more": 1'),
+        lambda code: code.replace('"order": ', '"more": 1, "order": '),
+        lambda code: code.replace('"order": ["own"]', '"order": ["elsewhere"]'),
+        lambda code: code.replace('"order": ["own"]', '"order": "own"'),
+        lambda code: code.replace('"order": ["own"]', '"order": ["own"], "elsewhere": true'),
         lambda code: code.replace('"sources": null', '"sources": ["metadata"]'),
         lambda code: code.replace('"sources": null', '"sources": ["nonsense"]'),
         lambda code: code.replace('"connections": null', '"connections": 7'),

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from importlib import import_module
@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.change.conftest import ORDERS
 from toolkit.change.decide import CANNOT, CHANGE, NEEDED, ROWS, STAY, Decider, Tally
 from toolkit.change.plan_summary import Effect, Plan
 from toolkit.change.policy import Policy, replaced, replaced_metadata, replaced_root
@@ -271,17 +272,28 @@ def test_a_plan_made_before_what_people_see_was_counted_takes_it_from_the_source
 @pytest.mark.parametrize("now", [INITIALS, NEW, GRAVATAR, None])
 def test_a_picture_held_elsewhere_comes_before_the_default_if_the_policy_says_so(way, now):
     users = frame(now, source="unresolved", elsewhere=MINE)
-    (row,), tally = decided(users, way, policy=Policy(NEW, elsewhere=True), irreversible=True)
+    (row,), tally = decided(
+        users, way, policy=Policy(NEW, order=("own", "elsewhere")), irreversible=True
+    )
     assert (row["after"], row["outcome"]) == (MINE, CHANGE)
     assert plan_of(tally, 1, way=way).effect() == Effect(1, (1, 1), (0, 0))
     (row,), _ = decided(users, way, irreversible=True)
     assert row["after"] != MINE
 
 
+@pytest.mark.parametrize(
+    ("way", "another"), [(Way.ACTION, (1, 1)), (Way.ROOT, (0, 1)), (Way.METADATA, (0, 0))]
+)
+def test_whether_an_override_hides_a_written_picture_is_not_known(way, another):
+    users = frame(f"{MINE}?2", source="metadata", metadata_picture=f"{MINE}?3", elsewhere=MINE)
+    _, tally = decided(users, way, policy=Policy(NEW, order=("elsewhere", "own")))
+    assert plan_of(tally, 1, way=way).effect().another == another
+
+
 @pytest.mark.parametrize("own", ["https://lh3.googleusercontent.com/a/x=s96-c", f"{MINE}?2"])
 @pytest.mark.parametrize("way", list(Way))
 def test_a_picture_of_ones_own_comes_before_one_held_elsewhere(way, own):
-    policy = Policy(NEW, elsewhere=True, override=True)
+    policy = Policy(NEW, order=("override", "own", "elsewhere"))
     (row,), _ = decided(frame(own, elsewhere=MINE), way, policy=policy)
     assert row["outcome"] == STAY
     users = frame(INITIALS, elsewhere=MINE, metadata_picture=own)
@@ -293,16 +305,10 @@ def test_a_picture_of_ones_own_comes_before_one_held_elsewhere(way, own):
 
 def test_a_default_picture_that_is_held_elsewhere_is_none_of_anybodys():
     old = "https://images.example/old.png"
-    policy = Policy(NEW, elsewhere=True, former=(old,))
+    policy = Policy(NEW, order=("own", "elsewhere"), former=(old,))
     for spare in (NEW, old):
         (row,), _ = decided(frame(INITIALS, elsewhere=spare), policy=policy)
         assert row["after"] == NEW
-
-
-def test_a_policy_made_before_pictures_elsewhere_counted_still_opens():
-    written = {**asdict(Policy(NEW))}
-    del written["elsewhere"]
-    assert Policy.from_dict(written) == Policy(NEW)
 
 
 def test_who_has_no_id_is_in_no_plan():
@@ -326,10 +332,12 @@ def test_who_has_no_connection_and_no_source_is_counted_under_an_empty_name():
 def test_counts_add_up_however_the_users_are_divided():
     records = [user(person.record) for person in people(400)]
     users = audit(profiles(records))
-    whole_rows, whole = decided(users, policy=Policy(NEW, override=True))
+    whole_rows, whole = decided(users, policy=Policy(NEW, order=("override", "own")))
     rows, tally = [], Tally()
     for start in range(0, len(users), 37):
-        some, counted = decided(users.iloc[start : start + 37], policy=Policy(NEW, override=True))
+        some, counted = decided(
+            users.iloc[start : start + 37], policy=Policy(NEW, order=("override", "own"))
+        )
         rows += some
         tally += counted
     assert rows == whole_rows
@@ -340,13 +348,13 @@ def test_counts_add_up_however_the_users_are_divided():
     assert Tally.from_dict(json.loads(json.dumps(tally.as_dict()))) == tally
 
 
-@pytest.mark.parametrize("override", [False, True])
-def test_each_row_is_what_the_replacement_of_its_way_says(override):
+@pytest.mark.parametrize("order", ORDERS)
+def test_each_row_is_what_the_replacement_of_its_way_says(order):
     users = audit(profiles([user(person.record) for person in people(1500, seed=8)]))
-    policy = Policy(NEW, override=override)
+    policy = Policy(NEW, order=order)
     for way, of in ((Way.ACTION, replaced), (Way.METADATA, replaced_metadata)):
         for row in decided(users, way, policy=policy)[0]:
-            given = {name: row[name] for name in ("metadata_picture", "connection")}
+            given = {name: row[name] for name in ("metadata_picture", "elsewhere", "connection")}
             expected = of(row["picture"], **given, policy=policy, now=NOW)
             assert (row["after"], row["reason"]) == (expected.after, expected.reason)
 
@@ -407,10 +415,10 @@ def test_what_a_decider_remembers_of_one_frame_decides_the_next_no_otherwise(
         assert len(decider._known) <= remembered
 
 
-@pytest.mark.parametrize("override", [False, True])
-def test_each_way_counts_what_it_would_change_itself(override):
+@pytest.mark.parametrize("order", ORDERS)
+def test_each_way_counts_what_it_would_change_itself(order):
     users = audit(profiles([user(person.record) for person in people(400)]))
-    policy = Policy(NEW, override=override)
+    policy = Policy(NEW, order=order)
     tallies = {way: decided(users, way, policy=policy)[1] for way in Way}
     for tally in tallies.values():
         assert {way: tallies[way].of(CHANGE) for way in Way} == {
@@ -532,6 +540,7 @@ def test_the_text_of_a_plan_has_the_answer_first_then_why_cost_and_undo():
         "Plan 0123456789abcdef for tenant.eu.auth0.com, of its users of 2026-11-20 11:00 UTC",
         "2 of 4 people see another picture · 0 only another fallback · 2 untouched",
         "2 users change (50%), by root",
+        "the first usable picture is shown: own, default",
         "1 stay as they are, 1 cannot be changed",
         (
             "cannot: 1 users: has no picture now, and Auth0 would not remove one again: "

@@ -1,3 +1,4 @@
+from dataclasses import asdict
 from datetime import timedelta
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -6,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.analysis.own_action import LivePolicy
+from tests.change.conftest import ORDERS
 from toolkit.change.policy import (
     REPLACEABLE,
     Policy,
@@ -23,6 +25,8 @@ from toolkit.sandbox.made_up.tenants import NOW, people
 DEFAULT = "https://images.example/new.png"
 FORMER = "https://images.example/old.png"
 OWN = "https://images.example/me.png"
+FIRST = ("override", "own")
+MINE = "https://people.example/me.png"
 MD5 = "324ad113b0ef6dabbb2c2c4cf8a8d108"
 BASE = f"https://s.gravatar.com/avatar/{MD5}"
 D = "d=https%3A%2F%2Fimages.example%2Fnew.png"
@@ -102,7 +106,7 @@ def after(*arguments, **policy):
 )
 def test_placeholders_give_way_and_pictures_stay(picture, expected):
     assert after(picture) == expected
-    policy = Policy(DEFAULT, override=True)
+    policy = Policy(DEFAULT, order=FIRST)
     assert replaced_root(picture, connection="Users", policy=policy, now=NOW).after == expected
 
 
@@ -151,33 +155,66 @@ def test_a_signed_address_gives_way_at_the_second_of_its_expiry_and_never_before
     ],
 )
 def test_an_override_comes_first_where_it_is_a_picture_somebody_could_mean(override, wins):
-    policy = {"override": True, "former": (FORMER,)}
+    policy = {"order": FIRST, "former": (FORMER,)}
     assert after(PHOTO + "2", override, **policy) == (override if wins else None)
     assert after(INITIALS, override, **policy) == (override if wins else DEFAULT)
     assert after(INITIALS, override, former=(FORMER,)) == DEFAULT
 
 
 def test_an_override_that_the_profile_shows_already_changes_nothing():
-    assert after(OWN, OWN, override=True) is None
+    assert after(OWN, OWN, order=FIRST) is None
 
 
 def test_an_override_counts_even_past_its_time_where_expiry_is_not_looked_at():
-    assert after(PHOTO, PAST, override=True, expired=False) == PAST
+    assert after(PHOTO, PAST, order=FIRST, expired=False) == PAST
 
 
 def test_the_fallback_of_an_override_is_exchanged_like_any_other():
-    assert after(PHOTO, GRAVATAR, override=True) == SWAPPED
+    assert after(PHOTO, GRAVATAR, order=FIRST) == SWAPPED
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("own", [PHOTO, INITIALS, None, DEFAULT, GRAVATAR])
+def test_the_first_usable_picture_of_the_order_is_shown(order, own):
+    default = {DEFAULT: None, GRAVATAR: SWAPPED}.get(own, DEFAULT)
+    policy = Policy(DEFAULT, order=order)
+    for override in (OWN, STOCK, None):
+        for elsewhere in (MINE, DEFAULT, None):
+            held = {"elsewhere": elsewhere, "policy": policy, "now": NOW}
+            usable = {
+                "own": own == PHOTO,
+                "override": override == OWN,
+                "elsewhere": elsewhere == MINE,
+            }
+            shows = {"own": None, "override": OWN, "elsewhere": MINE}
+            at_login = [shows[step] for step in order if usable[step]]
+            found = replaced(own, metadata_picture=override, **held)
+            assert found.after == [*at_login, default][0]
+            written = [shows[step] for step in order if usable[step] and step != "override"]
+            assert replaced_root(own, **held).after == [*written, default][0]
+            into = replaced_metadata(own, metadata_picture=override, **held).after
+            kept_there = override == OWN
+            assert into == (None if kept_there else [*written, default][0])
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_gravatar_that_a_probe_found_is_usable_where_profiles_are_written(order):
+    found = {"policy": Policy(DEFAULT, order=order), "now": NOW, "underlying": Source.GRAVATAR}
+    comes_first = "elsewhere" in order and order.index("elsewhere") < order.index("own")
+    for decide in (replaced_root, replaced_metadata):
+        assert decide(GRAVATAR, elsewhere=MINE, **found).after == (MINE if comes_first else None)
+        assert decide(GRAVATAR, **found).after is None
 
 
 def test_sources_do_not_narrow_the_override():
-    assert after(PHOTO, OWN, override=True, sources=(Source.INITIALS,)) == OWN
+    assert after(PHOTO, OWN, order=FIRST, sources=(Source.INITIALS,)) == OWN
 
 
 def test_only_the_named_connections_are_touched():
     for picture, override in ((INITIALS, None), (None, OWN)):
-        assert after(picture, override, "A", connections=("A", "B"), override=True) is not None
-        assert after(picture, override, "C", connections=("A", "B"), override=True) is None
-        assert after(picture, override, None, connections=("A", "B"), override=True) is None
+        assert after(picture, override, "A", connections=("A", "B"), order=FIRST) is not None
+        assert after(picture, override, "C", connections=("A", "B"), order=FIRST) is None
+        assert after(picture, override, None, connections=("A", "B"), order=FIRST) is None
     policy = Policy(DEFAULT, connections=("A",))
     assert replaced_root(INITIALS, connection="B", policy=policy, now=NOW).after is None
     assert replaced_metadata(INITIALS, connection="B", policy=policy, now=NOW).after is None
@@ -237,7 +274,7 @@ def test_metadata_is_written_for_those_who_would_see_a_placeholder_and_have_none
 
 def test_every_decision_says_why_and_never_repeats_a_url():
     reasons = {
-        decided(*case, override=True, former=(FORMER,), connections=("Users",)).reason
+        decided(*case, order=FIRST, former=(FORMER,), connections=("Users",)).reason
         for case in (
             (INITIALS,),
             (GRAVATAR,),
@@ -270,6 +307,26 @@ def test_equal_decisions_are_equal_values():
 
 
 @pytest.mark.parametrize(
+    ("flags", "order"),
+    [
+        ({"override": False}, ("own",)),
+        ({"override": True}, FIRST),
+        ({"override": False, "elsewhere": True}, ("own", "elsewhere")),
+        ({"override": True, "elsewhere": True}, (*FIRST, "elsewhere")),
+    ],
+)
+def test_a_policy_that_a_former_version_wrote_opens(flags, order):
+    policy = Policy(DEFAULT, order=order, sources=(Source.INITIALS,))
+    written = asdict(policy)
+    assert Policy.from_dict(written) == Policy.from_dict(written | flags) == policy
+    del written["order"]
+    assert Policy.from_dict(written | flags) == policy
+    for odd in ({}, {"override": 1}, {**flags, "more": 1}, {**flags, "order": ["elsewhere", "x"]}):
+        with pytest.raises((KeyError, TypeError, ValueError)):
+            Policy.from_dict(written | odd)
+
+
+@pytest.mark.parametrize(
     ("fields", "said"),
     [
         ({"picture": "http://images.example/a.png"}, "https URL"),
@@ -282,6 +339,10 @@ def test_equal_decisions_are_equal_values():
         ({"picture": STOCK}, "itself"),
         ({"connections": ()}, "empty list"),
         ({"sources": ()}, "empty list"),
+        ({"order": ("own", "default")}, "no step 'default' .* choose among override, own, else"),
+        ({"order": ("own", "own")}, "own,own names a step twice"),
+        ({"order": ("override",)}, "hide pictures that people chose. Name it, too: override,own"),
+        ({"order": ()}, "Name it, too: own$"),
         *(
             ({"sources": (source,)}, f"{source} are never")
             for source in Source
@@ -344,7 +405,7 @@ queries = st.lists(
 
 @given(st.sampled_from(["", " ", "\t"]), queries, st.sampled_from(["", "#x", "\n"]))
 def test_what_became_of_a_picture_stays_and_keeps_its_other_parameters(start, query, end):
-    policy = Policy(DEFAULT, override=True, former=(FORMER,))
+    policy = Policy(DEFAULT, order=FIRST, former=(FORMER,))
     before = f"{start}{BASE}?{query}{end}"
     found = replaced_root(before, policy=policy, now=NOW)
     if found.after is None:

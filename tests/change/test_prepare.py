@@ -112,6 +112,8 @@ def test_unknown_words_are_said(site_of):
         policy_of(NEW, sources=["nonsense"])
     with pytest.raises(SettingsError, match="never replaced"):
         policy_of(NEW, sources=["metadata"])
+    with pytest.raises(SettingsError, match="no step 'gravatar'"):
+        policy_of(NEW, order=["gravatar", "own"])
     with pytest.raises(SettingsError, match="change it there"):
         plan(snapshot, Policy(NEW), through="root", connections=["a"])
 

@@ -81,6 +81,8 @@ def test_of_two_spellings_of_a_key_the_order_in_the_profile_does_not_matter():
 def test_what_is_shown_already_is_not_elsewhere():
     assert found(MINE, user_metadata={"avatar": MINE}) == (None, None)
     assert found(user_metadata={"picture": MINE, "avatar": MINE}) == (None, None)
+    # Else a plan that wrote the first one into the profile would be followed by one for the next.
+    assert found(MINE, user_metadata={"avatar": MINE, "photo": OTHER}) == (None, None)
     both = {"picture": MINE, "avatar": OTHER}
     assert found(user_metadata=both) == (OTHER, "metadata:avatar")
 

@@ -5,8 +5,11 @@ import time
 import pytest
 
 from tests.change.conftest import irreplaceable, settled
+from tests.change.test_action import login
 from tests.conftest import settings_of
 from tests.sandbox.conftest import person
+from tests.sandbox.login import LoginSandbox
+from toolkit.analysis.groups import Seen
 from toolkit.change.journal import State, read_journal
 from toolkit.change.ways import Way
 from toolkit.collection.collect_users import collect
@@ -19,6 +22,7 @@ from toolkit.snapshots.redaction import redact
 from toolkit.tenant.client import connect
 
 NEW = "https://images.example.com/new.png"
+PHOTO, FACE = "https://people.example/photo.png", "https://people.example/face.png"
 
 
 @pytest.fixture(scope="module")
@@ -123,9 +127,10 @@ def test_counts_and_gallery_follow_way_and_scope(panel_of):
     assert few.policy.connections == ("google-oauth2",)
     assert few.policy.sources == ("placeholder",)
     assert 0 < few.changes < root.changes
-    panel.way.override.value, panel.way.expired.value = True, False
+    panel.way.order.label = "own → elsewhere → default"
+    panel.way.expired.value = False
     policy = shown(panel).plan.policy
-    assert (policy.override, policy.expired) == (True, False)
+    assert (policy.order, policy.expired) == (("own", "elsewhere"), False)
 
 
 def test_apply_waits_for_a_rehearsal_and_for_the_domain(panel_of, made):
@@ -395,6 +400,40 @@ def test_a_redacted_snapshot_is_refused_before_anything_is_asked(made):
     with pytest.raises(SettingsError, match="redacted"):
         choose_default_picture(copy, made[1])
     assert made[0].requests.total == asked
+
+
+def test_the_chosen_order_is_what_people_see_after_their_login(site_of):
+    spare = {"user_metadata": {"avatar": FACE}}
+    people = [person(0, picture=PHOTO, **spare), person(1, **spare), person(2)]
+    site = site_of([*people, person(3, picture=PHOTO)], LoginSandbox)
+    panel = choose_default_picture(site.snapshot, site.tenant, picture=NEW, folder=site.folder)
+    try:
+        assert shown(panel).plan.changes == 2
+        panel.way.order.label = "elsewhere → own → default"
+        gallery = shown(panel)
+        assert gallery.plan.changes == 3
+        assert gallery.promise == "nobody loses a picture of their own"
+        assert "a picture that the tenant holds elsewhere comes first" in repr(gallery)
+        assert {FACE, NEW} <= {view.address for view in gallery.views}
+        panel.execution.rehearse()
+        ended(panel)
+        panel.execution.confirm.value = site.tenant.domain
+        panel.execution.apply()
+        assert "1 of 1 Action changed" in ended(panel)
+    finally:
+        panel.close()
+    assert [login(site, f"auth0|{n:06}") for n in range(4)] == [FACE, FACE, NEW, PHOTO]
+    after = collect(site.tenant, method="search")
+    (setter,) = after.provenance.wiring.setters
+    assert setter.policy.order == ("elsewhere", "own")
+    assert after.coverage().seen == {Seen.OWN: 3, Seen.DEFAULT: 1}
+    again = choose_default_picture(after, site.tenant, picture=NEW, folder=site.folder)
+    try:
+        again.way.order.label = "elsewhere → own → default"
+        views = [kind.examples[0] for kind in shown(again).kinds]
+        assert all(one.before.address == one.after.address for one in views if FACE in repr(one))
+    finally:
+        again.close()
 
 
 def test_another_tenant_than_the_snapshot_s_is_refused(panel_of, made):

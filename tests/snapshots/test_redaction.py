@@ -102,7 +102,7 @@ def test_the_classification_stays_what_it_is(sample, copy):
 
 def test_what_people_see_stays_what_it_is_for_overrides_and_under_the_own_action():
     new = "https://assets.example.com/new.png"
-    code = action_code(Policy(new, override=True, connections=("auth0", "Räume")))
+    code = action_code(Policy(new, order=("override", "own"), connections=("auth0", "Räume")))
     wired = wiring([Script("action", "ours", code, on=True)], NOW)
     overrides = (
         "https://lh3.googleusercontent.com/a/one",

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from toolkit.analysis.groups import Seen
-from toolkit.analysis.own_action import LivePolicy
+from toolkit.analysis.own_action import LivePolicy, Step
 from toolkit.analysis.tenant_wiring import Wiring
 from toolkit.classification.arrow import array, flag, text, texts, values_of, whole
 from toolkit.classification.columnwise import classified
@@ -274,13 +274,9 @@ def _after_ours(policy: LivePolicy) -> str:
     def meant(source: str) -> str:
         return "true" if policy.sources is None else f"{source} IN ({_listed(policy.sources)})"
 
-    applies, wins = "true", "false"
+    applies, mine = "true", _listed((policy.picture, *policy.former))
     if policy.connections is not None:
         applies = f"coalesce(connection IN ({_listed(policy.connections)}), false)"
-    if policy.override:
-        ended = " AND override_is <> 'expired'" if policy.expired else ""
-        wins = f"""coalesce(override_is NOT IN ('initials', 'placeholder'){ended}
-            AND metadata_picture NOT IN ({_listed((policy.picture, *policy.former))}), false)"""
     late = "late" if policy.expired else "false"
     # As the policy writes it into a Gravatar's address.
     former = " OR ".join(
@@ -293,9 +289,7 @@ def _after_ours(policy: LivePolicy) -> str:
     fallback = meant("CASE fallback WHEN 'initials' THEN 'initials' ELSE 'placeholder' END")
     # The Action knows neither the login's identity nor what was seen in a picture.
     by_rule = meant("CASE WHEN evidence = 'identity' THEN 'custom' ELSE below END")
-    after = f"""CASE
-        WHEN NOT {applies} THEN told
-        WHEN {wins} THEN {_told("override")}
+    own = f"""CASE
         WHEN gravatar_hash IS NOT NULL AND fallback IS NOT NULL THEN CASE
             WHEN fallback = 'custom' AND NOT ({former or "false"}) THEN told
             WHEN NOT ({meant("'unresolved'")} AND NOT ({forced}) OR {fallback}) THEN told
@@ -307,16 +301,21 @@ def _after_ours(policy: LivePolicy) -> str:
         WHEN ({late} OR below IN {_NO_PICTURE} AND coalesce(evidence, '') <> 'pixels')
             AND {by_rule} THEN {_told("default", "default")}
         ELSE told END"""
-    if not policy.elsewhere:
-        return after
-    mine = _listed((policy.picture, *policy.former))
+    ended = ", 'expired'" if policy.expired else ""
     linked = _listed(f"linked:{provider}" for provider in sorted(ON_WORD))
-    return f"""CASE
-        WHEN {wins} OR NOT {applies} OR elsewhere IS NULL OR elsewhere IN ({mine})
-            OR (({after}) = told AND coalesce(picture <> {_quoted(policy.picture)}, true))
-            THEN {after}
-        WHEN elsewhere_from IN ({linked}) THEN {_told("elsewhere", "on_word")}
-        ELSE {_told("elsewhere", "own")} END"""
+    cases = {
+        Step.OVERRIDE: f"""WHEN override_is NOT IN ('initials', 'placeholder'{ended})
+            AND metadata_picture NOT IN ({mine}) THEN {_told("override")}""",
+        Step.OWN: f"""WHEN ({own}) = told
+            AND coalesce(picture <> {_quoted(policy.picture)}, true) THEN told""",
+        Step.ELSEWHERE: f"""WHEN elsewhere NOT IN ({mine}) THEN CASE
+            WHEN elsewhere_from IN ({linked}) THEN {_told("elsewhere", "on_word")}
+            ELSE {_told("elsewhere", "own")} END""",
+    }
+    # The last `own` is what is left, too: without it the SQL is half as large.
+    steps = policy.order[:-1] if policy.order[-1:] == (Step.OWN,) else policy.order
+    order = " ".join(cases[step] for step in steps)
+    return f"CASE WHEN NOT {applies} THEN told {order} ELSE {own} END"
 
 
 def _store(opened: duckdb.DuckDBPyConnection, name: str, **columns: pa.Array) -> None:

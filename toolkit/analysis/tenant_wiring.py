@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, Self, TypeAlias
 
 from toolkit.analysis.file_header import items, read
-from toolkit.analysis.own_action import LivePolicy, live_policy
+from toolkit.analysis.own_action import LivePolicy, Step, live_policy, with_order
 
 RULES_END = datetime(2026, 11, 18, tzinfo=UTC)
 """When Auth0 stops running Rules (Auth0, "Deprecations and Migrations")."""
@@ -150,6 +150,9 @@ class Wiring:
             KeyError, TypeError, ValueError: a value is missing or of another type.
         """
         setters = [{"policy": None, **one} for one in items(values["setters"])]
+        for one in setters:
+            if one["policy"] is not None:
+                one["policy"] = with_order(one["policy"])
         later = {"writers": (), "flows": False, "streams": False}
         return read(cls, {**later, **values, "setters": setters})
 
@@ -244,7 +247,7 @@ def _setter(script: Script, as_of: datetime) -> Setter | None:
     runs = script.on and not (rule and as_of >= RULES_END)
     if policy := live_policy(script.code):
         names = (script.kind, script.name, script.on, runs)
-        return Setter(*names, policy.override, True, True, policy)
+        return Setter(*names, Step.OVERRIDE in policy.order, True, True, policy)
     code = _COMMENTS.sub(lambda found: found[1] or " ", script.code)
     code = _BLANKS.sub(lambda found: "\n" if "\n" in found[0] else " ", code)
     if rule:

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from toolkit.analysis.file_header import items, text
+from toolkit.analysis.own_action import Step
 from toolkit.change.policy import Policy, Replacement, replaced, replaced_metadata, replaced_root
 from toolkit.change.ways import Way
 from toolkit.classification.columnwise import alike
@@ -212,7 +213,7 @@ class Decider:
         for rule, expired, user_id, connection, strategy, source, root, *rest in told:
             picture, metadata_picture, elsewhere = rest
             who = (connection, strategy, source, root, bool(user_id))
-            spare = self.policy.elsewhere and elsewhere is not None
+            spare = Step.ELSEWHERE in self.policy.order and elsewhere is not None
             if metadata_picture is not None or picture in meant or spare:
                 yield None
             elif picture is None:
@@ -250,7 +251,7 @@ class Decider:
         given["metadata_picture"] = metadata_picture
         found = underlying == Source.GRAVATAR
         # Each is as expensive, so skip those that cannot change the result.
-        if found or (policy.override and metadata_picture is not None):
+        if found or (Step.OVERRIDE in policy.order and metadata_picture is not None):
             claim = replaced(picture, **given)
         if metadata_picture is not None or root.after is not None:
             metadata = replaced_metadata(picture, **given, underlying=underlying)
@@ -261,8 +262,9 @@ class Decider:
         if not user_id:
             rows = dict.fromkeys(rows, (None, STAY, "without a user_id nobody can be written"))
         row = rows[self.way]
+        hides = source == Source.METADATA  # an override that perhaps is shown
         ways = tuple(
-            (way, seen_of(source if after != elsewhere or source == Source.METADATA else None))
+            (way, seen_of(source if after != elsewhere or (hides and way.writes_users) else None))
             for way, (after, outcome, _) in rows.items()
             if outcome == CHANGE
         )

@@ -1,8 +1,7 @@
 """The JavaScript that hands out the default picture: a post-login Action, and two Rules.
 
-The decision itself is `policy.js`, and `order.js` where pictures elsewhere count. The policy and
-the rule table go into it as one JSON literal of ASCII without `<`, in which everything stays text.
-The same policy gives the same bytes.
+The decision itself is `policy.js`. The policy and the rule table go into it as one JSON literal of
+ASCII without `<`, in which everything stays text. The same policy gives the same bytes.
 
 Facts: Auth0, "Actions Triggers: post-login" (`event.user`, `event.connection`,
 `api.idToken.setCustomClaim`); "Create Custom Claims" (`picture` may be set as it is, and
@@ -39,9 +38,10 @@ _PLACE = re.compile(rf"^{CONFIG}null;.*$", re.MULTILINE)
 _ACTION = """\
 {marker}1
 //
-// What it does: after a login it sets the claim `picture` of the ID token (and of /userinfo)
-// where the user's picture is Auth0's initials, another placeholder, missing or unusable.
-// Gravatars that exist and pictures of people's own stay. The profile itself is not changed.
+// What it does: after a login it sets the claim `picture` of the ID token (and of /userinfo) to
+// the first usable picture, in the `order` of the policy below, or else to the default picture.
+// `own` is the profile's: it stays, unless it is Auth0's initials, another placeholder, missing or
+// unusable. Of a Gravatar only what shows without one is replaced. The profile is not changed.
 // How to change it: run `picture-audit plan` and `picture-audit apply` again.
 // How to remove it: run `picture-audit undo` with the journal of the apply, or take it out of
 // Actions > Triggers > post-login in Auth0's dashboard, deploy, and delete it.
@@ -51,7 +51,7 @@ _ACTION = """\
 {decision}
 exports.onExecutePostLogin = async (event, api) => {{
   try {{
-    const after = {decide}(event?.user, event?.connection?.name, Date.now());
+    const after = pictureAfter(event?.user, event?.connection?.name, Date.now());
     if (after !== null) api.idToken.setCustomClaim("picture", after);
   }} catch {{
     // Nobody's login fails because of a picture.
@@ -84,7 +84,7 @@ _DEFAULT_RULE = """\
 {ended}function (user, context, callback) {{
 {decision}
   try {{
-    const after = {decide}(user, context?.connection, Date.now());
+    const after = pictureAfter(user, context?.connection, Date.now());
     if (after !== null) user.picture = after;
   }} catch {{
     // Nobody's login fails because of a picture.
@@ -102,12 +102,14 @@ _WORDS: Final = {
     "keys": KEYS,
     "longest": LONGEST,
     "nobody": sorted(NOBODY),
+    "token_only": TOKEN_ONLY,
 }
+_ELSEWHERE: Final = {"words": WORDS, "key": KEY, "thumbnail": THUMBNAIL}
 
 
 @cache
-def _twin(name: str) -> str:
-    return files("toolkit.change").joinpath(name).read_text("utf-8")
+def _twin() -> str:
+    return files("toolkit.change").joinpath("policy.js").read_text("utf-8")
 
 
 def _json(value: object) -> str:
@@ -129,23 +131,11 @@ def _row(rule: Rule) -> dict[str, Any]:
 def _decision(policy: Policy) -> str:
     """Return the twin with this policy and the rule table in it."""
     lines = ",\n".join(f"    {_json(_row(rule))}" for rule in RULES)
-    decision, more = asdict(policy), ""
-    # A policy without it has the code that it always had.
-    if not decision.pop("elsewhere"):
-        twin = _twin("policy.js")
-    else:
-        decision["elsewhere"] = True
-        twin = f"{_twin('policy.js')}\n{_twin('order.js')}"
-        known = {"words": WORDS, "key": KEY, "thumbnail": THUMBNAIL, "token_only": TOKEN_ONLY}
-        more = f',\n  "elsewhere": {_json(known)}'
-    named = f'"policy": {_json(decision)},\n  "words": {_json(_WORDS)}'
-    config = f'{{\n  {named},\n  "rules": [\n{lines}\n  ]{more}\n}}'
+    values = {"policy": asdict(policy), "words": _WORDS, "elsewhere": _ELSEWHERE}
+    named = "".join(f'  "{name}": {_json(value)},\n' for name, value in values.items())
+    config = f'{{\n{named}  "rules": [\n{lines}\n  ]\n}}'
     # A function, because a replacement text would have its backslashes read.
-    return _PLACE.sub(lambda _: f"{CONFIG}{config};", twin)
-
-
-def _decide(policy: Policy) -> str:
-    return "pictureInOrder" if policy.elsewhere else "pictureAfter"
+    return _PLACE.sub(lambda _: f"{CONFIG}{config};", _twin())
 
 
 def _within_limit(code: str) -> str:
@@ -165,8 +155,7 @@ def action_code(policy: Policy) -> str:
     Raises:
         SettingsError: the policy is too large for an Action.
     """
-    decision = _decision(policy)
-    return _within_limit(_ACTION.format(marker=MARKER, decision=decision, decide=_decide(policy)))
+    return _within_limit(_ACTION.format(marker=MARKER, decision=_decision(policy)))
 
 
 def default_rule(policy: Policy) -> str:
@@ -176,9 +165,7 @@ def default_rule(policy: Policy) -> str:
         SettingsError: the policy is too large for a Rule.
     """
     decision = indent(_decision(policy), "  ").rstrip()
-    return _within_limit(
-        _DEFAULT_RULE.format(ended=_RULES_ENDED, decision=decision, decide=_decide(policy))
-    )
+    return _within_limit(_DEFAULT_RULE.format(ended=_RULES_ENDED, decision=decision))
 
 
 def override_rule() -> str:

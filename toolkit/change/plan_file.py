@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from toolkit.analysis.duckdb_engine import ARROW_DAMAGE
 from toolkit.analysis.file_header import header
+from toolkit.analysis.own_action import Step
 from toolkit.change.decide import CHANGE, ROWS
 from toolkit.change.edit import Edit, Field
 from toolkit.change.javascript import action_code, default_rule, override_rule, recognised
@@ -209,7 +210,7 @@ def edits(plan: Plan) -> Iterator[Edit]:
             if number >= plan.changes or row["after"] != _decided(plan, row):
                 raise _edited(plan)
             watched = ["connection", Field.ROOT.value, Field.METADATA.value]
-            watched += ["elsewhere"] * plan.policy.elsewhere
+            watched += ["elsewhere"] * (Step.ELSEWHERE in plan.policy.order)
             yield Edit(
                 number,
                 row["user_id"],

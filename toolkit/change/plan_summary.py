@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 import pandas as pd
 
 from toolkit.analysis.file_header import read, text
+from toolkit.analysis.own_action import FLAGS
 from toolkit.change.decide import (
     ANOTHER,
     CANNOT,
@@ -180,7 +181,7 @@ class Plan:
         elsewhere = {"path", "digest", *snapshot}
         names = [one.name for one in fields(self) if one.name not in elsewhere]
         return {name: getattr(self, name) for name in names} | {
-            "policy": asdict(self.policy),
+            "policy": asdict(self.policy) | {name: name in self.policy.order for name in FLAGS},
             "made_at": self.made_at.isoformat(),
             "snapshot": snapshot | {"digest": self.digest},
             "changes": self.changes,
@@ -213,10 +214,12 @@ class Plan:
 
     def _facts(self) -> list[str]:
         """Return the plan in lines: the numbers first, then why, cost and undo."""
+        order = ", ".join((*self.policy.order, "default"))
         stay, cannot = self.tally.of(STAY), self.tally.of(CANNOT)
         return [
             str(self.effect()),
             f"{self.changes:,} users change ({self.share:.0%}), by {self.way}",
+            f"the first usable picture is shown: {order}",
             f"{stay:,} stay as they are, {cannot:,} cannot be changed",
             *(
                 f"cannot: {users:,} users: {reason}"

@@ -12,10 +12,13 @@ const { words: WORDS } = CONFIG;
 const UNFILLED = new RegExp(WORDS.unfilled, "i");
 const UNFILLED_HOST = new RegExp(`^(?:${WORDS.no_hosts.join("|")})$`);
 const SIGNED = new RegExp(WORDS.signed, "i");
+const NEEDS_TOKEN = WORDS.token_only.map((pattern) => new RegExp(pattern, "i"));
 const { clouds: CLOUDS, keys: KEYS, longest: LONGEST, nobody: NOBODY } = WORDS;
 const STAMP = /^(2[01]\d\d)(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/;
 const MOMENT = /^(2[01]\d\d)-(\d\d)-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.\d{1,9})?)?Z)?$/;
 const IMAGE = /^data:image\/[a-z0-9.+-]+(?:;[^,]*)?,./is;
+const ELSEWHERE = CONFIG.elsewhere;
+const KEY = new RegExp(`^(?:${ELSEWHERE.key})$`, "i");
 const BLANK = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/;
 
 function trimmed(text, isBlank) {
@@ -177,6 +180,10 @@ function withFallback(gravatar) {
   return `${before}?${kept.join("&")}${fragment}`;
 }
 
+function needsToken(address) {
+  return NEEDS_TOKEN.some((pattern) => pattern.test(address));
+}
+
 // The picture to show instead of this one, or null to keep it.
 function insteadOf(picture, now) {
   const { source, without, expires, chosen } = judged(picture);
@@ -194,19 +201,63 @@ function insteadOf(picture, now) {
   return POLICY.sources && !meant.some((item) => POLICY.sources.includes(item)) ? null : after;
 }
 
-// Whether a user_metadata.picture is a picture that its user could mean.
-function wins(picture, now) {
+// A user_metadata.picture that its user could mean, or null.
+function pictureOverriding(user, now) {
+  const picture = user?.user_metadata?.picture;
   const { source, secure, expires } = judged(picture);
-  if (!secure || NO_PICTURE.includes(source) || isPast(expires, now)) return false;
-  return picture !== POLICY.picture && !POLICY.former.includes(picture);
+  if (!secure || NO_PICTURE.includes(source) || isPast(expires, now)) return null;
+  const isDefault = picture === POLICY.picture || POLICY.former.includes(picture);
+  return isDefault ? null : insteadOf(picture, now) ?? picture;
 }
 
-// The picture that this login hands out, or null where it stays as it is.
+function isObject(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+// Every picture of somebody but the profile's and the override, in order.
+function placesOf(user) {
+  const metadata = isObject(user.user_metadata) ? user.user_metadata : {};
+  const word = (key) => ELSEWHERE.words.findIndex((one) => key.toLowerCase().includes(one));
+  const keys = Object.keys(metadata).filter((key) => KEY.test(key));
+  keys.sort((one, two) => word(one) - word(two) || (one < two ? -1 : 1));
+  const identities = Array.isArray(user.identities) ? user.identities.filter(isObject) : [];
+  const linked = identities.slice(1).map(({ profileData }) => profileData);
+  return [
+    ...keys.map((key) => metadata[key]),
+    ...linked.filter(isObject).map(({ picture }) => picture),
+    user[ELSEWHERE.thumbnail],
+  ];
+}
+
+// Whether an address alone shows somebody's own picture for as long as nobody replaces it.
+function isOwn(address) {
+  const { source, secure, expires } = judged(address);
+  const own = secure && ["social", "enterprise", "custom"].includes(source);
+  return own && expires === Infinity && !needsToken(address);
+}
+
+// A picture of somebody that the tenant holds elsewhere, as
+// toolkit.classification.held_elsewhere finds it, or null.
+function pictureElsewhere(user) {
+  if (!isObject(user)) return null;
+  const override = user.user_metadata?.picture;
+  const fits = (one) => typeof one === "string" && one !== override && isOwn(one);
+  const found = placesOf(user).find(fits) ?? null;
+  const known = [user.picture, POLICY.picture, ...POLICY.former];
+  return known.includes(found) ? null : found;
+}
+
+// The picture that this login hands out, or null where it stays as it is: that of the first step
+// of the order that has a usable one.
 function pictureAfter(user, connection, now) {
   if (POLICY.connections && !POLICY.connections.includes(connection)) return null;
   const picture = user?.picture;
-  const override = POLICY.override ? user?.user_metadata?.picture : null;
-  if (!wins(override, now)) return insteadOf(picture, now);
-  const after = insteadOf(override, now) ?? override;
-  return after === picture ? null : after;
+  const instead = insteadOf(picture, now);
+  const others = { override: pictureOverriding, elsewhere: pictureElsewhere };
+  for (const step of POLICY.order) {
+    if (step === "own" && instead === null && picture !== POLICY.picture) return null;
+    const other = others[step]?.(user, now) ?? null;
+    if (other !== null) return other === picture ? null : other;
+  }
+  return instead;
 }

@@ -2,8 +2,10 @@
 
 `replaced` decides what a login shows (ways `action` and `rule`), `replaced_root` what is written to
 the profile (`root`), `replaced_metadata` what is written to `user_metadata.picture` (`metadata`).
-`policy.js` and `order.js` beside this module decide the same in JavaScript; tests compare them.
+`policy.js` beside this module decides the same in JavaScript; tests compare them.
 
+- The policy's order says where to look for a picture; the first one that is usable is shown, and
+  without any the default. The profile's picture is usable if the policy keeps it.
 - A Gravatar URL keeps showing a Gravatar that exists: only what it shows without one (its parameter
   `d`, or `default`) is replaced. A forced fallback (`f=y`) stays forced: without it a picture would
   show that somebody turned off.
@@ -14,7 +16,6 @@ the profile (`root`), `replaced_metadata` what is written to `user_metadata.pict
 - An expired signed URL is replaced, too, if the policy says so: it never works again, and the next
   login brings a new one if the provider has one.
 - Every other picture stays.
-- If the policy says so, a picture that the tenant holds elsewhere is shown before the default.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,7 +25,7 @@ from typing import Any, Final, Self
 from urllib.parse import parse_qsl, quote, unquote
 
 from toolkit.analysis.file_header import read
-from toolkit.analysis.own_action import LivePolicy
+from toolkit.analysis.own_action import LivePolicy, Step, with_order
 from toolkit.classification.sources import (
     Fallback,
     Source,
@@ -53,35 +54,35 @@ _NO_PICTURE = frozenset({Source.INITIALS, Source.PLACEHOLDER, Source.MISSING, So
 class Policy:
     """An admin's decision about the default picture.
 
-    Equal decisions are equal values: the order of names does not matter.
+    Equal decisions are equal values: the order of connections, sources and former pictures does
+    not matter.
 
     Attributes:
         picture: the default picture, an https URL that is no placeholder or Gravatar by the rules.
-        override: whether a usable `user_metadata.picture` is shown instead of the profile's.
+        order: where to look for a picture, before the default: `own` (the profile's picture, if the
+            policy keeps it), and perhaps `override` (a usable `user_metadata.picture`) and
+            `elsewhere` (what `toolkit.classification.held_elsewhere` finds). To steps after `own`,
+            a Gravatar URL gives way, because at a login nobody knows whether that Gravatar exists.
         expired: whether an expired signed URL is replaced.
         former: earlier default pictures, which are replaced too.
         connections: names of the connections it applies to, or None for all.
-        elsewhere: whether a picture that the tenant holds elsewhere comes before the default (as
-            `toolkit.classification.held_elsewhere` finds it). So the order is: override, the
-            profile's own picture, elsewhere, default. A Gravatar URL gives way to it, too, because
-            at a login nobody knows whether that Gravatar exists.
         sources: which of `REPLACEABLE` are replaced, or None for all. A Gravatar URL is included by
             `unresolved` and by what it shows without a Gravatar (`initials` or `placeholder`). Has
-            no effect on `override`.
+            no effect on what comes before `own`.
 
     Raises:
         SettingsError: the decision is not possible.
     """
 
     picture: str
-    override: bool = False
+    order: tuple[Step, ...] = (Step.OWN,)
     expired: bool = True
     former: tuple[str, ...] = ()
     connections: tuple[str, ...] | None = None
     sources: tuple[Source, ...] | None = None
-    elsewhere: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "order", steps_of(self.order))
         object.__setattr__(self, "former", tuple(sorted({*self.former} - {self.picture})))
         for name in ("connections", "sources"):
             values = getattr(self, name)
@@ -119,12 +120,34 @@ class Policy:
         """Read what `asdict` returned. No key is ignored: it may say who is meant.
 
         Raises:
-            TypeError, ValueError, SettingsError: it was something else.
+            KeyError, TypeError, ValueError, SettingsError: it was something else.
         """
-        held = {"elsewhere": False, **values}  # a policy made before lacks it
+        held = with_order(values)
         if {*held} != {one.name for one in fields(cls)}:
             raise ValueError("a policy of another version")
         return read(cls, held)
+
+
+def steps_of(names: Iterable[str]) -> tuple[Step, ...]:
+    """Return an order from the names of its steps.
+
+    Raises:
+        SettingsError: it names a step that there is not, or one twice, or leaves out `own`.
+    """
+    order = tuple(names)
+    if unknown := [name for name in order if name not in set(Step)]:
+        raise SettingsError(
+            f"There is no step {unknown[0]!r} in an order: choose among {', '.join(Step)}. "
+            "The default comes last without being named."
+        )
+    if len(set(order)) < len(order):
+        raise SettingsError(f"The order {','.join(order)} names a step twice: name each once.")
+    if Step.OWN not in order:
+        raise SettingsError(
+            "Without own in the order, the default would hide pictures that people chose. "
+            f"Name it, too: {','.join((*order, Step.OWN))}"
+        )
+    return tuple(map(Step, order))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,16 +218,7 @@ def _instead_of(picture: object, policy: Policy, now: datetime) -> Replacement:
     return Replacement(after, what)
 
 
-def _in_order(picture: object, elsewhere: str | None, policy: Policy, now: datetime) -> Replacement:
-    """Decide about one picture of a user, of whom the tenant may hold another one elsewhere."""
-    instead = _instead_of(picture, policy, now)
-    usable = policy.elsewhere and elsewhere not in {None, policy.picture, *policy.former}
-    if usable and (instead.after is not None or picture == policy.picture):
-        return Replacement(elsewhere, "a picture that the tenant holds elsewhere comes first")
-    return instead
-
-
-def _own(metadata_picture: object, policy: Policy, now: datetime) -> str | None:
+def _usable(metadata_picture: object, policy: Policy, now: datetime) -> str | None:
     """Return a `user_metadata.picture` that is a picture of the user's own, or None.
 
     Applications store Auth0's initials image there after Gravatar's redirect: it does not count.
@@ -216,6 +230,32 @@ def _own(metadata_picture: object, policy: Policy, now: datetime) -> str | None:
     if is_default or verdict.source in _NO_PICTURE or _expired(verdict, policy, now):
         return None
     return metadata_picture
+
+
+def _in_order(
+    picture: object,
+    policy: Policy,
+    now: datetime,
+    *,
+    override: object = None,
+    elsewhere: str | None = None,
+    exists: bool = False,
+) -> Replacement:
+    """Decide by the first step of the order that has a usable picture.
+
+    A Gravatar that is known to exist is usable, too.
+    """
+    instead = _FOUND if exists else _instead_of(picture, policy, now)
+    for step in policy.order:
+        if step is Step.OWN and instead.after is None and picture != policy.picture:
+            return instead
+        if step is Step.OVERRIDE and (chosen := _usable(override, policy, now)) is not None:
+            its = _instead_of(chosen, policy, now)  # a Gravatar gets the default as its fallback
+            after, why = its.after or chosen, f"user_metadata.picture comes first ({its.reason})"
+            return Replacement(None if after == picture else after, why)
+        if step is Step.ELSEWHERE and elsewhere not in {None, policy.picture, *policy.former}:
+            return Replacement(elsewhere, "a picture that the tenant holds elsewhere comes first")
+    return instead
 
 
 def _outside(connection: str | None, policy: Policy) -> Replacement | None:
@@ -246,12 +286,7 @@ def replaced(
     """
     if outside := _outside(connection, policy):
         return outside
-    own = _own(metadata_picture, policy, now) if policy.override else None
-    if own is None:
-        return _in_order(picture, elsewhere, policy, now)
-    instead = _instead_of(own, policy, now)
-    after, why = instead.after or own, f"user_metadata.picture comes first ({instead.reason})"
-    return Replacement(None if after == picture else after, why)
+    return _in_order(picture, policy, now, override=metadata_picture, elsewhere=elsewhere)
 
 
 def shown_address(user: Mapping[str, Any], live: Iterable[LivePolicy], now: datetime) -> str | None:
@@ -293,12 +328,14 @@ def replaced_root(
 ) -> Replacement:
     """Decide what is written to the profile's `picture`: way `root`.
 
-    Arguments as for `replaced`; the policy's `override` is ignored. `underlying` is the snapshot's
-    column: a Gravatar that a probe found is left alone, because nobody would see its new fallback.
+    Arguments as for `replaced`. The step `override` is left out: a copy of `user_metadata.picture`
+    would not follow what people change there. `underlying` is the snapshot's column: a Gravatar
+    that a probe found counts as usable, because nobody would see its new fallback.
     """
     if outside := _outside(connection, policy):
         return outside
-    return _FOUND if underlying == Source.GRAVATAR else _in_order(picture, elsewhere, policy, now)
+    exists = underlying == Source.GRAVATAR
+    return _in_order(picture, policy, now, elsewhere=elsewhere, exists=exists)
 
 
 def replaced_metadata(
@@ -313,20 +350,20 @@ def replaced_metadata(
 ) -> Replacement:
     """Decide what is written to `user_metadata.picture`: way `metadata`.
 
-    It is for users without a picture of their own, in the profile or in `user_metadata`; a former
-    default there is replaced. If the profile has a Gravatar URL, that URL is written with the
-    default as its fallback: the default alone would hide Gravatars that exist. A Gravatar that a
-    probe found is left alone where nothing in `user_metadata` hides it. Arguments as for
+    A usable picture there stays, wherever `override` is in the order, because somebody put it
+    there; a former default is replaced. If the profile has a Gravatar URL, that URL is written with
+    the default as its fallback: the default alone would hide Gravatars that exist. A Gravatar that
+    a probe found counts as usable where nothing in `user_metadata` hides it. Arguments as for
     `replaced_root`, and `metadata_picture`.
     """
     if outside := _outside(connection, policy):
         return outside
-    if underlying == Source.GRAVATAR and not usable_override(metadata_picture):
-        return _FOUND
-    if _own(metadata_picture, policy, now) is not None:
+    if _usable(metadata_picture, policy, now) is not None:
         return Replacement(None, "user_metadata holds a picture: kept")
     former = metadata_picture in policy.former
-    instead = _in_order(metadata_picture if former else picture, elsewhere, policy, now)
+    hidden = metadata_picture if former else picture
+    exists = underlying == Source.GRAVATAR and not usable_override(metadata_picture)
+    instead = _in_order(hidden, policy, now, elsewhere=elsewhere, exists=exists)
     if instead.after is not None and instead.after == metadata_picture:
         return Replacement(None, "user_metadata holds it already")
     if instead.after is not None and not usable_override(instead.after):

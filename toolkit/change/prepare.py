@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from toolkit.analysis.own_action import Step
 from toolkit.change.decide import NEEDED, Decider, Tally
 from toolkit.change.plan_file import scripts_of, writing_rows
 from toolkit.change.plan_summary import Plan
-from toolkit.change.policy import Policy
+from toolkit.change.policy import Policy, steps_of
 from toolkit.change.ways import Way
 from toolkit.classification.sources import Source
 from toolkit.errors import OutputError, ScopeError, SettingsError
@@ -37,9 +38,8 @@ def policy_of(
     connections: Iterable[str] | None = None,
     sources: Iterable[str] | None = None,
     former: Iterable[str] = (),
-    override: bool = False,
+    order: Iterable[str] = (Step.OWN,),
     expired: bool = True,
-    elsewhere: bool = False,
     exception: str | None = None,
 ) -> Policy:
     """Return the policy for a picture, with its address in normal form.
@@ -55,12 +55,11 @@ def policy_of(
         raise SettingsError(f"There is no source {unknown[0]!r}: choose among {', '.join(Source)}.")
     return Policy(
         picture=typed.url or picture,
-        override=override,
+        order=steps_of(order),
         expired=expired,
         former=tuple(former),
         connections=tuple(connections or ()) or None,
         sources=tuple(map(Source, chosen)) or None,
-        elsewhere=elsewhere,
     )
 
 
@@ -201,8 +200,16 @@ def _notes(snapshot: Snapshot, found: Candidate, policy: Policy, decider: Decide
             for one in wired.setters
             if one.runs and one.policy is None
         )
-    if policy.override and decider.way in {Way.ROOT, Way.METADATA}:
-        yield f"user_metadata.picture comes first only at logins: no effect on {decider.way}"
+    if Step.OVERRIDE in policy.order and decider.way is Way.ROOT:
+        yield (
+            "override is left out of the order: a copy of user_metadata.picture in the profile "
+            "would not follow what people change there"
+        )
+    if decider.way is Way.METADATA and {*policy.order} != {Step.OWN}:
+        yield (
+            "a usable user_metadata.picture stays, wherever override is in the order: this way "
+            "would write over it"
+        )
 
 
 def looked_at(picture: str, provenance: Provenance) -> Candidate | None:

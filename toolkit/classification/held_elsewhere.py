@@ -10,7 +10,7 @@ Which keys of `user_metadata` applications use is general knowledge: their usual
 What counts is an https address that shows a picture of somebody's own to every browser, as far as
 the rules know, for as long as nobody replaces it. So these do not: stock images, initials, links
 with an expiry (they break, and nobody renews them here), addresses that need a token, and Gravatars
-(whether they exist is not known). `toolkit/change/order.js` finds the same in an Action.
+(whether they exist is not known). `toolkit/change/policy.js` finds the same in an Action.
 """
 
 import re
@@ -72,11 +72,12 @@ def elsewhere(
     """Return a picture of a user that is neither of these, and where it stands; or twice None.
 
     In this order: `user_metadata`, linked identities, `thumbnailPhotoUrl`. Where it stands is
-    `metadata:KEY`, `linked:STRATEGY`, or the attribute's name.
+    `metadata:KEY`, `linked:STRATEGY`, or the attribute's name. If the first one is the profile's
+    picture already, no other one counts: a plan that writes the first would then write the next.
     """
     for place, address in _places(record):
-        if isinstance(address, str) and address not in (picture, override) and is_own(address):
-            return address, place
+        if isinstance(address, str) and address != override and is_own(address):
+            return (None, None) if address == picture else (address, place)
     return None, None
 
 

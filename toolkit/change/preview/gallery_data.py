@@ -35,12 +35,13 @@ from toolkit.snapshots.snapshot import Snapshot
 _EXAMPLES: Final = 3
 
 _QUERY = """
-SELECT a.source, a.underlying, a.fallback, a.late, a.sight, p.outcome, p.reason,
+SELECT a.source, a.underlying, a.fallback, a.late, a.shows, a.sight, p.outcome, p.reason,
     count(*) AS users,
     arg_min(
         struct_pack(
-            who := a.user_id, picture := a.picture, metadata := a.metadata_picture,
-            after := p."after"
+            who := a.user_id, after := p."after", now := CASE a.shows
+                WHEN 'override' THEN a.metadata_picture WHEN 'elsewhere' THEN a.elsewhere
+                ELSE a.picture END
         ), a.file_row_number, $examples
     ) AS examples
 FROM shown AS a JOIN plan AS p USING (file_row_number)
@@ -205,18 +206,18 @@ class _Part(NamedTuple):
 
 
 def _part(row: tuple[Any, ...], plan: Plan, overrides: bool | None) -> _Part:
-    source, underlying, fallback, late, sight, outcome, reason, users, found = row
+    source, underlying, fallback, late, shows, sight, outcome, reason, users, found = row
     origin, root = Source(source), Source(underlying) if underlying else None
     uploaded = origin is Source.METADATA
     before = Sight[Seen(sight).name]
-    shown = root or origin if uploaded and not overrides else origin
+    shown = origin if shows == "override" else root or origin
     hidden = plan.way is Way.ROOT and uploaded and overrides is not False
     after, changes = before, outcome == CHANGE
     if changes and not (hidden and before in {Sight.OWN, Sight.ON_WORD, Sight.UNKNOWN}):
         after = _after(found[0]["after"], plan.policy.picture, root)
     examples = []
     for one in found:
-        now = View(one["metadata"] if uploaded and overrides else one["picture"], before, shown)
+        now = View(one["now"], before, shown)
         then = now if after is before else View(one["after"], after, shown)
         examples.append(Example(mask(one["who"] or ""), now, then))
     kind = _kind_name(origin, fallback, late=late, overrides=overrides)

@@ -268,13 +268,14 @@ def _elsewhere(read: pa.Table) -> dict[str, pa.Array]:
 
     rows = np.concatenate([owners for _, owners, _ in parts])
     found = pa.concat_arrays([addresses for *_, addresses in parts])
-    fits = are_own(found)
-    for name in ("picture", "metadata_picture"):
-        fits &= ~_holds(pc.equal(found, whole(read[name]).take(array(rows))))
-    chosen = np.flatnonzero(fits)
+    picture, override = (
+        _holds(pc.equal(found, whole(read[name]).take(array(rows))))
+        for name in ("picture", "metadata_picture")
+    )
+    chosen = np.flatnonzero(are_own(found) & ~override)
     rows, first = np.unique(rows[chosen], return_index=True)
     place, absent = np.zeros(count, np.int64), np.ones(count, np.bool_)
-    place[rows], absent[rows] = chosen[first], False
+    place[rows], absent[rows] = chosen[first], picture[chosen[first]]
     names = pa.concat_arrays([names for names, *_ in parts])
     at_last = array(place, absent)
     return {"elsewhere": found.take(at_last), "elsewhere_from": names.take(at_last)}

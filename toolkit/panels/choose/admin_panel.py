@@ -119,8 +119,7 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             connections=choice.connections,
             sources=choice.sources,
             former=site.former if site else (),
-            override=choice.override,
-            elsewhere=choice.elsewhere,
+            order=choice.order,
             expired=choice.expired,
         )
         draft = self._draft / "preview.plan"

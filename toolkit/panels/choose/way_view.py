@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import permutations
 
 import ipywidgets
 import traitlets
 
+from toolkit.analysis.own_action import Step
 from toolkit.change.decide import CANNOT
 from toolkit.change.plan_summary import Plan
 from toolkit.change.policy import REPLACEABLE
@@ -29,6 +31,16 @@ _CALLED = {
     "missing": "no picture at all",
     "invalid": "no usable address",
 }
+_ORDERS = {
+    " → ".join((*order, "default")): order
+    for count in range(1, len(Step) + 1)
+    for order in permutations(Step, count)
+    if Step.OWN in order
+}
+_STEPS = (
+    "The first usable picture is shown. own: the profile's · override: user_metadata.picture · "
+    "elsewhere: a photo that the tenant holds in another place."
+)
 _LONGEST = 26
 _ROWS = 6
 
@@ -40,9 +52,8 @@ class Choice:
     way: Way = Way.ACTION
     connections: tuple[str, ...] = ()  # none means all, here and below
     sources: tuple[str, ...] = ()
-    override: bool = False
+    order: tuple[Step, ...] = (Step.OWN,)
     expired: bool = True
-    elsewhere: bool = False
 
 
 class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
@@ -79,21 +90,22 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         if Source.SOCIAL in replaceable:
             replaceable[Source.SOCIAL] = 0  # how many of them are past their time, nobody counted
         self.sources = _many("what is replaced", replaceable)
-        self.override = check("user_metadata.picture comes first")
+        self.order = ipywidgets.Dropdown(options=_ORDERS, description="order of pictures")
         self.expired = check("replace expired pictures", value=True)
-        self.elsewhere = check("a photo that the tenant holds elsewhere comes before the default")
         blocks = [
             ipywidgets.VBox([self.ways[way], self.costs[way], self.facts[way]]).add_class("pa-way")
             for way in Way
         ]
-        for field in (self.connections, self.sources, self.speed):
+        for field in (self.connections, self.sources, self.order, self.speed):
             field.add_class("pa-field")
         self.scope = ipywidgets.VBox(
             [
                 ipywidgets.HTML(title("For whom")),
                 ipywidgets.HBox([self.connections, self.sources]).add_class("pa-row"),
                 ipywidgets.HTML(muted("nothing marked means all; Ctrl or ⌘ marks several")),
-                ipywidgets.VBox([self.override, self.expired, self.elsewhere]),
+                self.order,
+                ipywidgets.HTML(muted(_STEPS)),
+                self.expired,
             ]
         )
         super().__init__([ipywidgets.HTML(title("2 · How")), *blocks, self.speed])
@@ -101,8 +113,7 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             radio.observe(
                 lambda change, way=way: self.choose(way) if change["new"] == 0 else None, "index"
             )
-        fields = (self.connections, self.sources, self.override, self.expired, self.elsewhere)
-        for field in fields:
+        for field in (self.connections, self.sources, self.order, self.expired):
             field.observe(lambda _: self._choose(), "value")
         self.speed.observe(lambda _: self._show_costs(), "value")
         self.choose(Way.ACTION)
@@ -127,9 +138,8 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             way,
             tuple(self.connections.value),
             tuple(self.sources.value),
-            self.override.value,
+            self.order.value,
             self.expired.value,
-            self.elsewhere.value,
         )
 
     @guarded
