@@ -25,6 +25,7 @@ from toolkit.snapshots.snapshot import read_snapshot
 
 # What the Action settles, as far as nothing but the profile's picture is wrong.
 SETTLED = {"expired", "unshowable", "missing", "stock-image", "resolved-copy", "default-stopped"}
+SETTLED |= {"needs-token"}
 
 
 def sights(snapshot):
@@ -70,6 +71,7 @@ def test_after_the_action_is_applied_the_next_audit_finds_it(site_of, override):
 
 PHOTO, UPLOAD = "https://people.example/photo.png", "https://people.example/upload.png"
 FACE, LINKED = "https://people.example/face.png", "https://people.example/linked.png"
+TOKEN = "https://graph.microsoft.com/v1.0/me/photo/$value"
 INITIALS = "https://cdn.auth0.com/avatars/pe.png"
 
 
@@ -83,14 +85,15 @@ def people_with_pictures_in_several_places():
     yield person(2)
     yield person(3, picture=PHOTO)
     yield person(4, user_metadata={"picture": UPLOAD, "avatar": FACE})
+    yield person(5, picture=TOKEN)
 
 
 # What each of them has then, in the field that is written.
 SHOWN = {
-    ("root", "elsewhere,own"): (FACE, FACE, NEW, PHOTO, FACE),
-    ("root", "override, own, elsewhere"): (PHOTO, FACE, NEW, PHOTO, FACE),
-    ("metadata", "elsewhere,own,override"): (FACE, FACE, NEW, None, UPLOAD),
-    ("metadata", "own,elsewhere"): (None, FACE, NEW, None, UPLOAD),
+    ("root", "elsewhere,own"): (FACE, FACE, NEW, PHOTO, FACE, NEW),
+    ("root", "override, own, elsewhere"): (PHOTO, FACE, NEW, PHOTO, FACE, NEW),
+    ("metadata", "elsewhere,own,override"): (FACE, FACE, NEW, None, UPLOAD, NEW),
+    ("metadata", "own,elsewhere"): (None, FACE, NEW, None, UPLOAD, NEW),
 }
 
 
@@ -122,6 +125,16 @@ def test_profiles_follow_the_order_and_the_next_plan_finds_nothing_to_do(
         assert any("override is left out" in note for note in again.notes) == ("over" in order)
     else:
         assert any("stays, wherever override" in note for note in again.notes)
+
+
+def test_pictures_that_need_a_token_give_way_as_their_finding_says(site_of):
+    site = site_of(list(people_with_pictures_in_several_places()))
+    (finding,) = (one for one in site.snapshot.findings() if one.id == "needs-token")
+    assert (finding.users, "--through action" in finding.advice) == (1, True)
+    site.apply(site.plan("action"))
+    after = collect(site.tenant, method="search")
+    assert "needs-token" not in {one.id for one in after.findings()}
+    assert sights(after)["auth0|000005"] == ("default", "default")
 
 
 EVERY = {

@@ -28,6 +28,7 @@ DEFAULT = "https://images.example/new.png"
 FORMER = "https://images.example/old (1)!.png"
 MD5 = "324ad113b0ef6dabbb2c2c4cf8a8d108"
 MINE = "https://people.example/me.png"
+TOKEN = "https://graph.microsoft.com/v1.0/me/photo/$value"
 INITIALS = "https://cdn.auth0.com/avatars/te.png"
 NOW_MS = round(NOW.timestamp() * 1000)
 
@@ -179,6 +180,12 @@ GRAVATAR = f"https://s.gravatar.com/avatar/{MD5}"
 SIGNED = "https://platform-lookaside.fbsbx.com/platform/profilepic/?asid=1&ext="
 SHAPES = [
     *(None, "", " ", 7, True, [], {}, "me.png", "data:image/png,x", "https://", "https://x:99999/"),
+    *(
+        TOKEN,
+        TOKEN.upper(),
+        f" {TOKEN}",
+        "https://x.\u017fharepoint.com/_layouts/15/userphoto.aspx",
+    ),
     *(f"https://x.example:{port}/" for port in ("00065535", "00065536", "000", "")),
     *(DEFAULT, FORMER, f" {FORMER}", INITIALS, INITIALS.upper(), INITIALS.replace("cdn", "CDN")),
     *("https://i2.wp.com/cdn.auth0.com/avatars/x.png?ssl=1", "https://i3.wp.com/cdn.auth0.com/"),
@@ -299,6 +306,7 @@ POLICY_UNTIL = b64encode(
     b'{"Statement":[{"Condition":{"DateLessThan":{"AWS:EpochTime":%d}}}]}' % SECOND
 ).decode()
 HOSTS = sorted({host for rule in RULES for host in rule.hosts})
+HOSTS += ["graph.microsoft.com", "outlook.office.com", "people.googleapis.com", "x.sharepoint.com"]
 parameters = st.builds(
     "{}{}{}".format,
     st.sampled_from(
@@ -365,7 +373,7 @@ urls = st.builds(
         [
             *(f"/avatar/{MD5}{end}" for end in ("", "", ".jpg", "/x", "0", "\n")),
             *"/avatars/x.png /cdn.auth0.com/avatars/ /rsrc.php/ /a/default-user \\u\\ / //".split(),
-            "/x\u2028/img/avatars/ava_1",
+            *("/x\u2028/img/avatars/ava_1", "/me\u2028\n/photo/", "/_layouts/15/userphoto.aspx"),
             *sorted({urlsplit(url).path for _, url, *_ in ADDRESSES}),
             *(
                 f"/{name}/avatar/{MD5}"
@@ -470,6 +478,7 @@ LONG = [
     "' '.repeat(2e6) + 'x'",
     "'x' + ' '.repeat(2e6) + 'x'",
     "'https://' + '@'.repeat(2e6) + ':x'",
+    "'https://graph.microsoft.com/' + '/photo'.repeat(1e6)",
     "'https://' + 'a:'.repeat(1e6)",
     "'https://x:' + '1'.repeat(2e6)",
     "'https://' + '%'.repeat(2e6)",

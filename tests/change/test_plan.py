@@ -364,6 +364,7 @@ def test_users_who_are_alike_are_decided_about_as_each_would_be_alone(way):
     signed = "https://platform-lookaside.fbsbx.com/x?asid=1&ext={}&hash=A"
     pictures = [None, "", " ", "x", "[1]", NEW, f"{NEW}?a=1", MINE, f"{MINE}?d=1", INITIALS]
     pictures += [signed.format(1), signed.format(2), signed.format(4_000_000_000)]
+    pictures += ["https://files.slack.com/a.png", "https://people.googleapis.com/a.png"]
     for scheme in ("https", "http", "HTTPS"):
         for digit in "ab":
             plain = f"{scheme}://s.gravatar.com/avatar/{digit * 32}"
@@ -393,11 +394,12 @@ def test_users_who_look_alike_are_told_apart_by_all_that_counts():
     moment = int(NOW.timestamp())
     pictures = [f"{plain}?s=1?2&d=mp", f"{plain}?s=9?2&d=mp", f"{plain}?s=9?2&d=retro"]
     pictures += [signed.format(moment + after) for after in (-1, 0, 1)]
+    pictures += [MINE, "https://files.slack.com/a.png"]
     policy = Policy(NEW)
     rows, _ = decided(frame(*pictures), Way.ROOT, policy=policy)
     each = [replaced_root(one, connection="db", policy=policy, now=NOW) for one in pictures]
     assert [row["after"] for row in rows] == [one.after for one in each]
-    assert [one.after is None for one in each] == [False] * 5 + [True]
+    assert [one.after is None for one in each] == [False] * 5 + [True, True, False]
 
 
 @pytest.mark.parametrize("remembered", [1, 7, 65_536])

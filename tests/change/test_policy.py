@@ -27,6 +27,7 @@ FORMER = "https://images.example/old.png"
 OWN = "https://images.example/me.png"
 FIRST = ("override", "own")
 MINE = "https://people.example/me.png"
+TOKEN = "https://graph.microsoft.com/v1.0/me/photo/$value"
 MD5 = "324ad113b0ef6dabbb2c2c4cf8a8d108"
 BASE = f"https://s.gravatar.com/avatar/{MD5}"
 D = "d=https%3A%2F%2Fimages.example%2Fnew.png"
@@ -70,6 +71,8 @@ def after(*arguments, **policy):
         ("/me.png", DEFAULT),
         (42, DEFAULT),
         ([OWN], DEFAULT),
+        (TOKEN, DEFAULT),
+        (TOKEN.upper(), DEFAULT),
         ({"url": OWN}, DEFAULT),
         # Pictures of people's own.
         (OWN, None),
@@ -150,6 +153,7 @@ def test_a_signed_address_gives_way_at_the_second_of_its_expiry_and_never_before
         (STOCK, False),
         (f"{GRAVATAR}&f=y", False),
         (PAST, False),
+        (TOKEN, False),
         (DEFAULT, False),
         (FORMER, False),
     ],
@@ -174,7 +178,7 @@ def test_the_fallback_of_an_override_is_exchanged_like_any_other():
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("own", [PHOTO, INITIALS, None, DEFAULT, GRAVATAR])
+@pytest.mark.parametrize("own", [PHOTO, INITIALS, None, DEFAULT, TOKEN, GRAVATAR])
 def test_the_first_usable_picture_of_the_order_is_shown(order, own):
     default = {DEFAULT: None, GRAVATAR: SWAPPED}.get(own, DEFAULT)
     policy = Policy(DEFAULT, order=order)
@@ -229,6 +233,7 @@ def test_only_the_named_connections_are_touched():
         (STOCK, {"placeholder"}),
         (None, {"missing"}),
         ("me.png", {"invalid"}),
+        (TOKEN, {"invalid"}),
         (GRAVATAR, {"unresolved", "initials"}),
         (f"{BASE}?d=mp", {"unresolved", "placeholder"}),
         (f"{GRAVATAR}&f=y", {"initials"}),
@@ -254,6 +259,7 @@ def metadata_after(picture, metadata_picture=None, **policy):
         (None, None, DEFAULT),
         (INITIALS, "data:image/png,x", DEFAULT),
         (INITIALS, RESOLVED, DEFAULT),
+        (INITIALS, TOKEN, DEFAULT),
         (INITIALS, OWN, None),
         (INITIALS, DEFAULT, None),
         (INITIALS, FORMER, DEFAULT),

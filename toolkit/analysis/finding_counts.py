@@ -93,8 +93,8 @@ CHECKS = (
         f"needs_token AND {_PROFILE} AND NOT late",
         "These addresses answer only to requests that carry an access token, which an <img> never "
         "does: people see a broken image.",
-        "Copy the picture to a host of yours at login. Where all have one address, the default "
-        "can take its place: picture-audit plan … --former ADDRESS --through action",
+        "Show the default instead: picture-audit plan … --through action. To keep these pictures, "
+        "copy them to a host of yours at login.",
     ),
     Check(
         "missing",

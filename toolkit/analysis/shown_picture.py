@@ -298,13 +298,15 @@ def _after_ours(policy: LivePolicy) -> str:
             ELSE {_told("default", "default")} END
         WHEN coalesce(picture IN ({_listed(policy.former)}), false) THEN
             CASE WHEN {meant("'placeholder'")} THEN {_told("default", "default")} ELSE told END
+        WHEN needs_token THEN
+            CASE WHEN {meant("'invalid'")} THEN {_told("default", "default")} ELSE told END
         WHEN ({late} OR below IN {_NO_PICTURE} AND coalesce(evidence, '') <> 'pixels')
             AND {by_rule} THEN {_told("default", "default")}
         ELSE told END"""
     ended = ", 'expired'" if policy.expired else ""
     linked = _listed(f"linked:{provider}" for provider in sorted(ON_WORD))
     cases = {
-        Step.OVERRIDE: f"""WHEN override_is NOT IN ('initials', 'placeholder'{ended})
+        Step.OVERRIDE: f"""WHEN override_is NOT IN ('initials', 'placeholder', 'token'{ended})
             AND metadata_picture NOT IN ({mine}) THEN {_told("override")}""",
         Step.OWN: f"""WHEN ({own}) = told
             AND coalesce(picture <> {_quoted(policy.picture)}, true) THEN told""",

@@ -17,7 +17,7 @@ from toolkit.analysis.own_action import Step
 from toolkit.change.policy import Policy, Replacement, replaced, replaced_metadata, replaced_root
 from toolkit.change.ways import Way
 from toolkit.classification.columnwise import alike
-from toolkit.classification.sources import RULES, Source
+from toolkit.classification.sources import RULES, Source, needs_token
 from toolkit.classification.user_profile import milliseconds
 from toolkit.tenant.models import KEEPING, Connection, takes_picture
 
@@ -224,7 +224,7 @@ class Decider:
                 before, mark, query = picture.partition("?")
                 yield *who, rule, before.startswith("https:"), mark, query
             else:
-                yield *who, rule, expired
+                yield *who, rule, expired, needs_token(picture)
 
     def _decision(self, kind: Hashable, values: Sequence[str | None]) -> _Decision:
         decision = self._known.get(kind)

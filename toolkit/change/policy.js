@@ -195,6 +195,8 @@ function insteadOf(picture, now) {
     after = withFallback(picture);
   } else if (POLICY.former.includes(picture)) {
     meant = ["placeholder"];
+  } else if (typeof picture === "string" && needsToken(picture)) {
+    meant = ["invalid"];
   } else if (!NO_PICTURE.includes(source) && !isPast(expires, now)) {
     return null;
   }
@@ -207,7 +209,7 @@ function pictureOverriding(user, now) {
   const { source, secure, expires } = judged(picture);
   if (!secure || NO_PICTURE.includes(source) || isPast(expires, now)) return null;
   const isDefault = picture === POLICY.picture || POLICY.former.includes(picture);
-  return isDefault ? null : insteadOf(picture, now) ?? picture;
+  return isDefault || needsToken(picture) ? null : insteadOf(picture, now) ?? picture;
 }
 
 function isObject(value) {

@@ -12,7 +12,7 @@ the profile (`root`), `replaced_metadata` what is written to `user_metadata.pict
 - A fallback that somebody chose, an image of no rule's host, stays, unless the policy lists it as a
   former default.
 - Auth0's initials images, providers' stock images, former defaults, missing pictures and pictures
-  that no browser can show are replaced by the default picture.
+  that no browser can show (also for want of an access token) are replaced by the default picture.
 - An expired signed URL is replaced, too, if the policy says so: it never works again, and the next
   login brings a new one if the provider has one.
 - Every other picture stays.
@@ -31,12 +31,14 @@ from toolkit.classification.sources import (
     Source,
     Verdict,
     classify,
+    needs_token,
     usable_override,
     without_gravatar,
 )
 from toolkit.errors import SettingsError
 
-# `social`, `enterprise` and `custom` are included only for signed URLs that have expired.
+# `social`, `enterprise` and `custom` are included only for signed URLs that have expired; `invalid`
+# includes addresses that need an access token.
 REPLACEABLE: Final = (
     Source.UNRESOLVED,
     Source.INITIALS,
@@ -209,6 +211,8 @@ def _instead_of(picture: object, policy: Policy, now: datetime) -> Replacement:
         after = _with_fallback(picture, policy.picture)
     elif picture in policy.former:
         meant, what = {Source.PLACEHOLDER}, "a former default picture"
+    elif needs_token(picture):
+        meant, what = {Source.INVALID}, "an address that needs an access token"
     elif verdict.source not in _NO_PICTURE:
         if not _expired(verdict, policy, now):
             return Replacement(None, f"{verdict.reason}: kept")
@@ -229,7 +233,7 @@ def _usable(metadata_picture: object, policy: Policy, now: datetime) -> str | No
     is_default = metadata_picture in {policy.picture, *policy.former}
     if is_default or verdict.source in _NO_PICTURE or _expired(verdict, policy, now):
         return None
-    return metadata_picture
+    return None if needs_token(metadata_picture) else metadata_picture
 
 
 def _in_order(

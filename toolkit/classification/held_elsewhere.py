@@ -21,9 +21,9 @@ from typing import Any, Final
 from toolkit.classification.sources import (
     ENTERPRISE_STRATEGIES,
     SOCIAL_STRATEGIES,
-    TOKEN_ONLY,
     Source,
     classify,
+    needs_token,
     usable_override,
 )
 
@@ -49,7 +49,6 @@ OWN: Final = (Source.SOCIAL, Source.ENTERPRISE, Source.CUSTOM)
 """What a picture that the tenant holds may be."""
 
 _KEY = re.compile(KEY, re.ASCII | re.IGNORECASE)
-_TOKEN_ONLY = re.compile("|".join(TOKEN_ONLY), re.IGNORECASE)
 _REMEMBERED = 65_536
 
 
@@ -99,7 +98,7 @@ def _places(record: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 @lru_cache(_REMEMBERED)
 def is_own(address: str) -> bool:
     """Whether an address alone shows somebody's own picture, as the module says."""
-    if not usable_override(address) or _TOKEN_ONLY.search(address):
+    if not usable_override(address) or needs_token(address):
         return False
     verdict = classify(address)
     return verdict.source in OWN and verdict.expires_at is None

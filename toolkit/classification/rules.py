@@ -428,8 +428,8 @@ Fact: docs.gravatar.com, "Images".
 """
 
 TOKEN_ONLY = (
-    r"^https?://graph\.microsoft\.com/.*/photos?/",
-    r"^https?://outlook\.office(?:365)?\.com/.*photo",
+    r"^https?://graph\.microsoft\.com/[^#]*/photos?/",
+    r"^https?://outlook\.office(?:365)?\.com/[^#]*photo",
     r"^https?://(?:www|people)\.googleapis\.com/",
     r"^https?://api\.linkedin\.com/",
     r"^https?://files\.slack\.com/",
@@ -437,8 +437,8 @@ TOKEN_ONLY = (
 )
 """Addresses that answer only to requests with an access token, which no `<img>` sends.
 
-Regular expressions without lookaround, for RE2. They rest on general knowledge of these
-interfaces: no Auth0 payload with one of them was found.
+Regular expressions without lookaround and without `.`, which RE2, Python and JavaScript read alike.
+They rest on general knowledge of these interfaces: no Auth0 payload with one of them was found.
 """
 
 # Auth0's connection strategies by kind (Management API, ConnectionStrategyEnum).

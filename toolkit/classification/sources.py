@@ -49,6 +49,7 @@ __all__ = [
     "Source",
     "Verdict",
     "classify",
+    "needs_token",
     "usable_override",
     "without_gravatar",
 ]
@@ -92,6 +93,7 @@ class Verdict:
 
 
 _HASH = re.compile("[0-9a-fA-F]{64}|[0-9a-fA-F]{32}")
+_TOKEN_ONLY = re.compile("|".join(TOKEN_ONLY), re.ASCII | re.IGNORECASE)
 _LABELS = max(host.count(".") for host in OF_HOST) + 1  # of a host that a rule looks at
 
 _KEYWORDS = {
@@ -211,6 +213,11 @@ def _at(address: Address, strategy: str, connection: str) -> Verdict:
     else:
         found = replace(_plain(rule.source, rule.why), provider=rule.provider)
     return replace(found, expires_at=_expiry(rule, address, parameters))
+
+
+def needs_token(picture: object) -> bool:
+    """Whether an address answers only to requests with an access token."""
+    return isinstance(picture, str) and _TOKEN_ONLY.search(picture) is not None
 
 
 def usable_override(metadata_picture: object, at: datetime | None = None) -> bool:

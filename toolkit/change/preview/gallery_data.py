@@ -280,7 +280,7 @@ def _why(outcome: str, reason: str, after: Sight, shown: Source, *, late: bool) 
         return "only the fallback (d=) is replaced; a Gravatar, now or later, still comes first"
     if after is Sight.OWN:
         return reason
-    return "replaced: its link has expired" if late else _INSTEAD.get(shown, f"set: {reason}")
+    return "replaced: its link has expired" if late else _INSTEAD.get(shown, f"replaced: {reason}")
 
 
 def _kind(name: str, parts: Sequence[_Part]) -> Kind:
