@@ -9,7 +9,9 @@ import pytest
 
 from tests.change.conftest import NEW, journal_of
 from tests.conftest import settings_of
+from tests.keep import KEPT
 from tests.sandbox.login import LoginSandbox
+from toolkit.change import javascript
 from toolkit.change.action import NAME
 from toolkit.change.apply_plan import apply
 from toolkit.change.javascript import action_code, recognised
@@ -315,6 +317,30 @@ def test_a_change_by_hand_is_said_before_it_is_overwritten_and_kept(site_of, per
     site.apply(made)
     back(site, made)
     assert library(site) == [("pictures", by_hand, by_hand)]
+
+
+@pytest.mark.parametrize("folder", [1, 2])
+def test_an_action_of_an_early_version_is_not_called_edited(site_of, person, folder):
+    lines = (KEPT / str(folder) / "action.plan.journal").read_text().splitlines()
+    early = json.loads(lines[1])["step"]["code"]
+    site = site_of([person(1)], actions=[{"name": NAME, "code": early}])
+    assert recognised(early) == Policy(NEW)
+    (note,) = apply(site.tenant, site.plan("action")).notes
+    assert "early version of picture-audit, whose code does not show whether" in note
+
+
+def test_an_action_of_another_version_is_told_from_one_that_was_edited(site_of, person):
+    with pytest.MonkeyPatch.context() as patch:
+        twin = javascript._twin().replace("pictureAfter", "pictureThen")
+        patch.setattr(javascript, "_twin", lambda: twin)
+        patch.setattr(javascript, "_ACTION", javascript._ACTION.replace("After(", "Then("))
+        other = action_code(Policy(NEW))
+    site = site_of([person(1)], actions=[{"name": NAME, "code": other}])
+    (note,) = apply(site.tenant, site.plan("action")).notes
+    assert note == (
+        "the Action is of another version of picture-audit; its code is kept in the journal"
+    )
+    assert site.apply(site.plan("action", name="newer")).complete
 
 
 def test_an_action_of_the_same_name_that_is_not_ours_is_not_touched(site_of, person):

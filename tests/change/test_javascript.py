@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import random
@@ -17,7 +18,14 @@ from hypothesis import strategies as st
 
 from tests.change.conftest import ORDERS
 from tests.classification.shapes import SHAPES as ADDRESSES
-from toolkit.change.javascript import LARGEST, action_code, default_rule, override_rule, recognised
+from toolkit.change.javascript import (
+    LARGEST,
+    action_code,
+    default_rule,
+    is_edited,
+    override_rule,
+    recognised,
+)
 from toolkit.change.policy import REPLACEABLE, Policy, replaced
 from toolkit.classification.sources import RULES, Source, usable_override
 from toolkit.classification.user_profile import user
@@ -543,7 +551,7 @@ def test_a_hostile_url_stays_text(run, node, url):
     assert answer == {"user": {"picture": url}}
     plain = action_code(Policy(DEFAULT)).splitlines()
     differing = [one for one, other in zip(code.splitlines(), plain, strict=True) if one != other]
-    assert len(differing) == 1, "only the line of the policy may know the policy"
+    assert len(differing) == 2, "only the digest and the line of the policy may know the policy"
 
 
 def test_the_same_decision_gives_the_same_bytes():
@@ -589,6 +597,22 @@ def test_the_tool_recognises_its_own_action(policy):
 )
 def test_what_it_did_not_make_it_does_not_recognise(change):
     assert recognised(change(action_code(Policy(DEFAULT)))) is None
+
+
+def test_an_action_says_whether_it_was_edited_whatever_version_made_it():
+    code = action_code(Policy(DEFAULT))
+    assert is_edited(code) is False
+    # As another version would make it.
+    head, digest, rest = code.split("\n", 2)
+    other = rest.replace("pictureAfter", "pictureThen")
+    signed = digest[: -len("0" * 64)] + hashlib.sha256(other.encode()).hexdigest()
+    assert is_edited(f"{head}\n{signed}\n{other}") is False
+    for edited in (f"{code}// mine", code.replace(DEFAULT, MINE), f"{head}\n{digest}\n{other}"):
+        assert is_edited(edited) is True
+    assert is_edited(f"{head}\n{digest}") is True
+    # Early versions did not say it.
+    for early in (f"{head}\n{rest}", head, ""):
+        assert is_edited(early) is None
 
 
 def test_the_code_is_small_and_explains_itself():

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from toolkit.change.javascript import action_code, recognised
+from toolkit.change.javascript import action_code, is_edited, recognised
 from toolkit.change.run import ActionState
 from toolkit.errors import MissingError, SettingsError, UnreadableInputError
 from toolkit.tenant.client import Tenant
@@ -17,6 +17,14 @@ NAME: Final = "Default picture (picture-audit)"
 """The Action's name at the tenant."""
 
 DELETED: Final = "the Action was deleted"
+
+# What is overwritten, by whether it was edited.
+_OVERWRITTEN: Final = {
+    True: "somebody edited the Action by hand; its code is kept in the journal",
+    False: "the Action is of another version of picture-audit; its code is kept in the journal",
+    None: "the Action is of an early version of picture-audit, whose code does not show whether "
+    "somebody edited it; it is kept in the journal",
+}
 
 # What a journal keeps of the Action as it was. `draft` is the code of its draft.
 _KEPT: Final = ("id", "draft", "deployed", "version", "settings", "running")
@@ -103,13 +111,13 @@ def preview(now: Setup, code: str) -> ActionState:
     return ActionState(NAME, now.deployed, code, now.names, names)
 
 
-def edited_by_hand(now: Setup) -> tuple[str, ...]:
-    """Return which edits by hand would be overwritten."""
+def overwritten(now: Setup) -> tuple[str, ...]:
+    """Return what would be overwritten that the current version did not make."""
     found = []
     if now.action is not None and now.action.deployed is not None:
         policy = recognised(now.action.deployed)
         if policy is None or action_code(policy) != now.action.deployed:
-            found.append("somebody edited the Action by hand; its code is kept in the journal")
+            found.append(_OVERWRITTEN[policy is None or is_edited(now.action.deployed)])
         if now.action.code != now.action.deployed:
             found.append("the Action has a draft that is not deployed; it is kept in the journal")
     return tuple(found)

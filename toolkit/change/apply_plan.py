@@ -4,7 +4,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
-from toolkit.change.action import edited_by_hand, preview, read_setup, recorded_change
+from toolkit.change.action import overwritten, preview, read_setup, recorded_change
 from toolkit.change.action_steps import ChangedByOthersError, putting
 from toolkit.change.javascript import action_code
 from toolkit.change.journal import Header, Journal, State
@@ -109,7 +109,7 @@ def _applying_action(run: Run, plan: Plan, journal: Journal) -> Generator[Progre
         if found := recorded.changes_by_others(now):
             return run.left_as_it_is(change, found, _ADVICE)
     else:
-        run.notes += edited_by_hand(now)
+        run.notes += overwritten(now)
         if now.bound and now.deployed == code:
             return run.action_outcome(change, State.HELD)
     if not run.execute:

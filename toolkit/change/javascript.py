@@ -1,7 +1,8 @@
 """The JavaScript that hands out the default picture: a post-login Action, and two Rules.
 
 The decision itself is `policy.js`. The policy and the rule table go into it as one JSON literal of
-ASCII without `<`, in which everything stays text. The same policy gives the same bytes.
+ASCII without `<`, in which everything stays text. The same policy gives the same bytes. An Action
+says the SHA-256 of its own code, so that later versions can tell it from one that was edited.
 
 Facts: Auth0, "Actions Triggers: post-login" (`event.user`, `event.connection`,
 `api.idToken.setCustomClaim`); "Create Custom Claims" (`picture` may be set as it is, and
@@ -9,6 +10,7 @@ Facts: Auth0, "Actions Triggers: post-login" (`event.user`, `event.connection`,
 data in it); "Deprecations and Migrations" (Rules end on 2026-11-18).
 """
 
+import hashlib
 import json
 import re
 from dataclasses import asdict
@@ -33,10 +35,10 @@ from toolkit.classification.web_address import (
 from toolkit.errors import SettingsError
 
 LARGEST: Final = 100_000
+_DIGEST = "// SHA-256 of the lines below: "
 _PLACE = re.compile(rf"^{CONFIG}null;.*$", re.MULTILINE)
 
 _ACTION = """\
-{marker}1
 //
 // What it does: after a login it sets the claim `picture` of the ID token (and of /userinfo) to
 // the first usable picture, in the `order` of the policy below, or else to the default picture.
@@ -155,7 +157,8 @@ def action_code(policy: Policy) -> str:
     Raises:
         SettingsError: the policy is too large for an Action.
     """
-    return _within_limit(_ACTION.format(marker=MARKER, decision=_decision(policy)))
+    code = _ACTION.format(decision=_decision(policy))
+    return _within_limit(f"{MARKER}1\n{_DIGEST}{_digest(code)}\n{code}")
 
 
 def default_rule(policy: Policy) -> str:
@@ -176,11 +179,24 @@ def override_rule() -> str:
 def recognised(code: object) -> Policy | None:
     """Return the policy in an Action's code if this tool made it, or None. Never raises.
 
-    If the code was edited since, or is of an older version, it differs from the policy's
-    `action_code`.
+    If the code was edited since, or is of another version, it differs from the policy's
+    `action_code`; `is_edited` tells which of the two.
     """
     policy = policy_in(code)
     try:
         return None if policy is None else Policy.from_dict(policy)
     except (ValueError, TypeError, LookupError, RecursionError, SettingsError):
         return None
+
+
+def is_edited(code: str) -> bool | None:
+    """Whether an Action of this tool, of any version, was edited; None if its code does not say.
+
+    The first Actions did not say the SHA-256 of their code.
+    """
+    line, _, rest = code.partition("\n")[2].partition("\n")
+    return line != f"{_DIGEST}{_digest(rest)}" if line.startswith(_DIGEST) else None
+
+
+def _digest(code: str) -> str:
+    return hashlib.sha256(code.encode(errors="surrogatepass")).hexdigest()
