@@ -74,7 +74,7 @@ collector: (out=None, *, folder=...)
 combine: (first, second)
 compare: (old, new, *, anyway=False)
 connect: (settings=None, *, scopes=('read:users',), ceiling=None)
-coverage: (users, by='source', *, as_of=None, overrides=None, wiring=None, shared=None)
+coverage: (users, by='source', *, as_of=None, wiring=None, shared=None)
 coverage_on: (snapshot, by='source', *, scheduler='local')
 dashboard: (address='127.0.0.1', port=8866, *, open_browser=True, expose=False, token=True)
 demo: (out='out/demo', *, users=5000, seed=1, force=False, show=None)
@@ -138,7 +138,7 @@ coverage --by.estimate: strata
 coverage --by.estimate.strata[]: asked connection otherwise present unclear users
 coverage --by.own_sample: asked own strata unclear users
 coverage --by.own_sample.own: high low middle
-coverage --by.own_sample.strata[]: asked connection present source unclear users
+coverage --by.own_sample.strata[]: asked certain connection present source unclear users
 coverage --by.sources.SOURCE: share users
 coverage --by.own: high low middle on_word
 coverage --by.seen: broken initials none on_word own placeholder unknown
@@ -148,7 +148,7 @@ coverage --by.groups.CONNECTION.own: high low on_word
 coverage --by.groups.CONNECTION.sources.SOURCE: share users
 coverage.own_sample: asked own strata unclear users
 coverage.own_sample.own: high low middle
-coverage.own_sample.strata[]: asked connection present source unclear users
+coverage.own_sample.strata[]: asked certain connection present source unclear users
 probe --pictures[]: forbidden letters not a URL pattern photo shows silhouette source users
 findings: findings notes users
 findings.findings[]: advice examples id meaning severity share title users

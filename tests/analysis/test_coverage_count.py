@@ -97,7 +97,7 @@ def test_every_dtype_of_a_column_counts_the_same(dtype):
     assert got.to_dict("list") == {
         "group": ["(none)", "(none)", "google"],
         "source": ["social", "missing", "social"],
-        "seen": ["own", "none", "own"],
+        "seen": ["on_word", "none", "on_word"],
         "users": [1, 1, 1],
     }
     texts = dict.fromkeys(["group", "source", "seen"], "str")
@@ -160,7 +160,7 @@ def test_the_dictionary_holds_plain_numbers_for_json():
         "google": {
             "users": 2,
             "share": 1.0,
-            "own": {"low": 0.5, "high": 0.5, "on_word": 0.0},
+            "own": {"low": 0.0, "high": 0.5, "on_word": 0.5},
             "sources": {"social": half, "missing": half},
         }
     }
@@ -214,17 +214,17 @@ def seen_of(source, underlying=None, expires_at=None, overrides=None):
             "expires_at": pd.Series([expires_at], dtype="str"),
         }
     )
-    (name,) = coverage(frame, as_of=NOW, overrides=overrides).seen
+    (name,) = coverage(frame, as_of=NOW, wiring=overrides).seen
     return name
 
 
 @pytest.mark.parametrize(
     ("source", "shown"),
     [
-        ("social", Seen.OWN),
-        ("enterprise", Seen.OWN),
+        ("social", Seen.ON_WORD),  # of nobody knows which provider
+        ("enterprise", Seen.ON_WORD),
         ("gravatar", Seen.OWN),
-        ("custom", Seen.OWN),
+        ("custom", Seen.ON_WORD),
         ("unresolved", Seen.UNKNOWN),
         ("initials", Seen.INITIALS),
         ("placeholder", Seen.PLACEHOLDER),
@@ -242,13 +242,13 @@ def test_what_people_see_follows_from_the_source(source, shown):
 def test_an_expired_picture_is_a_broken_image():
     assert seen_of("social", expires_at=PAST) is Seen.BROKEN
     assert seen_of("metadata", "social", PAST, overrides=False) is Seen.BROKEN
-    assert seen_of("metadata", "social", PAST, overrides=True) is Seen.OWN
+    assert seen_of("metadata", "social", PAST, overrides=True) is Seen.ON_WORD
 
 
-def test_an_override_is_an_own_picture_where_it_is_wired_and_unknown_where_nobody_knows():
-    assert seen_of("metadata", "missing", overrides=True) is Seen.OWN
+def test_an_override_may_be_an_own_picture_where_it_is_wired_and_is_unknown_where_nobody_knows():
+    assert seen_of("metadata", "missing", overrides=True) is Seen.ON_WORD
     assert seen_of("metadata", "missing", overrides=None) is Seen.UNKNOWN
-    assert seen_of("metadata", "custom", overrides=None) is Seen.OWN
+    assert seen_of("metadata", "custom", overrides=None) is Seen.ON_WORD
 
 
 def test_nothing_counts_as_expired_without_a_date():
@@ -260,7 +260,7 @@ def test_nothing_counts_as_expired_without_a_date():
 def unresolved_by_connection():
     return pd.DataFrame(
         {
-            "source": ["unresolved"] * 40 + ["gravatar", "initials", "social", "metadata"],
+            "source": ["unresolved"] * 40 + ["gravatar", "initials", "gravatar", "metadata"],
             "connection": ["pw"] * 30 + ["apple"] * 10 + ["pw"] * 4,
         }
     )
@@ -303,10 +303,12 @@ def test_a_sample_narrows_what_nobody_knows():
 def test_pictures_that_were_looked_at_count_for_their_connection():
     frame = pd.DataFrame({"source": ["social"] * 4, "connection": ["a", "a", "b", "b"]})
     strata = (OwnStratum("a", Source.SOCIAL, 2, 2, 1), OwnStratum("b", Source.SOCIAL, 2, 2, 0))
+    assert coverage(frame, "connection").table()["own_on_word"].tolist() == [1, 1]
     counted = replace(coverage(frame, "connection"), looked=OwnEstimate(strata))
     table = counted.table().set_index("group")
     assert table.loc["a", ["own_low", "own_high"]].tolist() == [0.5, 0.5]
     assert table.loc["b", ["own_low", "own_high"]].tolist() == [0, 0]
+    assert table["own_on_word"].tolist() == [0, 0]
     assert counted.own.low == 1
     assert counted.whole.own == counted.own
 
@@ -354,8 +356,8 @@ def test_a_file_counts_as_its_users_do(file, rows, by, overrides):
     users = [dict(zip(names, row, strict=True)) for row in rows]
     table = pa.Table.from_pylist(users, SNAPSHOT)
     pq.write_table(table, file, row_group_size=10)
-    expected = coverage(table.to_pandas(), by, as_of=NOW, overrides=overrides)
-    assert coverage(file, by, as_of=NOW, overrides=overrides) == expected
+    expected = coverage(table.to_pandas(), by, as_of=NOW, wiring=overrides)
+    assert coverage(file, by, as_of=NOW, wiring=overrides) == expected
     if by != "activity":
         assert coverage(str(file), by) == coverage(table.to_pandas(), by)
 

@@ -66,13 +66,16 @@ def test_the_interval_of_pictures_looked_at_holds_the_truth_as_often():
 
 
 def test_what_was_looked_at_is_counted_and_read_back():
-    known = OwnStratum("pw", Source.GRAVATAR, 30, 30, 30)
+    known = OwnStratum("pw", Source.GRAVATAR, 30, 0, 0, certain=True)
     seen = OwnStratum(None, Source.CUSTOM, 100, 10, 6, unclear=2)
     sample = OwnEstimate((known, seen))
-    assert (sample.users, sample.asked, sample.unclear) == (130, 40, 2)
+    assert (sample.users, sample.asked, sample.unclear, sample.blind) == (130, 10, 2, 0)
     assert 36 <= sample.own.low < sample.own.middle < sample.own.high <= 128
     assert "of 130 users" in repr(sample)
-    assert read(OwnEstimate, as_json(sample)) == sample
+    assert OwnEstimate.from_dict(as_json(sample)) == sample
+    former = [{"connection": None, "source": "custom", "users": 9, "asked": 2, "present": 1}]
+    (one,) = OwnEstimate.from_dict({"strata": [former[0] | {"unclear": 0}]}).strata
+    assert one == OwnStratum(None, Source.CUSTOM, 9, 2, 1)
     with pytest.raises(ValueError, match="more answers"):
         OwnStratum("pw", Source.CUSTOM, 5, 6, 1)
 

@@ -66,7 +66,7 @@ CASES = {
     "unshowable": (someone(picture="javascript:alert(1)"), someone(picture=GOOGLE)),
     "on-word": (
         someone(picture="https://lh3.googleusercontent.com/a/two=s96-c"),
-        someone(picture="https://example.com/me.png"),
+        someone(picture="https://static-cdn.jtvnw.net/jtv_user_pictures/one.png"),
     ),
     "override-broken": (
         someone(user_metadata={"picture": FACEBOOK.format(LATE)}),

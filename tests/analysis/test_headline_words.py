@@ -66,13 +66,12 @@ def test_only_an_estimate_of_these_users_from_answers_is_a_sample():
     assert sampled(counted(*ROWS, estimate=of_others)) == ""
 
 
-def test_what_is_on_a_providers_word_is_no_part_of_an_interval():
+def test_what_nobody_has_looked_at_is_no_part_of_an_interval():
     rows = (("social", "own", 40), ("social", "on_word", 20), ("missing", "none", 40))
     said = headline(counted(*rows))
     assert str(said) == "at least 40 %, up to 60 %"
     assert said.people == (
-        "40 of 100 people for certain, 20 more on the word of a provider that serves drawn "
-        "letters, too"
+        "40 of 100 people for certain, 20 more perhaps: nobody has looked at their pictures"
     )
     unknown = headline(counted(*rows, ("metadata", "unknown", 20)))
     assert "; 80 if all who are unknown have one" in unknown.people
@@ -104,8 +103,24 @@ def test_a_sample_of_pictures_that_were_looked_at_is_the_answer_for_everybody():
     assert seen[Seen.PLACEHOLDER] == Interval(300, 300, 300)  # the others of Google's
     assert Seen.ON_WORD not in seen
     # Broken pictures were looked at, too: they count once.
-    late = counted(("social", "on_word", 800), ("social", "broken", 100), *rows[1:], looked=looked)
-    assert people_see(late)[Seen.PLACEHOLDER] == Interval(200, 200, 200)
+    late = (("social", "on_word", 800), ("social", "broken", 100), *rows[1:])
+    seen = people_see(counted(*late, estimate=SAMPLE, looked=looked))
+    assert seen[Seen.PLACEHOLDER] == Interval(200, 200, 200)
+
+
+def test_what_no_look_tells_stays_unknown():
+    some = (SAMPLE.strata[0].as_own(), OwnStratum("pw", Source.SOCIAL, 100, 0, 0, certain=True))
+    looked = OwnEstimate((*some, OwnStratum("pw", Source.METADATA, 50, 0, 0)))
+    rows = (("social", "own", 100), ("unresolved", "unknown", 1000), ("metadata", "unknown", 50))
+    coverage = counted(*rows, estimate=SAMPLE, looked=looked)
+    assert headline(coverage).people.endswith("and 50 people of whom nobody knows")
+    seen = people_see(coverage)
+    assert seen[Seen.UNKNOWN] == Interval(50, 50, 50)
+    assert Seen.PLACEHOLDER not in seen
+    # A script may replace the Gravatars, so that they say nothing about what people see.
+    replaced = OwnEstimate((OwnStratum("pw", Source.UNRESOLVED, 1000, 0, 0), *some[1:]))
+    seen = people_see(counted(*rows[:2], estimate=SAMPLE, looked=replaced))
+    assert seen == {Seen.OWN: Interval(100, 1100, 600), Seen.UNKNOWN: Interval(1000, 1000, 1000)}
 
 
 @pytest.mark.parametrize(

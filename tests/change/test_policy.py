@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.analysis.own_action import LivePolicy
 from tests.change.conftest import ORDERS
+from toolkit.analysis.own_action import LivePolicy
 from toolkit.change.policy import (
     REPLACEABLE,
     Policy,

@@ -40,6 +40,7 @@ def test_one_month_is_a_line_and_nobody_is_said():
     assert len(re.search(r'polyline points="([^"]+)"', html)[1].split()) == 2
     assert "Nobody" in trend(Coverage.empty("cohort"))
     unknown = Coverage(
-        "cohort", pd.DataFrame({"group": [UNKNOWN], "source": ["social"], "users": [3]})
+        "cohort",
+        pd.DataFrame({"group": [UNKNOWN], "source": ["social"], "seen": ["own"], "users": [3]}),
     )
     assert "Nobody" in trend(unknown)

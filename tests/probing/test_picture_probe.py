@@ -14,6 +14,12 @@ from PIL import Image
 
 from tests.conftest import settings_of
 from tests.images.webhost import host, said, shown
+from tests.truth import content_of, see_their_own
+from toolkit.analysis import shown_picture
+from toolkit.analysis.duckdb_engine import engine_with
+from toolkit.analysis.tenant_wiring import Script, Setter, wiring
+from toolkit.change.javascript import action_code
+from toolkit.change.policy import Policy
 from toolkit.classification.sources import Source
 from toolkit.collection.collect_users import collect
 from toolkit.images.content import Content
@@ -78,8 +84,12 @@ def test_it_is_recorded_in_the_file_and_nothing_else_changes(snapshot):
     pixels = after["evidence"] == "pixels"
     assert pixels.any()
     assert (pixels <= seen).all()
-    # Of these, the pixels say nothing about the verdict: it is about another picture.
-    assert not (pixels & after["source"].isin(["unresolved", "metadata"])).any()
+    # Of these, the pixels say nothing about the verdict: it is about another picture, Gravatar
+    # says whether it exists, or the address tells that somebody uploaded it, or nobody.
+    others = after["source"].isin(["metadata", "initials", "placeholder"])
+    others |= after["gravatar_hash"].notna() | after["provider"].isin(["linkedin", "twitter"])
+    assert (seen & others).sum() > 10
+    assert not (pixels & others).any()
 
 
 def test_a_gravatar_that_gravatar_was_asked_about_stays_its_evidence(snapshot, cache):
@@ -106,17 +116,8 @@ def test_a_sample_says_how_many_see_a_picture_of_their_own(no_credentials, tmp_p
         connect(settings_of(sandbox)) as tenant,
     ):
         snapshot = collect(tenant, method="search")
-        users = snapshot.users.set_index("user_id")
-        now = datetime.now(UTC)
-        # What is true: a Gravatar that exists, or a photo at an address that loads.
-        own = 0
-        for one in crowd:
-            user = users.loc[one.record["user_id"]]
-            if user["underlying"] == Source.UNRESOLVED:
-                own += one.gravatar
-            elif user["underlying"] in {"social", "enterprise", "custom"}:
-                loads = pd.isna(user["expires_at"]) or user["expires_at"] > now
-                own += loads and root_content(one) is Content.PHOTO
+        assert snapshot.overrides is False
+        own = sum(see_their_own(crowd, override=False, now=datetime.now(UTC)))
         held, widths = 0, []
         for seed in range(4, 8):
             with Cache(tmp_path / "answers.sqlite3") as cache:
@@ -128,8 +129,30 @@ def test_a_sample_says_how_many_see_a_picture_of_their_own(no_credentials, tmp_p
     assert max(widths) < 0.25 * len(crowd)
 
 
-def root_content(person):
-    return replace(person, truth=Source.CUSTOM).content
+def test_after_everybody_was_looked_at_only_pictures_that_do_not_load_are_open(
+    snapshot, crowd, cache
+):
+    assert snapshot.overrides is False
+    found = look(probe(snapshot, cache=cache), insecure=True)
+    content = found.pictures.set_index("user_id")["content"]
+    truth = see_their_own(crowd, override=False, now=snapshot.provenance.taken_at)
+    with engine_with(found.snapshot.path) as opened:
+        shown_picture.show(opened, "shown", as_of=snapshot.provenance.taken_at, wiring=False)
+        sights = dict(opened.execute("SELECT user_id, sight FROM shown").fetchall())
+    wrong = 0
+    for one, own in zip(crowd, truth, strict=True):
+        user_id = one.record["user_id"]
+        sight, told = sights[user_id], content.get(user_id)
+        if sight in {"on_word", "unknown"}:
+            assert pd.isna(told), one.record
+        elif own != (sight == "own"):
+            assert told != content_of(one, override=False), one.record  # its pixels
+            wrong += 1
+    counted = found.snapshot.coverage().own
+    still = sum(sight in {"on_word", "unknown"} for sight in sights.values())
+    assert counted.high - counted.low == still < USERS / 10
+    assert wrong <= USERS / 50
+    assert counted.low - wrong <= sum(truth) <= counted.high + wrong
 
 
 def test_the_sample_is_kept_with_the_snapshot_and_everybody_asked_leaves_none(snapshot, cache):
@@ -141,6 +164,31 @@ def test_the_sample_is_kept_with_the_snapshot_and_everybody_asked_leaves_none(sn
     assert values["users"] > values["asked"] > 60
     assert kept.users["content"].notna().sum() > 20
     assert probe(kept, cache=cache).provenance.own_sample is None
+
+
+def test_a_sample_says_nothing_of_people_whose_picture_a_script_may_replace(snapshot, cache):
+    setter = Setter("action", "x", True, True, False, True, False)
+    careless = replace(snapshot.provenance.wiring, setters=(setter,))
+    facts = replace(snapshot.provenance, wiring=careless)
+    assert any(one.careless for one in careless.running)
+    sample = probe(Snapshot(facts, snapshot.users), sample=60, cache=cache).provenance.own_sample
+    assert (sample.asked, sample.own.low, sample.own.high) == (0, 0, sample.users)
+    assert sample.blind == sample.users > USERS / 2
+
+
+def test_a_picture_held_elsewhere_is_looked_at_where_it_shows_and_not_recorded(snapshot, cache):
+    new = "https://assets.example.com/two.png"
+    code = action_code(Policy(new, elsewhere=True))
+    wired = wiring([Script("action", "x", code, on=True)], snapshot.provenance.taken_at)
+    users = snapshot.users
+    stock = (users["source"] == "placeholder") & users["gravatar_hash"].isna()
+    face = users.loc[users["provider"] == "google-oauth2", "picture"].iloc[0]
+    users = users[stock].assign(elsewhere=face, elsewhere_from="linked:google-oauth2")
+    facts = replace(snapshot.provenance, wiring=wired)
+    sampled = probe(Snapshot(facts, users), sample=60, cache=cache)
+    sample = sampled.provenance.own_sample
+    assert sample.asked == sample.users == len(users) > 3
+    assert sampled.users["content"].isna().all()
 
 
 def test_a_sample_is_announced_with_both_that_it_asks(snapshot):
@@ -248,7 +296,7 @@ def test_a_snapshot_without_pictures_has_no_own_sample_to_draw(snapshot):
     nobody = snapshot.users.assign(picture=None, metadata_picture=None, source="missing")
     nobody = Snapshot(snapshot.provenance, nobody.assign(underlying="missing"))
     strata, frame = picture_probe.own_sample(
-        nobody, 10, np.random.default_rng(1), lambda f: load(f, Hosts())
+        nobody, 10, np.random.default_rng(1), lambda f: load(f, Hosts()), lambda _: []
     )
     assert strata == []
     assert frame.empty

@@ -32,8 +32,12 @@ HOSTILE = [
 
 
 def made(pairs, by="connection"):
-    rows = [(group, source, users) for (group, source), users in pairs.items()]
-    return Coverage(by, pd.DataFrame(rows, columns=["group", "source", "users"]))
+    seen = {"unresolved": "unknown", "metadata": "unknown", "missing": "none", "invalid": "broken"}
+    seen |= {name: name for name in ("initials", "placeholder")}
+    rows = [
+        (group, source, seen.get(source, "own"), users) for (group, source), users in pairs.items()
+    ]
+    return Coverage(by, pd.DataFrame(rows, columns=["group", "source", "seen", "users"]))
 
 
 def hostile():

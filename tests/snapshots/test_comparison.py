@@ -97,7 +97,7 @@ def test_the_picture_that_an_override_hides_does_not_count_as_changed():
 def test_coverage_before_and_after_is_that_of_the_snapshots():
     one = compare(OLD, NEW)
     assert (one.old.own, one.new.own) == (OLD.coverage().own, NEW.coverage().own)
-    assert (one.old.own_low, one.old.own_high) == (0.5, 1.0)
+    assert (one.old.own_low, one.old.own_high) == (0.0, 1.0)
     assert one.new.sources == NEW.coverage().sources
 
 
@@ -227,7 +227,7 @@ def test_nothing_is_left_in_the_folder_for_temporary_files(tmp_path, monkeypatch
 
 def test_json_has_all_of_it():
     told = json.loads(json.dumps(compare(OLD, NEW).as_dict()))
-    assert told["old"]["own"] == {"low": 0.5, "high": 1.0, "on_word": 0.0}
+    assert told["old"]["own"] == {"low": 0.0, "high": 1.0, "on_word": 0.5}
     assert told["old"]["taken_at"] == "2026-11-01T00:00:00+00:00"
     assert (told["matched"], told["moved"], told["came"], told["went"]) == (3, 2, 1, 1)
     assert told["sources"]["unresolved"]["change"] == -2
@@ -245,7 +245,7 @@ def test_text_states_the_numbers():
     assert "What changed in tenant.example from 2026-11-01 to 2026-11-21" in text
     assert "4 users became 4: 1 came, 1 went." in text
     assert "2 of the 3 in both (66.7 %) moved to another source." in text
-    assert "before 50.0 to 100.0 %, after 25.0 %" in text
+    assert "before 0.0 to 100.0 %, after 0.0 to 25.0 %" in text
 
 
 class Tags(HTMLParser):

@@ -20,8 +20,8 @@ def snapshot(sources, days, *, complete=True):
     return Snapshot(Provenance(**told, taken_at=taken_at, complete=complete), frame)
 
 
-OLD = snapshot(["unresolved", "unresolved", "social", "custom"], 0)
-NEW = snapshot(["initials", "initials", "social", "missing"], 20)
+OLD = snapshot(["unresolved", "unresolved", "gravatar", "custom"], 0)
+NEW = snapshot(["initials", "initials", "gravatar", "missing"], 20)
 
 
 def test_a_series_is_in_the_order_of_time_whatever_order_it_came_in():
@@ -30,7 +30,7 @@ def test_a_series_is_in_the_order_of_time_whatever_order_it_came_in():
     assert table["taken_at"].is_monotonic_increasing
     assert str(table["taken_at"].dtype).endswith("UTC]")
     assert table["users"].tolist() == [4, 4]
-    assert table["own_low"].tolist() == [0.5, 0.25]
+    assert table["own_low"].tolist() == [0.25, 0.25]
     assert table["own_high"].tolist() == [1.0, 0.25]
     assert table["unresolved"].tolist() == [0.5, 0.0]
     assert list(table.columns[5:]) == [s.value for s in Source if s in set(table.columns)]

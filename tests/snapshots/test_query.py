@@ -152,7 +152,7 @@ def test_whether_overrides_work_decides_what_is_seen(override, frame):
     setter = Setter("action", "shows it", True, True, override, False, True)
     wired = provenance(len(frame), wiring=Wiring((setter,), True, True, NOW))
     with Roster(Snapshot(wired, frame)) as roster:
-        assert roster.coverage() == coverage(frame, as_of=NOW, overrides=override)
+        assert roster.coverage() == coverage(frame, as_of=NOW, wiring=override)
         # Everybody's profile is replaced but for what an override is no picture for.
         shown = Selection(sources=("metadata",), seen=("own", "on_word", "initials", "broken"))
         everybody = int((frame["source"] == "metadata").sum())

@@ -106,6 +106,7 @@ def test_what_people_see_stays_what_it_is_for_overrides_and_under_the_own_action
     wired = wiring([Script("action", "ours", code, on=True)], NOW)
     overrides = (
         "https://lh3.googleusercontent.com/a/one",
+        "https://media.licdn.com/dms/image/one",
         "https://abs.twimg.com/sticky/default_profile_images/x.png",
         "https://s.gravatar.com/avatar/0bc83cb571cd1c50ba6f3e8a78ef1346",
         "https://platform-lookaside.fbsbx.com/platform/?ext=1700000000",
@@ -113,7 +114,7 @@ def test_what_people_see_stays_what_it_is_for_overrides_and_under_the_own_action
         "https://graph.microsoft.com/v1.0/me/photo/$value",
         *("https://cdn.auth0.com/avatars/ab.png", "https://example.com/me.png", new, "me.png", ""),
     )
-    pictures = (None, new, "https://example.com/a.png")
+    pictures = (None, new, "https://example.com/a.png", "https://media.licdn.com/dms/image/a")
     people = [
         {
             "user_id": f"auth0|{number}",

@@ -33,16 +33,6 @@ _ORDER = {
 }
 _KEYS = ["group", "source", "seen"]
 
-# What follows from a source alone, for counts that do not say what people see.
-_SHOWS = {
-    Source.METADATA: Seen.UNKNOWN,
-    Source.UNRESOLVED: Seen.UNKNOWN,
-    Source.INITIALS: Seen.INITIALS,
-    Source.PLACEHOLDER: Seen.PLACEHOLDER,
-    Source.MISSING: Seen.NONE,
-    Source.INVALID: Seen.BROKEN,
-}
-
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Coverage:
@@ -53,9 +43,8 @@ class Coverage:
     Attributes:
         by: the kind of groups, one of `toolkit.analysis.groups.CHOICES`.
         counts: columns `group` (str; the source itself where `by` is "source"), `source` (str),
-            `seen` (str, of `toolkit.analysis.groups.Seen`; without the column, what follows from
-            the source alone) and `users` (int64); one row for each triple that occurs, sorted by
-            group, then in the order of `Source` and `Seen`.
+            `seen` (str, of `toolkit.analysis.groups.Seen`) and `users` (int64); one row for each
+            triple that occurs, sorted by group, then in the order of `Source` and `Seen`.
         estimate: the result of a sample of the unresolved users, or None.
         looked: the result of a sample of all pictures that may be people's own, or None.
 
@@ -77,10 +66,7 @@ class Coverage:
                 f"{visible(str(unknown[0]))!r} is not a source of pictures; "
                 "classify the snapshot again with this version"
             )
-        rows = self.counts
-        if "seen" not in rows.columns:
-            rows = rows.assign(seen=[_SHOWS.get(name, Seen.OWN).value for name in rows["source"]])
-        rows = rows.astype(dict.fromkeys(_KEYS, "str") | {"users": "int64"})
+        rows = self.counts.astype(dict.fromkeys(_KEYS, "str") | {"users": "int64"})
         rows = rows.groupby(_KEYS)["users"].sum().reset_index()
         rows = rows[rows["users"] > 0]
         rows = rows.sort_values(_KEYS, key=_place, ignore_index=True)
@@ -89,7 +75,7 @@ class Coverage:
     @classmethod
     def empty(cls, by: str = "source") -> Self:
         """Return the coverage of no users, the zero of addition."""
-        return cls(by, pd.DataFrame({"group": [], "source": [], "users": []}))
+        return cls(by, pd.DataFrame(columns=[*_KEYS, "users"]))
 
     @property
     def whole(self) -> "Coverage":
@@ -123,9 +109,9 @@ class Coverage:
     def own(self) -> Interval:
         """How many users see a picture of their own.
 
-        `low` counts users who certainly do, `high` also those who do on the provider's word and
-        all unknown users. With a sample, its 95 % interval is used: of the unresolved users, or of
-        everybody, if pictures were looked at.
+        `low` counts users who certainly do, `high` also those who perhaps do (nobody has looked)
+        and all unknown users. With a sample, its 95 % interval is used: of the unresolved users,
+        or of everybody, if pictures were looked at.
         """
         if self.looked is not None:
             return self.looked.own
@@ -133,7 +119,7 @@ class Coverage:
 
     @property
     def on_word(self) -> int:
-        """How many of them do on the word of a provider that serves drawn letters, too.
+        """How many of them perhaps do: nobody has looked at their pictures.
 
         Nobody, if a sample of these pictures was looked at.
         """
@@ -171,9 +157,9 @@ class Coverage:
             divides the unresolved by its best estimate; `low` and `high` are the ends of its 95 %
             interval in users.
             Otherwise by group: `group`, `users`, `share`, `own_low` and `own_high` (the ends of
-            `own`, as shares of the group), `own_on_word` (the share on the provider's word), and
-            users of each source that occurs; the largest first, but cohorts by date and activity
-            from recent to never.
+            `own`, as shares of the group), `own_on_word` (the share who perhaps do: nobody has
+            looked), and users of each source that occurs; the largest first, but cohorts by date
+            and activity from recent to never.
         """
         total = max(self.users, 1)
         if self.by == "source":
@@ -185,7 +171,8 @@ class Coverage:
         head["own_low"] = pd.Series({name: one.low for name, one in own.items()}) / users
         head["own_high"] = pd.Series({name: one.high for name, one in own.items()}) / users
         seen = self._wide("seen").reindex(columns=[Seen.ON_WORD.value], fill_value=0)
-        head["own_on_word"] = seen[Seen.ON_WORD.value] / users
+        sampled = self.looked is not None and self.by == "connection"
+        head["own_on_word"] = 0.0 if sampled else seen[Seen.ON_WORD.value] / users
         rows = head.join(wide).reset_index().astype({"group": "str"})
         if self.by in {"cohort", "activity"}:
             return rows.sort_values("group", key=_in_time, ignore_index=True)
@@ -294,8 +281,7 @@ def coverage(
     by: str = "source",
     *,
     as_of: datetime | pd.Timestamp | None = None,
-    overrides: bool | None = None,
-    wiring: Wiring | None = None,
+    wiring: Wiring | bool | None = None,
     shared: Sequence[int] | None = None,
 ) -> Coverage:
     """Count the users of each source, by group.
@@ -309,8 +295,8 @@ def coverage(
         as_of: the time from which activity is counted back, and at which signed URLs have expired
             or not; UTC if it has no zone. A later login counts as recent. Without it no URL counts
             as expired.
-        overrides: whether the tenant shows `user_metadata.picture`; None if not known.
-        wiring: what sets the picture that applications see; decides instead of `overrides`.
+        wiring: what sets the picture that applications see; or only whether it is
+            `user_metadata.picture`; None if nothing is known.
         shared: what `toolkit.analysis.shown_picture.shared_pictures` returned for all users, if
             these are only some of them.
 
@@ -329,8 +315,7 @@ def coverage(
         raise SettingsError("activity needs a date to count back from: pass as_of")
     table = users if isinstance(users, Path | str) else _columns(users, by)
     with engine_with(table) as opened:
-        sight = wiring or overrides
-        show(opened, "shown", as_of=now and now.to_pydatetime(), wiring=sight, shared=shared)
+        show(opened, "shown", as_of=now and now.to_pydatetime(), wiring=wiring, shared=shared)
         counted = opened.execute(
             f"SELECT {GROUPS[by]} AS key, source, sight, count(*) FROM shown GROUP BY ALL",  # noqa: S608 - an expression of this package
             {"now": now.to_pydatetime()} if by == "activity" and now else {},

@@ -1,10 +1,11 @@
 """How many Gravatars exist, and how many pictures are people's own, estimated from a sample."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
+from toolkit.analysis.file_header import items, read
 from toolkit.classification.sources import Source
 
 # The standard normal quantile of a two-sided 95 % interval.
@@ -60,6 +61,11 @@ class Stratum:
     def __post_init__(self) -> None:
         _ensure_possible(self)
 
+    def as_own(self) -> "OwnStratum":
+        """Return the same answers: who has a Gravatar sees a picture of their own."""
+        counts = (self.users, self.asked, self.present, self.unclear)
+        return OwnStratum(self.connection, Source.UNRESOLVED, *counts)
+
 
 @dataclass(frozen=True, slots=True)
 class OwnStratum:
@@ -68,9 +74,10 @@ class OwnStratum:
     Attributes:
         source: what their picture is: one of those that may be a picture of one's own.
         asked: of how many of the `users`, chosen at random, the picture was looked at, or for
-            an unresolved Gravatar: how many Gravatar was asked about.
+            an unresolved Gravatar: how many Gravatar was asked about. Nobody, if neither tells.
         present: how many of those see a picture of their own: a photo or art that loads, or a
             Gravatar that exists; of the `unclear` ones nobody knows.
+        certain: whether all `users` see one for certain; nobody needs to be asked.
     """
 
     connection: str | None
@@ -79,6 +86,7 @@ class OwnStratum:
     asked: int
     present: int
     unclear: int = 0
+    certain: bool = False
 
     def __post_init__(self) -> None:
         _ensure_possible(self)
@@ -114,18 +122,33 @@ class _Sample(Generic[_S]):
 class OwnEstimate(_Sample[OwnStratum]):
     """What a stratified sample says about who sees a picture of their own.
 
-    It covers everybody whose picture may be their own: unresolved Gravatars and those that exist,
-    pictures brought by social and enterprise logins, custom ones, and overrides that are shown.
-    Everybody else certainly sees none, so this is a number for the whole tenant. The interval is
-    that of `Estimate`.
+    It covers everybody who may see one; those who do for certain are counted, and a sample of the
+    others was asked about. Everybody else certainly sees none, so this is a number for the whole
+    tenant. The interval is that of `Estimate`.
     """
 
     strata: tuple[OwnStratum, ...]
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `as_json` of this version or a former one wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: a value is missing or of another type.
+        """
+        strata = [{"certain": False, **one} for one in items(values["strata"])]
+        return read(cls, {"strata": strata})
+
+    @property
+    def blind(self) -> int:
+        """How many are in a stratum of which nobody was asked about."""
+        return self.where(lambda one: not one.asked and not one.certain).users
+
     @property
     def own(self) -> Interval:
         """How many users see a picture of their own."""
-        return _interval(self.strata)
+        certain = sum(one.users for one in self.strata if one.certain)
+        return _interval([one for one in self.strata if not one.certain]) + certain
 
     def __repr__(self) -> str:
         found = self.own

@@ -4,7 +4,6 @@ Each finding is a row of one table, with a condition in DuckDB's SQL over the co
 DuckDB counts all of them in one pass over a frame or a file. No request is sent.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -19,7 +18,7 @@ from toolkit.analysis.duckdb_engine import engine_with
 from toolkit.analysis.shown_picture import show
 from toolkit.analysis.tenant_wiring import RULES_END, Setter, Wiring
 from toolkit.classification.schema import SNAPSHOT, held
-from toolkit.classification.sources import RULES, Fallback, Source
+from toolkit.classification.sources import RULES, Fallback, Source, addresses
 from toolkit.errors import UnreadableInputError
 from toolkit.formatting import mask, percent, render, visible
 
@@ -31,9 +30,8 @@ _SOON = 14  # days
 
 _PROFILE = "from_profile"
 _COPY = r"^https?://i[012]\.wp\.com/cdn\.auth0\.com/avatars/"
-DRAWING = "|".join(
-    rf"^(?:https?:)?//(?:i[0-2]\.wp\.com/)?(?:[^/?#]*\.)?(?:{'|'.join(map(re.escape, rule.hosts))})"
-    rf"{rule.path}"
+DRAWING = addresses(
+    rule
     for rule in RULES
     if rule.source is Source.PLACEHOLDER
     and rule.fallback in (Fallback.GENERATED, Fallback.INITIALS)
@@ -174,10 +172,10 @@ CHECKS = (
     Check(
         "on-word",
         "info",
-        "Pictures on the provider's word",
+        "Pictures that nobody has looked at",
         "sight = 'on_word'",
-        "Their providers serve photos, drawn letters and patterns under the same kind of address: "
-        "these people see a picture of their own only if it is a photo.",
+        "Their address does not tell a photo from drawn letters, a pattern or a silhouette: these "
+        "people see a picture of their own only if it is a photo.",
         "Look at a sample: picture-audit probe SNAPSHOT --sample 400",
     ),
     Check(

@@ -94,7 +94,7 @@ class Seen(StrEnum):
 
 _MEANINGS = {
     Seen.OWN: "a picture of their own",
-    Seen.ON_WORD: "a picture of their own, on the word of a provider that draws letters, too",
+    Seen.ON_WORD: "perhaps a picture of their own: nobody has looked",
     Seen.UNKNOWN: "nobody has asked what",
     Seen.DEFAULT: "your default picture",
     Seen.INITIALS: "Auth0's initials",

@@ -19,8 +19,8 @@ class Headline:
 
     Attributes:
         share: the share in words: "54 %", or "at least 38 %".
-        doubt: "± 1.4" (points, of a 95 % interval), "up to 73 %", or nothing. What is on a
-            provider's word is no part of an interval: then it is "up to".
+        doubt: "± 1.4" (points, of a 95 % interval), "up to 73 %", or nothing. Pictures that nobody
+            has looked at are no part of an interval: then it is "up to".
         people: the same as numbers of people, and why it is not exact.
     """
 
@@ -46,8 +46,10 @@ def headline(coverage: Coverage, digits: int = 0) -> Headline:
     if coverage.looked is not None:
         sample = f"a sample of {coverage.looked.asked:,} pictures that were looked at"
     if coverage.on_word:
-        words = f"{low:,} of {total:,} people for certain, {coverage.on_word:,} more on the word of"
-        words += " a provider that serves drawn letters, too"
+        words = (
+            f"{low:,} of {total:,} people for certain, {coverage.on_word:,} more perhaps: nobody "
+        )
+        words += "has looked at their pictures"
         if sample:
             words += f"; {high:,} at most: the 95\u00a0% interval from {sample}"
         elif high > low + coverage.on_word:
@@ -55,8 +57,10 @@ def headline(coverage: Coverage, digits: int = 0) -> Headline:
         return Headline(share, most, words)
     if sample:
         words = f"{low:,} to {high:,} of {total:,} people: the 95\u00a0% interval from {sample}"
-        asked = coverage.seen.get(Seen.UNKNOWN, 0) if coverage.looked else coverage.estimate.users  # type: ignore[union-attr] # sampled
-        others = coverage.seen.get(Seen.UNKNOWN, 0) - asked
+        if coverage.looked is not None:
+            others = coverage.looked.blind
+        else:
+            others = coverage.seen.get(Seen.UNKNOWN, 0) - coverage.estimate.users  # type: ignore[union-attr] # sampled
         if others:
             words += f", and {others:,} people of whom nobody knows"
         guess = percent(own.middle / total, digits)
@@ -88,9 +92,13 @@ def people_see(coverage: Coverage) -> dict[Seen, Interval]:
 
     A sample divides the unresolved; without one they are unknown, and the numbers exact.
     """
-    counts, estimate = coverage.seen, coverage.estimate
+    counts, looked = coverage.seen, coverage.looked
     shown = {name: Interval(n, n, n) for name, n in counts.items()}
-    if estimate is not None and coverage.estimated:
+    estimate = coverage.estimate if coverage.estimated else None
+    if estimate is not None and looked is not None:
+        # Where a script may replace a Gravatar, whether it exists does not tell what people see.
+        estimate = estimate.where(lambda one: one.as_own() in looked.strata)
+    if estimate is not None:
         # Where your default is live, it shows in the place of a missing Gravatar.
         rest = {
             Seen(str(source)): estimate.where(lambda one, source=source: one.otherwise is source)  # type: ignore[misc] # bound at once
@@ -106,17 +114,20 @@ def people_see(coverage: Coverage) -> dict[Seen, Interval]:
         shown[Seen.UNKNOWN] = Interval(left, left, left)
         for name, users in {Seen.OWN: estimate.gravatars, **without}.items():
             shown[name] = users + counts.get(name, 0)
-    if coverage.looked is not None:
+    if looked is not None:
         # Those of the others that are nobody's own are mostly drawn by their providers.
-        others = coverage.looked.where(lambda one: one.source is not Source.UNRESOLVED)
+        asked = {one.as_own() for one in estimate.strata} if estimate else set()
+        others = looked.where(lambda one: one not in asked and (one.asked > 0 or one.certain))
         found_own, before = others.own, shown.get(Seen.PLACEHOLDER, Interval(0, 0, 0))
-        load = counts.get(Seen.OWN, 0) + counts.get(Seen.ON_WORD, 0)  # the others are broken
+        load = sum(counts.get(name, 0) for name in (Seen.OWN, Seen.ON_WORD, Seen.UNKNOWN))
+        load -= looked.blind + (estimate.users if estimate else 0)  # the others are broken
         shown[Seen.PLACEHOLDER] = Interval(
             before.low + max(load - found_own.high, 0),
             before.high + max(load - found_own.low, 0),
             before.middle + max(load - found_own.middle, 0),
         )
-        shown[Seen.OWN] = coverage.looked.own
+        shown[Seen.OWN] = looked.own
+        shown[Seen.UNKNOWN] = Interval(*[looked.blind] * 3)
         shown.pop(Seen.ON_WORD, None)
     return {name: shown[name] for name in Seen if name in shown and shown[name].high > 0}
 

@@ -1,9 +1,16 @@
 """What people see as the picture of each user, in DuckDB's SQL: the one place that says it.
 
 Coverage, findings, lists and previews all use the columns that `show` adds, so they cannot
-disagree. A picture is the user's own only if nothing speaks against it: an expired link, an address
-that needs a token, letters that were seen in it, many others with the same address. An override is
-judged by the same rules as the profile's picture.
+disagree. Nobody's picture is their own where the link has expired, the address needs a token, or
+many others have the same one. Of the others,
+
+- `own` is what somebody uploaded for certain: a Gravatar that exists, or the address of a provider
+  that has other addresses for its stock images. It stays theirs, whatever it shows;
+- `on_word` may be a photo, drawn letters or a stock image: the address does not tell. That is so
+  for the providers in `ON_WORD`, and for `custom` and `enterprise` pictures. Where somebody
+  looked, `content` decides: a photo is `own`, all else a stand-in.
+
+An override is judged by the same rules as the profile's picture.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +28,7 @@ from toolkit.analysis.own_action import LivePolicy, Step
 from toolkit.analysis.tenant_wiring import Wiring
 from toolkit.classification.arrow import array, flag, text, texts, values_of, whole
 from toolkit.classification.columnwise import classified
-from toolkit.classification.sources import ON_WORD, TOKEN_ONLY, Source
+from toolkit.classification.sources import ON_WORD, RULES, TOKEN_ONLY, Source, addresses
 
 NEEDED: Final = (
     *("source", "underlying", "provider", "fallback", "evidence", "expires_at", "gravatar_hash"),
@@ -31,6 +38,9 @@ NEEDED: Final = (
 
 _BATCH: Final = 65_536  # overrides judged at a time
 _SOMEBODYS: Final = "('social', 'enterprise', 'custom')"
+_UPLOADED: Final = addresses(
+    one for one in RULES if one.source is Source.SOCIAL and one.provider not in ON_WORD
+)
 _TOKEN: Final = "|".join(f"(?:{pattern})" for pattern in TOKEN_ONLY)
 
 # A picture that ten users and one in a thousand users have is nobody's own. Hashes need only a few
@@ -69,12 +79,20 @@ _JUDGED: Final = """
             WHEN below = 'invalid' THEN {broken}
             WHEN below = 'initials' THEN {initials}
             WHEN below = 'placeholder' THEN {placeholder}
-            WHEN below = 'unresolved' THEN {unknown}
+            WHEN below = 'gravatar' THEN {own}
+            -- A Gravatar that nobody can be asked for may have been looked at.
+            WHEN below = 'unresolved'
+                AND (source = 'metadata' OR evidence IS DISTINCT FROM 'pixels') THEN {unknown}
             WHEN late OR needs_token THEN {broken}
             WHEN coalesce(picture IN ({defaults}), false) THEN {default}
             WHEN is_shared THEN {placeholder}
-            WHEN provider IN ({providers}) THEN {on_word}
-            ELSE {own}
+            WHEN below = 'social' AND provider NOT IN ({providers}) AND CASE
+                -- Below an override, `evidence` is of the override.
+                WHEN source = 'metadata' THEN regexp_matches(picture, {uploaded}, 'i')
+                ELSE evidence = 'url' END THEN {own}
+            WHEN content IS NOT NULL AND NOT {of_override}
+                THEN if(content = 'photo', {own}, {placeholder})
+            ELSE {on_word}
         END AS told,
         CASE
             WHEN override_is IS NULL THEN {none}
@@ -84,8 +102,10 @@ _JUDGED: Final = """
             WHEN override_is IN ('expired', 'token') THEN {broken}
             WHEN coalesce(metadata_picture IN ({defaults}), false) THEN {default}
             WHEN {override_shared} THEN {placeholder}
-            WHEN override_is = 'on_word' THEN {on_word}
-            ELSE {own}
+            WHEN override_is = 'own' THEN {own}
+            WHEN content IS NOT NULL AND {of_override}
+                THEN if(content = 'photo', {own}, {placeholder})
+            ELSE {on_word}
         END AS override_seen
     FROM (
         SELECT *,
@@ -101,16 +121,11 @@ _JUDGED: Final = """
     )
 """
 
-# What was seen in a picture counts more than what its provider says.
 _SHOWN: Final = f"""
     SELECT * EXCLUDE (override_seen, told),
         CASE told // 16 {{shows}} END AS shows,
         told // 16 IN (0, 4) AS from_profile,
-        CASE
-            WHEN {_SEEN} > 1 OR content IS NULL THEN CASE {_SEEN} {{sights}} END
-            WHEN content = 'photo' THEN 'own'
-            ELSE 'placeholder'
-        END AS sight
+        CASE {_SEEN} {{sights}} END AS sight
     FROM ({{rows}})
 """  # noqa: S608 - names of this module
 
@@ -149,7 +164,8 @@ def show(
         into: the name of the view.
         as_of: the time at which signed URLs have expired or not; without it none has.
         wiring: what sets the picture that applications see; or only whether it is the override;
-            None if nothing is known.
+            None if nothing is known. `content` is of the override where that is known to show, and
+            else of the profile's picture.
         shared: the result of `shared_pictures` for all users, if `users` are only some of them.
     """
     digests = shared_pictures(opened) if shared is None else shared
@@ -158,10 +174,13 @@ def show(
         _store(opened, "shared", digest=array(np.array(digests, np.uint64)))
         is_shared = "hash({}) IN (SELECT digest FROM shared)"
     steps = list(_steps(wiring))
+    overrides = wiring.override if isinstance(wiring, Wiring) else wiring
     policies = [step for step in steps if isinstance(step, LivePolicy)]
     rows = _JUDGED.format(
         defaults=_listed(name for one in policies for name in (one.picture, *one.former)),
         providers=_listed(sorted(ON_WORD)),
+        uploaded=_quoted(_UPLOADED),
+        of_override="source = 'metadata'" if overrides else "false",
         **{name: str(place) for place, name in enumerate(_SIGHTS)},
         late="false" if as_of is None else f"coalesce(expires_at < {_time(as_of)}, false)",
         shared=is_shared.format("picture"),
@@ -197,9 +216,10 @@ def _override_is(opened: duckdb.DuckDBPyConnection, as_of: datetime | None) -> s
         nothing = pa.nulls(len(pictures), pa.string())
         verdicts = classified(pictures, nothing, nothing, nothing)
         source = whole(verdicts["source"])
-        kind = np.full(len(pictures), _KINDS.index("own"), np.int8)
+        on_word = pc.is_in(whole(verdicts["provider"]), texts(sorted(ON_WORD)))
+        kind = np.full(len(pictures), _KINDS.index("on_word"), np.int8)
         for name, rows in (  # the later ones decide
-            ("on_word", pc.is_in(whole(verdicts["provider"]), texts(sorted(ON_WORD)))),
+            ("own", pc.and_(pc.equal(source, text(Source.SOCIAL)), pc.invert(on_word))),
             ("token", pc.match_substring_regex(pictures, _TOKEN, ignore_case=True)),
             ("expired", pc.less(whole(verdicts["expires_at"]), now).fill_null(flag(False))),
             *((name, pc.equal(source, text(name))) for name in ("initials", "placeholder")),
@@ -215,7 +235,7 @@ def _override_is(opened: duckdb.DuckDBPyConnection, as_of: datetime | None) -> s
         f"THEN '{_KINDS[place]}'"
         for place in np.unique(found)
     )
-    return f"CASE WHEN source <> 'metadata' THEN NULL {cases} ELSE 'own' END"
+    return f"CASE WHEN source <> 'metadata' THEN NULL {cases} ELSE 'on_word' END"
 
 
 def _steps(wiring: Wiring | bool | None) -> Iterator[LivePolicy | str | bool | None]:
@@ -252,9 +272,9 @@ def _after(step: LivePolicy | str | bool | None) -> str:
     """Return SQL for `told` behind a step, from that of the steps before it."""
     if isinstance(step, LivePolicy):
         return _after_ours(step)
-    mine = f"{_SEEN} <= 1"  # own, or own on the provider's word
+    mine = f"{_SEEN} <= 1"  # own, or perhaps
     if step == _CARELESS:
-        return f"CASE WHEN {mine} THEN {_told('careless', 'unknown')} ELSE told END"
+        return f"CASE WHEN {_SEEN} <= 2 THEN {_told('careless', 'unknown')} ELSE told END"
     if step:
         return f"""CASE
             WHEN source = 'metadata' THEN {_told("override")}
@@ -262,7 +282,8 @@ def _after(step: LivePolicy | str | bool | None) -> str:
             ELSE told END"""
     if step is None:
         return f"""CASE
-            WHEN source <> 'metadata' OR override_seen = {_SEEN} THEN told
+            WHEN source <> 'metadata' OR (override_seen = {_SEEN} AND {_SEEN} NOT IN (1, 2))
+                THEN told
             WHEN {mine} AND override_seen <= 1 THEN {_told("either", "on_word")}
             ELSE {_told("either", "unknown")} END"""
     return "told"
@@ -304,15 +325,12 @@ def _after_ours(policy: LivePolicy) -> str:
             AND {by_rule} THEN {_told("default", "default")}
         ELSE told END"""
     ended = ", 'expired'" if policy.expired else ""
-    linked = _listed(f"linked:{provider}" for provider in sorted(ON_WORD))
     cases = {
         Step.OVERRIDE: f"""WHEN override_is NOT IN ('initials', 'placeholder', 'token'{ended})
             AND metadata_picture NOT IN ({mine}) THEN {_told("override")}""",
         Step.OWN: f"""WHEN ({own}) = told
             AND coalesce(picture <> {_quoted(policy.picture)}, true) THEN told""",
-        Step.ELSEWHERE: f"""WHEN elsewhere NOT IN ({mine}) THEN CASE
-            WHEN elsewhere_from IN ({linked}) THEN {_told("elsewhere", "on_word")}
-            ELSE {_told("elsewhere", "own")} END""",
+        Step.ELSEWHERE: f"WHEN elsewhere NOT IN ({mine}) THEN {_told('elsewhere', 'on_word')}",
     }
     # The last `own` is what is left, too: without it the SQL is half as large.
     steps = policy.order[:-1] if policy.order[-1:] == (Step.OWN,) else policy.order

@@ -413,9 +413,9 @@ ON_WORD: frozenset[str] = frozenset(
         "windowslive",
     }
 )
-"""Providers whose pictures are somebody's own on the provider's word only.
+"""Providers whose addresses do not tell a photo from letters, a pattern or a silhouette.
 
-They serve letters, patterns or silhouettes under addresses of the same shape as photos.
+They serve all of them under addresses of the same shape.
 Facts: Google draws a letter for accounts without a photo, GitHub an identicon, Reddit a figure;
 the picture addresses of Facebook, Microsoft, Bitbucket, Box and Baidu lead to a stock image for
 people without a photo; TikTok, QQ and WeChat keep stock images among the photos.

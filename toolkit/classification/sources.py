@@ -7,6 +7,7 @@ or, if no rule knows the host, off the identity that brought it. This is for one
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -48,6 +49,7 @@ __all__ = [
     "Rule",
     "Source",
     "Verdict",
+    "addresses",
     "classify",
     "needs_token",
     "usable_override",
@@ -115,6 +117,16 @@ def _rule_for(address: Address) -> Rule | None:
         _, _, above = above.partition(".")
     rules = (RULES[place] for place in sorted(places))
     return next((rule for rule in rules if re.match(rule.path, address.path)), None)
+
+
+def addresses(rules: Iterable[Rule]) -> str:
+    """Return a regular expression of the addresses that rules match, in upper or lower case.
+
+    For RE2, too. It does not know the rules above them, ports or user names.
+    """
+    before = r"^(?:https?:)?//(?:i[0-2]\.wp\.com/)?(?:[^/?#]*\.)?"
+    hosts = ((rule, "|".join(map(re.escape, rule.hosts))) for rule in rules)
+    return "|".join(f"{before}(?:{host}){rule.path}" for rule, host in hosts)
 
 
 def _fallback(parameters: dict[str, str]) -> Fallback:

@@ -13,8 +13,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from toolkit.analysis import shown_picture
+from toolkit.analysis.duckdb_engine import engine_with
 from toolkit.analysis.estimate import OwnStratum, allocated
+from toolkit.classification.schema import to_frame
 from toolkit.classification.sources import Source
 from toolkit.errors import SettingsError
 from toolkit.formatting import plural
@@ -180,10 +184,39 @@ def duration(seconds: float) -> str:
 
 # --- One number for the tenant: whose picture is their own ----------------------
 
-# What may be a picture of one's own; an unresolved Gravatar that nobody asked about, too.
-_MAYBE_OWN = frozenset(
-    {Source.SOCIAL, Source.ENTERPRISE, Source.CUSTOM, Source.METADATA, Source.UNRESOLVED}
-)
+# How to find out whose picture is their own; null where it is known to be none. Unresolved
+# Gravatars are left out: a sample of them is asked for anyway. Rows are in the snapshot's order.
+_WAYS = """
+    CREATE VIEW ways AS SELECT row_number() OVER () AS row, *,
+        CASE shows WHEN 'override' THEN metadata_picture WHEN 'elsewhere' THEN elsewhere
+            ELSE picture END AS address,
+        CASE
+            WHEN source = 'unresolved' AND gravatar_hash IS NOT NULL THEN NULL
+            WHEN sight = 'own' THEN 'certain'
+            WHEN sight NOT IN ('on_word', 'unknown') THEN NULL
+            WHEN shows IN ('either', 'careless') THEN 'none'
+            WHEN sight = 'on_word' THEN 'look'
+            WHEN below <> 'unresolved' OR below IS NULL OR shows = 'override' THEN 'none'
+            WHEN gravatar_hash IS NULL THEN 'look'
+            ELSE 'ask'
+        END AS way
+    FROM sights
+"""
+_USERS = "SELECT connection, source, way, count(*) FROM ways WHERE way IS NOT NULL GROUP BY ALL"
+_DRAWN = """
+    WITH placed AS (
+        SELECT row, connection, source,
+            row_number() OVER (PARTITION BY connection, source ORDER BY row) - 1 AS place
+        FROM ways WHERE way IN ('look', 'ask')
+    )
+    SELECT user_id, connection, source, picture, gravatar_hash, shows, address AS shown, way
+    FROM ways WHERE row IN (
+        SELECT row FROM placed JOIN drawn ON placed.place = drawn.place
+            AND placed.source = drawn.source
+            AND placed.connection IS NOT DISTINCT FROM drawn.connection
+    ) ORDER BY row
+"""
+_PLACES = pa.schema([("connection", pa.string()), ("source", pa.string()), ("place", pa.int64())])
 _Key = tuple[str | None, Source]
 
 
@@ -192,60 +225,69 @@ def own_sample(
     size: int,
     chance: np.random.Generator,
     look: Callable[[pd.DataFrame], pd.DataFrame],
+    ask: Callable[[pd.DataFrame], Sequence[bool | None]],
 ) -> tuple[list[OwnStratum], pd.DataFrame]:
-    """Look at a sample of the pictures that may be people's own.
+    """Find out about a sample of the pictures that may be people's own.
 
-    Left out are unresolved Gravatars: Gravatar is asked about those. Those that are known to exist
-    count as own without a look.
+    Left out are users whose source is unresolved: Gravatar is asked about those. Pictures that are
+    people's own for certain are counted. Where nobody knows which picture shows, no look tells.
 
     Args:
         snapshot: its users' pictures, as people see them.
         size: how many users to draw, in proportion to those of each connection and source.
         chance: draws them.
         look: loads the pictures of a frame with the column `shown`, as `load`.
+        ask: says of a frame's Gravatars (`gravatar_hash`, `picture`) which exist.
 
     Returns:
-        The strata, and what was loaded: the rows of `look`.
+        The strata, and the rows of `look` that say what a user's `content` is.
     """
-    users = Counter[_Key]()
-    certain = Counter[_Key]()
-    for chunk in _shown(snapshot):
-        users.update(_keys(chunk[_may_be_own(chunk)]))
-        certain.update(_keys(chunk[chunk["seen_as"] == Source.GRAVATAR]))
-    strata = sorted(users, key=lambda one: (one[0] or "", one[1]))
-    sizes = allocated([users[one] for one in strata], size)
-    drawn = {
-        one: frozenset(chance.choice(users[one], n, replace=False).tolist())
-        for one, n in zip(strata, sizes, strict=True)
-    }
-    some, passed = [], Counter[_Key]()
-    for chunk in _shown(snapshot):
-        rows = chunk[_may_be_own(chunk)]
-        kept = []
-        for key in _keys(rows):
-            kept.append(passed[key] in drawn[key])
-            passed[key] += 1
-        some.append(rows[np.array(kept, bool)])
-    frame = look(pd.concat(some, ignore_index=True))
-    own = (frame["outcome"] == Outcome.SHOWS) & (frame["content"] == Content.PHOTO)
+    facts = snapshot.provenance
+    users, known = Counter[_Key](), []
+    with engine_with(snapshot.path or snapshot.users) as opened:
+        shown_picture.show(opened, "sights", as_of=facts.taken_at, wiring=facts.wiring)
+        opened.execute(_WAYS)
+        for connection, source, way, count in opened.execute(_USERS).fetchall():
+            if way in {"look", "ask"}:
+                users[connection, Source(source)] += count
+            else:
+                certain = way == "certain"
+                known.append(OwnStratum(connection, Source(source), count, 0, 0, 0, certain))
+        strata = sorted(users, key=_by_name)
+        sizes = allocated([users[one] for one in strata], size)
+        places = [
+            (*one, place)
+            for one, n in zip(strata, sizes, strict=True)
+            for place in chance.choice(users[one], n, replace=False).tolist()
+        ]
+        columns = zip(*places, strict=True) if places else ([], [], [])
+        opened.register("drawn", pa.table(list(map(list, columns)), schema=_PLACES))
+        frame = to_frame(opened.sql(_DRAWN).to_arrow_table())
+    asked, looked = frame[frame["way"] == "ask"], look(frame[frame["way"] == "look"])
+    exist = pd.Series([*ask(asked)], asked.index, "boolean")
+    own = (looked["outcome"] == Outcome.SHOWS) & (looked["content"] == Content.PHOTO)
     # A host that was out of reach, or a picture that was not decoded: nobody knows.
-    unseen = (frame["outcome"] == Outcome.SHOWS) & frame["content"].isna()
-    unclear = unseen | ~frame["outcome"].isin(_CERTAIN)
-    present, unknown = Counter(_keys(frame[own])), Counter(_keys(frame[unclear]))
+    unseen = (looked["outcome"] == Outcome.SHOWS) & looked["content"].isna()
+    unclear = unseen | ~looked["outcome"].isin(_CERTAIN)
+    present = Counter([*_keys(looked[own]), *_keys(asked[exist.fillna(False).astype(bool)])])
+    unknown = Counter([*_keys(looked[unclear]), *_keys(asked[exist.isna()])])
     found = [
-        OwnStratum(*one, users[one], len(drawn[one]), present[one], unknown[one]) for one in strata
+        OwnStratum(*one, users[one], n, present[one], unknown[one])
+        for one, n in zip(strata, sizes, strict=True)
     ]
-    return [*found, *(OwnStratum(*one, n, n, n) for one, n in certain.items())], frame
+    known.sort(key=lambda one: (_by_name((one.connection, one.source)), one.certain))
+    # `content` is of the override or of the profile's picture, as for `look`.
+    overridden = (looked["source"] == Source.METADATA) & bool(snapshot.overrides)
+    return [*found, *known], looked[looked["shows"] == np.where(overridden, "override", "profile")]
 
 
-def _keys(chunk: pd.DataFrame) -> list[_Key]:
-    names = chunk["connection"].astype(object).where(chunk["connection"].notna(), None)
-    return [(name, Source(seen)) for name, seen in zip(names, chunk["seen_as"], strict=True)]
+def _by_name(key: _Key) -> tuple[str, str]:
+    return key[0] or "", key[1]
 
 
-def _may_be_own(chunk: pd.DataFrame) -> "pd.Series[bool]":
-    gravatar_is_asked = (chunk["source"] == Source.UNRESOLVED) & chunk["gravatar_hash"].notna()
-    return chunk["seen_as"].isin(_MAYBE_OWN) & ~gravatar_is_asked
+def _keys(frame: pd.DataFrame) -> list[_Key]:
+    names = frame["connection"].astype(object).where(frame["connection"].notna(), None)
+    return [(name, Source(source)) for name, source in zip(names, frame["source"], strict=True)]
 
 
 # --- Which pictures, and which answers are believed -----------------------------
@@ -279,7 +321,7 @@ def _host(address: str) -> str | None:
 
 
 def _drawn(snapshot: Snapshot, sample: int | None, chance: np.random.Generator) -> pd.DataFrame:
-    """Return `user_id`, `source` and `shown`, the address of the picture, of users drawn."""
+    """Return the users drawn, as `_shown` yields them."""
     users = sum(len(chunk) for chunk in _shown(snapshot))
     drawn = np.ones(users, dtype=bool)
     if sample is not None and sample < users:
@@ -288,23 +330,21 @@ def _drawn(snapshot: Snapshot, sample: int | None, chance: np.random.Generator) 
     done, some = 0, []
     for chunk in _shown(snapshot):
         rows = chunk[drawn[done : done + len(chunk)]]
-        some.append(rows[["user_id", "source", "shown"]])
+        some.append(rows)
         done += len(chunk)
     return pd.concat(some, ignore_index=True)
 
 
-_COLUMNS = ("user_id", "source", "picture", "metadata_picture", "underlying", "connection")
+_COLUMNS = ("user_id", "source", "picture", "metadata_picture")
 
 
 def _shown(snapshot: Snapshot) -> Iterator[pd.DataFrame]:
-    """Yield the users who have a picture: `shown`, its address, and `seen_as`, its source.
+    """Yield `user_id`, `source` and `shown`, the picture's address, of users who have a picture.
 
-    Both are of what people see: of the override only where the tenant shows it.
+    It is the override only where the tenant shows it.
     """
-    for chunk in snapshot.chunks((*_COLUMNS, "gravatar_hash")):
+    for chunk in snapshot.chunks(_COLUMNS):
         overridden = (chunk["source"] == Source.METADATA) & bool(snapshot.overrides)
         shown = chunk["metadata_picture"].where(overridden, chunk["picture"])
-        seen_as = chunk["source"].where(overridden, chunk["underlying"])
-        frame = chunk[["user_id", "source", "connection", "gravatar_hash"]]
-        frame = frame.assign(shown=shown, seen_as=seen_as)
+        frame = chunk[["user_id", "source"]].assign(shown=shown)
         yield frame[shown.notna() & (shown.str.strip() != "")]

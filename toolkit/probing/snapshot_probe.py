@@ -17,7 +17,14 @@ import platformdirs
 
 from toolkit.analysis.estimate import Estimate, OwnEstimate, OwnStratum, Stratum, allocated
 from toolkit.classification.frames import audit
-from toolkit.classification.sources import RATING, Evidence, Fallback, Source, without_gravatar
+from toolkit.classification.sources import (
+    ON_WORD,
+    RATING,
+    Evidence,
+    Fallback,
+    Source,
+    without_gravatar,
+)
 from toolkit.errors import IncompleteError
 from toolkit.probing.answers import Answer, Cache, Question
 from toolkit.probing.gravatar import RATE, asking
@@ -39,7 +46,10 @@ from toolkit.snapshots.snapshot import Provenance, Snapshot, read_snapshot, writ
 _COLUMNS = ("source", "underlying", "fallback", "evidence", "gravatar_hash", "picture")
 # A sandbox's address may be another sandbox's tomorrow.
 _SANDBOX_LIFETIME = timedelta(hours=1)
+_LEFT_OPEN = (Source.SOCIAL, Source.ENTERPRISE, Source.CUSTOM, Source.UNRESOLVED)
 _OTHERWISE = {kind.value: without_gravatar(kind).value for kind in Fallback}
+
+_CLEAR = {Answer.PRESENT: True, Answer.ABSENT: False}
 
 _Key = tuple[str | None, Source]
 _Ask = Callable[[Sequence[Question]], Mapping[Question, Answer]]
@@ -56,9 +66,9 @@ def probe(
 ) -> Snapshot:
     """Ask Gravatar which unresolved pictures exist; sends it hashes of e-mail addresses.
 
-    A sample looks at other pictures, too: of as many users whose picture may be their own, drawn
-    at random. Together they say how many people see a picture of their own, as `own_sample` of
-    the provenance; whoever was looked at has `content`.
+    A sample looks at other pictures, too: of as many users whose picture may be their own or not,
+    drawn at random. Together they say how many people see a picture of their own, as `own_sample`
+    of the provenance; whoever was looked at has `content`.
 
     Args:
         snapshot: one that was read from a file is replaced there.
@@ -94,12 +104,19 @@ def probe(
         chance = np.random.default_rng(seed)
         estimate = _estimated(snapshot, ask, sample, chance)
         strata, seen = own_sample(
-            snapshot, sample, chance, lambda frame: load(frame, hosts, rate=rate, show=show)
+            snapshot,
+            sample,
+            chance,
+            lambda frame: load(frame, hosts, rate=rate, show=show),
+            lambda frame: _exist(frame, ask),
         )
+        # Where a script may replace any picture, nobody knows whether people see their Gravatar.
+        wiring = snapshot.provenance.wiring
+        blind = wiring is not None and any(one.careless for one in wiring.running)
         of_gravatars = (
-            OwnStratum(
-                one.connection, Source.UNRESOLVED, one.users, one.asked, one.present, one.unclear
-            )
+            OwnStratum(one.connection, Source.UNRESOLVED, one.users, 0, 0)
+            if blind
+            else one.as_own()
             for one in estimate.strata
         )
         provenance = replace(
@@ -214,8 +231,7 @@ def _kept(cache: Cache | None, hosts: Hosts) -> Iterator[Cache]:
 def _resolved(snapshot: Snapshot, ask: _Ask) -> Snapshot:
     questions, users = _questions_of(snapshot)
     answers = ask(questions)
-    present = {Answer.PRESENT: True, Answer.ABSENT: False}
-    facts = {one: present[answer] for one, answer in answers.items() if answer in present}
+    facts = {one: _CLEAR[answer] for one, answer in answers.items() if answer in _CLEAR}
     counts = Counter(answers.values())
     note = (
         f"asked for {len(questions):,} Gravatars of {users:,} users: "
@@ -274,6 +290,13 @@ def _questions(chunk: pd.DataFrame) -> list[Question]:
     return [Question(*pair) for pair in zip(chunk["gravatar_hash"], ratings, strict=True)]
 
 
+def _exist(frame: pd.DataFrame, ask: _Ask) -> list[bool | None]:
+    """Say which Gravatars of a frame exist; None where there was no clear answer."""
+    questions = _questions(frame)
+    answers = ask(questions)
+    return [_CLEAR.get(answers[one]) for one in questions]
+
+
 def _rewritten(
     snapshot: Snapshot,
     provenance: Provenance,
@@ -304,19 +327,24 @@ def _recorded(snapshot: Snapshot, provenance: Provenance, seen: pd.DataFrame) ->
     )
     clear = seen[seen["content"].notna()]
     contents = dict(zip(clear["user_id"], clear["content"], strict=True))
-    # Whether there is a Gravatar is for Gravatar to say; and where an override is not shown,
-    # the source is about the override, and what was seen is about the picture below it.
-    apart = [Source.UNRESOLVED, *([] if snapshot.overrides else [Source.METADATA])]
-    return _rewritten(snapshot, provenance, lambda chunk: _with_contents(chunk, contents, apart))
+    # Where an override is not shown, the source is about the override, and what was seen is about
+    # the picture below it.
+    left_open = [*_LEFT_OPEN, *([Source.METADATA] if snapshot.overrides else [])]
+    return _rewritten(snapshot, provenance, lambda c: _with_contents(c, contents, left_open))
 
 
 def _with_contents(
-    chunk: pd.DataFrame, contents: Mapping[str, str], apart: Sequence[Source]
+    chunk: pd.DataFrame, contents: Mapping[str, str], left_open: Sequence[Source]
 ) -> pd.DataFrame:
     found = chunk["user_id"].map(contents)
     known = found.notna()
     told = known & chunk["evidence"].isin([Evidence.URL, Evidence.IDENTITY])
-    told &= ~chunk["source"].isin(apart)
+    # Whether there is a Gravatar is for Gravatar to say.
+    asked = (chunk["source"] == Source.UNRESOLVED) & chunk["gravatar_hash"].notna()
+    told &= chunk["source"].isin(left_open) & ~asked
+    # What somebody uploaded for certain, as `toolkit.analysis.shown_picture` says.
+    certain = (chunk["source"] == Source.SOCIAL) & (chunk["evidence"] == Evidence.URL)
+    told &= ~(certain & ~chunk["provider"].isin(ON_WORD))
     return chunk.assign(
         content=chunk["content"].astype(object).mask(known, found),
         evidence=chunk["evidence"].astype(object).mask(told, Evidence.PIXELS.value),

@@ -31,7 +31,7 @@ DEFAULT = "#6A4C93"
 """Your own default picture, which is of no source."""
 
 DOT = "#9CCBE8"
-"""The dots on pictures that are on the provider's word."""
+"""The dots on pictures that are perhaps own: nobody has looked."""
 
 STRIPE = "#9AA3B0"
 """The stripes on what nobody knows."""

@@ -41,7 +41,7 @@ class Moment:
 
     @property
     def own_on_word(self) -> float:
-        """The share (0 to 1) that does on the provider's word; 0 without users."""
+        """The share (0 to 1) that perhaps does: nobody has looked; 0 without users."""
         return self.on_word / max(self.users, 1)
 
     def as_dict(self) -> dict[str, Any]:

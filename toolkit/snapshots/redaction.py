@@ -98,7 +98,7 @@ _LOOKED_AT = (
 _STOCK = "https://abs.twimg.com/sticky/default_profile_images/{}.png"
 _GRAVATAR = "https://s.gravatar.com/avatar/{}"
 _EXPIRED = "https://platform-lookaside.fbsbx.com/{}?ext=1"
-_ON_WORD = "https://lh3.googleusercontent.com/{}"
+_UPLOADED = "https://static-cdn.jtvnw.net/jtv_user_pictures/{}"
 # As Gravatar and the finding `hash-mismatch` read an address.
 _DIGESTS = """
     SELECT CASE WHEN trim(email) = '' THEN ''
@@ -258,7 +258,10 @@ class _Hashes:
         return f"{web[1].lower()}://{next(examples, 'picture.invalid/{}').format(token)}"
 
     def override(self, address: str) -> str:
-        """Return the replacement of a `user_metadata.picture`, which counts as the same."""
+        """Return the replacement of an address that is judged alone, which counts as the same.
+
+        That is a `user_metadata.picture`, and a social `picture` below one.
+        """
         verdict, token = classify(address), self.token("picture", address)
         if verdict.source is Source.UNRESOLVED:
             return _GRAVATAR.format(token)
@@ -266,7 +269,9 @@ class _Hashes:
             return _STOCK.format(token)
         if verdict.expires_at is not None and verdict.expires_at < self.taken_at:
             return _EXPIRED.format(token)
-        return (_ON_WORD if verdict.provider in ON_WORD else self.picture(address)).format(token)
+        if verdict.source is Source.SOCIAL and verdict.provider not in ON_WORD:
+            return _UPLOADED.format(token)
+        return self.picture(address)
 
     def wiring(self, wiring: Wiring) -> Wiring:
         """Replace the default pictures of this tool's Action as those of users are."""
@@ -319,7 +324,13 @@ def _redacted(snapshot: Snapshot, hashes: _Hashes) -> Iterator[pa.Table]:
             users = pa.Table.from_pandas(chunk[SNAPSHOT.names], SNAPSHOT, preserve_index=False)
             database.register("users", users)
             columns = dict(zip(SNAPSHOT.names, users.columns, strict=True))
+            below = pc.and_(
+                pc.equal(columns["source"], Source.METADATA),
+                pc.equal(columns["underlying"], Source.SOCIAL),
+            )
+            alone = _mapped(pc.if_else(below, columns["picture"], None), hashes.override)
             columns |= {name: _mapped(columns[name], to) for name, to in changes.items()}
+            columns["picture"] = pc.coalesce(alone, columns["picture"])
             digests = database.sql(_DIGESTS).to_arrow_table()["digest"]
             columns["email"] = _mapped(digests, hashes.address)
             for name, since in (("created_at", 0), ("updated_at", 0), ("last_login", taken_at)):

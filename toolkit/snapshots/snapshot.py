@@ -109,7 +109,10 @@ class Provenance:
         absent = {one.name: one.default for one in fields(cls) if one.default is not MISSING}
         known = {**absent, **values}
         provenance = read(
-            cls, known, wiring=lambda one: None if one is None else Wiring.from_dict(one)
+            cls,
+            known,
+            wiring=lambda one: None if one is None else Wiring.from_dict(one),
+            own_sample=lambda one: None if one is None else OwnEstimate.from_dict(one),
         )
         place = split(provenance.tenant)
         if provenance.sandbox and not (place and is_loopback(place[0])):
@@ -214,9 +217,9 @@ class Snapshot:
         Returns:
             The provenance; `sources` with users and share (0 to 1) of every source; `own`, the
             users who see a picture of their own: `low` for certain, `high`, `middle`, and `on_word`
-            of them on the provider's word; `seen`, what people see; `estimated`, the sources as a
-            sample divides the unresolved; `own_sample`, with the interval `own` of the sample that
-            looked at pictures; and perhaps `groups`.
+            of them perhaps (nobody has looked); `seen`, what people see; `estimated`, the sources
+            as a sample divides the unresolved; `own_sample`, with the interval `own` of the sample
+            that looked at pictures; and perhaps `groups`.
         """
         grouped = self.coverage(by)
         groups = {} if by == "source" else {"by": by, "groups": grouped.as_dict()}

@@ -35,7 +35,7 @@ class Sight(StrEnum):
     """What people see where a user's picture belongs: as `Seen`, or the new default. In words."""
 
     OWN = "own picture"
-    ON_WORD = "own, on the provider's word"
+    ON_WORD = "perhaps own, not looked at"
     EITHER = "Gravatar, or your default"
     DEFAULT = "your default"
     UNKNOWN = "unknown: nobody has asked"

@@ -156,8 +156,8 @@ _PERIODS: tuple[Callable[[str], str], ...] = (
 def trend(cohorts: Coverage) -> str:
     """Draw the share that sees a picture of their own, by month of joining, as HTML.
 
-    The line is those who are known to; the band above it, those of whom nobody knows, or only the
-    provider's word.
+    The line is those who are known to; the band above it, those who perhaps do, or of whom nobody
+    knows.
     """
     periods = _periods(cohorts)
     if not periods:

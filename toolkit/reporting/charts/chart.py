@@ -113,7 +113,7 @@ class Look:
     Attributes:
         source: whose colour it has; None for your default picture, which is of no source.
         broken: whether it is striped, as what does not load.
-        dotted: whether it is dotted, as what is on a provider's word.
+        dotted: whether it is dotted, as what nobody has looked at.
     """
 
     source: Source | None

@@ -154,7 +154,7 @@ def over_time(series: Series) -> Chart:
     """Return a chart of the share that sees a picture of their own, by snapshot.
 
     The line, with a dot for each snapshot, is of those who are known to; the striped band above it
-    is of those of whom nobody knows, or only the provider's word.
+    is of those who perhaps do, or of whom nobody knows.
 
     Args:
         series: of any number of snapshots.

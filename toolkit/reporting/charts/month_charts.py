@@ -64,8 +64,8 @@ def own_by_month(coverage: Coverage) -> Chart:
 
     Each point is of all who joined in the twelve months up to it (of half the months where there
     are fewer than two years), so that few people in a month do not look like a change. The line is
-    of those who are known to; the striped band above it is of those of whom nobody knows, or only
-    the provider's word.
+    of those who are known to; the striped band above it is of those who perhaps do, or of whom
+    nobody knows.
 
     Args:
         coverage: by cohort.

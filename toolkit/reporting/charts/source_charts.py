@@ -114,7 +114,7 @@ def _title(users: Sequence[tuple[Source, int]], total: int, *, about: bool) -> s
 
 LOOKS = {
     Seen.OWN: Look(Source.SOCIAL, "own picture"),
-    Seen.ON_WORD: Look(Source.SOCIAL, "own, on the provider's word", dotted=True),
+    Seen.ON_WORD: Look(Source.SOCIAL, "perhaps own, not looked at", dotted=True),
     Seen.UNKNOWN: Look(Source.UNRESOLVED, "unknown"),
     Seen.DEFAULT: Look(None, "your default"),
     Seen.INITIALS: Look(Source.INITIALS, "initials"),
