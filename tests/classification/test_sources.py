@@ -15,6 +15,7 @@ from tests.classification.shapes import (
     SHA256,
     SHAPES,
     SILHOUETTE,
+    example_of,
     rule_of,
 )
 from toolkit.classification.sources import (
@@ -24,6 +25,7 @@ from toolkit.classification.sources import (
     Fallback,
     Rule,
     Source,
+    addresses,
     classify,
     usable_override,
     without_gravatar,
@@ -367,7 +369,18 @@ def test_a_service_like_gravatar_has_a_fallback_and_no_hash_to_ask_gravatar_abou
     assert (nobody.source, nobody.gravatar_hash) == ("placeholder", None)
 
 
-def test_every_provider_on_whose_word_pictures_are_has_pictures():
+def test_the_addresses_of_a_rule_are_found_and_those_of_other_hosts_are_not():
+    for rule in RULES:
+        found, path = re.compile(addresses([rule]), re.IGNORECASE), example_of(rule)
+        for host in rule.hosts:
+            for before in ("https://", "HTTP://", "//", "https://cdn.", "https://i0.wp.com/"):
+                assert found.search(f"{before}{host}{path}")
+            for before in ("https://example.com/", "https://example.com/?from=", "data:"):
+                assert not found.search(f"{before}{host}{path}")
+        assert not found.search(f"https://not.example{path}")
+
+
+def test_every_provider_whose_addresses_do_not_tell_has_pictures():
     assert {rule.provider for rule in RULES if rule.source is Source.SOCIAL} > ON_WORD
 
 
