@@ -19,7 +19,8 @@ def see_their_own(made: Iterable[Person], *, override: bool, now: datetime) -> l
     a photo. `override`: whether the tenant shows `user_metadata.picture`.
     """
     made = list(made)
-    many = Counter(one.record.get("picture") for one in made)
+    # Few profiles hold an object in the place of the address.
+    many = Counter(str(one.record.get("picture")) for one in made)
     return [_sees(one, override=override, now=now, many=many) for one in made]
 
 

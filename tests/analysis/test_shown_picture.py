@@ -334,7 +334,7 @@ SEEDS = int(os.environ.get("PICTURE_AUDIT_BOUND_SEEDS", "3"))
 @pytest.mark.parametrize("override", [True, False, None])
 def test_the_truth_about_made_up_people_lies_within_the_bounds(seed, override):
     made = list(people(400, seed=seed))
-    frame = audit(profiles(user(one.record) for one in made))
+    frame = audit(profiles(user(one.record) for one in made), at=NOW)
     sights = shown(frame, override, "sight")
     # Where nobody knows which picture shows, the truth may be either.
     ways = {True, False} if override is None else {override}
