@@ -394,6 +394,10 @@ def test_an_override_whose_signature_has_ended_does_not_count():
     facebook = f"{SHAPES[11][1]}"
     assert not usable_override(facebook, datetime.now(UTC))
     assert usable_override(facebook)
+    # A signature without a value is one, as where the profile's picture is judged.
+    empty = "https://files.example/a.png?se=2025-01-01T00%3A00%3A00Z&sig="
+    assert not usable_override(empty, ends)
+    assert verdict(empty).expires_at == ends - timedelta(hours=1)
 
 
 def test_a_usable_override_wins_and_what_is_beneath_stays_known():

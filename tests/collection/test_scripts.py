@@ -138,11 +138,21 @@ def test_flows_that_may_not_be_read_change_nothing(tenant_with):
     assert notes == ("Flows were not read: the token lacks read:flows",)
 
 
+CONFIGURATIONS = {
+    "webhook": {
+        "webhook_endpoint": "https://crm.example/users",
+        "webhook_authorization": {"method": "bearer"},
+    },
+    "eventbridge": {"aws_account_id": "123456789012", "aws_region": "eu-west-1"},
+    "action": {"action_id": "0b0b0b0b-0000-4000-8000-000000000000"},
+}
+
+
 def stream(name, event="user.updated", kind="webhook", **more):
     return {
         "name": name,
         "subscriptions": [{"event_type": "organization.created"}, {"event_type": event}],
-        "destination": {"type": kind, "configuration": {}},
+        "destination": {"type": kind, "configuration": CONFIGURATIONS[kind]},
         **more,
     }
 
@@ -173,7 +183,7 @@ def test_event_streams_that_send_users_away_may_write_pictures(tenant_with):
     ("options", "why"),
     [
         ({"scopes": "read:users read:actions read:rules read:flows"}, "lacks read:event_streams"),
-        ({"event_streams": None}, "feature_not_enabled"),
+        ({"event_streams": None}, "lacks a scope"),  # so says the status of its refusal
     ],
 )
 def test_a_tenant_without_event_streams_is_read_without_them(tenant_with, options, why):
