@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from toolkit.classification.schema import PROFILE
-from toolkit.classification.user_profile import moment, tabulated, user
+from toolkit.classification.times import moment
+from toolkit.classification.user_profile import tabulated, user
 
 
 def test_the_first_identity_is_the_primary_one():

@@ -18,7 +18,7 @@ from toolkit.change.policy import Policy, Replacement, replaced, replaced_metada
 from toolkit.change.ways import Way
 from toolkit.classification.columnwise import alike
 from toolkit.classification.sources import RULES, Source, needs_token
-from toolkit.classification.user_profile import milliseconds
+from toolkit.classification.times import milliseconds
 from toolkit.tenant.models import KEEPING, Connection, takes_picture
 
 NEEDED: Final = (

@@ -32,7 +32,7 @@ from toolkit.classification.held_elsewhere import OWN
 from toolkit.classification.rules import OF_HOST, RULES, TOKEN_ONLY, Source
 from toolkit.classification.schema import CLASSIFICATION, ENCODED, completed
 from toolkit.classification.sources import Evidence, Verdict, classify, usable_override
-from toolkit.classification.user_profile import milliseconds
+from toolkit.classification.times import milliseconds
 from toolkit.classification.web_address import (
     CLOUDS,
     LONGEST,

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +11,12 @@ import pyarrow as pa
 from toolkit.classification.arrow import array, texts
 from toolkit.classification.held_elsewhere import THUMBNAIL, elsewhere
 from toolkit.classification.schema import PROFILE
+from toolkit.classification.times import UnreadTimes, milliseconds, moment
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 _MAX_COUNT = 2**63
+
+TIMES = ("created_at", "updated_at", "last_login")
+"""The attributes of a user that are times."""
 
 # What is asked of the tenant. `identities` may hold identity-provider tokens for a client with
 # `read:user_idp_tokens`: only connection, provider and `profileData.picture` of an identity ever
@@ -60,43 +62,18 @@ def _text(value: object) -> str | None:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def moment(value: object) -> datetime | None:
-    """Return a value as a time, UTC to the millisecond, or None."""
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return None
-    if not isinstance(value, datetime):
-        return None
-    try:
-        value = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    except OverflowError:  # within a day of year 1 or 9999: no such user, no such time
-        return None
-    return value.replace(microsecond=value.microsecond // 1000 * 1000)
-
-
-def milliseconds(moment: datetime) -> int:
-    """Return a time as milliseconds since 1970."""
-    return (moment - EPOCH) // _MILLISECOND
-
-
-def at_milliseconds(moment: int) -> datetime:
-    """Return the time (UTC) so many milliseconds after 1970 began."""
-    return EPOCH + moment * _MILLISECOND
-
-
 def _count(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 0 <= value < _MAX_COUNT else None
 
 
-def user(record: object) -> User:
+def user(record: object, unread: UnreadTimes | None = None) -> User:
     """Cut an Auth0 user object down to what a snapshot keeps. Never raises.
 
     Args:
         record: one user object of the Management API or of an export file.
+        unread: counts the times of it that cannot be read.
 
     Returns:
         The user; `user_id` is empty where the object has none. What is no object at all is kept
@@ -117,15 +94,18 @@ def user(record: object) -> User:
     )
     picture, metadata_picture = _text(record.get("picture")), _text(override)
     spare, place = elsewhere(record, picture, metadata_picture)
+    times = {name: moment(record.get(name)) for name in TIMES}
+    if unread is not None:
+        unread.add({name: record.get(name) for name in TIMES if times[name] is None})
     return User(
         user_id,
         _text(record.get("email")),
         _text(record.get("name")),
         _text(primary.get("connection")),
         strategy,
-        moment(record.get("created_at")),
-        moment(record.get("updated_at")),
-        moment(record.get("last_login")),
+        times["created_at"],
+        times["updated_at"],
+        times["last_login"],
         _count(record.get("logins_count")),
         picture,
         metadata_picture,

@@ -11,7 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from toolkit.classification.frames import audit, profiles
-from toolkit.classification.user_profile import User, milliseconds
+from toolkit.classification.times import milliseconds
+from toolkit.classification.user_profile import User
 from toolkit.collection.export_job import DEADLINE, exported_users, exporting
 from toolkit.collection.place import State, open_state, placed, state_path
 from toolkit.collection.reconcile import counted, ensure_different, inside, reread

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from toolkit.analysis.file_header import count, text
-from toolkit.classification.user_profile import User, at_milliseconds, milliseconds
+from toolkit.classification.times import at_milliseconds, milliseconds
+from toolkit.classification.user_profile import User
 from toolkit.collection.window import Span, Window
 from toolkit.errors import OutputError, SettingsError, UnreadableInputError
 from toolkit.snapshots.snapshot import Snapshot, read_snapshot

@@ -19,7 +19,8 @@ import pandas as pd
 from toolkit.classification.frames import audit, profiles
 from toolkit.classification.schema import PROFILE, held
 from toolkit.classification.sources import Evidence, Source
-from toolkit.classification.user_profile import User, milliseconds
+from toolkit.classification.times import milliseconds
+from toolkit.classification.user_profile import User
 from toolkit.collection.reconcile import ensure_different, inside, reread
 from toolkit.collection.scripts import read_wiring
 from toolkit.collection.search import MARGIN, Walk

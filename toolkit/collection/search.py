@@ -18,7 +18,8 @@ from functools import partial
 from itertools import pairwise
 from os.path import commonprefix
 
-from toolkit.classification.user_profile import User, milliseconds, user
+from toolkit.classification.times import milliseconds
+from toolkit.classification.user_profile import User, user
 from toolkit.collection.window import TIME_KEYS, Span, Window, escaped
 from toolkit.errors import IncompleteError, QueryError, SlowQueryError, TenantError
 from toolkit.images.limited_stream import StoppedError, stopping

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from toolkit.classification.user_profile import User, at_milliseconds, milliseconds
+from toolkit.classification.times import at_milliseconds, milliseconds
+from toolkit.classification.user_profile import User
 
 FIRST, LAST = -62_135_596_800_000, 253_402_300_799_999
 """The first and the last millisecond that a timestamp can name (years 1 and 9999), since 1970."""

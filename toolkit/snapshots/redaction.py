@@ -54,7 +54,7 @@ from toolkit.classification.sources import (
     Source,
     classify,
 )
-from toolkit.classification.user_profile import EPOCH
+from toolkit.classification.times import EPOCH
 from toolkit.errors import OutputError, SettingsError
 from toolkit.progress import Progress
 from toolkit.snapshots.snapshot import Snapshot, ensure_replaceable, read_snapshot, writing

@@ -26,7 +26,8 @@ import pyarrow.compute as pc
 
 from toolkit.classification.arrow import array
 from toolkit.classification.columnwise import with_verdicts
-from toolkit.classification.user_profile import at_milliseconds, tabulated, user
+from toolkit.classification.times import at_milliseconds
+from toolkit.classification.user_profile import tabulated, user
 from toolkit.collection.exports.blocks import BlockReader, Piece, cells_of, end_of_rows, is_plain
 from toolkit.collection.exports.duplicates import Repeats, repeated_keys, repeats, without
 from toolkit.collection.exports.reader import Export, exported
