@@ -28,14 +28,8 @@ from toolkit.classification.held_elsewhere import THUMBNAIL, linked, rank
 from toolkit.classification.schema import ADDED, PROFILE, completed
 from toolkit.classification.user_profile import User, tabulated, user
 from toolkit.collection.exports.duplicates import keys_of
-from toolkit.collection.exports.reader import (
-    BOM,
-    NESTED,
-    TITLES,
-    is_spare,
-    record_of,
-    record_of_cells,
-)
+from toolkit.collection.exports.field_names import NESTED, TITLES, is_spare, record_of_cells
+from toolkit.collection.exports.reader import BOM, record_of
 
 _Mask = npt.NDArray[np.bool_]
 _Rows = npt.NDArray[np.int64]
