@@ -10,7 +10,7 @@ from tests.npm import installed
 from tests.test_browser import CHROMIUM, FLAGS, pytestmark  # noqa: F401 - the same conditions
 from toolkit.classification.frames import audit, profiles
 from toolkit.classification.user_profile import user
-from toolkit.collection.exports.reader import read_records
+from toolkit.collection.exports.reader import user_objects
 from toolkit.reporting.html_report import report
 from toolkit.snapshots.snapshot import Provenance, Snapshot
 
@@ -20,7 +20,8 @@ HOSTILE = "<img src=x onerror=document.title='pwned'>\u202e=HYPERLINK(1)" + "x" 
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory):
-    frame = audit(profiles(user(one) for one in read_records(HERE.parent / "data/users.ndjson.gz")))
+    people = user_objects(HERE.parent / "data/users.ndjson.gz", "users")
+    frame = audit(profiles(map(user, people)))
     frame.loc[:40, "connection"] = HOSTILE
     provenance = Provenance(
         tenant="tenant.example",

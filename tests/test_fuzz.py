@@ -11,6 +11,7 @@ which atheris could only follow if they were built for it.
 """
 
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ from toolkit.change.preview.gallery_data import gallery
 from toolkit.classification.frames import audit, profiles
 from toolkit.classification.user_profile import user
 from toolkit.collection.exports.ingest_files import ingest
-from toolkit.collection.exports.reader import parse
+from toolkit.collection.exports.reader import user_objects
 from toolkit.collection.place import open_state, state_path
 from toolkit.errors import PictureAuditError, UnreadableInputError
 from toolkit.reporting.html_report import report
@@ -208,7 +209,7 @@ def gzip_begin(data: bytes) -> bytes:
 @given(st.lists(st.one_of(odd_lines, good_lines), max_size=3))
 def test_lines_on_stdin_are_read_or_refused(lines):
     with said():
-        for record in parse(lines, "stdin"):
+        for record in user_objects(io.BytesIO(b"".join(lines)), "stdin"):
             user(record)
 
 

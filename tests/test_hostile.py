@@ -33,7 +33,7 @@ from toolkit.classification.frames import explain
 from toolkit.classification.user_profile import user
 from toolkit.collection.collect_users import collect
 from toolkit.collection.exports.ingest_files import ingest
-from toolkit.collection.exports.reader import read_records
+from toolkit.collection.exports.reader import user_objects
 from toolkit.errors import IncompleteError, PictureAuditError, TenantError
 from toolkit.images.address import Outcome
 from toolkit.images.decode import Unreadable, thumbnail
@@ -73,7 +73,7 @@ def file(folder):
 
 @pytest.fixture(scope="module")
 def sandbox(file):
-    with Sandbox(read_records(file)) as sandbox:
+    with Sandbox(user_objects(file, "users")) as sandbox:
         yield sandbox
 
 

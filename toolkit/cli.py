@@ -147,13 +147,13 @@ def sandbox(
     client_secret, users, and with --tls ca_file. They belong to this sandbox alone. The
     seed decides when the faults strike, too.
     """
-    from toolkit.collection.exports.reader import read_records
+    from toolkit.collection.exports.reader import user_objects
     from toolkit.sandbox.made_up import tenants
 
     made_up = map(tenants.loadable, tenants.people(users, seed=seed))
     try:
         tenant = toolkit.Sandbox(
-            read_records(load) if load else made_up,
+            user_objects(load, str(load)) if load else made_up,
             plan=plan,
             port=port,
             faults=[name.strip() for name in faults.split(",") if name.strip()],
@@ -260,9 +260,9 @@ def explain(
     ),
 ) -> None:
     """Say in words where a picture comes from: one JSON object a line."""
-    from toolkit.collection.exports.reader import parse
+    from toolkit.collection.exports.reader import user_objects
 
-    for subject in [url] if url != "-" else parse(sys.stdin.buffer, "stdin"):
+    for subject in [url] if url != "-" else user_objects(sys.stdin.buffer, "stdin"):
         typer.echo(json.dumps(toolkit.explain(subject)))
 
 

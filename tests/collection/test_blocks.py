@@ -5,6 +5,7 @@ import json
 import os
 import threading
 import time
+from contextlib import closing, contextmanager
 from itertools import product
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from toolkit.classification.user_profile import tabulated, user
 from toolkit.collection.exports import ingest_files
 from toolkit.collection.exports.blocks import BlockReader, cells_of, end_of_rows, is_plain
-from toolkit.collection.exports.reader import exported
+from toolkit.collection.exports.reader import exports
 from toolkit.errors import IncompleteError
 
 SAMPLE = Path(__file__).parents[2] / "data" / "users.ndjson.gz"
@@ -42,6 +43,15 @@ NAMES = [
     "app_metadata",
     "thumbnailPhotoUrl",
 ]
+
+
+@contextmanager
+def exported(source):
+    """Open what holds one export."""
+    with closing(exports(source)) as found:
+        yield next(found)
+
+
 DATABASE = duckdb.connect(config={"threads": 1})
 
 

@@ -1,10 +1,12 @@
 import gzip
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -126,9 +128,10 @@ def test_users_who_differ_between_files_are_told(file, out):
 
 
 def test_users_without_an_id_and_what_is_no_user_are_rows(file, out):
-    lines = b'{"email": "a@x.example"}\n{"email": "a@x.example"}\n["x"]\n7\n{"picture": {"a": 1}}\n'
+    lines = b'{"user_id": "a|1", "picture": ""}\n' + b'{"email": "a@x.example"}\n' * 2
+    lines += b'["x"]\n7\n{"picture": {"a": 1}}\n'
     snapshot = ingest([file(lines)], out, tenant="given.example")
-    assert snapshot.users["source"].tolist() == ["missing", "missing", *["invalid"] * 3]
+    assert snapshot.users["source"].tolist() == [*["missing"] * 3, *["invalid"] * 3]
     assert snapshot.provenance.tenant == "given.example"
 
 
@@ -145,7 +148,7 @@ def test_progress_is_in_bytes_of_the_files(file, out):
 
 def test_what_was_lost_is_in_the_error_and_in_the_notes(file, out):
     one = file(b"".join([*LINES[:7], b"garbage\n", *LINES[7:]]), "one.json")
-    two = file(gzip.compress(b'{"user_id": "auth0|new"}\n' * 2)[:-4], "two.json")
+    two = file(gzip.compress(b'{"user_id": "auth0|new", "picture": ""}\n' * 2)[:-4], "two.json")
     with pytest.raises(IncompleteError) as raised:
         ingest([one, two], out)
     said = str(raised.value)
@@ -159,7 +162,7 @@ def test_what_was_lost_is_in_the_error_and_in_the_notes(file, out):
 
 def test_when_the_users_were_exported_is_said_or_assumed_and_then_noted(file, out):
     latest = datetime(2026, 11, 1, 12, tzinfo=UTC)
-    lines = [{"user_id": "a|1", "last_login": "2026-11-01T12:00:00.000Z"}]
+    lines = [{"user_id": "a|1", "picture": "", "last_login": "2026-11-01T12:00:00.000Z"}]
     lines.append({"user_id": "a|2", "updated_at": "9999-01-01T00:00:00.000Z"})  # a wrong clock
     path = file(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
     for hours, assumed in ((1, 1), (48, 48), (-48, 0)):
@@ -225,6 +228,93 @@ def test_a_file_without_users_is_said_before_anything_is_written(content, file, 
         ingest([file(NDJSON), file(content, "empty.json")], out)
     assert out.read_bytes() == b"old"
     assert [one.name for one in out.parent.iterdir()] == [out.name]
+
+
+@pytest.mark.parametrize("content", [b'{"user_id": "a|1"}\n' * 3, b"user_id,name\na|1,A\n"])
+def test_a_file_without_pictures_is_refused_and_not_taken_for_users_without(content, file, out):
+    with pytest.raises(UnreadableInputError, match="No user in t has a field picture: export it"):
+        ingest([file(content, "t")], out)
+    assert not out.exists()
+
+
+def test_a_picture_that_only_a_late_user_has_is_a_picture(file, out):
+    late = b'{"user_id": "a|1"}\n' * 2000 + b'{"user_id": "a|2", "picture": "x"}\n'
+    assert ingest([file(late)], out).users["user_id"].tolist() == ["a|1", "a|2"]
+
+
+def zipped(members):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return packed.getvalue()
+
+
+def test_the_files_in_a_zip_are_files_of_their_own(file, out):
+    packed = zipped(
+        {
+            "exports/": b"",
+            "exports/1.json": b"".join([*LINES[:150], b"garbage\n"]),
+            "exports/2.csv.gz": gzip.compress(table(PEOPLE[150:])),
+            "__MACOSX/exports/._1.json": b"\0\5\26\7",
+            ".DS_Store": b"\0\0\0\1Bud1",
+        }
+    )
+    told = []
+    with pytest.raises(IncompleteError, match=r"t.zip/exports/1.json: line 151 could not be read"):
+        ingest([file(packed, "t.zip")], out, show=told.append)
+    snapshot = read_snapshot(out)
+    assert snapshot.users["user_id"].tolist() == [one["user_id"] for one in PEOPLE]
+    assert (snapshot.provenance.tenant, snapshot.provenance.windows) == ("t", 1)
+    assert told[-1].done == told[-1].total == len(packed)
+
+
+def test_a_file_in_a_zip_that_holds_no_users_is_named(file, out):
+    packed = zipped({"users.json": NDJSON, "read me.txt": b"Hello!"})
+    with pytest.raises(UnreadableInputError, match=r"t.zip/read me.txt holds no users"):
+        ingest([file(packed, "t.zip")], out)
+
+
+def test_a_folder_and_a_pattern_stand_for_the_files_in_them(file, out, tmp_path, monkeypatch):
+    folder = tmp_path / "exports"
+    (folder / "b").mkdir(parents=True)
+    (folder / "2.json").write_bytes(b"".join(LINES[100:200]))
+    (folder / "1.json").write_bytes(b"".join(LINES[:100]))
+    (folder / "b" / "3.json.gz").write_bytes(gzip.compress(b"".join(LINES[200:])))
+    for name in (".hidden", "_SUCCESS", "b/._3.json.gz"):
+        (folder / name).write_bytes(b"")
+    (folder / "b" / "back").symlink_to(folder)
+    everybody = [one["user_id"] for one in PEOPLE]
+    assert ingest([folder], out).users["user_id"].tolist() == everybody
+    pattern = str(folder / "**" / "*.json*")
+    assert sorted(ingest([pattern], out).users["user_id"]) == sorted(everybody)
+    monkeypatch.chdir(folder)
+    assert len(ingest(["?.json"], out)) == 200
+
+
+def test_a_folder_in_which_something_is_no_users_file_is_an_error_that_names_it(file, out):
+    folder = out.parent
+    folder.mkdir()
+    with pytest.raises(UnreadableInputError, match=r"folder .*out has no file"):
+        ingest([folder], folder / "new" / "out.parquet")
+    with pytest.raises(UnreadableInputError, match=r"No file is called like .*\*\.csv"):
+        ingest([folder / "*.csv"], folder / "new" / "out.parquet")
+    (folder / "users.json").write_bytes(NDJSON)
+    (folder / "notes.txt").write_bytes(b"Hello!")
+    with pytest.raises(UnreadableInputError, match=r"notes.txt holds no users"):
+        ingest([folder], folder / "new" / "out.parquet")
+    (folder / "notes.txt").unlink()
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(UnreadableInputError, match=r"pipe is no file"):
+        ingest([folder], folder / "new" / "out.parquet")
+
+
+def test_what_some_files_do_not_have_is_noted(file, out):
+    whole = file(b'{"user_id": "a|1", "picture": "", "email": "a@x.example"}\n', "whole.json")
+    less = file(b'{"user_id": "a|2", "picture": ""}\n', "less.json")
+    notes = ingest([whole, less], out).provenance.notes
+    assert "1 file with 1 user did not have email." in notes
+    assert not [note for note in notes if "last_login" in note]
 
 
 def test_no_file_at_all_is_said(out):

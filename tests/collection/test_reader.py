@@ -1,14 +1,16 @@
+import csv
 import gzip
 import io
 import json
 import random
+from contextlib import closing, contextmanager
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.classification.user_profile import user
-from toolkit.collection.exports.reader import exported
+from toolkit.collection.exports.reader import exports, user_objects
 from toolkit.errors import UnreadableInputError
 
 TITLES = ("user_id", "picture", "logins_count", "user_metadata.picture", "identities[0].connection")
@@ -29,8 +31,29 @@ def table(titles, rows, end="\n"):
     return "".join(",".join(line) + end for line in lines).encode()
 
 
+class Pipe(io.BytesIO):
+    """A pipe that gives so many bytes at a time."""
+
+    def __init__(self, content, size=65_536):
+        super().__init__(content)
+        self.size = size
+
+    def read(self, size=-1):
+        return super().read(self.size)
+
+    def seekable(self):
+        return False
+
+
 def ndjson(records=PEOPLE):
     return "".join(json.dumps(one) + "\n" for one in records).encode()
+
+
+@contextmanager
+def exported(source, name=None):
+    """Open what holds one export."""
+    with closing(exports(source, name)) as found:
+        yield next(found)
 
 
 def read(content, name="users.json.gz"):
@@ -79,7 +102,7 @@ def test_a_gzip_of_several_members_is_one_file():
 def test_blocks_are_whole_lines_and_what_is_left_is_read_line_by_line(size, end):
     for content in (ndjson(), ndjson(PEOPLE * 200)):
         with exported(io.BytesIO(b"\n" + content + end)) as export:
-            assert export.is_ndjson()
+            assert export.is_plain
             blocks = list(export.blocks(size))
             assert b"".join(blocks) == content
             assert all(block.endswith(b"\n") for block in blocks)
@@ -180,7 +203,7 @@ def test_a_line_that_is_no_json_is_told_and_the_rest_is_read(garbage):
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"nonsense", b'"never closed', b'"a"b",c', b"\xff,x", b"a,b,c"]
+    "garbage", [b"nonsense", b'"never closed', b'"a"b",c', b"\x81,x", b"a,b,c"]
 )
 def test_a_row_that_is_no_csv_is_told_and_the_rest_is_read(garbage):
     rows = [(one["user_id"], one["picture"]) for one in PEOPLE]
@@ -281,11 +304,123 @@ def test_a_stream_may_give_a_byte_at_a_time():
         assert [record for _, record in export] == PEOPLE
 
 
-@pytest.mark.parametrize("content", [b"[\n{}\n]", b"a,b\n1,2\n", b"\x89PNG\r\n\x1a\n", b"hello"])
-def test_what_is_no_export_is_said_to_be_none(content):
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"[\n{}\n]", "holds no users"),
+        (b"a,b\n1,2\n", "holds no users"),
+        (b"hello", "holds no users"),
+        (b"\x89PNG\r\n\x1a\n", "looks like a picture"),
+        (b"\n <!DOCTYPE html><html>", "looks like a web page"),
+        (b"<?xml version='1.0'?>", "looks like XML"),
+        (b"%PDF-1.4", "looks like a PDF"),
+        (b"\0\1\2\3\4\n" * 9, "not text"),
+        (b"users.json".ljust(257, b"\0") + b"ustar", "a tar archive"),
+    ],
+)
+def test_what_holds_no_users_is_said_in_one_sentence(content, words):
     with exported(io.BytesIO(content), "x") as export:  # noqa: SIM117 - it opens, then fails
-        with pytest.raises(UnreadableInputError, match=r"^x is neither NDJSON"):
-            list(export)
+        with pytest.raises(UnreadableInputError, match=rf"^x .*{words}"):
+            _ = export.is_plain
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf", b"\xff\xfe", b"\n\n \n"])
+def test_a_file_in_which_nothing_stands_is_said_to_be_empty(mark):
+    with exported(io.BytesIO(mark), "x") as export:
+        assert not export.is_plain
+        assert list(export) == []
+        with pytest.raises(UnreadableInputError, match=r"^x holds no user .* It is empty"):
+            export.ensure_users()
+
+
+def test_column_names_alone_are_said_to_be_all():
+    with exported(io.BytesIO(b"user_id,picture\n"), "x") as export:
+        assert not export.is_plain
+        assert list(export) == []
+        with pytest.raises(UnreadableInputError, match="column names only"):
+            export.ensure_users()
+
+
+def written(records, delimiter=","):
+    """Write users as spreadsheets do."""
+    file = io.StringIO()
+    out = csv.DictWriter(file, ["user_id", "picture"], delimiter=delimiter, lineterminator="\r\n")
+    out.writeheader()
+    out.writerows(records)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("head", ["", "\r\n\r\n", "sep={}\r\n", '"sep={}"\r\n\r\n'])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+def test_csv_of_every_country_is_read(delimiter, head, encoding):
+    content = (head.format(delimiter) + written(PEOPLE, delimiter)).encode(encoding)
+    records, troubles = read(content)
+    assert list(records.values()) == PEOPLE
+    assert troubles == ()
+    assert min(records) == 2 + head.count("\n")
+
+
+def test_csv_with_line_ends_of_old_macs_is_read():
+    records, troubles = read(written(PEOPLE).replace("\r\n", "\r").encode())
+    assert (list(records.values()), troubles) == (PEOPLE, ())
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_csv_in_windows_1252_is_read_and_noted(size):
+    people = [*PEOPLE, {"user_id": "a|é", "picture": "https://x.example/ß€.png"}, *PEOPLE]
+    with exported(Pipe(written(people).encode("cp1252"), size), "x") as export:
+        assert [one for _, one in export] == people
+    assert export.notes == ("x is not UTF-8 and was read as Windows-1252.",)
+    assert export.troubles == ()
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_damage_in_utf8_stays_damage(size):
+    people = [{"user_id": "a|é", "picture": "x"}, *PEOPLE]
+    content = written(people).encode()
+    damaged = content.replace(b"/7.png", b"/\xe97.png")
+    with exported(Pipe(damaged, size), "x") as export:
+        assert [one for _, one in export] == [one for one in people if "/7." not in one["picture"]]
+    assert export.troubles == ("x: line 10 could not be read",)
+    assert export.notes == ()
+
+
+def test_windows_1252_at_the_very_end_is_read():
+    records, _ = read(b"user_id,picture\na|1,caf\xe9")
+    assert records == {2: {"user_id": "a|1", "picture": "caf\xe9"}}
+
+
+def test_utf16_that_ends_inside_of_a_character_is_told():
+    records, troubles = read(ndjson().decode().encode("utf-16-le")[:-1])
+    assert list(records.values()) == PEOPLE
+    assert troubles == ("users.json.gz: the UTF-16 text is cut short or damaged in line 300",)
+
+
+# User objects
+
+
+def test_user_objects_come_as_soon_as_they_are_there():
+    class Endless(io.RawIOBase):
+        def read(self, size=-1):
+            return b'{"user_id": "a|1"}\n'
+
+    objects = user_objects(Endless(), "stdin")
+    assert next(objects) == next(objects) == {"user_id": "a|1"}
+    objects.close()
+
+
+def test_of_user_objects_all_are_given_before_the_damage_is_told():
+    seen = []
+    with pytest.raises(UnreadableInputError, match=r"^x: lines 2, 3 could not be read\.$"):
+        seen.extend(user_objects(io.BytesIO(b'{"user_id": "a|1"}\n7\n{\n{"picture": ""}\n'), "x"))
+    assert seen == [{"user_id": "a|1"}, {"picture": ""}]
+
+
+@pytest.mark.parametrize("often", [1, 3000])
+def test_objects_that_are_no_users_are_refused(often):
+    with pytest.raises(UnreadableInputError, match="x holds no users"):
+        list(user_objects(io.BytesIO(b'{"statusCode": 401}\n' * often), "x"))
 
 
 @pytest.mark.parametrize("name", ["nothing", "."])

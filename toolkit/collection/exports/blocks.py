@@ -27,9 +27,10 @@ from toolkit.classification.columnwise import are_own
 from toolkit.classification.held_elsewhere import THUMBNAIL, linked, rank
 from toolkit.classification.schema import ADDED, PROFILE, completed
 from toolkit.classification.user_profile import User, tabulated, user
+from toolkit.collection.exports.content import BOM
 from toolkit.collection.exports.duplicates import keys_of
 from toolkit.collection.exports.field_names import NESTED, TITLES, is_spare, record_of_cells
-from toolkit.collection.exports.reader import BOM, record_of
+from toolkit.collection.exports.reader import record_of
 
 _Mask = npt.NDArray[np.bool_]
 _Rows = npt.NDArray[np.int64]
@@ -134,7 +135,7 @@ _NO_TEXT = r"^(?:[{\[]|-?[0-9][0-9.eE+-]*$|-?(?i:nan|inf|infinity)$)"
 # Their first characters: few texts begin so, and checking a byte is faster than a pattern.
 _MAYBE_NO_TEXT = np.isin(np.arange(256), list(b"{[-0123456789nNiI"))
 _QUOTE = ord('"')
-_BEFORE, _AFTER = list(b'",\n'), list(b'",\n\r')
+_BEFORE, _AFTER = list(b'"\n'), list(b'"\n\r')
 
 
 class Piece(NamedTuple):
@@ -294,28 +295,28 @@ def end_of_rows(data: bytes) -> int:
     return 0
 
 
-def cells_of(data: bytes, titles: Sequence[str]) -> pa.Table | None:
+def cells_of(data: bytes, titles: Sequence[str], delimiter: str = ",") -> pa.Table | None:
     """Cut complete rows of CSV with these column names, for which `is_plain` is true, into cells.
 
     Returns:
         The columns that profiles need, as texts; None if `csv.reader` may read the rows
         differently.
     """
-    if not _is_regular(data):
+    if not _is_regular(data, delimiter):
         return None
     kept = [one for name in _NAMES for one in TITLES.get(name, (name,)) if one in titles]
     try:
         return csv.read_csv(
             pa.BufferReader(data),
             csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=titles),
-            csv.ParseOptions(newlines_in_values=True),
+            csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             csv.ConvertOptions(column_types=dict.fromkeys(kept, pa.string()), include_columns=kept),
         )
     except pa.ArrowInvalid:  # a row of another length
         return None
 
 
-def _is_regular(data: bytes) -> bool:
+def _is_regular(data: bytes, delimiter: str) -> bool:
     """Whether the data is UTF-8 and the meaning of every quote is clear."""
     # Arrow would remove a byte order mark.
     if b"\0" in data or data.startswith(BOM) or data.count(b"\r") != data.count(b"\r\n"):
@@ -329,8 +330,8 @@ def _is_regular(data: bytes) -> bool:
     begins, ends = quotes[::2], quotes[1::2]
     return (
         len(begins) == len(ends)
-        and bool(np.isin(marks[begins - 1], _BEFORE).all())
-        and bool(np.isin(marks[ends + 1], _AFTER).all())
+        and bool(np.isin(marks[begins - 1], [*_BEFORE, ord(delimiter)]).all())
+        and bool(np.isin(marks[ends + 1], [*_AFTER, ord(delimiter)]).all())
     )
 
 

@@ -7,7 +7,7 @@ folder of the snapshot, under the same paths as this process.
 
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -24,6 +24,7 @@ from toolkit.analysis.coverage_count import Coverage, combine, coverage
 from toolkit.analysis.duckdb_engine import engine_with
 from toolkit.analysis.shown_picture import NEEDED, shared_pictures
 from toolkit.collection.exports.duplicates import Repeats, without
+from toolkit.collection.exports.folders import files_of
 from toolkit.collection.exports.ingest_files import (
     Found,
     Origin,
@@ -62,6 +63,7 @@ def ingest_on(
     tenant: str | None = None,
     taken_at: datetime | None = None,
     force: bool = False,
+    names: Mapping[str, str] | None = None,
     show: Callable[[Progress], None] | None = None,
 ) -> Snapshot:
     """Make a snapshot of Auth0 export files on a Dask cluster.
@@ -77,6 +79,7 @@ def ingest_on(
         tenant: as for `toolkit.ingest`.
         taken_at: as for `toolkit.ingest`.
         force: as for `toolkit.ingest`.
+        names: as for `toolkit.ingest`.
         show: called with a `Progress` for each file that is done, in bytes of the files.
             If it raises, the work ends, here and on the workers.
 
@@ -90,15 +93,15 @@ def ingest_on(
         UnreadableInputError, IncompleteError: as for `toolkit.ingest`.
     """
     _ensure_installed()
-    paths, out = [Path(one) for one in exports], Path(out).absolute()
-    ensure_possible(paths, out, tenant, force=force)
+    paths, out = files_of(exports), Path(out).absolute()
+    ensure_possible(paths, out, tenant, names, force=force)
     started = time.monotonic()
     sizes = [path.stat().st_size for path in paths]
     with _parts_of(out) as folder, _connected(scheduler) as client:
         parts = [folder / f"{number}.parquet" for number in range(len(paths))]
         done: dict[int, Found] = {}
         futures = [
-            client.submit(_ingested, path.absolute(), part, pure=False)
+            client.submit(_ingested, path.absolute(), part, names, pure=False)
             for path, part in zip(paths, parts, strict=True)
         ]
         for number, one in _results(client, futures):
@@ -116,8 +119,7 @@ def ingest_on(
 
         def found() -> Found:
             return Found(
-                sum(one.users for one in done.values()),
-                [note for number in range(len(paths)) for note in done[number].lost],
+                [one for number in range(len(paths)) for one in done[number].files],
                 max(one.latest for one in done.values()),
                 np.concatenate([np.load(_keys_of(part)) for part in parts]),
             )
@@ -172,11 +174,11 @@ def _parts_of(out: Path) -> Iterator[Path]:
 # What workers do
 
 
-def _ingested(export: Path, part: Path) -> Found:
+def _ingested(export: Path, part: Path, names: Mapping[str, str] | None = None) -> Found:
     """Classify one export file into a part, and save the hashes of its users beside it."""
     _ensure_shared(part.parent)
     with open_database() as database, writing(part) as writer:
-        reading = Reading([export], database)
+        reading = Reading([export], database, names)
         with closing(reading.tables()) as tables:
             for table in tables:
                 # If the folder is gone, the part is no longer needed.

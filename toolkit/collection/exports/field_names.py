@@ -43,6 +43,11 @@ class FieldNames:
         self.present: set[str] = set()
         self.notes: tuple[str, ...] = ()
 
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The columns of a snapshot that no record had."""
+        return () if "picture" in self.present else ("picture",)
+
     def titles(self, titles: Sequence[str]) -> list[str]:
         """Return Auth0's names, by path, for the column names of a table."""
         self.present.update(titles)

@@ -8,7 +8,7 @@ import re
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -30,8 +30,10 @@ from toolkit.classification.times import at_milliseconds
 from toolkit.classification.user_profile import tabulated, user
 from toolkit.collection.exports.blocks import BlockReader, Piece, cells_of, end_of_rows, is_plain
 from toolkit.collection.exports.duplicates import Repeats, repeated_keys, repeats, without
-from toolkit.collection.exports.reader import Export, exported
+from toolkit.collection.exports.folders import files_of
+from toolkit.collection.exports.reader import Export, exports
 from toolkit.errors import IncompleteError, OutputError, UnreadableInputError
+from toolkit.formatting import plural
 from toolkit.progress import Progress
 from toolkit.snapshots.snapshot import Provenance, Snapshot, ensure_replaceable, writing
 from toolkit.snapshots.storage import discard_drafts, draft_of, ensure_writable, held, is_same
@@ -43,7 +45,10 @@ _ROWS = 25_000
 _TOGETHER = 120_000
 # So many blocks are read ahead of the one that is written.
 _AHEAD = 2
-_ENDINGS = re.compile(r"(?<=.)(\.(gz|json|jsonl|ndjson|csv))+$", re.IGNORECASE)
+_ENDINGS = re.compile(
+    r"(?<=.)(\.(gz|zip|zst|bz2|xz|json|jsonl|ndjson|csv|tsv|txt|parquet|arrow|feather|xlsx))+$",
+    re.IGNORECASE,
+)
 _TOLD = 3
 _TIMES = ("created_at", "updated_at", "last_login")
 _CLOSE = timedelta(days=1)
@@ -60,31 +65,38 @@ def ingest(
     tenant: str | None = None,
     taken_at: datetime | None = None,
     force: bool = False,
+    names: Mapping[str, str] | None = None,
     show: Callable[[Progress], None] | None = None,
 ) -> Snapshot:
-    """Make a snapshot of Auth0 export files of any size.
+    """Make a snapshot of files with users: exports of Auth0, and what other tools write.
+
+    The content of a file decides what it is: NDJSON, other JSON, CSV, Parquet, Arrow or Excel,
+    plain or packed. NDJSON, CSV, Parquet and arrays of JSON may be of any size.
 
     Args:
-        exports: the files, NDJSON or CSV, gzip or plain. If a user is in several of them, the first
-            counts.
+        exports: files, folders, or patterns such as `exports/*.json`. If a user is in several
+            files, the first counts.
         out: where to write the snapshot.
         tenant: the tenant's domain; by default what the files' names begin with, if they agree.
         taken_at: when the users were exported; by default when the newest file was last changed,
             or the latest time in the files. An export does not say it.
         force: whether the snapshot may replace another tenant's.
+        names: for Auth0's names of attributes those in the files, where other names than usual
+            are used: `{"picture": "avatar_url"}`.
         show: called with each `Progress`, in bytes of the files.
 
     Returns:
         The snapshot; it is complete, or an error is raised.
 
     Raises:
-        UnreadableInputError: a file cannot be opened, is no export, or holds no user.
+        UnreadableInputError: a file cannot be opened, holds no users, or was written without
+            their pictures.
         OutputError: `out` cannot be written, or is another tenant's snapshot.
         IncompleteError: a file is damaged, or users are repeated with other values; the
             snapshot was written with all that could be read, and says that it is not complete.
     """
-    paths, out = [Path(one) for one in exports], Path(out)
-    ensure_possible(paths, out, tenant, force=force)
+    paths, out = files_of(exports), Path(out)
+    ensure_possible(paths, out, tenant, names, force=force)
     started = time.monotonic()
     sizes = sum(path.stat().st_size for path in paths)
 
@@ -100,20 +112,56 @@ def ingest(
                 tell(reading.users)
 
     with open_database() as database:
-        reading = Reading(paths, database)
+        reading = Reading(paths, database, names)
         origin = Origin(paths, tenant, taken_at, started)
         told = write_once(out, tables(), reading.found, origin, database, force=force)
         tell(told.users)
     return ensure_complete(told, out)
 
 
+class FoundFile(NamedTuple):
+    """The content of one file, or of a file in a zip."""
+
+    name: str
+    users: int  # rows
+    lost: tuple[str, ...]  # what is missing, in words
+    notes: tuple[str, ...]  # what was assumed, in sentences
+    absent: tuple[str, ...]  # columns of a snapshot that no record had
+
+
 class Found(NamedTuple):
     """The content of export files."""
 
-    users: int  # rows
-    lost: Sequence[str]  # what is missing, in words
+    files: Sequence[FoundFile]
     latest: int  # time in milliseconds; 0 if there is none
     keys: npt.NDArray[np.uint64]  # hashes of the users' ids
+
+    @property
+    def users(self) -> int:
+        """How many rows all files have."""
+        return sum(one.users for one in self.files)
+
+    @property
+    def lost(self) -> list[str]:
+        """What is missing, in words."""
+        return [lost for one in self.files for lost in one.lost]
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The columns that no file has."""
+        first, *others = self.files
+        return tuple(name for name in first.absent if all(name in other.absent for other in others))
+
+    @property
+    def notes(self) -> list[str]:
+        """What was assumed, and which columns some files do not have, in sentences."""
+        notes = [note for one in self.files for note in one.notes]
+        partly = dict.fromkeys(name for one in self.files for name in one.absent)
+        for name in partly.keys() - {*self.absent}:
+            users = sum(one.users for one in self.files if name in one.absent)
+            without = plural(sum(name in one.absent for one in self.files), "file")
+            notes.append(f"{without} with {plural(users, 'user')} did not have {name}.")
+        return list(dict.fromkeys(notes))
 
 
 class Origin(NamedTuple):
@@ -127,7 +175,7 @@ class Origin(NamedTuple):
     def provenance(self, found: Found, repeated: Repeats) -> Provenance:
         """Return the provenance of a snapshot with this content."""
         taken_at, note = self._time(found.latest)
-        notes = (*(f"{one}." for one in found.lost), *repeated.notes, note)
+        notes = (*(f"{one}." for one in found.lost), *repeated.notes, *found.notes, note)
         return Provenance(
             tenant=self.tenant or _tenant_of(self.paths),
             taken_at=taken_at,
@@ -205,14 +253,23 @@ def write_once(
 
 
 class Reading:
-    """The classified users of some export files; `users` counts them."""
+    """The classified users of some files; `users` counts them."""
 
-    def __init__(self, paths: Sequence[Path], database: duckdb.DuckDBPyConnection) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        database: duckdb.DuckDBPyConnection,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
         self._paths = paths
         self._database = database
+        self._names = names
         self._keys: list[npt.NDArray[np.uint64]] = []
-        self._exports: list[Export] = []
+        self._files: list[FoundFile] = []
+        self._export: Export | None = None  # the one that is read
+        self._read = 0  # bytes of the files before it
         self._latest = self.users = 0
+        self._filled: set[str] = set()  # columns of the export with a value
         self._now = round(time.time() * 1000)
 
     def tables(self) -> Generator[pa.Table]:
@@ -220,33 +277,40 @@ class Reading:
         # DuckDB computes in the pool's thread: in this thread, Ctrl-C would raise RuntimeError.
         with BlockReader(self._database) as reader, ThreadPoolExecutor(1) as pool:
             for path in self._paths:
-                with exported(path) as export:
-                    self._exports.append(export)
-                    held: list[Piece] = []
-                    for piece in _results(pool, self._blocks(export, reader)):
-                        export.account(piece.lines, len(piece.profiles), piece.unreadable)
-                        held.append(piece)
-                        if sum(len(one.profiles) for one in held) >= _TOGETHER:
+                with closing(exports(path, names=self._names)) as found:
+                    for export in found:
+                        self._export = export
+                        self._filled.clear()
+                        held: list[Piece] = []
+                        for piece in _results(pool, self._blocks(export, reader)):
+                            export.account(piece.lines, len(piece.profiles), piece.unreadable)
+                            held.append(piece)
+                            if sum(len(one.profiles) for one in held) >= _TOGETHER:
+                                yield self._classified(held)
+                                held = []
+                        if held:
                             yield self._classified(held)
-                            held = []
-                    if held:
-                        yield self._classified(held)
-                    for piece in _results(pool, self._rest(export, reader)):
-                        yield self._classified([piece])
-                    _ensure_users(export)
+                        for piece in _results(pool, self._rest(export, reader)):
+                            yield self._classified([piece])
+                        self._files.append(self._found(export))
+                        position = self.position
+                self._export = None
+                # A zip is not read to its end.
+                self._read = max(position, self._read + path.stat().st_size)
 
     def _blocks(self, export: Export, reader: BlockReader) -> Iterator[Callable[[], Piece]]:
-        """Yield a task for each block; lines to be read one by one stay in the export."""
-        if export.is_ndjson():
+        """Yield a task for each block; what is to be read one by one stays in the export."""
+        if export.is_plain:
             for data in export.blocks(_BLOCK):
                 yield partial(reader.read_lines, data)
+        if export.layout != "cells":
             return
         titles = export.titles()
-        if not titles or not is_plain(titles):
+        if "user_id" not in titles or not is_plain(titles):
             return
         for data in export.blocks(_BLOCK):
             end = end_of_rows(data)
-            cells = cells_of(data[:end], titles) if end else None
+            cells = cells_of(data[:end], titles, export.delimiter) if end else None
             if cells is None:
                 export.put_back(data)
                 return
@@ -255,27 +319,39 @@ class Reading:
 
     @staticmethod
     def _rest(export: Export, reader: BlockReader) -> Iterator[Callable[[], Piece]]:
-        users = (user(record) for _, record in export)
+        users = (user(one) for _, one in export)
         while some := list(islice(users, _ROWS)):
             yield partial(reader.keyed, tabulated(some))
 
     @property
     def position(self) -> int:
         """How many bytes of all files on disk were read."""
-        return sum(export.position for export in self._exports)
+        return self._read + (self._export.position if self._export else 0)
 
     def found(self) -> Found:
         """Return the content of the files."""
-        keys = np.concatenate([np.zeros(0, np.uint64), *self._keys])
-        lost = [one for export in self._exports for one in export.troubles]
-        return Found(self.users, lost, self._latest, keys)
+        return Found(
+            self._files, self._latest, np.concatenate([np.zeros(0, np.uint64), *self._keys])
+        )
+
+    def _found(self, export: Export) -> FoundFile:
+        export.ensure_users()
+        absent = tuple(one for one in export.names.absent if one not in self._filled)
+        if "picture" in absent:
+            raise UnreadableInputError(
+                f"No user in {export.name} has a field picture: export it, too."
+            )
+        return FoundFile(export.name, export.rows, export.troubles, export.notes, absent)
 
     def _classified(self, pieces: Sequence[Piece]) -> pa.Table:
-        profiles = pa.concat_tables(piece.profiles for piece in pieces)
-        self.users += len(profiles)
+        users = pa.concat_tables(piece.profiles for piece in pieces)
+        self.users += len(users)
         self._keys += (piece.keys for piece in pieces)
-        self._latest = max(self._latest, _latest(profiles, self._now))
-        return with_verdicts(profiles, at_milliseconds(self._now))
+        self._latest = max(self._latest, _latest(users, self._now))
+        self._filled.update(
+            name for name in users.column_names if users[name].null_count < len(users)
+        )
+        return with_verdicts(users, at_milliseconds(self._now))
 
 
 def _results(pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], _T]]) -> Iterator[_T]:
@@ -331,7 +407,14 @@ def ensure_complete(told: Provenance, out: Path) -> Snapshot:
     )
 
 
-def ensure_possible(paths: Sequence[Path], out: Path, tenant: str | None, *, force: bool) -> None:
+def ensure_possible(
+    paths: Sequence[Path],
+    out: Path,
+    tenant: str | None,
+    names: Mapping[str, str] | None = None,
+    *,
+    force: bool,
+) -> None:
     """Check before long work that it is possible, and remove what a killed run left."""
     if not paths:
         raise UnreadableInputError("No export file was named.")
@@ -339,20 +422,16 @@ def ensure_possible(paths: Sequence[Path], out: Path, tenant: str | None, *, for
         # Bytes that were read from a pipe here would be missing later.
         if path.exists() and not path.is_file() and not path.is_dir():
             continue
-        with exported(path) as export:
-            next(iter(export), None)
-            _ensure_users(export)
+        with closing(exports(path, names=names)) as found:
+            for export in found:
+                if not export.is_plain:
+                    next(iter(export), None)
+                    export.ensure_users()
     if any(is_same(out, path) for path in paths):
         raise OutputError(f"Cannot write {out}: it is one of the exports. Choose another --out.")
     ensure_writable(out)
     ensure_replaceable(out, tenant or _tenant_of(paths), force=force)
     discard_drafts(out)
-
-
-def _ensure_users(export: Export) -> None:
-    if not export.rows:
-        why = "".join(f" {one}." for one in export.troubles)
-        raise UnreadableInputError(f"{export.name} holds no user that can be read.{why}")
 
 
 def _tenant_of(paths: Sequence[Path]) -> str:

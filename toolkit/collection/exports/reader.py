@@ -1,4 +1,4 @@
-"""Files of Auth0 users, read line by line: exports in NDJSON or CSV, and user objects.
+"""Files of users, record by record: exports of Auth0, and what other tools write.
 
 Facts (Auth0, "Bulk User Exports"): a JSON export is NDJSON; each string of a CSV gets a single
 quote before it, stands in double quotes, and its double quotes are doubled; a field may be asked
@@ -7,81 +7,153 @@ INFERRED: a CSV begins with column names, and a field without another name is na
 """
 
 import csv
-import gzip
+import io
 import json
 import re
-import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from itertools import chain
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
-from isal import isal_zlib
-
-from toolkit.collection.exports.field_names import BY_PATH, rebuilt, record_of_cells
+from toolkit.collection.exports.content import Content, content_of, unpacked, utf8, western
+from toolkit.collection.exports.documents import DAMAGED, LONGEST, Documents
+from toolkit.collection.exports.field_names import (
+    BY_PATH,
+    FieldNames,
+    rebuilt,
+    record_of_cells,
+)
+from toolkit.collection.exports.not_users import refuse_if_no_users
+from toolkit.collection.exports.tables import table_records
 from toolkit.errors import UnreadableInputError
 
-_GZIP, BOM = b"\x1f\x8b", b"\xef\xbb\xbf"
-_GZIP_BITS = 31  # zlib's `wbits` for gzip, with checksum and length
-_BLOCK = 65_536
-_INFLATED = 8 * _BLOCK  # blocks are rarely larger; a larger rest would be copied each time
-# No profile is nearly as long; without a limit, a file of one line would have to fit in memory.
-LONGEST = 32 * 1024 * 1024
 _PER_LINE = 100  # memory for a line in Python, besides its text
 _NAMED = 3
+# So much is looked at, to tell what a file is.
+_RECORDS = 1000
+_TEXT = 4 * 1024 * 1024
+_BEGINNING = 65_536
+_LINES = 10
+_DELIMITERS = ",;\t|"
 
 # A text, or a comma before a closing bracket, which DuckDB accepts.
 _COMMA = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")|,(?=\s*[}\]])', re.DOTALL)
+# What some files are that hold no users, by their first bytes.
+_OTHERS = (
+    (re.compile(rb"(?i)<(!doctype html|html|head|body)"), "a web page"),
+    (re.compile(rb"<"), "XML"),
+    (re.compile(rb"%PDF-"), "a PDF"),
+    (re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8"), "a picture"),
+    (re.compile(rb"SQLite format 3\0"), "a database of SQLite"),
+    (re.compile(rb"7z\xbc\xaf|Rar!"), "an archive of 7-Zip or RAR"),
+    (re.compile(rb"(?s).{257}ustar"), "a tar archive"),
+    (re.compile(rb"Obj\x01"), "Avro"),
+)
 
 
 class Export:
-    """One export file, to be read once; afterwards it knows what was lost.
+    """What stands in one file, to be read once; afterwards it knows what was lost.
 
-    Iterating yields the line number and the record: a user object as in the Management API, or
-    other JSON. Unreadable lines are left out and counted; reading continues as long as possible.
-    Or take `blocks`, and call `account` for each: iterating afterwards yields the rest.
+    Iterating yields where a record stands (its line, or its number), and a user object as in the
+    Management API, or what stands there instead. What cannot be read is left out and counted;
+    reading continues as long as possible. Or call `begin`, take `blocks`, and call `account` for
+    each: iterating afterwards yields the rest.
 
     Attributes:
         name: its name in messages.
-        position: how many of its bytes on disk were read.
-        lines: how many lines were read.
-        rows: how many records were yielded.
-        unreadable: how many lines were left out.
-        ending: why reading ended early, or "".
+        names: what the names in it are taken for.
+        delimiter: what stands between cells, if it is CSV.
+        lines: how many lines, or records, were read.
+        rows: how many users were yielded.
+        unreadable: how many lines, or records, were left out.
     """
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
-        self.name = name
-        self.position = self.lines = self.rows = self.unreadable = 0
-        self.ending = ""
-        self._file = file
-        self._first: list[int] = []
-        self._text = self._content()
+    def __init__(self, content: Content, names: Mapping[str, str] | None = None) -> None:
+        self.name = content.name
+        self.names = FieldNames(names)
+        self.delimiter = ","
+        self.lines = self.rows = self.unreadable = 0
+        self._content = content
+        self._text: Iterator[bytes] = iter(()) if content.is_table else utf8(content)
         self._rest = b""  # text that was taken and must still be read
         self._open = False  # whether the last line has no line end
-        self._objects_follow: bool | None = None
+        self._first: list[int] = []
+        self._ahead: list[tuple[int, object]] = []  # records that were looked at
+        self._cells: tuple[list[str], list[str]] = [], []  # column names, as they are and Auth0's
         self._titles: list[str] = []  # column names of a CSV, if its first line was taken
 
     def __iter__(self) -> Iterator[tuple[int, object]]:
-        """Yield each record with its line; raise UnreadableInputError if it is no export."""
-        read = self._objects if self.is_ndjson() else self._cells
-        for number, record in read(self._numbered()):
-            self.rows += 1
-            yield number, record
+        """Yield each user with the line, or number, of the record."""
+        for number, record in chain(self._ahead, self._records):
+            for one in self.names.users(record):
+                self.rows += 1
+                yield number, one
 
-    def is_ndjson(self) -> bool:
-        """Whether the first line that is not blank begins an object; blank lines are skipped."""
-        if self._objects_follow is None:
-            while not self._rest.strip() and (block := next(self._text, b"")):
-                self._rest += block
-                blank = len(self._rest) - len(self._rest.lstrip())
-                begin = self._rest.rfind(b"\n", 0, blank) + 1
-                self.lines += self._rest.count(b"\n", 0, begin)
-                self._rest = self._rest[begin:]
-            self._objects_follow = self._rest.lstrip().startswith(b"{")
-        return self._objects_follow
+    @cached_property
+    def _records(self) -> Iterator[tuple[int, object]]:
+        if self.layout == "lines":
+            return self._objects(self._numbered())
+        if self.layout == "cells":
+            return self._rows_of_cells(self._numbered())
+        return self._values() if self.layout == "documents" else self._table()
+
+    @cached_property
+    def layout(self) -> Literal["lines", "documents", "cells", "table"]:
+        """What it is: NDJSON, other JSON, CSV, or a table of another program."""
+        if self._content.is_table:
+            return "table"
+        self._skip_blank_lines()
+        begin = self._rest.lstrip(b" \t\r\n\x1e")  # the last one: RFC 7464
+        if begin.startswith(b"["):
+            return "documents"
+        if begin.startswith(b"{"):
+            return "lines" if self._is_ndjson() else "documents"
+        self._refuse_others()
+        self._text, self._rest = western(chain([self._rest], self._text), self._content), b""
+        self._find_delimiter()
+        return "cells"
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether the first records of NDJSON are user objects in Auth0's own form.
+
+        Raises:
+            UnreadableInputError: the first records, of whatever form, are no users.
+        """
+        records = self._looked_at()
+        users = (one for record in records for one in self.names.users(record))
+        if records and not any(map(_has_id, users)):
+            if self._content.is_packed:  # damage that shows later may be why
+                deque(self._text, 0)
+            if self.ending:
+                self.ensure_users()
+            if b"\0" in self._rest[:_BEGINNING]:
+                raise UnreadableInputError(f"{self.name} is a file of a program, not text.")
+            refuse_if_no_users(records, self.name)
+        if self.layout != "lines" or not records:
+            return False
+        return all(map(self.names.are_plain, records))
+
+    def titles(self) -> list[str]:
+        """Take the column names of a CSV, and return Auth0's names for them, by path.
+
+        If the line is unusual, take and return nothing.
+        """
+        self._fill(lambda _, ends: ends > 0)
+        line, end, rest = self._rest.partition(b"\n")
+        try:
+            cells = next(csv.reader([line.decode()], delimiter=self.delimiter, strict=True), [])
+        except (csv.Error, UnicodeDecodeError):  # iterating tells the damage
+            return []
+        if not end or not cells:
+            return []
+        self._titles = self._named(cells)
+        self.lines += 1
+        self._rest = rest
+        return self._titles
 
     def blocks(self, size: int) -> Iterator[bytes]:
         """Yield complete lines, at least so many bytes at a time if possible.
@@ -113,102 +185,151 @@ class Export:
     def account(self, lines: int, rows: int, unreadable: Iterable[int]) -> None:
         """Count the results of the next lines; the first of them is 0."""
         for number in unreadable:
-            self._leave_out(self.lines + number + 1)
+            self.leave_out(self.lines + number + 1)
         self.lines += lines
         self.rows += rows
 
-    def titles(self) -> list[str]:
-        """Take the column names of a CSV; if the line is unusual, take and return nothing."""
-        while b"\n" not in self._rest and len(self._rest) <= LONGEST:
-            if not (block := next(self._text, b"")):
-                break
-            self._rest += block
-        line, end, rest = self._rest.partition(b"\n")
-        try:
-            cells = next(csv.reader([line.decode()], strict=True), [])
-        except (csv.Error, UnicodeDecodeError):  # iterating raises the error
-            return []
-        if not end or not cells:
-            return []
-        self._titles = self._titles_of(cells)
-        self.lines += 1
-        self._rest = rest
-        return self._titles
+    @property
+    def position(self) -> int:
+        """How many bytes on disk were read."""
+        return self._content.position
+
+    @property
+    def ending(self) -> str:
+        """Why reading ended early, or ""."""
+        return self._content.ending
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed, in sentences."""
+        return (*self._content.notes, *self.names.notes)
+
+    def ensure_users(self) -> None:
+        """Raise UnreadableInputError if no user was found."""
+        if self.rows:
+            return
+        why = "".join(f" {one}." for one in self.troubles)
+        if not why:
+            why = " It has column names only." if self._cells[0] else " It is empty."
+        raise UnreadableInputError(f"{self.name} holds no user that can be read.{why}")
 
     @property
     def troubles(self) -> tuple[str, ...]:
         """What was lost, in words without a full stop; empty if nothing was."""
         told = []
+        in_lines = self.layout in ("lines", "cells")
+        what = "line" if in_lines else "record"
         if self.unreadable:
             numbers = ", ".join(f"{number:,}" for number in self._first)
             further = self.unreadable - len(self._first)
             more = f" and {further:,} more" if further else ""
             plural = "s" * (self.unreadable > 1)
-            told.append(f"{self.name}: line{plural} {numbers}{more} could not be read")
+            # How many records are lost in damaged JSON is not known.
+            part = "" if in_lines else f"part{plural} of the file at "
+            told.append(f"{self.name}: {part}{what}{plural} {numbers}{more} could not be read")
         if self.ending:
             where = "in" if self._open else "after"
-            told.append(f"{self.name}: {self.ending} {where} line {self.lines:,}")
+            told.append(f"{self.name}: {self.ending} {where} {what} {self.lines:,}")
         return tuple(told)
 
-    def _leave_out(self, number: int) -> None:
+    def leave_out(self, number: int) -> None:
+        """Count a line, or record, that cannot be read."""
         if self._open and number == self.lines:
-            self.ending = self.ending or "the file is cut short"
+            self._content.end("the file is cut short")
             return
         self.unreadable += 1
         if len(self._first) < _NAMED:
             self._first.append(number)
 
-    # From bytes to lines
+    # What it is
 
-    def _blocks(self) -> Iterator[bytes]:
-        while True:
-            try:
-                block = self._file.read(_BLOCK)
-            except OSError as error:
-                self.ending = f"the file cannot be read on ({error.strerror or error})"
-                return
-            if not block:
-                return
-            self.position += len(block)
-            yield block
+    def _fill(self, is_enough: Callable[[int, int], bool]) -> None:
+        """Take text until there is enough, by its size and its number of line ends."""
+        parts, size, ends = [self._rest], len(self._rest), self._rest.count(b"\n")
+        while size <= LONGEST and not is_enough(size, ends):
+            if not (block := next(self._text, b"")):
+                break
+            parts.append(block)
+            size += len(block)
+            ends += block.count(b"\n")
+        self._rest = b"".join(parts)
 
-    def _content(self) -> Iterator[bytes]:
-        """Yield the content: decompressed if it is gzip, and without a byte order mark."""
-        head, rest = _begun(self._blocks(), len(_GZIP))
-        blocks: Iterator[bytes] = chain([head], rest)
-        if head.startswith(_GZIP):
-            blocks = self._inflated(blocks)
-        head, rest = _begun(filter(None, blocks), len(BOM))
-        yield from filter(None, chain([head.removeprefix(BOM)], rest))
+    def _skip_blank_lines(self) -> None:
+        while not self._rest.strip() and (block := next(self._text, b"")):
+            self._rest += block
+            blank = len(self._rest) - len(self._rest.lstrip())
+            begin = self._rest.rfind(b"\n", 0, blank) + 1
+            self.lines += self._rest.count(b"\n", 0, begin)
+            self._rest = self._rest[begin:]
 
-    def _inflated(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """Decompress gzip up to the first damage.
-
-        ISA-L is several times faster than zlib, but does not return the data before damage: then
-        zlib reads the file again for the missing part.
-        """
-        given, begun = 0, False
-        if self._file.seekable():
-            try:
-                for data in _inflated(blocks, isal_zlib.decompressobj):
-                    given += len(data)
-                    yield data
-            except (isal_zlib.error, EOFError):  # type: ignore[misc] # it is one, whatever the stub says
-                self._file.seek(0)
-                self.position = 0
-                blocks = self._blocks()
-            else:
-                return
+    def _is_ndjson(self) -> bool:
+        """Whether each line is an object, damaged ones aside."""
+        self._fill(lambda _, ends: ends > 0)
+        if _is_object(self._rest.partition(b"\n")[0]):
+            return True
+        wanted = len(self._rest) + _BEGINNING
+        self._fill(lambda size, _: size >= wanted)
         try:
-            for data in _inflated(blocks, zlib.decompressobj):
-                fresh = data[given:]
-                given -= len(data) - len(fresh)
-                begun = True
-                yield fresh
-        except EOFError:
-            self.ending = self.ending or "the gzip data is cut short"
-        except zlib.error as error:
-            self.ending = _reason(error, begun=begun)
+            json.JSONDecoder().raw_decode(self._rest.decode("utf-8", "replace").lstrip())
+        except (ValueError, RecursionError):
+            lines = self._rest.split(b"\n")[1:-1][:_LINES]
+            is_inside = any(line.lstrip().startswith(b",") for line in lines)
+            return any(map(_is_object, lines)) and not is_inside
+        return False
+
+    def _refuse_others(self) -> None:
+        self._fill(lambda size, _: size >= _BEGINNING)
+        begin = self._rest.lstrip()
+        for pattern, what in _OTHERS:
+            if pattern.match(begin):
+                raise UnreadableInputError(
+                    f"{self.name} looks like {what}: export the users as JSON or CSV, among the "
+                    "fields user_id and picture."
+                )
+
+    def _find_delimiter(self) -> None:
+        """Find what stands between cells, and take the line in which Excel says it."""
+        self._skip_blank_lines()
+        self._fill(lambda _, ends: ends > 0)
+        line, _, rest = self._rest.partition(b"\n")
+        said = re.fullmatch(rb'"?sep=(.)"?\s*', line)
+        if said and said[1].decode("latin-1") in _DELIMITERS:
+            self.delimiter = said[1].decode()
+            self.lines += 1
+            self._rest = rest
+            self._skip_blank_lines()
+            return
+        text = line.decode("utf-8", "replace")
+        counts = {one: len(next(iter(_cells(text, one)), ())) for one in _DELIMITERS}
+        self.delimiter = max(_DELIMITERS, key=counts.__getitem__)
+
+    def _looked_at(self) -> Sequence[object]:
+        """Return the first records, which stay to be read."""
+        if self.layout in ("documents", "table"):
+            for number, record in islice(self._records, _RECORDS):
+                self._ahead.append((number, record))
+                if any(map(_has_id, self.names.users(record))):
+                    break
+            return [record for _, record in self._ahead]
+        self._fill(lambda size, ends: ends >= _RECORDS or (size >= _TEXT and ends > 0))
+        if self.layout == "cells":
+            return self._first_rows()
+        records = []
+        for line in islice(filter(bytes.strip, self._rest.split(b"\n")), _RECORDS):
+            try:
+                records.append(record_of(line))
+            except (ValueError, RecursionError):
+                continue
+        return records
+
+    def _first_rows(self) -> list[dict[str, Any]]:
+        rows = list(islice(_cells(self._rest.decode("utf-8", "replace"), self.delimiter), _RECORDS))
+        if not rows:
+            return []
+        titles = self._named(rows[0])
+        records = [record_of_cells(titles, row) for row in rows[1:] if len(row) == len(titles)]
+        # Without a row, the column names tell what it is.
+        return records or ([] if "user_id" in titles else [dict.fromkeys(titles)])
 
     def _numbered(self) -> Iterator[tuple[int, bytes]]:
         """Yield the lines with their ends; if a line is too long, only its beginning."""
@@ -222,7 +343,7 @@ class Export:
             yield self.lines, self._rest
             self._rest = b""
 
-    # From lines to records
+    # Records
 
     def _objects(self, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, object]]:
         for number, line in lines:
@@ -231,30 +352,51 @@ class Export:
             try:
                 value = record_of(line)
             except (ValueError, RecursionError):
-                self._leave_out(number)
+                self.leave_out(number)
                 continue
             # A number may be cut: 12 instead of 123.
             if isinstance(value, dict) or not (self.ending and self._open):
                 yield number, value
 
-    def _cells(self, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, object]]:
+    def _values(self) -> Iterator[tuple[int, object]]:
+        def holds_users(record: dict[str, Any]) -> bool:
+            return any(map(_has_id, self.names.users(record)))
+
+        documents = Documents(chain([self._rest], self._text), holds_users)
+        for record in documents:
+            self.lines += 1
+            if record is DAMAGED:
+                self.leave_out(self.lines)
+            else:
+                yield self.lines, record
+        if documents.is_cut:
+            self._content.end("the JSON is cut short")
+
+    def _table(self) -> Iterator[tuple[int, object]]:
+        try:
+            for record in table_records(self._content.file(), self.name):
+                self.lines += 1
+                yield self.lines, record
+        except UnreadableInputError:
+            if not self.lines:
+                raise
+            self._content.end("the table is damaged")
+
+    def _rows_of_cells(self, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, object]]:
         titles = self._titles
         for number, cells in self._rows(lines):
             if not titles:
-                titles = self._titles_of(cells)
+                titles = self._named(cells)
             elif len(cells) == len(titles):
                 yield number, record_of_cells(titles, cells)
             else:
-                self._leave_out(number)
+                self.leave_out(number)
 
-    def _titles_of(self, cells: Iterable[str]) -> list[str]:
+    def _named(self, cells: Iterable[str]) -> list[str]:
         titles = [cell.removeprefix("'").strip() for cell in cells]
-        if "user_id" not in titles:
-            raise UnreadableInputError(
-                f"{self.name} is neither NDJSON (a user object a line) nor CSV with a "
-                "column user_id: export the users again, with user_id."
-            )
-        return titles
+        if self._cells[0] != titles:
+            self._cells = titles, self.names.titles(titles)
+        return self._cells[1]
 
     def _rows(self, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, list[str]]]:
         # The limit is global in the process, so it is only raised, never lowered.
@@ -277,7 +419,7 @@ class Export:
                 yield content.decode()
             at_end = True
 
-        rows = csv.reader(texts(), strict=True)
+        rows = csv.reader(texts(), delimiter=self.delimiter, strict=True)
         while True:
             row.clear()
             size = 0
@@ -286,12 +428,12 @@ class Export:
             except (csv.Error, UnicodeDecodeError):
                 if at_end:
                     # The row has no end: nothing after its beginning can be trusted.
-                    self.ending = self.ending or "the file is cut short"
+                    self._content.end("the file is cut short")
                     return
                 # Read the lines after the first one again.
-                self._leave_out(row[0][0])
+                self.leave_out(row[0][0])
                 again.extendleft(reversed(row[1:]))
-                rows = csv.reader(texts(), strict=True)
+                rows = csv.reader(texts(), delimiter=self.delimiter, strict=True)
                 continue
             if cells is None:
                 return
@@ -299,17 +441,27 @@ class Export:
                 yield row[0][0], cells
 
 
-@contextmanager
-def exported(source: Path | str | BinaryIO, name: str | None = None) -> Iterator[Export]:
-    """Open an export file or a stream of its bytes; its content decides its format, not its name.
+def exports(
+    source: Path | str | BinaryIO,
+    name: str | None = None,
+    names: Mapping[str, str] | None = None,
+) -> Generator[Export]:
+    """Open a file or a stream of bytes, and yield what is in it, each to be read in turn.
 
-    Memory holds one block and one line of it at a time.
+    The content decides what it is, not the name: NDJSON, other JSON, CSV, Parquet, Arrow, Excel;
+    packed or not. A zip may hold several.
+
+    Args:
+        source: the file.
+        name: its name in messages.
+        names: for Auth0's names those in the file, where they are known.
 
     Raises:
-        UnreadableInputError: it cannot be opened.
+        UnreadableInputError: it cannot be opened or unpacked.
     """
     if not isinstance(source, str | Path):
-        yield Export(source, name or "the export")
+        for content in unpacked(content_of(source, name or "the export")):
+            yield Export(content, names)
         return
     try:
         # Without a buffer, because otherwise reading a pipe waits until the buffer is full.
@@ -317,64 +469,8 @@ def exported(source: Path | str | BinaryIO, name: str | None = None) -> Iterator
     except OSError as error:
         raise UnreadableInputError(f"{source} cannot be read: {error.strerror}.") from error
     with file:
-        yield Export(file, name or Path(source).name)
-
-
-def _begun(blocks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
-    """Return the first bytes, at least so many if there are, and the blocks after them."""
-    head = b""
-    while len(head) < size and (block := next(blocks, b"")):
-        head += block
-    return head, blocks
-
-
-def _inflated(blocks: Iterable[bytes], new: Callable[[int], Any]) -> Iterator[bytes]:
-    """Decompress gzip with any number of members; `new` makes a decompressor for each.
-
-    Raises:
-        zlib.error: it is damaged; the data before the damage was yielded.
-        isal_zlib.error: it is damaged.
-        EOFError: it is cut short.
-    """
-    inflater, before = None, None
-    for block in blocks:
-        rest = block
-        while rest:
-            if inflater is None:
-                rest = rest.lstrip(b"\0")  # a member may be padded with zero bytes
-                inflater = new(_GZIP_BITS) if rest else None
-                continue
-            before = inflater.copy() if new is zlib.decompressobj else None
-            try:
-                data = inflater.decompress(rest, _INFLATED)
-            except zlib.error:
-                yield from _rescued(before, rest)
-                raise
-            yield data
-            rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-            inflater = None if inflater.eof else inflater
-    if inflater is not None:
-        yield inflater.flush()
-        raise EOFError
-
-
-def _rescued(inflater: Any, data: bytes) -> Iterator[bytes]:  # noqa: ANN401 - of zlib
-    """Yield the data before damage: zlib returns nothing of a block with damage."""
-    for place in range(len(data)):
-        try:
-            inflated = inflater.decompress(data[place : place + 1])
-        except zlib.error:  # the damage is reported already
-            return
-        if inflated:
-            yield inflated
-
-
-def _reason(error: zlib.error, *, begun: bool) -> str:
-    if "header" in str(error):
-        return "what follows is not gzip" if begun else "the gzip header is damaged"
-    if "incorrect" in str(error):
-        return "the gzip checksum does not match, so rows may be wrong, seen"
-    return "the gzip data is damaged"
+        for content in unpacked(content_of(file, name or Path(source).name)):
+            yield Export(content, names)
 
 
 def record_of(line: bytes) -> Any:  # noqa: ANN401 - any JSON
@@ -392,27 +488,59 @@ def record_of(line: bytes) -> Any:  # noqa: ANN401 - any JSON
     return rebuilt(value) if by_path else value
 
 
-def parse(lines: Iterable[str | bytes], name: str) -> Iterator[dict[str, Any]]:
-    """Read user objects, one in each line; UnreadableInputError names a line that is none."""
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            record = None
-        if not isinstance(record, dict):
-            raise UnreadableInputError(f"{name}, line {number}: not a JSON object.")
-        yield record
+def user_objects(
+    source: Path | BinaryIO, name: str, names: Mapping[str, str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the user objects in a file of any form, as the Management API would return them.
+
+    Args:
+        source: the file, or a stream.
+        name: its name in messages.
+        names: for Auth0's names those in the file, where they are known.
+
+    Raises:
+        UnreadableInputError: it holds no users; or, after all that could be read, something could
+            not be read.
+    """
+    troubles: list[str] = []
+    with closing(exports(source, name, names)) as found:
+        for export in found:
+            waiting: list[dict[str, Any]] | None = []  # until it is clear that there are users
+            for number, one in export:
+                if not isinstance(one, dict):
+                    export.leave_out(number)
+                    continue
+                if waiting is not None:
+                    waiting.append(one)
+                    if _has_id(one) or "picture" in one:
+                        yield from waiting
+                        waiting = None
+                    elif len(waiting) >= _RECORDS:
+                        refuse_if_no_users(waiting, export.name)
+                else:
+                    yield one
+            if waiting:
+                refuse_if_no_users(waiting, export.name)
+            troubles += export.troubles
+    if troubles:
+        raise UnreadableInputError(f"{'; '.join(troubles)}.")
 
 
-def read_records(path: Path | str) -> Iterator[dict[str, Any]]:
-    """Read a file of user objects, gzip or not; UnreadableInputError if it is no such file."""
+def _has_id(one: object) -> bool:
+    return isinstance(one, dict) and bool(one.get("user_id"))
+
+
+def _is_object(line: bytes) -> bool:
     try:
-        with Path(path).open("rb") as file:
-            packed = file.read(len(_GZIP)) == _GZIP
-        with gzip.open(path) if packed else Path(path).open("rb") as lines:
-            yield from parse(lines, str(path))
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or "the gzip data is cut short or damaged"
-        raise UnreadableInputError(f"{path} cannot be read: {reason}.") from error
+        return isinstance(record_of(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _cells(text: str, delimiter: str) -> Iterator[list[str]]:
+    """Yield the first rows of some CSV, up to what cannot be read."""
+    csv.field_size_limit(max(LONGEST, csv.field_size_limit()))
+    try:
+        yield from filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error:
+        return
