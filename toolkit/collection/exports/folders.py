@@ -7,8 +7,8 @@ from pathlib import Path
 from toolkit.errors import UnreadableInputError
 
 
-def files_of(sources: Iterable[Path | str]) -> list[Path]:
-    """Return the files that are meant by files, folders and patterns such as `exports/*.json`.
+def files_of(sources: Path | str | Iterable[Path | str]) -> list[Path]:
+    """Return the files that are meant: by a file, a folder, a pattern such as `exports/*.json`.
 
     Of a folder, all files in it and in its folders, by name, without hidden ones.
 
@@ -16,7 +16,8 @@ def files_of(sources: Iterable[Path | str]) -> list[Path]:
         UnreadableInputError: a folder has no file, or nothing fits a pattern.
     """
     files: list[Path] = []
-    for source in map(Path, sources):
+    several = [sources] if isinstance(sources, Path | str) else sources
+    for source in map(Path, several):
         found = [source]
         if not source.exists() and any(mark in str(source) for mark in "*?["):
             found = [Path(one) for one in sorted(glob(str(source), recursive=True))]  # noqa: PTH207 - it may begin with /
