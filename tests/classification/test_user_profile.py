@@ -1,12 +1,10 @@
 """What is kept of one user object, whatever it holds."""
 
 import json
-from datetime import UTC, datetime
 
 import pytest
 
 from toolkit.classification.schema import PROFILE
-from toolkit.classification.times import moment
 from toolkit.classification.user_profile import tabulated, user
 
 
@@ -38,22 +36,6 @@ def test_users_without_an_id_are_told_apart_by_their_profiles():
     assert user({"user_id": "auth0|1", "name": "Ann"}).key == "auth0|1"
     ann, again, ben = (user({"name": name}) for name in ("Ann", "Ann", "Ben"))
     assert ann.key == again.key != ben.key
-
-
-@pytest.mark.parametrize(
-    ("value", "time"),
-    [
-        ("2024-02-29T23:30:00.123999-01:00", datetime(2024, 3, 1, 0, 30, 0, 123000, UTC)),
-        ("2024-02-29T23:30:00", datetime(2024, 2, 29, 23, 30, tzinfo=UTC)),
-        (datetime(2024, 2, 29, tzinfo=UTC), datetime(2024, 2, 29, tzinfo=UTC)),
-        ("2024-02-30", None),
-        ("0001-01-01T00:00:00+14:00", None),
-        (1709164800, None),
-        (None, None),
-    ],
-)
-def test_a_time_is_read_in_utc_to_the_millisecond_or_is_none(value, time):
-    assert moment(value) == time
 
 
 @pytest.mark.parametrize(
