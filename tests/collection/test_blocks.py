@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from contextlib import closing, contextmanager
+from datetime import UTC
 from itertools import product
 from pathlib import Path
 
@@ -15,9 +16,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from toolkit.classification.times import UnreadTimes, moment
 from toolkit.classification.user_profile import tabulated, user
-from toolkit.collection.exports import ingest_files
-from toolkit.collection.exports.blocks import BlockReader, cells_of, end_of_rows, is_plain
+from toolkit.collection.exports import blocks, ingest_files
+from toolkit.collection.exports.blocks import MACROS, BlockReader, cells_of, end_of_rows, is_plain
 from toolkit.collection.exports.reader import exports
 from toolkit.errors import IncompleteError
 
@@ -53,6 +55,10 @@ def exported(source):
 
 
 DATABASE = duckdb.connect(config={"threads": 1})
+TWO = ["created_at", "last_login"]
+SESSION = DATABASE.cursor()
+for macro in MACROS:
+    SESSION.execute(f"CREATE TEMP MACRO {macro}")
 
 
 def piece(content):
@@ -251,6 +257,157 @@ def test_lines_are_read_together_as_each_would_be_alone(some):
     expected, lost = line_by_line(content)
     assert unreadable == lost
     assert repr(rows) == repr(expected)
+
+
+COMMON = [
+    "2024-03-01T10:00:00.123Z",
+    "2024-03-01T10:00:00Z",
+    "2024-03-01T10:00:00.123999999Z",
+    "2024-03-01T12:30:00.999999+02:30",
+    "2024-03-01 04:30:00-0530",
+    "2024-03-01 10:00:00 +0000",
+    "2024-03-01 10:00:00.5+00",
+    "2024-03-01 10:00:00 UTC",
+    "2024-03-01 10:00:00",
+    "2024-03-01 10:00",
+    "2024-03-01",
+    "1709287200",
+    "1709287200123",
+    '{"$date":"2024-03-01T10:00:00.123Z"}',
+    '{"$date":1709287200123}',
+    '{"$date":{"$numberLong":"1709287200123"}}',
+]
+ODD = [
+    "2024-02-30",
+    "2024-02-30T00:00:00Z",
+    "2024-03-01T24:00:00Z",
+    "2024-03-01T23:59:60Z",
+    "2024-03-01T10:00:00.Z",
+    "2024-03-01T10:00:00.1234567890Z",
+    "2024-03-01T10:00:00+00:60",
+    "2024-03-01T10:00:00+19:59",
+    "2024-03-01T10:00:00\n",
+    "2024-03-01Z",
+    "1989-12-31T23:59:59.9999Z",
+    "1990-01-01T00:00:00.0009+14:00",
+    "2099-12-31T23:59:59.9999-14:00",
+    "2024-3-1 10:00",
+    "3/4/2024",
+    "3999999999",
+    "4102444799",
+    "1000000000123",
+    "infinity",
+    "epoch",
+    "2024-03-01 10:00:00 Europe/Paris",
+    '{"$date":"2024-03-01T10:00:00Z"}}',
+    '{"$date":2024-03-01}',
+    '{"$date":"2024-03-01',
+    '{"$date":{"$numberLong":1709287200123}}',
+    '{"$date":""}',
+    '{"$date":"NaT"}',
+    '{"$oid":"2024-03-01"}',
+    "NaT",
+    " NULL ",
+    r"\N",
+    "",
+    '""',
+]
+clocks = st.builds(
+    "{}{}{}{}{}".format,
+    st.dates().map(str) | st.from_regex(r"(199|20[0-9])[0-9]-[01][0-9]-[0-3][0-9]", fullmatch=True),
+    st.sampled_from(["T", " ", "", "t", "  "]),
+    st.times().map(lambda time: time.isoformat("milliseconds")) | st.times().map(str),
+    st.sampled_from(["", "9", "999", "9999", ","]),
+    st.sampled_from(
+        ["Z", "z", "", " UTC", "UTC", " +0000", "+02", "-11:30", "+1959", "+25", " -07:0"]
+    ),
+)
+mutated = st.builds(
+    lambda text, at, char: text[: at % (len(text) + 1)] + char + text[at % (len(text) + 1) + 1 :],
+    st.sampled_from(COMMON + ODD) | clocks,
+    st.integers(0, 50),
+    st.characters(codec="utf-8") | st.sampled_from("0123456789-+:.TZ {}\"$'"),
+)
+wrapped = st.builds(
+    str.format, st.sampled_from(['{{"$date":"{}"}}', "{{'$date':{}}}", '"{}"', " {} "]), clocks
+)
+
+
+def by_sql(function, texts):
+    """Read texts as times in DuckDB; None for each that it leaves to Python."""
+    query = f"SELECT {function} FROM (SELECT unnest($1::VARCHAR[]) AS t)"
+    read = SESSION.execute(query, [list(texts)]).fetchall()
+    return [found and found.replace(tzinfo=UTC) for (found,) in read]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
+def test_the_most_frequent_times_are_read_in_sql_wherever_the_machine_stands(zone):
+    SESSION.execute(f"SET TimeZone = '{zone}'")
+    read = by_sql("any_time(bare_time(t))", COMMON)
+    assert read == [moment(one) for one in COMMON]
+    assert None not in read
+    assert by_sql("auth0_time(t)", COMMON)[:2] == [moment(COMMON[0]), None]
+
+
+@given(st.lists(clocks | mutated | wrapped | st.text(), min_size=1, max_size=40))
+@example(ODD)
+@example(COMMON)
+def test_what_sql_reads_as_a_time_python_reads_as_the_same(texts):
+    for function in ("any_time(bare_time(t))", "auth0_time(t)"):
+        for text, found in zip(texts, by_sql(function, texts), strict=True):
+            assert found is None or found == moment(text), text
+    absent = SESSION.execute(
+        "SELECT t FROM (SELECT unnest($1::VARCHAR[]) AS t) WHERE bare_time(t) IS NULL",
+        [list(texts)],
+    ).fetchall()
+    unread = UnreadTimes()
+    for (text,) in absent:
+        unread.add({"created_at": text})
+        assert moment(text) is None
+    assert not unread
+
+
+@pytest.mark.parametrize("form", COMMON[1:])
+def test_a_file_in_another_common_form_is_not_read_line_by_line(form, monkeypatch):
+    value = json.loads(form) if form[0] == "{" else form
+    records = [{"user_id": f"auth0|{n}", "created_at": value, "last_login": None} for n in range(9)]
+    content = b"".join(json.dumps(one).encode() + b"\n" for one in records)
+    rows = "".join(f'auth0|{n},"{form.replace(chr(34), chr(34) * 2)}",NaT\n' for n in range(9))
+    cells = cells_of(rows.encode(), ["user_id", "created_at", "last_login"])
+    with BlockReader(DATABASE) as reader:
+        # Lines that DuckDB refuses become rows of the same types.
+        assert len(reader.read_lines(content * 100 + b"7\n").profiles) == 901
+        monkeypatch.setattr(blocks, "user", None)
+        for found in (reader.read_lines(content), reader.read_cells(cells, 9)):
+            assert found.profiles["created_at"].to_pylist() == [moment(form)] * 9
+            assert found.profiles["last_login"].null_count == 9
+            assert not found.unread
+
+
+@pytest.mark.parametrize("size", range(24, 500, 7))
+def test_where_the_beginning_of_a_block_ends_does_not_decide_how_times_are_read(size, monkeypatch):
+    line = b'{"user_id":"auth0|1","created_at":"2024-03-01T10:00:00.123Z","last_login":null}\n'
+    monkeypatch.setattr(blocks, "_HEAD", size)
+    monkeypatch.setitem(blocks._READ_LINES, True, "SELECT 'not needed'")
+    rows, _ = piece(line * 9)
+    assert [row["created_at"] for row in rows] == [moment("2024-03-01T10:00:00.123Z")] * 9
+
+
+def test_times_that_cannot_be_read_are_counted_in_lines_and_in_cells():
+    content = b"".join(
+        json.dumps({"user_id": f"auth0|{n}", "created_at": time}).encode() + b"\n"
+        for n, time in enumerate(["2024-03-01T10:00:00.123Z", "3/4/2024", "NaT", "5/4/2024", 5])
+    )
+    cells = cells_of(b"auth0|1,3/4/2024,\nauth0|2,,NaT\nauth0|3,5/4/2024,5\n", ["user_id", *TWO])
+    with BlockReader(DATABASE) as reader:
+        assert reader.read_lines(content).unread == {
+            ("created_at", "9/9/9999"): 2,
+            ("created_at", "9"): 1,
+        }
+        assert reader.read_cells(cells, 3).unread == {
+            ("created_at", "9/9/9999"): 2,
+            ("last_login", "9"): 1,
+        }
 
 
 @pytest.mark.parametrize("odd", [b"", b"\n", b'{"user_id":"x","user_id":"y"}\n', b"garbage\n"])

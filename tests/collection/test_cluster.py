@@ -89,7 +89,12 @@ def test_what_is_lost_and_what_contradicts_is_told_as_on_one_machine(
     exports, tmp_path, scheduler, monkeypatch
 ):
     changed = json.dumps(json.loads(LINES[0]) | {"picture": "https://a.example/b.png"}).encode()
-    exports([*LINES[:9], b"garbage\n"], [changed, b"\n", changed, b"\n", *LINES[9:20]])
+    # Times that cannot be read, in both files
+    odd = [json.dumps({"user_id": n, "created_at": "3/4/2024"}).encode() + b"\n" for n in "abc"]
+    exports(
+        [*LINES[:9], b"garbage\n", *odd[:2]],
+        [changed, b"\n", changed, b"\n", *LINES[9:20], odd[2]],
+    )
     monkeypatch.chdir(tmp_path)
     paths = ["export0/tenant.json", "export1/tenant.json"]
     with pytest.raises(IncompleteError) as alone:
@@ -101,6 +106,7 @@ def test_what_is_lost_and_what_contradicts_is_told_as_on_one_machine(
     assert str(found.value).replace(str(tmp_path / "s"), "s") == str(alone.value)
     after = read_snapshot("s.parquet")
     assert before.provenance.notes == after.provenance.notes
+    assert any(one.startswith("3 times of created_at") for one in after.provenance.notes)
     assert not after.provenance.complete
     pd.testing.assert_frame_equal(users, after.users)
 

@@ -176,6 +176,26 @@ def test_when_the_users_were_exported_is_said_or_assumed_and_then_noted(file, ou
     assert (told.taken_at, told.notes) == (latest, ())
 
 
+def test_times_that_cannot_be_read_are_told_and_lose_nobody(file, out):
+    times = [
+        "01.03.2024 10:00",
+        "3/1/2024 10:00",
+        "2024-03-01 10:00:00 UTC",
+        "NaT",
+        "4/1/2024 9:00",
+    ]
+    rows = "".join(f"auth0|{n},{time}\n" for n, time in enumerate(times))
+    # Quotes inside a cell: these rows are read one by one.
+    for count, more in [("2", ""), ("3", 'auth0|9,5/1/"2024"\n')]:
+        path = file(f"user_id,created_at\n{rows}{more}".encode(), "tenant.csv")
+        snapshot = ingest([path], out, taken_at=datetime(2024, 4, 1, tzinfo=UTC))
+        assert snapshot.provenance.complete
+        found = snapshot.users["created_at"].notna().tolist()
+        assert found[:5] == [True, False, True, False, False]
+        [note] = snapshot.provenance.notes
+        assert note.startswith(f"{count} times of created_at could not be read, for example of ")
+
+
 def test_what_a_killed_run_left_beside_the_snapshot_is_removed(file, out):
     out.parent.mkdir()
     left = [

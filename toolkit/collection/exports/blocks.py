@@ -11,6 +11,7 @@ it accepts what Python refuses.
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import IO, NamedTuple, Self
@@ -26,7 +27,8 @@ from toolkit.classification.arrow import array, first_bytes, flag, texts, values
 from toolkit.classification.columnwise import are_own
 from toolkit.classification.held_elsewhere import THUMBNAIL, linked, rank
 from toolkit.classification.schema import ADDED, PROFILE, completed
-from toolkit.classification.user_profile import User, tabulated, user
+from toolkit.classification.times import ABSENT, UnreadTimes
+from toolkit.classification.user_profile import TIMES, User, tabulated, user
 from toolkit.collection.exports.content import BOM
 from toolkit.collection.exports.duplicates import keys_of
 from toolkit.collection.exports.field_names import NESTED, TITLES, is_spare, record_of_cells
@@ -36,8 +38,7 @@ _Mask = npt.NDArray[np.bool_]
 _Rows = npt.NDArray[np.int64]
 
 _TEXTS = ("user_id", "email", "name", "connection", "strategy", "picture", "metadata_picture")
-_TIMES = ("created_at", "updated_at", "last_login")
-_WITHOUT_ZONE = dict.fromkeys(_TIMES, pa.timestamp("ms"))
+_WITHOUT_ZONE = dict.fromkeys(TIMES, pa.timestamp("ms"))
 _SPARE = ("metadata", "linked", "thumbnail")  # where pictures stand that nobody shows
 _NAMES = [name for name in PROFILE.names if name not in ADDED.names]
 _TYPES = dict.fromkeys([*_NAMES, *sum(TITLES.values(), ()), THUMBNAIL], "VARCHAR") | {
@@ -48,25 +49,50 @@ _TYPES = dict.fromkeys([*_NAMES, *sum(TITLES.values(), ()), THUMBNAIL], "VARCHAR
 }
 # A longer line is read alone. DuckDB takes twice as much memory for each reader.
 _LONGEST_LINE = 2 * 1024 * 1024
+_NO_TIMES = ", ".join(f"'{one}'" for one in sorted(ABSENT))
+# SQL that reads the most frequent forms of a time as `toolkit.classification.times` does; other
+# forms give null. `auth0_time` reads only Auth0's own form, and a file in half the time.
+# Facts (DuckDB 2.0, tried): `try_strptime` accepts blanks before a time, and the year 0; a cast to
+# TIMESTAMP ignores an offset, one to TIMESTAMPTZ takes a time without an offset for local, and one
+# to TIMESTAMP_MS rounds; `//` rounds up before 1970, so years before 1990 are left out.
+MACROS = (
+    """auth0_time(t) AS CASE WHEN length(t) = 24 AND t > '1'
+        THEN try_strptime(t, '%Y-%m-%dT%H:%M:%S.%gZ') END""",
+    rf"""bare_time(t) AS CASE WHEN lower(trim(t)) IN ({_NO_TIMES}) THEN NULL
+        WHEN starts_with(t, '{{"$date":"') THEN regexp_extract(t, '^.{{10}}([^"\\{{}}]*)"}}$', 1)
+        WHEN starts_with(t, '{{"$date":{{')
+            THEN regexp_extract(t, '^.{{9}}{{"\$numberLong":"([0-9]+)"}}}}$', 1)
+        WHEN starts_with(t, '{{') THEN regexp_extract(t, '^{{"\$date":([0-9]+)}}$', 1)
+        ELSE t END""",
+    """time_of(parts) AS make_timestamp_ms(epoch_us(TRY_CAST(
+        parts.day || ' ' || coalesce(nullif(parts.clock, ''), '00:00')
+        || coalesce(nullif(parts.zone, ''), 'Z') AS TIMESTAMPTZ)) // 1000)""",
+    r"""any_time(t) AS CASE
+        WHEN regexp_full_match(t, '[1-3][0-9]{9}') THEN make_timestamp_ms(t::BIGINT * 1000)
+        WHEN regexp_full_match(t, '[1-3][0-9]{12}') THEN make_timestamp_ms(t::BIGINT)
+        ELSE time_of(regexp_extract(t, '^((?:199|20[0-9])[0-9]-[0-9]{2}-[0-9]{2})'
+            '(?:[T ]((?:[01][0-9]|2[0-3]):[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)'
+            '(?:Z| ?UTC| ?([+-][01][0-9](?::?[0-5][0-9])?))?)?$', ['day', 'clock', 'zone'])) END""",
+)
 
 
-def _profiles(records: str, more: Sequence[str] = ()) -> str:
+def _profiles(records: str, more: Sequence[str] = (), *, any_time: bool = False) -> str:
     """Return a query that makes profiles of records.
 
     Args:
         records: a query for the columns `_NAMES`, all of them texts, and `unsure`.
         more: columns of it that stay as they are.
+        any_time: whether to read other times than Auth0's, too, which takes longer.
 
     Returns:
         A query for the columns `_NAMES`, with times without zone, and `unsure`: whether `user` must
         read the row.
     """
-    # Auth0's form. Without the conditions DuckDB accepts blanks before a time, and the year 0.
-    values = {
-        name: f"CASE WHEN length(one.{name}) = 24 AND one.{name} > '1' "
-        f"THEN try_strptime(one.{name}, '%Y-%m-%dT%H:%M:%S.%gZ')::TIMESTAMP_MS END"
-        for name in _TIMES
-    }
+    if any_time:
+        bare = ", ".join(f"bare_time({name}) AS {name}" for name in TIMES)
+        records = f"SELECT * REPLACE ({bare}) FROM ({records})"  # noqa: S608 - made of constants
+    read = "any_time" if any_time else "auth0_time"
+    values = {name: f"{read}(one.{name})::TIMESTAMP_MS" for name in TIMES}
     values["logins_count"] = (
         "CASE WHEN regexp_full_match(one.logins_count, '[0-9]{1,18}') "
         "THEN TRY_CAST(one.logins_count AS BIGINT) END"
@@ -88,8 +114,7 @@ def _first(name: str) -> str:
     return "coalesce(" + ", ".join(f'"{title}"' for title in TITLES[name]) + ")"
 
 
-_LINES = _profiles(
-    f"""SELECT user_id, email, name,
+_LINES = f"""SELECT user_id, email, name,
         CASE WHEN identities IS NULL THEN {_first("connection")}
             ELSE identities[1].connection END AS connection,
         CASE WHEN identities IS NULL THEN {_first("strategy")}
@@ -101,9 +126,8 @@ _LINES = _profiles(
         user_metadata AS metadata, CASE WHEN len(identities) > 1 THEN identities[2:] END AS linked,
         "{THUMBNAIL}" AS thumbnail
     FROM read_json($path, format = 'newline_delimited', maximum_object_size = {_LONGEST_LINE},
-        columns = {_TYPES})""",  # noqa: S608 - made of constants
-    _SPARE,
-)
+        columns = {_TYPES})"""  # noqa: S608 - made of constants
+_READ_LINES = {any_time: _profiles(_LINES, _SPARE, any_time=any_time) for any_time in (False, True)}
 _IDENTITY = pa.struct(
     [
         ("provider", pa.string()),
@@ -130,6 +154,13 @@ _ODD = (
 )
 # So few lines are read one at a time if one of them is unusual.
 _FEW = 64
+# Whether the times at the beginning of a block are all in Auth0's form, which decides the query.
+_HEAD = 65_536  # bytes
+_AUTH0_TIME = r"^'?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$|^$"
+_OTHER_TIME = re.compile(
+    rb'"(?:created_at|updated_at|last_login)":'
+    rb'(?!\s*(?:null|"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"))'
+)
 # Texts that may come from JSON of another type.
 _NO_TEXT = r"^(?:[{\[]|-?[0-9][0-9.eE+-]*$|-?(?i:nan|inf|infinity)$)"
 # Their first characters: few texts begin so, and checking a byte is faster than a pattern.
@@ -143,6 +174,7 @@ class Piece(NamedTuple):
 
     profiles: pa.Table  # the columns of `toolkit.classification.schema.PROFILE`
     keys: npt.NDArray[np.uint64]  # of `keys_of`
+    unread: UnreadTimes
     lines: int = 0
     unreadable: Sequence[int] = ()  # numbers of lines; the first is 0
 
@@ -152,6 +184,8 @@ class BlockReader:
 
     def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
         self._database = database.cursor()
+        for macro in MACROS:
+            self._database.execute(f"CREATE TEMP MACRO {macro}")
         # DuckDB reads files only; use one in memory if the system allows.
         if hasattr(os, "memfd_create"):
             self._file: IO[bytes] = os.fdopen(os.memfd_create("lines"), "wb")
@@ -167,16 +201,24 @@ class BlockReader:
         self._file.close()
         self._database.close()
 
-    def keyed(self, profiles: pa.Table, lines: int = 0, unreadable: Sequence[int] = ()) -> Piece:
+    def keyed(
+        self,
+        profiles: pa.Table,
+        unread: UnreadTimes,
+        lines: int = 0,
+        unreadable: Sequence[int] = (),
+    ) -> Piece:
         """Return profiles with the hashes of their ids."""
         keys = keys_of(profiles["user_id"], self._database)
-        return Piece(profiles, keys, lines, unreadable)
+        return Piece(profiles, keys, unread, lines, unreadable)
 
     def read_lines(self, data: bytes) -> Piece:
         """Read complete lines of NDJSON, each with its end."""
         ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
         places = np.concatenate([[0], ends]).astype(np.int32)
-        read = pa.concat_tables(self._strictly(data, places)).combine_chunks()
+        head = data.rfind(b"\n", 0, _HEAD) + 1
+        any_time = _OTHER_TIME.search(data, 0, head) is not None
+        read = pa.concat_tables(self._strictly(data, places, any_time)).combine_chunks()
         unsure = _unsure(read)
         for name, column in _elsewhere(read).items():
             read = read.append_column(name, column)
@@ -185,25 +227,28 @@ class BlockReader:
             few = np.flatnonzero(_MAYBE_NO_TEXT[first_bytes(column)])
             no_text = pc.match_substring_regex(column.take(array(few)), _NO_TEXT)
             unsure[few] |= _holds(no_text)
-        users, unreadable = {}, []
+        users, unread, unreadable = {}, UnreadTimes(), []
         for row in np.flatnonzero(unsure).tolist():
             line = data[places[row] : places[row + 1]]
             if line.isspace():
                 continue
             try:
-                users[row] = user(record_of(line))
+                users[row] = user(record_of(line), unread)
             except (ValueError, RecursionError):
                 unreadable.append(row)
-        return self.keyed(_patched(read, unsure, users), len(ends), unreadable)
+        return self.keyed(_patched(read, unsure, users), unread, len(ends), unreadable)
 
-    def _strictly(self, data: bytes, places: npt.NDArray[np.int32]) -> list[pa.Table]:
+    def _strictly(
+        self, data: bytes, places: npt.NDArray[np.int32], any_time: bool
+    ) -> list[pa.Table]:
         """Read one row for each line; it is null if DuckDB refuses the line or one near it."""
         count = len(places) - 1
         self._file.seek(0)
         self._file.write(data[places[0] : places[-1]])
         self._file.truncate()
         try:
-            table = self._database.sql(_LINES, params={"path": self._path}).to_arrow_table()
+            query = _READ_LINES[any_time]
+            table = self._database.sql(query, params={"path": self._path}).to_arrow_table()
         except _ODD:
             table = None
         if table is not None and len(table) == count:  # no line is blank
@@ -212,24 +257,30 @@ class BlockReader:
             return [pa.table([pa.nulls(count, one.type) for one in _RETURNED], schema=_RETURNED)]
         half = count // 2
         halves = places[: half + 1], places[half:]
-        return [one for some in halves for one in self._strictly(data, some)]
+        return [one for some in halves for one in self._strictly(data, some, any_time)]
 
     def read_cells(self, cells: pa.Table, lines: int) -> Piece:
         """Read what `cells_of` returns of so many lines."""
         kept = cells.column_names
         columns = ", ".join(f"{_cell(name, kept)} AS {name}" for name in _NAMES)
+        times = [cells[name].slice(0, _FEW) for name in TIMES if name in kept]
+        any_time = any(
+            pc.any(pc.invert(pc.match_substring_regex(one, _AUTH0_TIME))).as_py() for one in times
+        )
         self._database.register("cells", cells)
         try:
-            query = _profiles(f"SELECT {columns}, false AS unsure FROM cells")  # noqa: S608 - names of this package
+            records = f"SELECT {columns}, false AS unsure FROM cells"  # noqa: S608 - names of this package
+            query = _profiles(records, any_time=any_time)
             read = self._database.sql(query).to_arrow_table().combine_chunks()
         finally:
             self._database.unregister("cells")
         unsure = _unsure(read)
+        unread = UnreadTimes()
         users = {
-            row: user(record_of_cells(kept, (cells[title][row].as_py() for title in kept)))
+            row: user(record_of_cells(kept, (cells[title][row].as_py() for title in kept)), unread)
             for row in np.flatnonzero(unsure).tolist()
         }
-        return self.keyed(_patched(read, unsure, users), lines)
+        return self.keyed(_patched(read, unsure, users), unread, lines)
 
 
 def _cell(name: str, titles: Sequence[str]) -> str:

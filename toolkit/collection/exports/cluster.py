@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from toolkit.analysis.coverage_count import Coverage, combine, coverage
 from toolkit.analysis.duckdb_engine import engine_with
 from toolkit.analysis.shown_picture import NEEDED, shared_pictures
+from toolkit.classification.times import UnreadTimes
 from toolkit.collection.exports.duplicates import Repeats, without
 from toolkit.collection.exports.folders import files_of
 from toolkit.collection.exports.ingest_files import (
@@ -118,10 +119,14 @@ def ingest_on(
             )
 
         def found() -> Found:
+            unread = UnreadTimes()
+            for number in range(len(paths)):
+                unread += done[number].unread
             return Found(
                 [one for number in range(len(paths)) for one in done[number].files],
                 max(one.latest for one in done.values()),
                 np.concatenate([np.load(_keys_of(part)) for part in parts]),
+                unread,
             )
 
         origin = Origin(paths, tenant, taken_at, started)

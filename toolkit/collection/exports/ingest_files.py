@@ -26,8 +26,8 @@ import pyarrow.compute as pc
 
 from toolkit.classification.arrow import array
 from toolkit.classification.columnwise import with_verdicts
-from toolkit.classification.times import at_milliseconds
-from toolkit.classification.user_profile import tabulated, user
+from toolkit.classification.times import UnreadTimes, at_milliseconds
+from toolkit.classification.user_profile import TIMES, tabulated, user
 from toolkit.collection.exports.blocks import BlockReader, Piece, cells_of, end_of_rows, is_plain
 from toolkit.collection.exports.duplicates import Repeats, repeated_keys, repeats, without
 from toolkit.collection.exports.folders import files_of
@@ -50,7 +50,6 @@ _ENDINGS = re.compile(
     re.IGNORECASE,
 )
 _TOLD = 3
-_TIMES = ("created_at", "updated_at", "last_login")
 _CLOSE = timedelta(days=1)
 # DuckDB's memory when many users are repeated; a block needs a tenth of it.
 _MEMORY = "256MB"
@@ -135,6 +134,7 @@ class Found(NamedTuple):
     files: Sequence[FoundFile]
     latest: int  # time in milliseconds; 0 if there is none
     keys: npt.NDArray[np.uint64]  # hashes of the users' ids
+    unread: UnreadTimes
 
     @property
     def users(self) -> int:
@@ -175,7 +175,13 @@ class Origin(NamedTuple):
     def provenance(self, found: Found, repeated: Repeats) -> Provenance:
         """Return the provenance of a snapshot with this content."""
         taken_at, note = self._time(found.latest)
-        notes = (*(f"{one}." for one in found.lost), *repeated.notes, *found.notes, note)
+        notes = (
+            *(f"{one}." for one in found.lost),
+            *repeated.notes,
+            *found.notes,
+            *found.unread.notes,
+            note,
+        )
         return Provenance(
             tenant=self.tenant or _tenant_of(self.paths),
             taken_at=taken_at,
@@ -268,6 +274,7 @@ class Reading:
         self._files: list[FoundFile] = []
         self._export: Export | None = None  # the one that is read
         self._read = 0  # bytes of the files before it
+        self._unread = UnreadTimes()
         self._latest = self.users = 0
         self._filled: set[str] = set()  # columns of the export with a value
         self._now = round(time.time() * 1000)
@@ -319,9 +326,11 @@ class Reading:
 
     @staticmethod
     def _rest(export: Export, reader: BlockReader) -> Iterator[Callable[[], Piece]]:
-        users = (user(one) for _, one in export)
+        unread = UnreadTimes()
+        users = (user(one, unread) for _, one in export)
         while some := list(islice(users, _ROWS)):
-            yield partial(reader.keyed, tabulated(some))
+            yield partial(reader.keyed, tabulated(some), unread)
+            unread = UnreadTimes()
 
     @property
     def position(self) -> int:
@@ -331,7 +340,10 @@ class Reading:
     def found(self) -> Found:
         """Return the content of the files."""
         return Found(
-            self._files, self._latest, np.concatenate([np.zeros(0, np.uint64), *self._keys])
+            self._files,
+            self._latest,
+            np.concatenate([np.zeros(0, np.uint64), *self._keys]),
+            self._unread,
         )
 
     def _found(self, export: Export) -> FoundFile:
@@ -346,7 +358,9 @@ class Reading:
     def _classified(self, pieces: Sequence[Piece]) -> pa.Table:
         users = pa.concat_tables(piece.profiles for piece in pieces)
         self.users += len(users)
-        self._keys += (piece.keys for piece in pieces)
+        for piece in pieces:
+            self._keys.append(piece.keys)
+            self._unread += piece.unread
         self._latest = max(self._latest, _latest(users, self._now))
         self._filled.update(
             name for name in users.column_names if users[name].null_count < len(users)
@@ -371,7 +385,7 @@ def _results(pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], _T]]) -> Ite
 
 def _latest(users: pa.Table, now: int) -> int:
     """Return the latest time in some users that is not after `now`; both in milliseconds."""
-    times = [users[name].cast(pa.int64()) for name in _TIMES]
+    times = [users[name].cast(pa.int64()) for name in TIMES]
     known = [pc.max(time) for time in times]
     if any((one.as_py() or 0) > now for one in known):
         limit = array(np.array([now]))[0]
