@@ -74,6 +74,8 @@ class Export:
     def __init__(self, content: Content, names: Mapping[str, str] | None = None) -> None:
         self.name = content.name
         self.names = FieldNames(names)
+        # To look at records that will be read again, so that nothing is counted twice.
+        self._trial = FieldNames(names)
         self.delimiter = ","
         self.lines = self.rows = self.unreadable = 0
         self._content = content
@@ -124,8 +126,7 @@ class Export:
             UnreadableInputError: the first records, of whatever form, are no users.
         """
         records = self._looked_at()
-        users = (one for record in records for one in self.names.users(record))
-        if records and not any(map(_has_id, users)):
+        if records and not any(map(self._holds_users, records)):
             if self._content.is_packed:  # damage that shows later may be why
                 deque(self._text, 0)
             if self.ending:
@@ -133,9 +134,11 @@ class Export:
             if b"\0" in self._rest[:_BEGINNING]:
                 raise UnreadableInputError(f"{self.name} is a file of a program, not text.")
             refuse_if_no_users(records, self.name)
-        if self.layout != "lines" or not records:
+        if not (records and self.layout == "lines" and all(map(self._trial.are_plain, records))):
             return False
-        return all(map(self.names.are_plain, records))
+        for record in records:  # queries do not tell which names there are
+            deque(self.names.users(record), 0)
+        return True
 
     def titles(self) -> list[str]:
         """Take the column names of a CSV, and return Auth0's names for them, by path.
@@ -308,7 +311,7 @@ class Export:
         if self.layout in ("documents", "table"):
             for number, record in islice(self._records, _RECORDS):
                 self._ahead.append((number, record))
-                if any(map(_has_id, self.names.users(record))):
+                if self._holds_users(record):
                     break
             return [record for _, record in self._ahead]
         self._fill(lambda size, ends: ends >= _RECORDS or (size >= _TEXT and ends > 0))
@@ -321,6 +324,9 @@ class Export:
             except (ValueError, RecursionError):
                 continue
         return records
+
+    def _holds_users(self, record: object) -> bool:
+        return any(map(_has_id, self._trial.users(record)))
 
     def _first_rows(self) -> list[dict[str, Any]]:
         rows = list(islice(_cells(self._rest.decode("utf-8", "replace"), self.delimiter), _RECORDS))
@@ -359,10 +365,7 @@ class Export:
                 yield number, value
 
     def _values(self) -> Iterator[tuple[int, object]]:
-        def holds_users(record: dict[str, Any]) -> bool:
-            return any(map(_has_id, self.names.users(record)))
-
-        documents = Documents(chain([self._rest], self._text), holds_users)
+        documents = Documents(chain([self._rest], self._text), self._holds_users)
         for record in documents:
             self.lines += 1
             if record is DAMAGED:
