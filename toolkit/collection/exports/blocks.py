@@ -30,9 +30,9 @@ from toolkit.classification.schema import ADDED, PROFILE, completed
 from toolkit.classification.times import ABSENT, UnreadTimes
 from toolkit.classification.user_profile import TIMES, User, tabulated, user
 from toolkit.collection.exports.content import BOM
+from toolkit.collection.exports.documents import record_of
 from toolkit.collection.exports.duplicates import keys_of
 from toolkit.collection.exports.field_names import NESTED, TITLES, is_spare, record_of_cells
-from toolkit.collection.exports.reader import record_of
 
 _Mask = npt.NDArray[np.bool_]
 _Rows = npt.NDArray[np.int64]

@@ -10,6 +10,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from toolkit.collection.exports.field_names import BY_PATH, rebuilt
+
+# No profile is nearly as long; without a limit, a file of one line would have to fit in memory.
 # So many characters a value may have that is read at once. Of a longer object the arrays are read
 # element by element, because it may be a page with users.
 LONGEST: Final = 32 * 1024 * 1024
@@ -31,6 +34,8 @@ _NO_UTF8 = re.compile("[\udc80-\udcff]")
 
 _decode = json.JSONDecoder().raw_decode
 
+# A text, or a comma before a closing bracket, which DuckDB accepts.
+_COMMA = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")|,(?=\s*[}\]])', re.DOTALL)
 DAMAGED: Final = object()
 """Stands for a record that cannot be read."""
 
@@ -233,3 +238,18 @@ class Documents:
                 continue
             if len(known & value.keys()) * 2 >= len(value):
                 return
+
+
+def record_of(line: bytes) -> Any:  # noqa: ANN401 - any JSON
+    """Return the value of a line of NDJSON; raise ValueError or RecursionError if it is none.
+
+    A comma before a closing bracket changes nothing, as in DuckDB.
+    """
+    if len(line) > LONGEST:
+        raise ValueError("too long")
+    try:
+        value = json.loads(line.decode())
+    except json.JSONDecodeError:
+        value = json.loads(_COMMA.sub(rb"\1", line).decode())
+    by_path = isinstance(value, dict) and not BY_PATH.isdisjoint(value)
+    return rebuilt(value) if by_path else value

@@ -7,9 +7,6 @@ INFERRED: a CSV begins with column names, and a field without another name is na
 """
 
 import csv
-import io
-import json
-import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -19,12 +16,18 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from toolkit.collection.exports.content import Content, content_of, unpacked, utf8, western
-from toolkit.collection.exports.documents import DAMAGED, LONGEST, Documents
+from toolkit.collection.exports.documents import DAMAGED, LONGEST, Documents, record_of
 from toolkit.collection.exports.field_names import (
-    BY_PATH,
     FieldNames,
-    rebuilt,
     record_of_cells,
+)
+from toolkit.collection.exports.layouts import (
+    delimiter_of,
+    first_cells,
+    is_ndjson,
+    is_object,
+    refuse_others,
+    said_delimiter,
 )
 from toolkit.collection.exports.not_users import refuse_if_no_users
 from toolkit.collection.exports.tables import table_records
@@ -36,22 +39,6 @@ _NAMED = 3
 _RECORDS = 1000
 _TEXT = 4 * 1024 * 1024
 _BEGINNING = 65_536
-_LINES = 10
-_DELIMITERS = ",;\t|"
-
-# A text, or a comma before a closing bracket, which DuckDB accepts.
-_COMMA = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")|,(?=\s*[}\]])', re.DOTALL)
-# What some files are that hold no users, by their first bytes.
-_OTHERS = (
-    (re.compile(rb"(?i)<(!doctype html|html|head|body)"), "a web page"),
-    (re.compile(rb"<"), "XML"),
-    (re.compile(rb"%PDF-"), "a PDF"),
-    (re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8"), "a picture"),
-    (re.compile(rb"SQLite format 3\0"), "a database of SQLite"),
-    (re.compile(rb"7z\xbc\xaf|Rar!"), "an archive of 7-Zip or RAR"),
-    (re.compile(rb"(?s).{257}ustar"), "a tar archive"),
-    (re.compile(rb"Obj\x01"), "Avro"),
-)
 
 
 class Export:
@@ -113,7 +100,8 @@ class Export:
             return "documents"
         if begin.startswith(b"{"):
             return "lines" if self._is_ndjson() else "documents"
-        self._refuse_others()
+        self._fill(lambda size, _: size >= _BEGINNING)
+        refuse_others(self._rest.lstrip(), self.name)
         self._text, self._rest = western(chain([self._rest], self._text), self._content), b""
         self._find_delimiter()
         return "cells"
@@ -266,45 +254,25 @@ class Export:
             self._rest = self._rest[begin:]
 
     def _is_ndjson(self) -> bool:
-        """Whether each line is an object, damaged ones aside."""
         self._fill(lambda _, ends: ends > 0)
-        if _is_object(self._rest.partition(b"\n")[0]):
+        if is_object(self._rest.partition(b"\n")[0]):
             return True
         wanted = len(self._rest) + _BEGINNING
         self._fill(lambda size, _: size >= wanted)
-        try:
-            json.JSONDecoder().raw_decode(self._rest.decode("utf-8", "replace").lstrip())
-        except (ValueError, RecursionError):
-            lines = self._rest.split(b"\n")[1:-1][:_LINES]
-            is_inside = any(line.lstrip().startswith(b",") for line in lines)
-            return any(map(_is_object, lines)) and not is_inside
-        return False
-
-    def _refuse_others(self) -> None:
-        self._fill(lambda size, _: size >= _BEGINNING)
-        begin = self._rest.lstrip()
-        for pattern, what in _OTHERS:
-            if pattern.match(begin):
-                raise UnreadableInputError(
-                    f"{self.name} looks like {what}: export the users as JSON or CSV, among the "
-                    "fields user_id and picture."
-                )
+        return is_ndjson(self._rest)
 
     def _find_delimiter(self) -> None:
         """Find what stands between cells, and take the line in which Excel says it."""
         self._skip_blank_lines()
         self._fill(lambda _, ends: ends > 0)
         line, _, rest = self._rest.partition(b"\n")
-        said = re.fullmatch(rb'"?sep=(.)"?\s*', line)
-        if said and said[1].decode("latin-1") in _DELIMITERS:
-            self.delimiter = said[1].decode()
+        if said := said_delimiter(line):
+            self.delimiter = said
             self.lines += 1
             self._rest = rest
             self._skip_blank_lines()
             return
-        text = line.decode("utf-8", "replace")
-        counts = {one: len(next(iter(_cells(text, one)), ())) for one in _DELIMITERS}
-        self.delimiter = max(_DELIMITERS, key=counts.__getitem__)
+        self.delimiter = delimiter_of(line)
 
     def _looked_at(self) -> Sequence[object]:
         """Return the first records, which stay to be read."""
@@ -329,7 +297,9 @@ class Export:
         return any(map(_has_id, self._trial.users(record)))
 
     def _first_rows(self) -> list[dict[str, Any]]:
-        rows = list(islice(_cells(self._rest.decode("utf-8", "replace"), self.delimiter), _RECORDS))
+        rows = list(
+            islice(first_cells(self._rest.decode("utf-8", "replace"), self.delimiter), _RECORDS)
+        )
         if not rows:
             return []
         titles = self._named(rows[0])
@@ -476,21 +446,6 @@ def exports(
             yield Export(content, names)
 
 
-def record_of(line: bytes) -> Any:  # noqa: ANN401 - any JSON
-    """Return the value of a line of NDJSON; raise ValueError or RecursionError if it is none.
-
-    A comma before a closing bracket changes nothing, as in DuckDB.
-    """
-    if len(line) > LONGEST:
-        raise ValueError("too long")
-    try:
-        value = json.loads(line.decode())
-    except json.JSONDecodeError:
-        value = json.loads(_COMMA.sub(rb"\1", line).decode())
-    by_path = isinstance(value, dict) and not BY_PATH.isdisjoint(value)
-    return rebuilt(value) if by_path else value
-
-
 def user_objects(
     source: Path | BinaryIO, name: str, names: Mapping[str, str] | None = None
 ) -> Iterator[dict[str, Any]]:
@@ -531,19 +486,3 @@ def user_objects(
 
 def _has_id(one: object) -> bool:
     return isinstance(one, dict) and bool(one.get("user_id"))
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        return isinstance(record_of(line), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _cells(text: str, delimiter: str) -> Iterator[list[str]]:
-    """Yield the first rows of some CSV, up to what cannot be read."""
-    csv.field_size_limit(max(LONGEST, csv.field_size_limit()))
-    try:
-        yield from filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    except csv.Error:
-        return
