@@ -468,7 +468,7 @@ def test_an_odd_line_changes_nothing_about_the_others(odd, often):
 @pytest.mark.parametrize("size", [1, 90, 5000, 100_000])
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n{", b"\n7"])
 def test_lines_of_many_blocks_are_read_or_told_as_one_at_a_time(size, end, tmp_path, monkeypatch):
-    lines = [b'{"user_id":"a|%d"}' % number for number in range(200)]
+    lines = [b'{"user_id":"a|%d","picture":""}' % number for number in range(200)]
     for place in (9, 90, 91, 180):
         lines[place:place] = [b"garbage", b"", b'{"user_id":"a","user_id":"b|%d"}' % place]
     path, out = tmp_path / "t.json", tmp_path / "out.parquet"
@@ -600,8 +600,10 @@ SPARE = "https://people.example/{}.png"
 )
 def test_a_picture_that_nobody_shows_is_found_in_columns_named_by_path(columns, expected, tmp_path):
     path, out = tmp_path / "t.csv", tmp_path / "out.parquet"
-    titles = ["user_id", *columns]
-    path.write_bytes(written([titles, ["auth0|1", *(f"'{value}" for value in columns.values())]]))
+    titles = ["user_id", "picture", *columns]
+    path.write_bytes(
+        written([titles, ["auth0|1", "", *(f"'{value}" for value in columns.values())]])
+    )
     (found,) = ingest_files.ingest([path], out).users.to_dict("records")
     assert (found["elsewhere"], found["elsewhere_from"]) == (SPARE.format(1), expected)
     assert found["strategy"] == "auth0"
@@ -613,7 +615,7 @@ ODD_ROWS = [b"'odd,x,y\n", b'"odd"x,y\n', b'od"d,y\n', b"\xff,y\n", b'"odd\n', b
 @pytest.mark.parametrize(("odd", "size"), list(product(ODD_ROWS, [40, 100_000])))
 def test_an_odd_row_among_many_pieces_costs_nobody_else_anything(odd, size, tmp_path, monkeypatch):
     lines = [f'"\'auth0|{n}","\'N\n{n}"\n'.encode() for n in range(60)]
-    content = b"".join([b"\n\nuser_id,name\n", *lines[:30], odd, *lines[30:]])
+    content = b"".join([b"\n\nuser_id,picture\n", *lines[:30], odd, *lines[30:]])
     path = tmp_path / "t.csv"
     path.write_bytes(content)
     with exported(path) as export:
@@ -641,7 +643,7 @@ def test_a_pipe_is_waited_for_behind_an_odd_row(size, tmp_path, monkeypatch):
 
     def write():
         with pipe.open("wb", buffering=0) as file:
-            for piece in (b'user_id,name\nb,od"d\n', *lines[:3], b"".join(lines[3:])):
+            for piece in (b'user_id,picture\nb,od"d\n', *lines[:3], b"".join(lines[3:])):
                 file.write(piece)
                 time.sleep(0.4)  # several times as long as is waited at once
             file.write(b"c,last\n")
@@ -655,7 +657,7 @@ def test_a_pipe_is_waited_for_behind_an_odd_row(size, tmp_path, monkeypatch):
 
 def test_a_file_that_ends_without_a_line_end_is_whole(tmp_path):
     path, out = tmp_path / "t.csv", tmp_path / "out.parquet"
-    path.write_bytes(b'user_id,logins_count\na|1,5\n"a|2",7')
+    path.write_bytes(b'user_id,picture,logins_count\na|1,,5\n"a|2",,7')
     users = ingest_files.ingest([path], out).users
     assert users["user_id"].tolist() == ["a|1", "a|2"]
     assert users["logins_count"].tolist() == [5, 7]
@@ -664,5 +666,5 @@ def test_a_file_that_ends_without_a_line_end_is_whole(tmp_path):
 def test_json_in_cells_is_read_as_json(tmp_path):
     path, out = tmp_path / "t.csv", tmp_path / "out.parquet"
     identities = json.dumps([{"provider": "google-oauth2", "connection": "google"}])
-    path.write_bytes(b"user_id,identities\n" + written([["a|1", identities]]))
+    path.write_bytes(b"user_id,picture,identities\n" + written([["a|1", "", identities]]))
     assert ingest_files.ingest([path], out).users["connection"].tolist() == ["google"]

@@ -184,10 +184,10 @@ def test_times_that_cannot_be_read_are_told_and_lose_nobody(file, out):
         "NaT",
         "4/1/2024 9:00",
     ]
-    rows = "".join(f"auth0|{n},{time}\n" for n, time in enumerate(times))
+    rows = "".join(f"auth0|{n},,{time}\n" for n, time in enumerate(times))
     # Quotes inside a cell: these rows are read one by one.
-    for count, more in [("2", ""), ("3", 'auth0|9,5/1/"2024"\n')]:
-        path = file(f"user_id,created_at\n{rows}{more}".encode(), "tenant.csv")
+    for count, more in [("2", ""), ("3", 'auth0|9,,5/1/"2024"\n')]:
+        path = file(f"user_id,picture,created_at\n{rows}{more}".encode(), "tenant.csv")
         snapshot = ingest([path], out, taken_at=datetime(2024, 4, 1, tzinfo=UTC))
         assert snapshot.provenance.complete
         found = snapshot.users["created_at"].notna().tolist()
