@@ -170,7 +170,7 @@ def test_a_good_line_is_never_lost_to_a_bad_neighbour(folder, pairs):
 
 
 @tried(80)
-@given(st.one_of(st.binary(max_size=200), st.just(b'user_id,name\n"\'a","\'b"\n')), damages)
+@given(st.one_of(st.binary(max_size=200), st.just(b'user_id,picture\n"\'a","\'b"\n')), damages)
 def test_any_bytes_are_an_export_or_refused(folder, content, some):
     out = emptied(folder) / "out.parquet"
     path = folder / "t.csv"

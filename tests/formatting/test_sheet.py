@@ -99,6 +99,6 @@ def test_a_table_of_users_can_be_ingested_again(tmp_path):
 def test_a_cell_of_an_export_is_read_as_it_is_but_for_its_first_quote(tmp_path, name):
     """Auth0 puts one quote before each text, and no separator but the comma divides cells."""
     quoted = name.replace('"', '""')
-    (tmp_path / "users.csv").write_text(f'user_id,name\r\n"\'auth0|1","\'{quoted}"\r\n')
+    (tmp_path / "users.csv").write_text(f'user_id,picture,name\r\n"\'auth0|1",,"\'{quoted}"\r\n')
     found = ingest([tmp_path / "users.csv"], tmp_path / "s.parquet").users
     assert list(found["name"]) == [name]

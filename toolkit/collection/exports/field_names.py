@@ -46,7 +46,8 @@ class FieldNames:
     @property
     def absent(self) -> tuple[str, ...]:
         """The columns of a snapshot that no record had."""
-        return () if "picture" in self.present else ("picture",)
+        roots = "email name created_at updated_at last_login logins_count picture".split()
+        return tuple(name for name in roots if name not in self.present)
 
     def titles(self, titles: Sequence[str]) -> list[str]:
         """Return Auth0's names, by path, for the column names of a table."""
