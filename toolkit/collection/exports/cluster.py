@@ -7,7 +7,7 @@ folder of the snapshot, under the same paths as this process.
 
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -31,10 +31,11 @@ from toolkit.collection.exports.ingest_files import (
     Origin,
     Reading,
     ensure_complete,
-    ensure_possible,
     open_database,
+    ready,
     write_once,
 )
+from toolkit.collection.place import FOLDER
 from toolkit.errors import OutputError, SettingsError
 from toolkit.progress import Progress
 from toolkit.snapshots.snapshot import Snapshot, read_snapshot, writing
@@ -56,10 +57,11 @@ _GROUPS = 20  # row groups that a worker counts at a time: about 500,000 users
 _T = TypeVar("_T")
 
 
-def ingest_on(
-    exports: Sequence[Path | str],
-    out: Path | str,
+def ingest_on(  # noqa: PLR0913 - one for each documented option
+    exports: Path | str | Iterable[Path | str],
+    out: Path | str | None = None,
     *,
+    folder: Path | str = FOLDER,
     scheduler: str = LOCAL,
     tenant: str | None = None,
     taken_at: datetime | None = None,
@@ -74,7 +76,8 @@ def ingest_on(
 
     Args:
         exports: the files, as for `toolkit.ingest`.
-        out: where to write the snapshot; the parts are kept beside it until it is written.
+        out: as for `toolkit.ingest`; the parts are kept beside it until it is written.
+        folder: as for `toolkit.ingest`.
         scheduler: the address of Dask's scheduler, "tcp://HOST:PORT" or "tls://HOST:PORT";
             "local" starts one worker process for each core of this machine.
         tenant: as for `toolkit.ingest`.
@@ -94,12 +97,15 @@ def ingest_on(
         UnreadableInputError, IncompleteError: as for `toolkit.ingest`.
     """
     _ensure_installed()
-    paths, out = files_of(exports), Path(out).absolute()
-    ensure_possible(paths, out, tenant, names, force=force)
+    paths = files_of(exports)
     started = time.monotonic()
     sizes = [path.stat().st_size for path in paths]
-    with _parts_of(out) as folder, _connected(scheduler) as client:
-        parts = [folder / f"{number}.parquet" for number in range(len(paths))]
+    with (
+        ready(paths, out, tenant, names, folder=folder, force=force) as named,
+        _parts_of(place := named.absolute()) as parts_folder,
+        _connected(scheduler) as client,
+    ):
+        parts = [parts_folder / f"{number}.parquet" for number in range(len(paths))]
         done: dict[int, Found] = {}
         futures = [
             client.submit(_ingested, path.absolute(), part, names, pure=False)
@@ -114,7 +120,7 @@ def ingest_on(
                 show(Progress.after(seconds, read, sum(sizes), f"{users:,} users"))
         if missing := [part for part in parts if not part.is_file()]:
             raise OutputError(
-                f"{len(missing):,} parts that workers wrote do not arrive in {out.parent}: the "
+                f"{len(missing):,} parts that workers wrote do not arrive in {place.parent}: the "
                 "workers need that folder under the same path as here."
             )
 
@@ -131,8 +137,8 @@ def ingest_on(
 
         origin = Origin(paths, tenant, taken_at, started)
         with open_database() as database:
-            told = write_once(out, _rows_of(parts), found, origin, database, force=force)
-    return ensure_complete(told, out)
+            told = write_once(place, _rows_of(parts), found, origin, database, force=force)
+    return ensure_complete(told, place)
 
 
 def coverage_on(snapshot: Path | str, by: str = "source", *, scheduler: str = LOCAL) -> Coverage:

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
@@ -32,6 +32,7 @@ from toolkit.collection.exports.blocks import BlockReader, Piece, cells_of, end_
 from toolkit.collection.exports.duplicates import Repeats, repeated_keys, repeats, without
 from toolkit.collection.exports.folders import files_of
 from toolkit.collection.exports.reader import Export, exports
+from toolkit.collection.place import FOLDER, placed
 from toolkit.errors import IncompleteError, OutputError, UnreadableInputError
 from toolkit.formatting import plural
 from toolkit.progress import Progress
@@ -45,10 +46,11 @@ _ROWS = 25_000
 _TOGETHER = 120_000
 # So many blocks are read ahead of the one that is written.
 _AHEAD = 2
-_ENDINGS = re.compile(
+ENDINGS = re.compile(
     r"(?<=.)(\.(gz|zip|zst|bz2|xz|json|jsonl|ndjson|csv|tsv|txt|parquet|arrow|feather|xlsx))+$",
     re.IGNORECASE,
 )
+"""How the names of files with data end."""
 _TOLD = 3
 _CLOSE = timedelta(days=1)
 # DuckDB's memory when many users are repeated; a block needs a tenth of it.
@@ -58,9 +60,10 @@ _T = TypeVar("_T")
 
 
 def ingest(
-    exports: Sequence[Path | str],
-    out: Path | str,
+    exports: Path | str | Iterable[Path | str],
+    out: Path | str | None = None,
     *,
+    folder: Path | str = FOLDER,
     tenant: str | None = None,
     taken_at: datetime | None = None,
     force: bool = False,
@@ -73,16 +76,18 @@ def ingest(
     plain or packed. NDJSON, CSV, Parquet and arrays of JSON may be of any size.
 
     Args:
-        exports: files, folders, or patterns such as `exports/*.json`. If a user is in several
-            files, the first counts.
-        out: where to write the snapshot.
+        exports: a file, a folder, a pattern such as `exports/*.json`, or several of these. If a
+            user is in several files, the first counts.
+        out: where to write the snapshot; None makes a new file, as `toolkit.collect` does:
+            FOLDER/TENANT/YYYY-MM-DDTHHMM.parquet (UTC).
+        folder: where those files are.
         tenant: the tenant's domain; by default what the files' names begin with, if they agree.
         taken_at: when the users were exported; by default when the newest file was last changed,
             or the latest time in the files. An export does not say it.
         force: whether the snapshot may replace another tenant's.
         names: for Auth0's names of attributes those in the files, where other names than usual
             are used: `{"picture": "avatar_url"}`.
-        show: called with each `Progress`, in bytes of the files.
+        show: called with each `Progress`, in bytes of the files. If it raises, nothing is written.
 
     Returns:
         The snapshot; it is complete, or an error is raised.
@@ -94,8 +99,7 @@ def ingest(
         IncompleteError: a file is damaged, or users are repeated with other values; the
             snapshot was written with all that could be read, and says that it is not complete.
     """
-    paths, out = files_of(exports), Path(out)
-    ensure_possible(paths, out, tenant, names, force=force)
+    paths = files_of(exports)
     started = time.monotonic()
     sizes = sum(path.stat().st_size for path in paths)
 
@@ -110,12 +114,14 @@ def ingest(
                 yield table
                 tell(reading.users)
 
-    with open_database() as database:
+    with (
+        ready(paths, out, tenant, names, folder=folder, force=force) as place,
+        open_database() as database,
+    ):
         reading = Reading(paths, database, names)
         origin = Origin(paths, tenant, taken_at, started)
-        told = write_once(out, tables(), reading.found, origin, database, force=force)
-        tell(told.users)
-    return ensure_complete(told, out)
+        told = write_once(place, tables(), reading.found, origin, database, force=force)
+    return ensure_complete(told, place)
 
 
 class FoundFile(NamedTuple):
@@ -183,7 +189,7 @@ class Origin(NamedTuple):
             note,
         )
         return Provenance(
-            tenant=self.tenant or _tenant_of(self.paths),
+            tenant=self.tenant or tenant_of(self.paths),
             taken_at=taken_at,
             method="ingest",
             complete=not (found.lost or repeated.conflicting),
@@ -421,15 +427,20 @@ def ensure_complete(told: Provenance, out: Path) -> Snapshot:
     )
 
 
-def ensure_possible(
+@contextmanager
+def ready(
     paths: Sequence[Path],
-    out: Path,
+    out: Path | str | None,
     tenant: str | None,
-    names: Mapping[str, str] | None = None,
+    names: Mapping[str, str] | None,
     *,
+    folder: Path | str,
     force: bool,
-) -> None:
-    """Check before long work that it is possible, and remove what a killed run left."""
+) -> Iterator[Path]:
+    """Check before long work that it is possible; yield where the snapshot goes.
+
+    What a killed run left there is removed.
+    """
     if not paths:
         raise UnreadableInputError("No export file was named.")
     for path in paths:
@@ -441,14 +452,19 @@ def ensure_possible(
                 if not export.is_plain:
                     next(iter(export), None)
                     export.ensure_users()
-    if any(is_same(out, path) for path in paths):
-        raise OutputError(f"Cannot write {out}: it is one of the exports. Choose another --out.")
-    ensure_writable(out)
-    ensure_replaceable(out, tenant or _tenant_of(paths), force=force)
-    discard_drafts(out)
+    whose = tenant or tenant_of(paths)
+    with placed(whose, folder, resume=False) if out is None else nullcontext(Path(out)) as place:
+        if any(is_same(place, path) for path in paths):
+            raise OutputError(
+                f"Cannot write {place}: it is one of the exports. Choose another --out."
+            )
+        ensure_writable(place)
+        ensure_replaceable(place, whose, force=force)
+        discard_drafts(place)
+        yield place
 
 
-def _tenant_of(paths: Sequence[Path]) -> str:
+def tenant_of(paths: Sequence[Path]) -> str:
     """Return the tenant in the names of export files, or `unknown` if they differ."""
-    names = {_ENDINGS.sub("", path.name) for path in paths}
+    names = {ENDINGS.sub("", path.name) for path in paths}
     return names.pop() if len(names) == 1 else "unknown"
