@@ -33,9 +33,9 @@ sandbox: --faults= --load= --plan=unlimited{free|essentials|enterprise|unlimited
     --port=0{0..65535} --seed=1 --tls --users=5000{0..}
 collect: --force --method=auto{auto|export|search} --no-progress --out= --rate={0.01..} --redact=
     --since= --timeout=28800.0{1..}
-ingest: EXPORT… --force --no-progress --out!= --redact= --scheduler=
+ingest: EXPORT… --force --map*= --no-progress --out= --redact= --scheduler=
     --taken-at={%Y-%m-%d|%Y-%m-%dT%H:%M|%Y-%m-%dT%H:%M:%S|%Y-%m-%dT%H:%M:%S%z} --tenant=
-explain: [URL | -]=-
+explain: [URL | -]=- --map*=
 coverage: SNAPSHOT --by=source{source|connection|provider|cohort|activity}
     --format=table{table|json|csv}
 findings: SNAPSHOT --format=table{table|json|csv} --unmasked
@@ -84,9 +84,10 @@ explore: (snapshot, folder=None)
 findings: (users, *, as_of, wiring=None)
 flows: (comparison)
 gallery: (snapshot, plan, image=None)
-ingest: (exports, out, *, tenant=None, taken_at=None, force=False, names=None, show=None)
-ingest_on: (exports, out, *, scheduler='local', tenant=None, taken_at=None, force=False,
-    names=None, show=None)
+ingest: (exports, out=None, *, folder=..., tenant=None, taken_at=None, force=False, names=None,
+    show=None)
+ingest_on: (exports, out=None, *, folder=..., scheduler='local', tenant=None, taken_at=None,
+    force=False, names=None, show=None)
 latest_snapshot: (tenant, folder=...)
 look: (snapshot, *, sample=None, rate=None, insecure=False, seed=1, show=None)
 open_tenant: ()

@@ -67,8 +67,20 @@ Users = Annotated[int, Option(min=0, help="How many users to make up.")]
 SnapshotFile = Annotated[Path, Argument(metavar="SNAPSHOT", help="A snapshot file.")]
 PlanFile = Annotated[Path, Argument(metavar="PLAN", help="A plan file.")]
 _FORCE = _flag("--force", "Replace the file even if it is another tenant's snapshot.")
+_MAP = Option(
+    None,
+    "--map",
+    metavar="NAME=COLUMN",
+    help="Take COLUMN of the file for what Auth0 calls NAME, such as picture=avatar_url. May be "
+    "given several times.",
+)
 _NO_PROGRESS = _flag("--no-progress", "Draw no progress bar.")
 _RATE = _option("Requests a second never to exceed. By default the tenant's own.", min=0.01)
+_OUT = _option(
+    "Where to write the snapshot. By default a new file: "
+    "out/TENANT/YYYY-MM-DDTHHMM.parquet, in UTC.",
+    "FILE",
+)
 _REDACTED = Option(
     None, "--redact", metavar="FILE", help="Write a copy to share, too: see picture-audit redact."
 )
@@ -171,11 +183,7 @@ def sandbox(
 
 @_command
 def collect(
-    out: Path | None = _option(
-        "Where to write the snapshot. By default a new file: "
-        "out/TENANT/YYYY-MM-DDTHHMM.parquet, in UTC.",
-        "FILE",
-    ),
+    out: Path | None = _OUT,
     method: Method = _option("How to read the users.", default="auto"),
     since: Path | None = _option("Bring this snapshot up to date instead, by search.", "SNAPSHOT"),
     timeout: float = _option("Seconds to wait for an export job.", default=8 * 3600.0, min=1),
@@ -221,9 +229,15 @@ def collect(
 def ingest(
     exports: Annotated[
         list[Path],
-        Argument(metavar="EXPORT…", help="Auth0 export files: NDJSON or CSV, gzip or plain."),
+        Argument(
+            metavar="EXPORT…",
+            help="Whatever file you have: NDJSON, JSON, CSV, Excel, Parquet; gzip, zip or zstd. "
+            "Also a folder of them, or a pattern such as 'exports/*.csv'.",
+        ),
     ],
-    out: Annotated[Path, Option(metavar="FILE", help="Where to write the snapshot.")],
+    *,
+    out: Path | None = _OUT,
+    names: list[str] | None = _MAP,
     tenant: str | None = _option("The tenant's domain. By default what the files are called."),
     scheduler: str | None = _option(
         "Share the files out among the workers of a Dask scheduler, tcp://HOST:PORT, or of this "
@@ -239,7 +253,11 @@ def ingest(
     force: bool = _FORCE,
     no_progress: bool = _NO_PROGRESS,
 ) -> None:
-    """Read export files that you already have into a snapshot."""
+    """Read files of users that you already have into a snapshot.
+
+    What is in a file decides what it is, not its name. Which of its columns were taken for which of
+    Auth0's attributes is said on stderr.
+    """
     from toolkit.snapshots.storage import ensure_writable
 
     _ensure_apart(redacted, out, *exports)
@@ -248,21 +266,33 @@ def ingest(
     how = partial(toolkit.ingest_on, scheduler=scheduler) if scheduler else toolkit.ingest
     when = taken_at.replace(tzinfo=taken_at.tzinfo or UTC) if taken_at else None
     with terminal.interruptible(), terminal.progress("Reading", off=no_progress) as show:
-        snapshot = how(exports, out, tenant=tenant, taken_at=when, force=force, show=show)
-    terminal.collected(snapshot, out)
+        snapshot = how(
+            exports,
+            out,
+            tenant=tenant,
+            taken_at=when,
+            force=force,
+            show=show,
+            names=_names(names),
+        )
+    terminal.collected(snapshot, snapshot.path)
     _share(snapshot, redacted, force=force)
 
 
 @_command
 def explain(
     url: str = Argument(
-        "-", metavar="[URL | -]", help="A picture URL, or - for user objects on stdin, one a line."
+        "-",
+        metavar="[URL | -]",
+        help="A picture URL, or - for users on stdin, in any form that `ingest` reads.",
     ),
+    names: list[str] | None = _MAP,
 ) -> None:
     """Say in words where a picture comes from: one JSON object a line."""
     from toolkit.collection.exports.reader import user_objects
 
-    for subject in [url] if url != "-" else user_objects(sys.stdin.buffer, "stdin"):
+    users = user_objects(sys.stdin.buffer, "stdin", _names(names)) if url == "-" else [url]
+    for subject in users:
         typer.echo(json.dumps(toolkit.explain(subject)))
 
 
@@ -616,6 +646,15 @@ def _share(snapshot: "Snapshot", copy: Path | None, *, force: bool) -> None:
     if copy is not None:
         toolkit.redact(snapshot, copy, force=force)
         terminal.written(Redacted=copy)
+
+
+def _names(given: list[str] | None) -> dict[str, str]:
+    """Read the values of --map: Auth0's name, then what the file calls it."""
+    pairs = [one.partition("=") for one in given or ()]
+    for name, _, column in pairs:
+        if not (name and column):
+            raise SettingsError("--map takes NAME=COLUMN, such as --map picture=avatar_url.")
+    return {name: column for name, _, column in pairs}
 
 
 def _ensure_agreed(notice: str, *, yes: bool) -> None:
