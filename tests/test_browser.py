@@ -352,3 +352,39 @@ def test_a_collection_is_paused_cancelled_and_gone_on_with(panel):
     expect(said).to_contain_text("Cancelled", timeout=90_000)
     assert alert(panel).count() == 0
     expect(button(panel, "Collect").or_(button(panel, "Resume"))).to_be_enabled()
+
+
+def test_a_file_is_uploaded_or_named_and_its_users_are_shown(panel):
+    """Fails if a person who has no credentials cannot read a file, or is not told its limit."""
+    users = [json.dumps(loadable(person)) for person in people(40)]
+    (panel.folder / "named.ndjson").write_text("\n".join(users[:30]))
+    mine = panel.folder / "server" / "mailed.ndjson"  # no folder that the panel reads
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("\n".join(users))
+    out = field(panel, "snapshot file")
+    out.fill("")
+    out.press("Enter")
+    button(panel, "A file").click()
+    expect(field(panel, "tenant")).not_to_be_visible()
+    expect(panel.get_by_text("An upload takes up to 10 MB")).to_be_visible()
+    proposed = panel.locator(".pa-field datalist option")
+    assert "named.ndjson" in [option.get_attribute("value") for option in proposed.all()]
+    name = field(panel, "file of users")
+    name.fill("nobody.csv")
+    name.press("Enter")
+    button(panel, "Read").click()
+    expect(alert(panel)).to_contain_text("nobody.csv cannot be read")
+    name.fill("named.ndjson")
+    name.press("Enter")
+    button(panel, "Read").click()
+    expect(panel.locator(".pa-big")).to_have_text("30 users")
+    assert alert(panel).count() == 0
+    with panel.expect_file_chooser() as chooser:
+        panel.locator(".pa-panel .jupyter-button", has_text="Upload").click()
+    chooser.value.set_files(mine)
+    expect(name).to_have_value("mailed.ndjson")
+    button(panel, "Read").click()
+    expect(panel.locator(".pa-big")).to_have_text("40 users")
+    expect(panel.locator(".pa-panel [role=status]").first).to_contain_text("Read 40 users")
+    button(panel, "A file").scroll_into_view_if_needed()
+    picture(panel, f"file-{panel.face}")

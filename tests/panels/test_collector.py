@@ -1,10 +1,13 @@
 """The collector against the sandbox, by the methods behind its buttons."""
 
+import json
 import threading
 import time
+from datetime import UTC, datetime
 
 import pytest
 
+from toolkit.collection.exports import ingest_files
 from toolkit.errors import SettingsError, UnreadableInputError
 from toolkit.panels.collector_panel import EMBEDDED, Collector, collector
 from toolkit.panels.dashboard_frame import Dashboard
@@ -331,3 +334,125 @@ def test_a_closed_dashboard_has_closed_its_parts(no_credentials, tmp_path):
     with pytest.raises(RuntimeError, match="client has been closed"):
         tenant.search("user_id:x")
     assert all(part.comm is None for part in (shown, shown.explorer, shown.admin))
+
+
+# Files
+
+
+def lines(count: int) -> bytes:
+    return b"".join(json.dumps(loadable(one)).encode() + b"\n" for one in people(count))
+
+
+@pytest.fixture
+def of_file(no_credentials, tmp_path):
+    """A panel that reads a file, with one of 300 users in the working folder."""
+    (tmp_path / "acme.ndjson").write_bytes(lines(300))
+    panel = collector(folder=tmp_path / "kept")
+    panel.origin.value = "A file"
+    yield panel
+    panel.close()
+
+
+def upload(panel: Collector, name: str, content: bytes) -> None:
+    """Do what the browser does when somebody has chosen a file."""
+    told = {"name": name, "type": "", "size": len(content), "content": memoryview(content)}
+    panel.file.upload.value = (told | {"last_modified": datetime.now(UTC)},)
+
+
+def test_a_file_goes_on_into_the_other_panels_as_a_collection_does(no_credentials, tmp_path):
+    (tmp_path / "acme.ndjson").write_bytes(lines(300))
+    shown = Dashboard(folder=tmp_path / "kept")
+    shown.collector.origin.value = "A file"
+    shown.collector.file.file.value = "acme.ndjson"
+    shown.collector.start()
+    ended(shown.collector)
+    assert shown.alert.value == ""
+    assert "300 users" in shown.explorer.headline.value
+    shown.close()
+
+
+def test_a_file_is_proposed_read_and_kept_in_a_new_snapshot(of_file, tmp_path):
+    (tmp_path / "notes.docx").write_text("no")
+    of_file.origin.value = "A tenant"
+    assert of_file.file.layout.display == "none"
+    of_file.origin.value = "A file"
+    assert of_file.file.file.options == ("acme.ndjson",)
+    assert of_file.tenant.layout.display == of_file.method.layout.display == "none"
+    assert of_file.start_button.description == "Read"
+    assert of_file.open_button.disabled
+    of_file.file.file.value = "acme.ndjson"
+    of_file.start()
+    ended(of_file)
+    assert "Read 300 users, complete." in of_file.status.value
+    assert of_file.snapshot.path.parent == tmp_path / "kept" / "acme"
+    assert of_file.snapshot.provenance.tenant == "acme"
+    assert not of_file.open_button.disabled
+    before = of_file.snapshot
+    of_file.open_file()
+    assert of_file.snapshot.path == before.path
+
+
+def test_the_notes_of_a_file_are_said_as_the_command_says_them(of_file):
+    of_file.file.file.value = "acme.ndjson"
+    of_file.start()
+    ended(of_file)
+    assert of_file.snapshot.provenance.notes
+    assert all(note in of_file.status.value for note in of_file.snapshot.provenance.notes)
+
+
+def test_an_upload_is_read_and_nothing_of_it_stays_in_the_page(of_file):
+    upload(of_file, "../mailed.ndjson", lines(20))
+    path = of_file.file.path
+    assert path.read_bytes() == lines(20)
+    assert path.parent.stat().st_mode & 0o077 == 0
+    assert of_file.file.upload.value == ()
+    of_file.start()
+    ended(of_file)
+    assert of_file.alert.value == ""
+    assert len(of_file.snapshot) == 20
+    upload(of_file, "again.ndjson", lines(30))
+    assert not path.exists()
+    assert len(list(of_file.file.path.parent.iterdir())) == 1
+    of_file.file.file.value = "acme.ndjson"  # somebody changes their mind
+    assert of_file.file.path.name == "acme.ndjson"
+    of_file.close()
+    assert not path.parent.exists()
+
+
+def test_a_file_that_is_not_there_or_not_named_is_a_visible_line(of_file, capsys):
+    of_file.start()
+    assert "Name the file" in of_file.alert.value
+    of_file.file.file.value = "other.ndjson"
+    of_file.start()
+    ended(of_file)
+    assert "other.ndjson cannot be read: No such file or directory." in of_file.alert.value
+    of_file.open_file()
+    assert "no snapshot of other.ndjson" in of_file.alert.value
+
+
+def test_a_file_with_damage_is_said_and_what_could_be_read_can_be_opened(of_file, tmp_path):
+    (tmp_path / "cut.ndjson").write_bytes(lines(20) + b'{"user_id')
+    of_file.file.file.value = "cut.ndjson"
+    of_file.start()
+    ended(of_file)
+    assert "cut short" in of_file.alert.value
+    assert "Press Open" in of_file.status.value
+    of_file.open_file()
+    assert len(of_file.snapshot) == 20
+    assert not of_file.snapshot.provenance.complete
+
+
+def test_reading_a_file_can_be_cancelled_and_leaves_nothing(of_file, monkeypatch, tmp_path):
+    monkeypatch.setattr(ingest_files, "_BLOCK", 10_000)
+    begun, go = threading.Event(), threading.Event()
+    monkeypatch.setattr(of_file.meter, "show", lambda _: (begun.set(), go.wait(60)))
+    of_file.file.file.value = "acme.ndjson"
+    of_file.start()
+    assert begun.wait(60)
+    of_file.cancel()
+    go.set()
+    ended(of_file)
+    assert "Cancelled. Nothing was kept." in of_file.status.value
+    assert of_file.alert.value == ""
+    assert of_file.snapshot is None
+    assert list((tmp_path / "kept").rglob("*.*")) == []

@@ -104,7 +104,7 @@ class Worker:
             What the steps return; None if the job was cancelled or superseded.
         """
         try:
-            while self._goes_on():
+            while self.goes_on():
                 show(next(steps))
         except StopIteration as end:
             result: _T = end.value
@@ -114,8 +114,8 @@ class Worker:
         finally:
             steps.close()
 
-    def _goes_on(self) -> bool:
-        """Wait during a pause; return whether to take the next step."""
+    def goes_on(self) -> bool:
+        """Wait during a pause; return whether the job under way shall take its next step."""
         with self._changed:
             self._changed.wait_for(lambda: not self._paused or self.superseded)
             return not self.superseded

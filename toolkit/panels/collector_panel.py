@@ -1,4 +1,4 @@
-"""The collector: choose a tenant and read all its users, with progress, Pause and Cancel."""
+"""The collector: read all users of a tenant, or of a file, with progress, Pause and Cancel."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,9 +10,11 @@ import ipywidgets
 import traitlets
 
 from toolkit.collection.collect_users import METHODS, collect, unfinished
+from toolkit.collection.exports.ingest_files import ingest, tenant_of
 from toolkit.collection.place import FOLDER, latest_file, placed, unfinished_file
 from toolkit.errors import IncompleteError, UnreadableInputError
 from toolkit.panels.background import JobPanel
+from toolkit.panels.file_choice import FileChoice
 from toolkit.panels.widgets import button, guarded, stylesheet
 from toolkit.progress import Progress
 from toolkit.sandbox.embedded import embedded_tenant
@@ -24,10 +26,16 @@ EMBEDDED = "the embedded tenant (made-up people)"
 """The choice that needs no credentials."""
 
 _WIDTH = "96px"
+_TENANT, _FILE = "A tenant", "A file"
+_PAUSED = {_TENANT: "Paused. A job that the tenant does meanwhile goes on.", _FILE: "Paused."}
+
+
+class _CancelledError(Exception):
+    """Somebody pressed Cancel while a file was read."""
 
 
 class Collector(JobPanel):
-    """Reads every user of a tenant into a snapshot file. Made by `collector`.
+    """Reads every user of a tenant or of a file into a snapshot file. Made by `collector`.
 
     Credentials come from the environment or `.env` and never enter the page.
 
@@ -43,14 +51,19 @@ class Collector(JobPanel):
         super().__init__(
             "collector",
             "Collecting",
-            pausing="stop asking, and go on later",
-            paused="Paused. A job that the tenant does meanwhile goes on.",
-            cancelling="stop; what was read is kept",
+            pausing="stop, and go on later",
+            paused=_PAUSED[_TENANT],
+            cancelling="stop; what was read from a tenant is kept",
             width=_WIDTH,
         )
         self._folder = folder
         self._real: str | None = None  # the domain of the tenant that the environment names
         self.embedded: Tenant | None = None
+        self.origin = ipywidgets.ToggleButtons(
+            options=[_TENANT, _FILE],
+            tooltips=["read a tenant's users from Auth0", "read users from a file that you have"],
+        ).add_class("pa-toggle")
+        self.file = FileChoice(self.alert, self.update_buttons)
         self.tenant = ipywidgets.Dropdown(description="tenant", options=[EMBEDDED])
         self.method = ipywidgets.Dropdown(description="method", options=METHODS)
         self.out = ipywidgets.Text(
@@ -58,19 +71,21 @@ class Collector(JobPanel):
             value="" if out is None else str(out),
             placeholder="a new one each time",
         )
-        self.start_button = button("Collect", "read every user of the tenant", _WIDTH, self.start)
+        self.start_button = button("Collect", "read every user", _WIDTH, self.start)
         self.open_button = button(
             "Open",
-            "show this file, or the tenant's newest snapshot if none is named",
+            "show this snapshot file, or the newest one of the tenant or file if none is named",
             _WIDTH,
             self.open_file,
         )
         for field in (self.tenant, self.out):
             field.observe(self._chosen, "value")
+        self.origin.observe(self._choose_origin, "value")
         fields = [field.add_class("pa-field") for field in (self.tenant, self.method, self.out)]
         buttons = [self.start_button, self.pause_button, self.cancel_button, self.open_button]
         rows = [ipywidgets.HBox(one).add_class("pa-row") for one in (fields, buttons)]
-        self.children = [stylesheet(), *rows, self.alert, self.meter, self.status]
+        rows.insert(0, self.file)
+        self.children = [stylesheet(), self.origin, *rows, self.alert, self.meter, self.status]
         self.add_class("pa-panel").add_class("pa-card")
         self._offer_tenant()
         self.update_buttons()
@@ -80,19 +95,34 @@ class Collector(JobPanel):
         self.update_buttons()
 
     @guarded
+    def _choose_origin(self, _: object) -> None:
+        self._said_while_paused = _PAUSED[self.origin.value]
+        self.meter.bar.description = "Reading" if self._of_file else "Collecting"
+        if self._of_file:
+            self.file.propose()
+        self.update_buttons()
+
+    @guarded
     def start(self) -> None:
-        """Begin to collect, or go on with a collection that was cancelled."""
-        tenant, method, out = self.tenant.value, self.method.value, self._file()
-        self.begin(lambda: self._collect(tenant, method, out), "Connecting …")
+        """Begin to collect, or go on with a collection that was cancelled; or read the file."""
+        out = self._file()
+        if self._of_file:
+            path = self.file.path
+            if path is None:
+                raise UnreadableInputError("Name the file of users, or upload it.")
+            self.begin(lambda: self._ingest(path, out), "Reading …")
+        else:
+            tenant, method = self.tenant.value, self.method.value
+            self.begin(lambda: self._collect(tenant, method, out), "Connecting …")
 
     @guarded
     def open_file(self) -> None:
         """Show the snapshot that the file holds, or the tenant's newest if none is named."""
         path = self._file(latest_file)
         if path is None:
+            whose = self.file.file.value if self._of_file else self.tenant.value
             raise UnreadableInputError(
-                f"There is no snapshot of {self.tenant.value} in {self._folder}: collect one, or "
-                "name a file."
+                f"There is no snapshot of {whose} in {self._folder}: collect one, or name a file."
             )
         self.snapshot = read_snapshot(path)
         if self.alert.error is None:  # an observer may not have been able to show it
@@ -102,19 +132,28 @@ class Collector(JobPanel):
         """Enable exactly those buttons and fields that mean something now."""
         with self._lock:
             super().update_buttons()
-            working = self.worker.working
-            for widget in (self.tenant, self.method, self.out, self.start_button):
+            working, of_file = self.worker.working, self._of_file
+            choices = (self.origin, self.tenant, self.method, self.out, self.start_button)
+            for widget in (*choices, self.file.file, self.file.upload):
                 widget.disabled = working
+            for widget, shown in (
+                (self.tenant, not of_file),
+                (self.method, not of_file),
+                (self.file, of_file),
+            ):
+                widget.layout.display = None if shown else "none"
             path = self._file(latest_file)
             exists = path is not None and os.path.isfile(path)  # noqa: PTH113 - Path.is_file fails where no file can be
             self.open_button.disabled = working or not exists
-            path = self._file(unfinished_file)
+            path = None if of_file else self._file(unfinished_file)
             resumes = path is not None and path.name and unfinished(path) and not working
-            self.start_button.description = "Resume" if resumes else "Collect"
+            again = "Resume" if resumes else "Collect"
+            self.start_button.description = "Read" if of_file else again
 
     def close(self) -> None:
         """Stop collecting, and close the panel and the embedded tenant."""
         super().close()
+        self.file.close()
         if self.embedded is not None:
             self.embedded.close()
 
@@ -128,13 +167,19 @@ class Collector(JobPanel):
             self.tenant.value = settings.domain
 
     def _file(self, of_tenant: Callable[[str, Path], Path | None] | None = None) -> Path | None:
-        """Return the file that is named, or else one of the chosen tenant, or None."""
+        """Return the snapshot file that is named, or else one of the chosen tenant, or None."""
         if self.out.value.strip():
             return Path(self.out.value.strip())
         domain = self._real
-        if self.tenant.value == EMBEDDED:
+        if self._of_file:
+            domain = tenant_of([self.file.path]) if self.file.path else None
+        elif self.tenant.value == EMBEDDED:
             domain = self.embedded.domain if self.embedded else None
         return of_tenant(domain, self._folder) if of_tenant and domain else None
+
+    @property
+    def _of_file(self) -> bool:
+        return bool(self.origin.value == _FILE)
 
     def _collect(self, chosen: str, method: str, out: Path | None) -> None:
         with self._connected(chosen) as tenant:
@@ -150,6 +195,23 @@ class Collector(JobPanel):
             self._say(f"Collected {len(snapshot):,} users, complete.")
             self._publish(snapshot)
 
+    def _ingest(self, path: Path, out: Path | None) -> None:
+        def show(progress: Progress) -> None:
+            if not self.worker.goes_on():
+                raise _CancelledError
+            self._show(progress)
+
+        try:
+            snapshot = ingest(path, out, folder=self._folder, show=show)
+        except _CancelledError:
+            self._say("Cancelled. Nothing was kept.")
+            return
+        self.meter.done()
+        self._say(
+            " ".join([f"Read {len(snapshot):,} users, complete.", *snapshot.provenance.notes])
+        )
+        self._publish(snapshot)
+
     def _show(self, progress: Progress) -> None:
         self.meter.show(progress)
         if not self.worker.paused:
@@ -157,7 +219,10 @@ class Collector(JobPanel):
 
     def _failed(self, error: BaseException) -> None:
         super()._failed(error)
-        self._say("Press Resume to go on." if isinstance(error, IncompleteError) else "")
+        advice = (
+            "Press Open to see what could be read." if self._of_file else "Press Resume to go on."
+        )
+        self._say(advice if isinstance(error, IncompleteError) else "")
 
     @guarded
     def _publish(self, snapshot: Snapshot) -> None:
@@ -174,7 +239,7 @@ class Collector(JobPanel):
 
 
 def collector(out: Path | str | None = None, *, folder: Path | str = FOLDER) -> Collector:
-    """Show a panel that collects a tenant's users into a snapshot file.
+    """Show a panel that reads a tenant's users, or those of a file, into a snapshot file.
 
     Args:
         out: the file to propose; None proposes none, and each collection goes to a new file,
