@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -15,13 +17,14 @@ import httpx
 import pytest
 
 from toolkit import latest_snapshot
+from toolkit.classification.schema import SNAPSHOT, to_frame
 from toolkit.cli import _SEED, _USERS, Limits, app, main
 from toolkit.errors import PictureAuditError, UnreadableInputError
 from toolkit.sandbox.api.gate import PLANS
 from toolkit.sandbox.faults.catalogue import FAULTS
 from toolkit.sandbox.made_up.tenants import SEED, USERS, loadable, people
 from toolkit.sandbox.server import Sandbox
-from toolkit.snapshots.snapshot import read_snapshot
+from toolkit.snapshots.snapshot import Provenance, Snapshot, read_snapshot
 
 COMMAND = [sys.executable, "-W", "error", "-c", "from toolkit.cli import main; main()"]
 
@@ -490,3 +493,17 @@ def test_who_closed_the_output_gets_the_same_exit_code(closed, arguments, code, 
         check=False,
     )
     assert ended.returncode == code
+
+
+@pytest.mark.parametrize("output", ["table", "csv", "json"])
+def test_coverage_by_what_was_not_exported_says_so(run, tmp_path, output):
+    path = tmp_path / "snapshot.parquet"
+    facts = Provenance("t.example", datetime.now(UTC), "ingest", True, 0, 1, 0, 1.0, False, "0")
+    told = replace(facts, absent=("last_login",))
+    Snapshot(told, to_frame(SNAPSHOT.empty_table())).write(path)
+    answer = run("coverage", str(path), "--by", "activity", "--format", output)
+    sentence = "The users were exported without last_login: who logged in when is not known."
+    assert (answer.returncode, answer.stderr) == (0, f"{sentence}\n")
+    if output == "json":
+        assert json.loads(answer.stdout)["notes"] == [sentence]
+    assert run("coverage", str(path), "--format", output).stderr == ""

@@ -74,14 +74,14 @@ collector: (out=None, *, folder=...)
 combine: (first, second)
 compare: (old, new, *, anyway=False)
 connect: (settings=None, *, scopes=('read:users',), ceiling=None)
-coverage: (users, by='source', *, as_of=None, wiring=None, shared=None)
+coverage: (users, by='source', *, as_of=None, wiring=None, shared=None, absent=())
 coverage_on: (snapshot, by='source', *, scheduler='local')
 dashboard: (address='127.0.0.1', port=8866, *, open_browser=True, expose=False, token=True)
 demo: (out='out/demo', *, users=5000, seed=1, force=False, show=None)
 embedded_tenant: (users=5000, *, seed=1)
 explain: (subject)
 explore: (snapshot, folder=None)
-findings: (users, *, as_of, wiring=None)
+findings: (users, *, as_of, wiring=None, absent=())
 flows: (comparison)
 gallery: (snapshot, plan, image=None)
 ingest: (exports, out=None, *, folder=..., tenant=None, taken_at=None, force=False, names=None,
@@ -119,7 +119,7 @@ PictureAuditError Plan Policy Progress Sandbox Seen Series Snapshot Source Tenan
 JSON = """
 sandbox --tls: base_url ca_file client_id client_secret domain users
 sandbox: base_url client_id client_secret domain users
-coverage: complete estimate estimated method notes own own_sample probed_at redacted requests
+coverage: absent complete estimate estimated method notes own own_sample probed_at redacted requests
     sandbox seconds seed seen sources taken_at tenant toolkit_version users windows wiring
 coverage.wiring: actions as_of flows rules setters streams writers
 coverage.wiring.setters[]: default kind name on override policy runs spares
@@ -130,9 +130,9 @@ coverage.estimate: strata
 coverage.estimate.strata[]: asked connection otherwise present unclear users
 coverage.estimated.SOURCE: high low middle
 explain: evidence expires_at fallback gravatar_hash provider reason source underlying
-coverage --by: by complete estimate estimated groups method notes own own_sample probed_at redacted
-    requests
-    sandbox seconds seed seen sources taken_at tenant toolkit_version users windows wiring
+coverage --by: absent by complete estimate estimated groups method notes own own_sample probed_at
+    redacted requests sandbox seconds seed seen sources taken_at tenant toolkit_version users
+    windows wiring
 coverage --by.wiring: actions as_of flows rules setters streams writers
 coverage --by.wiring.setters[]: default kind name on override policy runs spares
 coverage --by.estimate: strata
@@ -196,13 +196,13 @@ verify: checked complete differs gone holds lines open planned tenant way
 undo: action complete done drifted earlier executed failed held kind limited lost notes planned
     reasons refused remaining requests seconds stopped tenant unlisted unsettled way
 undo.action: after before bindings_after bindings_before name
-snapshot: complete estimate method notes own_sample probed_at redacted requests sandbox seconds seed
-    taken_at tenant toolkit_version users windows wiring
+snapshot: absent complete estimate method notes own_sample probed_at redacted requests sandbox
+    seconds seed taken_at tenant toolkit_version users windows wiring
 snapshot.wiring: actions as_of flows rules setters streams writers
 snapshot.wiring.setters[]: default kind name on override policy runs spares
 report: broken estimated findings groups own provenance seen sources users
-report.provenance: complete estimate method notes own_sample probed_at redacted requests sandbox
-    seconds seed taken_at tenant toolkit_version users windows wiring
+report.provenance: absent complete estimate method notes own_sample probed_at redacted requests
+    sandbox seconds seed taken_at tenant toolkit_version users windows wiring
 report.provenance.wiring: actions as_of default flows override rules setters setters_left_out
     streams writers
 report.provenance.wiring.setters[]: default kind name on override policy runs spares

@@ -16,6 +16,7 @@ from typer import Argument, Option
 from typer.core import TyperCommand
 
 import toolkit
+from toolkit.analysis.groups import lacking
 from toolkit.change.scopes import help_of
 from toolkit.change.ways import Way
 from toolkit.errors import OutputError, PictureAuditError, SettingsError
@@ -604,6 +605,8 @@ def _print_coverage(snapshot: "Snapshot", by: str = "source", output: str = "tab
         lambda: snapshot.summary(by),
         lambda: snapshot.coverage(by).table(),
     )
+    if note := lacking(by, snapshot.provenance.absent):
+        typer.echo(note, err=True)
 
 
 def _print_value(

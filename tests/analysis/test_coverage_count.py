@@ -139,10 +139,28 @@ def test_activity_counts_back_from_a_given_moment(last_login, group):
         assert coverage(frame, "activity", as_of=as_of).table()["group"].item() == group
 
 
-def test_activity_is_listed_from_recent_to_never():
-    logins = [None, "2020-01-01", "2026-01-01", "2026-09-01", "2026-11-21"]
-    frame = pd.DataFrame({"source": ["social"] * 5, "last_login": logins})
+@pytest.mark.parametrize("dtype", ["object", "Int64", "str", "float64"])
+def test_activity_is_listed_from_recent_to_never_and_not_known(dtype):
+    logins = [None, "2020-01-01", None, "2026-01-01", "2026-09-01", "2026-11-21"]
+    counts = pd.Series([5, 1, None, 1, 1, 1], dtype="Int64").astype(dtype)
+    frame = pd.DataFrame({"source": ["social"] * 6, "last_login": logins, "logins_count": counts})
     assert list(coverage(frame, "activity", as_of=NOW).table()["group"]) == list(ACTIVITY)
+
+
+def test_a_column_that_was_not_exported_is_not_known_and_said_so():
+    frame = pd.DataFrame({"source": ["social"], "last_login": [None], "created_at": [None]})
+    absent = ("last_login", "created_at")
+    counted = coverage(frame, "activity", as_of=NOW, absent=absent)
+    assert counted.table()["group"].item() == "unknown"
+    note = "The users were exported without last_login: who logged in when is not known."
+    assert counted.note == note
+    assert note in repr(counted)
+    assert note in counted._repr_html_()
+    assert (counted + coverage(frame, "activity", as_of=NOW)).note == note
+    assert (Coverage.empty("activity") + counted) == counted
+    assert counted != coverage(frame.assign(logins_count=2), "activity", as_of=NOW)
+    assert "created_at" in coverage(frame, "cohort", absent=absent).note
+    assert coverage(frame, absent=absent).note == ""
 
 
 def test_the_table_by_source_has_the_largest_first_and_ties_in_the_order_of_sources():

@@ -207,6 +207,18 @@ def test_what_nobody_has_read_is_said():
     assert "not clear" in findings(frame_of(someone()), as_of=NOW, wiring=blind).notes[0]
 
 
+def test_what_was_not_exported_is_not_checked_and_said_so():
+    wiring = wired_by()
+    absent = ("email", "metadata_picture", "elsewhere", "last_login")
+    notes = findings(frame_of(someone()), as_of=NOW, wiring=wiring, absent=absent).notes
+    found = [note for note in notes if note.startswith("The users were exported without ")]
+    assert [note.split("without ")[1].split(":")[0] for note in found] == [
+        "email",
+        "user_metadata.picture",
+        "linked identities and other pictures",
+    ]
+
+
 def test_a_file_and_its_frame_have_the_same_findings(tmp_path):
     frame = frame_of(*(guilty for guilty, _ in CASES.values()), OVERRIDDEN)
     table = completed(pa.Table.from_pandas(frame, preserve_index=False)).cast(SNAPSHOT)

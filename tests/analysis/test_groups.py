@@ -5,7 +5,15 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import pytest
 
-from toolkit.analysis.groups import ACTIVITY, CHOICES, COHORT, activity, ensure_choice, named
+from toolkit.analysis.groups import (
+    ACTIVITY,
+    CHOICES,
+    COHORT,
+    activity,
+    ensure_choice,
+    lacking,
+    named,
+)
 from toolkit.errors import SettingsError
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -19,7 +27,8 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
         ("cohort", None, "(unknown)"),
         ("activity", 0, "30 days"),
         ("activity", 3, "older"),
-        ("activity", None, "never"),
+        ("activity", 4, "never"),
+        ("activity", None, "unknown"),
         ("connection", "pw", "pw"),
         ("provider", None, "(none)"),
     ],
@@ -44,24 +53,46 @@ def test_a_cohort_is_a_month_of_utc_wherever_the_engine_is(zone):
 
 
 @pytest.mark.parametrize(
-    ("days", "name"),
+    ("days", "logins", "absent", "name"),
     [
-        (-1, "30 days"),
-        (30, "30 days"),
-        (31, "90 days"),
-        (91, "365 days"),
-        (366, "older"),
-        (None, "never"),
+        (-1, 1, (), "30 days"),
+        (30, None, (), "30 days"),
+        (31, 0, (), "90 days"),
+        (91, 1, (), "365 days"),
+        (366, 1, ("last_login",), "older"),
+        (None, None, (), "never"),
+        (None, 0, (), "never"),
+        (None, 5, (), "unknown"),
+        (None, None, ("last_login",), "unknown"),
+        (None, 5, ("last_login",), "unknown"),
+        (None, 0, ("last_login",), "never"),
+        (None, None, ("logins_count",), "never"),
     ],
 )
-def test_an_activity_is_told_by_the_days_since_the_last_login(days, name):
-    place = activity(f"TIMESTAMPTZ '{NOW.isoformat()}'")
+def test_an_activity_is_told_by_the_last_login_and_whether_there_was_one(
+    days, logins, absent, name
+):
+    place = activity(f"TIMESTAMPTZ '{NOW.isoformat()}'", absent)
     login = None if days is None else NOW - timedelta(days)
     with duckdb.connect() as engine:
-        asked = f"SELECT {place} FROM (SELECT $login::TIMESTAMPTZ AS last_login)"
-        ((key,),) = engine.execute(asked, {"login": login}).fetchall()
+        asked = (
+            f"SELECT {place} FROM "
+            "(SELECT $login::TIMESTAMPTZ AS last_login, $logins::BIGINT AS logins_count)"
+        )
+        ((key,),) = engine.execute(asked, {"login": login, "logins": logins}).fetchall()
     assert named("activity", key) == name
     assert name in ACTIVITY
+
+
+def test_groups_that_were_not_exported_are_said_in_a_sentence():
+    absent = ("last_login", "created_at", "connection", "metadata_picture", "email")
+    for by in CHOICES:
+        assert lacking(by, ()) == ""
+        sentence = "The users were exported without "
+        assert lacking(by, absent).startswith(sentence) is (by != "provider")
+    assert lacking("activity", absent) == (
+        "The users were exported without last_login: who logged in when is not known."
+    )
 
 
 def test_what_nobody_can_be_grouped_by_is_refused():

@@ -1,6 +1,7 @@
 """The explorer by its methods: what handlers do, and what stands in the page afterwards."""
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -73,6 +74,15 @@ def test_everybody_is_shown_at_first(explorer, snapshot):
     assert f"{len(snapshot)} users" in explorer.headline.value
     assert explorer.table.rows.value.count("<tr>") == ROWS + 1
     assert explorer.alert.value == ""
+
+
+def test_groups_that_were_not_exported_are_said_below_the_title(snapshot, tmp_path):
+    facts = replace(snapshot.provenance, absent=("last_login",))
+    panel = explore(Snapshot(facts, snapshot.users), tmp_path)
+    assert "exported without" not in panel.stacks._title.value
+    panel.by.value = "activity"
+    assert "The users were exported without last_login: who" in panel.stacks._title.value
+    panel.close()
 
 
 def test_a_filter_changes_headline_bars_and_table(explorer, snapshot):

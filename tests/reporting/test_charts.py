@@ -401,7 +401,7 @@ def test_first_and_last_value_stand_at_the_line():
 
 
 def test_few_and_no_months_are_drawn_too():
-    assert own_by_month(Coverage.empty("cohort")).title == "No user has a date of joining"
+    assert own_by_month(Coverage.empty("cohort")).title == "No user's date of joining is known"
     one = told([("2026-01", "social", "own", 1), ("2026-01", "missing", "none", 1)], "cohort")
     assert (
         own_by_month(one).title == "50 % of those who joined in 2026-01 see a picture of their own"

@@ -185,6 +185,17 @@ def test_files_that_were_read_were_not_reconciled(told):
     assert "not compared with what the tenant counts" in read.text
 
 
+def test_groups_that_were_not_exported_are_said_on_the_page_and_in_its_twin(snapshot):
+    absent = ("connection", "created_at", "last_login", "metadata_picture")
+    lacking = content(Snapshot(replace(snapshot.provenance, absent=absent), snapshot.users))
+    text, notes = page(lacking), twin(lacking)["provenance"]["notes"]
+    for name in ("connection", "created_at", "last_login", "user_metadata.picture"):
+        sentence = f"The users were exported without {name}: "
+        assert sentence in text
+        assert [note for note in notes if note.startswith(sentence)]
+    assert "The users were exported without" not in page(content(snapshot))
+
+
 def test_the_answer_is_a_range_where_nobody_has_asked(told, read):
     own, total = told.whole.own, told.whole.users
     assert (

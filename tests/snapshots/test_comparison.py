@@ -283,3 +283,11 @@ def test_nobody_against_nobody_is_shown():
     assert one.table().empty
     assert "0 users became 0" in repr(one)
     assert one._repr_html_().startswith("<table>")
+
+
+def test_overrides_that_only_one_of_the_two_has_are_said():
+    lacking = snapshot([], absent=("metadata_picture",))
+    for pair in ((lacking, NEW), (OLD, lacking)):
+        assert any("has user_metadata.picture: moves" in note for note in compare(*pair).notes)
+    both = compare(lacking, snapshot([], days=1, absent=("metadata_picture",)))
+    assert not any("user_metadata" in note for note in both.notes)

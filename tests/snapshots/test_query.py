@@ -105,7 +105,14 @@ CHOICES = {
         Selection(activity=("30 days",)),
         lambda f: f["last_login"] >= NOW - pd.Timedelta(days=30),
     ),
-    "never": (Selection(activity=("never",)), lambda f: f["last_login"].isna()),
+    "never": (
+        Selection(activity=("never",)),
+        lambda f: f["last_login"].isna() & ~(f["logins_count"] > 0).fillna(value=False),
+    ),
+    "not known": (
+        Selection(activity=("unknown",)),
+        lambda f: f["last_login"].isna() & (f["logins_count"] > 0).fillna(value=False),
+    ),
     "broken": (
         Selection(seen=("broken",)),
         lambda f: (
@@ -140,6 +147,26 @@ def test_a_selection_counts_and_lists_what_a_filtered_frame_holds(name, roster, 
 
 def test_the_estimate_stands_beside_everybody_only_as_in_the_snapshot(roster, snapshot):
     assert roster.coverage() == snapshot.coverage()
+
+
+def test_what_the_files_lacked_is_not_known_and_last_in_the_list():
+    users = profiles(
+        [
+            one(1, logins_count=3),
+            one(2, logins_count=0),
+            one(3, logins_count=None),
+            one(4, last_login=NOW, logins_count=1),
+        ]
+    )
+    content = Snapshot(provenance(4, absent=("last_login",)), audit(users))
+    with Roster(content) as roster:
+        counted = roster.coverage("activity")
+        assert counted == content.coverage("activity")
+        groups = dict(zip(counted.counts["group"], counted.counts["users"], strict=True))
+        assert groups == {"unknown": 2, "never": 1, "30 days": 1}
+        listed = roster.page(order="longest away first")["user_id"]
+        assert list(listed) == ["auth0|0002", "auth0|0004", "auth0|0001", "auth0|0003"]
+    assert content.summary("activity")["notes"][-1] == counted.note != ""
 
 
 def test_a_snapshot_in_memory_is_counted_like_one_in_a_file(frame, roster):

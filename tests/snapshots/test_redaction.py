@@ -145,6 +145,16 @@ def test_notes_that_may_quote_a_file_are_left_out():
     assert redact(noted, key=KEY).provenance.notes == ()
 
 
+@pytest.mark.parametrize("absent", [(), ("last_login",)])
+def test_who_logged_in_at_a_time_that_is_not_known_stays_so(absent):
+    records = [{"user_id": f"auth0|{n}", "logins_count": n or None} for n in (0, 1, 700)]
+    content = snapshot_of(*records, {"user_id": "auth0|x", "logins_count": 0}, absent=absent)
+    copy = redact(content, key=KEY)
+    assert copy.provenance.absent == absent
+    assert copy.coverage("activity") == content.coverage("activity")
+    assert set(copy.users["logins_count"].dropna()) == {0, 1}
+
+
 def test_nobody_of_the_sample_can_be_read_in_the_copy(sample, copy, tmp_path):
     copy.write(tmp_path / "copy.parquet")
     read = read_snapshot(tmp_path / "copy.parquet").users.to_csv()
@@ -157,7 +167,7 @@ def test_nobody_of_the_sample_can_be_read_in_the_copy(sample, copy, tmp_path):
     for user_id in some["user_id"]:
         assert user_id.partition("|")[2] not in read
     assert copy.users["name"].isna().all()
-    assert copy.users["logins_count"].isna().all()
+    assert copy.users["logins_count"][copy.users["last_login"].notna()].isna().all()
 
 
 def test_people_stay_as_many_and_as_different(sample, copy):

@@ -4,7 +4,7 @@ The coverages of a snapshot's chunks add up to its own: pages, files and partiti
 apart.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -16,7 +16,15 @@ import pyarrow as pa
 
 from toolkit.analysis.duckdb_engine import engine_with
 from toolkit.analysis.estimate import Estimate, Interval, OwnEstimate, OwnStratum, Stratum
-from toolkit.analysis.groups import ACTIVITY, GROUPS, UNKNOWN, Seen, ensure_choice, named
+from toolkit.analysis.groups import (
+    ACTIVITY,
+    UNKNOWN,
+    Seen,
+    ensure_choice,
+    key_of,
+    lacking,
+    named,
+)
 from toolkit.analysis.shown_picture import NEEDED, show
 from toolkit.analysis.tenant_wiring import Wiring
 from toolkit.classification.schema import SNAPSHOT
@@ -47,6 +55,7 @@ class Coverage:
             triple that occurs, sorted by group, then in the order of `Source` and `Seen`.
         estimate: the result of a sample of the unresolved users, or None.
         looked: the result of a sample of all pictures that may be people's own, or None.
+        note: a sentence if the groups are not known, of `toolkit.analysis.groups.lacking`.
 
     Raises:
         SettingsError: `by` is not one of them.
@@ -57,6 +66,7 @@ class Coverage:
     counts: pd.DataFrame
     estimate: Estimate | None = None
     looked: OwnEstimate | None = None
+    note: str = ""
 
     def __post_init__(self) -> None:
         ensure_choice(self.by)
@@ -249,8 +259,8 @@ class Coverage:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Coverage):
             return NotImplemented
-        mine = (self.by, self.estimate, self.looked)
-        theirs = (other.by, other.estimate, other.looked)
+        mine = (self.by, self.estimate, self.looked, self.note)
+        theirs = (other.by, other.estimate, other.looked, other.note)
         return mine == theirs and self.counts.equals(other.counts)
 
     def __hash__(self) -> int:
@@ -263,7 +273,8 @@ class Coverage:
         return html_table(self._words(), self._caption())
 
     def _caption(self) -> str:
-        return f"Where the pictures of {self.users:,} users come from, by {self.by}"
+        caption = f"Where the pictures of {self.users:,} users come from, by {self.by}"
+        return f"{caption}. {self.note}" if self.note else caption
 
     def _words(self) -> pd.DataFrame:
         """Return the table with every value as text."""
@@ -283,13 +294,15 @@ def coverage(
     as_of: datetime | pd.Timestamp | None = None,
     wiring: Wiring | bool | None = None,
     shared: Sequence[int] | None = None,
+    absent: Collection[str] = (),
 ) -> Coverage:
     """Count the users of each source, by group.
 
     Args:
         users: a snapshot file of any size; or a frame, one row for each user, with `source`, the
             column that `by` needs (`created_at` for "cohort", `last_login` for "activity"), and
-            those of `toolkit.analysis.shown_picture.NEEDED` that it has. The dtypes do not matter.
+            those of `toolkit.analysis.shown_picture.NEEDED` and `logins_count` that it has. The
+            dtypes do not matter.
         by: "source", "connection", "provider", "cohort" (the month of creation, "2024-03") or
             "activity" (the time since the last login, see `toolkit.analysis.groups.ACTIVITY`).
         as_of: the time from which activity is counted back, and at which signed URLs have expired
@@ -299,10 +312,12 @@ def coverage(
             `user_metadata.picture`; None if nothing is known.
         shared: what `toolkit.analysis.shown_picture.shared_pictures` returned for all users, if
             these are only some of them.
+        absent: columns that the users were exported without: null is not known there.
 
     Returns:
         The counts; users without a group are under `NONE`, `UNKNOWN` (of
-        `toolkit.analysis.groups`) or "never".
+        `toolkit.analysis.groups`), "never" or, if they have logged in or that is not known,
+        "unknown".
 
     Raises:
         SettingsError: `by` is none of these, or is activity without `as_of`.
@@ -317,11 +332,12 @@ def coverage(
     with engine_with(table) as opened:
         show(opened, "shown", as_of=now and now.to_pydatetime(), wiring=wiring, shared=shared)
         counted = opened.execute(
-            f"SELECT {GROUPS[by]} AS key, source, sight, count(*) FROM shown GROUP BY ALL",  # noqa: S608 - an expression of this package
+            f"SELECT {key_of(by, absent)} AS key, source, sight, count(*) FROM shown GROUP BY ALL",  # noqa: S608 - an expression of this package
             {"now": now.to_pydatetime()} if by == "activity" and now else {},
         ).fetchall()
     rows = [(_name(by, key), _text(source), *told) for key, source, *told in counted]
-    return Coverage(by, pd.DataFrame(rows, columns=[*_KEYS, "users"]))
+    counts = pd.DataFrame(rows, columns=[*_KEYS, "users"])
+    return Coverage(by, counts, note=lacking(by, absent))
 
 
 def _columns(frame: pd.DataFrame, by: str) -> pa.Table:
@@ -332,7 +348,7 @@ def _columns(frame: pd.DataFrame, by: str) -> pa.Table:
             raise UnreadableInputError(
                 f"the snapshot has no column {name!r}; collect or classify it again"
             )
-    names = [*dict.fromkeys([*needed, *NEEDED])]
+    names = [*dict.fromkeys([*needed, "logins_count", *NEEDED])]
     # A column without a value has no type of its own.
     return pa.table(
         {
@@ -347,6 +363,8 @@ def _columns(frame: pd.DataFrame, by: str) -> pa.Table:
 def _typed(values: "pd.Series[Any]") -> "pd.Series[Any]":
     if values.name in {"created_at", "last_login", "expires_at"}:
         return pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601")
+    if values.name == "logins_count":
+        return pd.to_numeric(values, errors="coerce")
     # DuckDB keeps text as UTF-8, which a lone surrogate does not have.
     return values.map(_text, na_action="ignore") if values.dtype == "object" else values
 
@@ -370,7 +388,7 @@ def combine(first: Coverage, second: Coverage) -> Coverage:
         )
     counts = pd.concat([first.counts, second.counts])
     estimate, looked = first.estimate or second.estimate, first.looked or second.looked
-    return Coverage(first.by, counts, estimate, looked)
+    return Coverage(first.by, counts, estimate, looked, first.note or second.note)
 
 
 def _sums(counts: pd.DataFrame, column: str, kinds: type[_Name]) -> dict[_Name, int]:

@@ -4,7 +4,7 @@ Each finding is a row of one table, with a condition in DuckDB's SQL over the co
 DuckDB counts all of them in one pass over a frame or a file. No request is sent.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -403,6 +403,7 @@ def findings(
     *,
     as_of: datetime,
     wiring: Wiring | None = None,
+    absent: Collection[str] = (),
 ) -> Findings:
     """Find what is wrong with the pictures, for how many users, and what to do.
 
@@ -410,6 +411,7 @@ def findings(
         users: one row per user with the columns of a snapshot, or a snapshot file.
         as_of: the time that decides whether signed URLs have expired (UTC).
         wiring: what sets the picture that applications see; None if it was not read.
+        absent: columns that the users were exported without.
 
     Returns:
         The most severe findings first, then the most users. A user can be in several.
@@ -456,10 +458,20 @@ def findings(
         if number
     ]
     found.sort(key=lambda one: (SEVERITIES.index(one.severity), -one.users))
-    return Findings(tuple(found), total, tuple(_unknown(wiring)))
+    return Findings(tuple(found), total, tuple(_unknown(wiring, absent)))
 
 
-def _unknown(wiring: Wiring | None) -> Iterator[str]:
+_UNCHECKED = {
+    "email": ("email", "whether a Gravatar is that of the present e-mail address is not known"),
+    "metadata_picture": ("user_metadata.picture", "overrides were not checked"),
+    "elsewhere": ("linked identities and other pictures", "photos that nobody shows are not known"),
+}
+
+
+def _unknown(wiring: Wiring | None, absent: Collection[str]) -> Iterator[str]:
+    for column, (name, so) in _UNCHECKED.items():
+        if column in absent:
+            yield f"The users were exported without {name}: {so}."
     if wiring is None:
         yield (
             "Nobody has read the tenant's Actions: whether user_metadata.picture reaches anybody "

@@ -2,9 +2,12 @@
 
 The key of a group is a value of the column; for a cohort a number such as 202403 (March 2024); for
 an activity its position in `ACTIVITY`; None if a user has no group.
+
+A file may have been exported without a column: what is not known is never counted as what is not
+there. `lacking` says so in words.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -27,6 +30,7 @@ ACTIVITY: Mapping[str, str] = MappingProxyType(
         "365 days": "seen 91 to 365 days ago",
         "older": "last seen over a year ago",
         "never": "never logged in",
+        "unknown": "last login not known",
     }
 )
 """The groups by last login, most recent first, with their descriptions."""
@@ -40,23 +44,43 @@ COHORT = (
 """DuckDB's SQL for the key of a cohort, in any time zone of the engine."""
 
 
-def activity(now: str) -> str:
-    """Return DuckDB's SQL for the key of an activity, from SQL for the time to count back from."""
+def activity(now: str, absent: Collection[str] = ()) -> str:
+    """Return DuckDB's SQL for the key of an activity.
+
+    Args:
+        now: SQL for the time to count back from.
+        absent: columns that the users were exported without.
+    """
     # In hours: in some time zones, not every day has 24.
     ends = (f"{now} - INTERVAL {24 * days} HOURS" for days in _DAYS)
-    return " + ".join(f"CAST(last_login < {end} AS TINYINT)" for end in ends)
+    seen = " + ".join(f"CAST(last_login < {end} AS TINYINT)" for end in ends)
+    # Auth0 leaves both attributes out for users who never logged in.
+    logins = "logins_count" if "last_login" in absent else "coalesce(logins_count, 0)"
+    never, unknown = (tuple(ACTIVITY).index(name) for name in ("never", "unknown"))
+    otherwise = f"CASE WHEN {logins} = 0 THEN {never} ELSE {unknown} END"
+    return f"CAST(coalesce({seen}, {otherwise}) AS TINYINT)"
 
 
-GROUPS: Mapping[str, str] = MappingProxyType(
-    {
-        "source": "source",
-        "connection": "connection",
-        "provider": "provider",
-        "cohort": COHORT,
-        "activity": activity("$now"),
-    }
-)
-"""DuckDB's SQL for the key of each kind of group; `$now` is the time to count back from."""
+def key_of(by: str, absent: Collection[str] = ()) -> str:
+    """Return DuckDB's SQL for the key of a kind of group; `$now` is the time to count back from."""
+    return {"cohort": COHORT, "activity": activity("$now", absent)}.get(by, by)
+
+
+_LACKING = {
+    "source": ("metadata_picture", "user_metadata.picture", "overrides are not counted"),
+    "connection": ("connection", "connection", f"everybody is in the group {NONE}"),
+    "cohort": ("created_at", "created_at", "nobody's month of joining is known"),
+    "activity": ("last_login", "last_login", "who logged in when is not known"),
+}
+
+
+def lacking(by: str, absent: Collection[str]) -> str:
+    """Say in a sentence that groups of this kind are not known; "" if they are.
+
+    `absent`: columns of a snapshot that the users were exported without.
+    """
+    column, name, so = _LACKING.get(by, ("", "", ""))
+    return f"The users were exported without {name}: {so}." if column in absent else ""
 
 
 def named(by: str, key: Any) -> str:  # noqa: ANN401 - a name or a number

@@ -4,6 +4,7 @@ A selection becomes a condition in DuckDB's SQL with bound values: typed text is
 SQL. The condition uses the columns of `derived`, and `sight` of `toolkit.analysis.shown_picture`.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -54,18 +55,18 @@ class Selection:
         return condition, {name: value for name, (_, value) in asked.items()}
 
 
-def derived(as_of: datetime) -> str:
+def derived(as_of: datetime, absent: Collection[str] = ()) -> str:
     """Return SQL for the columns that a selection uses besides those of a snapshot and `sight`.
 
     Activity is counted back from `as_of`. A `cohort` such as 200412 is December 2004;
-    `activity_group` is a position in `ACTIVITY`.
+    `activity_group` is a position in `ACTIVITY`. `absent`: as for `activity`.
     """
     now = f"TIMESTAMPTZ '{as_of.isoformat()}'"
     return f"""
         coalesce(nullif(connection, ''), '{NONE}') AS connection_group,
         coalesce(nullif(provider, ''), '{NONE}') AS provider_group,
         {COHORT} AS cohort,
-        CAST(coalesce({activity(now)}, {len(ACTIVITY) - 1}) AS TINYINT) AS activity_group,
+        {activity(now, absent)} AS activity_group,
         lower(concat_ws(chr(31), user_id, email, name, connection)) AS searched
     """
 

@@ -191,6 +191,11 @@ def compare(old: Snapshot, new: Snapshot, *, anyway: bool = False) -> Comparison
         UnreadableInputError: a file is damaged, or contains a user twice.
     """
     notes = list(_doubts(old.provenance, new.provenance, anyway=anyway))
+    if len({"metadata_picture" in one.provenance.absent for one in (old, new)}) > 1:
+        notes.append(
+            "Only one of the two has user_metadata.picture: moves from or to metadata are what was "
+            "exported, not what changed."
+        )
     before, after = moment_of(old), moment_of(new)
     rows = _matched(old, new)
     # A user_id that occurs twice is matched twice.
@@ -248,10 +253,12 @@ def _doubts(old: Provenance, new: Provenance, *, anyway: bool) -> Iterator[str]:
             f"The first snapshot ({old.taken_at:%Y-%m-%d %H:%M}) is later than the second "
             f"({new.taken_at:%Y-%m-%d %H:%M}): swap them to read forward in time."
         )
-    if not old.complete:
-        yield "The old snapshot is not complete: who seems to have come may only have been missed."
-    if not new.complete:
-        yield "The new snapshot is not complete: who seems to have gone may only have been missed."
+    for name, one, seem in (("old", old, "come"), ("new", new, "gone")):
+        if not one.complete:
+            yield (
+                f"The {name} snapshot is not complete: who seems to have {seem} may only have been "
+                "missed."
+            )
     if old.probed_at != new.probed_at:
         yield (
             "Gravatar was asked between the two: moves from or to unresolved are what is known, "

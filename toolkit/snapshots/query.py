@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from toolkit.analysis.coverage_count import Coverage
 from toolkit.analysis.duckdb_engine import one_line_for_damage, stored_users
-from toolkit.analysis.groups import ensure_choice, named
+from toolkit.analysis.groups import ACTIVITY, ensure_choice, lacking, named
 from toolkit.analysis.selection import Selection, derived
 from toolkit.analysis.shown_picture import show
 from toolkit.classification.schema import SNAPSHOT, to_frame
@@ -33,7 +33,10 @@ ORDERS: Mapping[str, str] = {
     "newest first": "ORDER BY created_at DESC NULLS LAST, row_number",
     "oldest first": "ORDER BY created_at ASC NULLS LAST, row_number",
     "last seen first": "ORDER BY last_login DESC NULLS LAST, row_number",
-    "longest away first": "ORDER BY last_login ASC NULLS FIRST, row_number",
+    "longest away first": (
+        f"ORDER BY activity_group = {tuple(ACTIVITY).index('unknown')}, "
+        "last_login ASC NULLS FIRST, row_number"
+    ),
     "expired first": "ORDER BY expires_at ASC NULLS LAST, row_number",
 }
 """How a page can be sorted."""
@@ -105,8 +108,9 @@ class Roster:
                 self._engine.execute("SET TimeZone = 'UTC'")
                 stored_users(self._engine, self._path, numbered=True).create_view("users")
                 taken_at, wiring = self.provenance.taken_at, self.provenance.wiring
+                absent = self.provenance.absent
                 show(self._engine, "shown", as_of=taken_at, wiring=wiring)
-                self._engine.execute(_VIEW.format(derived(taken_at)))
+                self._engine.execute(_VIEW.format(derived(taken_at, absent)))
                 self._engine.execute(_EVERYBODY)
         except UnreadableInputError:
             self.close()
@@ -138,7 +142,7 @@ class Roster:
             for group, *told in self._sums(f"{column} AS grouped, source, sight", chosen)
         ]
         counts = pd.DataFrame(rows, columns=["group", "source", "seen", "users"])
-        counted = Coverage(by, counts)
+        counted = Coverage(by, counts, note=lacking(by, self.provenance.absent))
         if chosen != Selection():
             return counted
         facts = self.provenance

@@ -8,7 +8,8 @@ with the original data.
 |---|---|
 | `user_id` | `auth0|…`: the strategy is kept, the rest hashed |
 | `email` | a hash that is no address; a Gravatar that belonged to it still does |
-| `name`, `logins_count` | null |
+| `name` | null |
+| `logins_count` | 0 or 1 (whether they ever logged in) where `last_login` is null; else null |
 | `created_at`, `updated_at` | the day (UTC): an exact moment finds its user again |
 | `last_login`, `expires_at` | a number of whole days before or after the snapshot was taken |
 | `picture`, `metadata_picture` | a hash of the whole address, see `_Hashes` |
@@ -337,8 +338,9 @@ def _redacted(snapshot: Snapshot, hashes: _Hashes) -> Iterator[pa.Table]:
                 columns[name] = _whole_days(columns[name], since, "down")
             # Away from the snapshot's time, so that an expired address stays expired.
             columns["expires_at"] = _whole_days(columns["expires_at"], second, "towards_infinity")
-            for name in ("name", "logins_count"):
-                columns[name] = pa.nulls(len(users), SNAPSHOT.field(name).type)
+            columns["name"] = pa.nulls(len(users), pa.string())
+            few = pc.min_element_wise(columns["logins_count"], 1, skip_nulls=False)
+            columns["logins_count"] = pc.if_else(pc.is_null(columns["last_login"]), few, None)
             yield pa.table(columns, schema=SNAPSHOT)
             database.unregister("users")
 

@@ -62,6 +62,7 @@ class Provenance:
         seed: the seed of the embedded tenant's made-up people, or None for real users.
         redacted: the name of the key that replaced the users' identifiers, or None.
         own_sample: what a sample of all pictures that may be people's own says, or None.
+        absent: columns that no export file had, so that null does not mean "none" there.
     """
 
     tenant: str
@@ -81,6 +82,7 @@ class Provenance:
     seed: int | None = None
     redacted: str | None = None
     own_sample: OwnEstimate | None = None
+    absent: tuple[str, ...] = ()
 
     @property
     def overrides(self) -> bool | None:
@@ -188,10 +190,10 @@ class Snapshot:
         """
         from toolkit.analysis.coverage_count import coverage  # noqa: PLC0415 - it loads pandas
 
-        counted = coverage(
-            self._stored(), by, as_of=self.provenance.taken_at, wiring=self.provenance.wiring
-        )
         facts = self.provenance
+        counted = coverage(
+            self._stored(), by, as_of=facts.taken_at, wiring=facts.wiring, absent=facts.absent
+        )
         return replace(counted, estimate=facts.estimate, looked=facts.own_sample)
 
     @property
@@ -203,8 +205,9 @@ class Snapshot:
         """Return what is wrong with the pictures, for how many users, and what to do."""
         from toolkit.analysis.finding_counts import findings  # noqa: PLC0415 - it loads pandas
 
+        facts = self.provenance
         return findings(
-            self._stored(), as_of=self.provenance.taken_at, wiring=self.provenance.wiring
+            self._stored(), as_of=facts.taken_at, wiring=facts.wiring, absent=facts.absent
         )
 
     def _stored(self) -> "pd.DataFrame | Path":
@@ -219,11 +222,12 @@ class Snapshot:
             users who see a picture of their own: `low` for certain, `high`, `middle`, and `on_word`
             of them perhaps (nobody has looked); `seen`, what people see; `estimated`, the sources
             as a sample divides the unresolved; `own_sample`, with the interval `own` of the sample
-            that looked at pictures; and perhaps `groups`.
+            that looked at pictures; and perhaps `groups`. `notes` end with what the files lacked.
         """
         grouped = self.coverage(by)
         groups = {} if by == "source" else {"by": by, "groups": grouped.as_dict()}
         values = self.provenance.as_dict() | {"users": len(self)} | totals(grouped.whole) | groups
+        values["notes"] += (grouped.note,) if grouped.note else ()
         if (sample := self.provenance.own_sample) is not None:
             values["own_sample"] |= own_totals(sample)
         return values

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime
-from functools import reduce
+from functools import partial, reduce
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -51,7 +51,7 @@ _PATIENCE = 30  # seconds
 # The versions of these packages decide the form of a part and the hashes of ids, so they must be
 # the same everywhere.
 _SAME = ("auth0-picture-audit", "duckdb", "pyarrow")
-_COUNTED = [*NEEDED, "created_at", "last_login"]
+_COUNTED = [*NEEDED, "created_at", "last_login", "logins_count"]
 _GROUPS = 20  # row groups that a worker counts at a time: about 500,000 users
 
 _T = TypeVar("_T")
@@ -206,10 +206,10 @@ def _keys_of(part: Path) -> Path:
 
 def _counted(path: Path, groups: range, by: str, shared: list[int]) -> Coverage:
     content = read_snapshot(path)
-    counted = Coverage.empty(by)
+    counted, told = Coverage.empty(by), content.provenance
+    count = partial(coverage, as_of=told.taken_at, wiring=told.wiring, absent=told.absent)
     for frame in content.chunks(_COUNTED, groups=groups):
-        told = content.provenance
-        counted += coverage(frame, by, as_of=told.taken_at, wiring=told.wiring, shared=shared)
+        counted += count(frame, by, shared=shared)
     return counted
 
 

@@ -141,6 +141,7 @@ def _title(coverage: Coverage, everybody: _Parts) -> str:
     return (
         f'{title(words)}<div class="pa-muted">source by {GROUPS[coverage.by]}, share of its '
         "users in %; press a part for its people</div>"
+        f"{muted(coverage.note) if coverage.note else ''}"
     )
 
 

@@ -127,7 +127,7 @@ def _draw_own(card: Card, low: pd.Series, high: pd.Series, names: Sequence[str],
 
 def _own_title(low: pd.Series, high: pd.Series, names: Sequence[str]) -> str:
     if not len(low):
-        return "No user has a date of joining"
+        return "No user's date of joining is known"
     first, last = ((float(low.iloc[i]), float(high.iloc[i])) for i in (0, -1))
     if len(low) == 1:
         return f"{between(*first)} of those who joined in {names[-1]} see a picture of their own"
@@ -232,7 +232,7 @@ def _axis(
 def _sources_title(months: Coverage) -> str:
     counts = months.counts
     if counts.empty:
-        return "No user has a date of joining"
+        return "No user's date of joining is known"
     numbers = counts["group"].map(_number)
     first, last = int(numbers.min()), int(numbers.max())
     span = min(_YEAR, (last - first + 1) // 2)

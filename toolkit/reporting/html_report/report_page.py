@@ -65,8 +65,7 @@ class Content:
 def content(snapshot: Snapshot) -> Content:
     """Count what a report tells of a snapshot."""
     with Roster(snapshot) as roster:  # reads the file once, however many groups are counted
-        groups = {by: roster.coverage(by) for by in _GROUPED}
-    whole = groups["connection"].whole
+        whole, groups = roster.coverage(), {by: roster.coverage(by) for by in _GROUPED}
     return Content(snapshot.provenance, whole, groups, snapshot.findings())
 
 
@@ -106,7 +105,9 @@ def twin(content: Content, *, personal: bool = False) -> dict[str, Any]:
         }
     if facts.own_sample is not None:
         provenance["own_sample"] = own_totals(facts.own_sample)
-    provenance["notes"] = [shorten(note, _LONGEST_NOTE) for note in facts.notes[:_NOTES]]
+    lacking = (one.note for one in (whole, *content.groups.values()) if one.note)
+    notes = (*facts.notes[:_NOTES], *lacking)
+    provenance["notes"] = [shorten(note, _LONGEST_NOTE) for note in notes]
     counted = totals(whole)
     return {
         "provenance": provenance,
@@ -261,6 +262,7 @@ def _groups(coverage: Coverage) -> dict[str, Any] | None:
         charts = [own_by_month(coverage), cohorts(coverage)]
     return {
         "by": coverage.by,
+        "note": coverage.note,
         "charts": charts,
         "columns": [(str(source), "number") for source in sources],
         "rows": rows,
