@@ -162,8 +162,8 @@ class Found(NamedTuple):
     def notes(self) -> list[str]:
         """What was assumed, and which columns some files do not have, in sentences."""
         notes = [note for one in self.files for note in one.notes]
-        partly = dict.fromkeys(name for one in self.files for name in one.absent)
-        for name in partly.keys() - {*self.absent}:
+        lacking = dict.fromkeys(name for one in self.files for name in one.absent)
+        for name in (one for one in lacking if one not in self.absent):
             users = sum(one.users for one in self.files if name in one.absent)
             without = plural(sum(name in one.absent for one in self.files), "file")
             notes.append(f"{without} with {plural(users, 'user')} did not have {name}.")
@@ -200,6 +200,7 @@ class Origin(NamedTuple):
             sandbox=False,
             toolkit_version=version("auth0-picture-audit"),
             notes=tuple(filter(None, notes)),
+            absent=found.absent,
         )
 
     def _time(self, latest: int) -> tuple[datetime, str]:
