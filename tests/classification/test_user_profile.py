@@ -40,7 +40,11 @@ def test_users_without_an_id_are_told_apart_by_their_profiles():
 
 @pytest.mark.parametrize(
     ("value", "count"),
-    [(0, 0), (3, 3), (3.0, 3), (-1, None), (True, None), ("3", None), (2**63, None)],
+    [
+        *((0, 0), (3, 3), (3.0, 3), (-1, None), (True, None), (2**63, None), (float("nan"), None)),
+        *(("3", 3), ("3.0", 3), ("3.5", None), ("-1", None), ("three", None), ("9" * 19, None)),
+        *(({"$numberLong": "3"}, 3), ({"$numberInt": 3}, 3), ({}, None), ({"n": 3}, None)),
+    ],
 )
 def test_a_count_of_logins_is_a_number_that_a_column_holds(value, count):
     assert user({"logins_count": value}).logins_count == count

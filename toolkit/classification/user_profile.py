@@ -1,6 +1,7 @@
 """What a snapshot keeps of one Auth0 user object."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from toolkit.classification.schema import PROFILE
 from toolkit.classification.times import UnreadTimes, milliseconds, moment
 
 _MAX_COUNT = 2**63
+_COUNT = re.compile(r"[0-9]{1,18}(?:\.0*)?")
+_NUMBERS = frozenset({"$numberInt", "$numberLong", "$numberDouble"})
 
 TIMES = ("created_at", "updated_at", "last_login")
 """The attributes of a user that are times."""
@@ -55,7 +58,8 @@ class User(NamedTuple):
 
 
 def _text(value: object) -> str | None:
-    if value is None:
+    # pandas writes NaN where there is no value.
+    if value is None or value != value:  # noqa: PLR0124 - only NaN differs from itself
         return None
     text = value if isinstance(value, str) else json.dumps(value, default=repr)
     # A lone surrogate has no UTF-8 form, so no file and no table can hold it.
@@ -63,6 +67,11 @@ def _text(value: object) -> str | None:
 
 
 def _count(value: object) -> int | None:
+    # BigQuery and MongoDB write numbers as texts, pandas with a decimal point.
+    if isinstance(value, Mapping) and value.keys() <= _NUMBERS:
+        value = next(iter(value.values()), None)
+    if isinstance(value, str):
+        return int(value.partition(".")[0]) if _COUNT.fullmatch(value) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 0 <= value < _MAX_COUNT else None

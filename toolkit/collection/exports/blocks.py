@@ -25,14 +25,21 @@ from pyarrow import csv
 
 from toolkit.classification.arrow import array, first_bytes, flag, texts, values_of, whole
 from toolkit.classification.columnwise import are_own
-from toolkit.classification.held_elsewhere import THUMBNAIL, linked, rank
+from toolkit.classification.held_elsewhere import STRATEGIES, THUMBNAIL, linked, rank
 from toolkit.classification.schema import ADDED, PROFILE, completed
 from toolkit.classification.times import ABSENT, UnreadTimes
 from toolkit.classification.user_profile import TIMES, User, tabulated, user
 from toolkit.collection.exports.content import BOM
 from toolkit.collection.exports.documents import record_of
 from toolkit.collection.exports.duplicates import keys_of
-from toolkit.collection.exports.field_names import NESTED, TITLES, is_spare, record_of_cells
+from toolkit.collection.exports.values_by_path import (
+    NESTED,
+    NO_VALUES,
+    TITLES,
+    WORDS,
+    is_spare,
+    record_of_cells,
+)
 
 _Mask = npt.NDArray[np.bool_]
 _Rows = npt.NDArray[np.int64]
@@ -41,6 +48,11 @@ _TEXTS = ("user_id", "email", "name", "connection", "strategy", "picture", "meta
 _WITHOUT_ZONE = dict.fromkeys(TIMES, pa.timestamp("ms"))
 _SPARE = ("metadata", "linked", "thumbnail")  # where pictures stand that nobody shows
 _NAMES = [name for name in PROFILE.names if name not in ADDED.names]
+_ASKED = [*_NAMES, "provider"]
+_ANY_WORD = WORDS | {*TIMES, "logins_count"}
+# What a cell without a value holds, and the greatest length of these.
+_NONE = ", ".join(f"'{one}'" for one in ("", *NO_VALUES))
+_SHORT = max(map(len, NO_VALUES))
 _TYPES = dict.fromkeys([*_NAMES, *sum(TITLES.values(), ()), THUMBNAIL], "VARCHAR") | {
     "identities": "STRUCT(provider VARCHAR, connection VARCHAR, "
     "profileData STRUCT(picture VARCHAR))[]",
@@ -76,13 +88,16 @@ MACROS = (
 )
 
 
-def _profiles(records: str, more: Sequence[str] = (), *, any_time: bool = False) -> str:
+def _profiles(
+    records: str, more: Sequence[str] = (), *, any_time: bool = False, provider: bool = False
+) -> str:
     """Return a query that makes profiles of records.
 
     Args:
         records: a query for the columns `_NAMES`, all of them texts, and `unsure`.
         more: columns of it that stay as they are.
         any_time: whether to read other times than Auth0's, too, which takes longer.
+        provider: whether `records` has a column `provider`, which holds strategies or connections.
 
     Returns:
         A query for the columns `_NAMES`, with times without zone, and `unsure`: whether `user` must
@@ -95,13 +110,25 @@ def _profiles(records: str, more: Sequence[str] = (), *, any_time: bool = False)
     values = {name: f"{read}(one.{name})::TIMESTAMP_MS" for name in TIMES}
     values["logins_count"] = (
         "CASE WHEN regexp_full_match(one.logins_count, '[0-9]{1,18}') "
-        "THEN TRY_CAST(one.logins_count AS BIGINT) END"
+        "THEN TRY_CAST(one.logins_count AS BIGINT) "
+        r"WHEN regexp_full_match(one.logins_count, '[0-9]{1,18}\.0*') "
+        "THEN TRY_CAST(split_part(one.logins_count, '.', 1) AS BIGINT) END"
     )
     unusual = " OR ".join(f"(one.{name} IS NOT NULL AND {values[name]} IS NULL)" for name in values)
-    values["strategy"] = (
-        "coalesce(nullif(one.strategy, ''), "
-        "CASE WHEN contains(one.user_id, '|') THEN split_part(one.user_id, '|', 1) END)"
-    )
+    prefix = "CASE WHEN contains(one.user_id, '|') THEN split_part(one.user_id, '|', 1) END"
+    values["strategy"] = f"coalesce(nullif(one.strategy, ''), {prefix})"
+    if provider:
+        # As `placed` does it: what the id says, and a connection that is known, count more.
+        strategies = ", ".join(f"'{one}'" for one in sorted(STRATEGIES))
+        known = f"one.provider IN ({strategies})"
+        values["strategy"] = (
+            f"coalesce(nullif(one.strategy, ''), {prefix}, CASE WHEN {known} THEN one.provider END)"
+        )
+        values["connection"] = (
+            f"CASE WHEN one.connection IS NULL AND one.provider <> '' AND NOT {known} "
+            f"AND one.provider IS DISTINCT FROM ({prefix}) "
+            "THEN one.provider ELSE one.connection END"
+        )
     columns = ", ".join(f"{values.get(name, f'one.{name}')} AS {name}" for name in _NAMES)
     further = "".join(f", one.{name}" for name in more)
     return (
@@ -122,7 +149,8 @@ _LINES = f"""SELECT user_id, email, name,
         created_at, updated_at, last_login, logins_count::VARCHAR AS logins_count, picture,
         CASE WHEN user_metadata IS NULL THEN {_first("metadata_picture")}
             ELSE user_metadata['picture'] END AS metadata_picture,
-        coalesce(len(identities), 0) > 0 AND identities[1] IS NULL AS unsure,
+        coalesce(len(identities), 0) > 0 AND identities[1] IS NULL
+            OR identities IS NULL AND "provider" IS NOT NULL AS unsure,
         user_metadata AS metadata, CASE WHEN len(identities) > 1 THEN identities[2:] END AS linked,
         "{THUMBNAIL}" AS thumbnail
     FROM read_json($path, format = 'newline_delimited', maximum_object_size = {_LONGEST_LINE},
@@ -262,7 +290,9 @@ class BlockReader:
     def read_cells(self, cells: pa.Table, lines: int) -> Piece:
         """Read what `cells_of` returns of so many lines."""
         kept = cells.column_names
-        columns = ", ".join(f"{_cell(name, kept)} AS {name}" for name in _NAMES)
+        provider = "provider" in kept
+        names = _ASKED if provider else _NAMES
+        columns = ", ".join(f"{_cell(name, kept)} AS {name}" for name in names)
         times = [cells[name].slice(0, _FEW) for name in TIMES if name in kept]
         any_time = any(
             pc.any(pc.invert(pc.match_substring_regex(one, _AUTH0_TIME))).as_py() for one in times
@@ -270,7 +300,7 @@ class BlockReader:
         self._database.register("cells", cells)
         try:
             records = f"SELECT {columns}, false AS unsure FROM cells"  # noqa: S608 - names of this package
-            query = _profiles(records, any_time=any_time)
+            query = _profiles(records, any_time=any_time, provider=provider)
             read = self._database.sql(query).to_arrow_table().combine_chunks()
         finally:
             self._database.unregister("cells")
@@ -286,7 +316,14 @@ class BlockReader:
 def _cell(name: str, titles: Sequence[str]) -> str:
     """Return the expression for a value: null, or the text without Auth0's leading quote."""
     cells = (f'"{one}"' for one in TITLES.get(name, (name,)) if one in titles)
-    texts = (f"if(starts_with({one}, ''''), substr({one}, 2), nullif({one}, ''))" for one in cells)
+    # Times and counts that cannot be read are `unsure`, so `user` looks at these words.
+    some = f"strlen({{0}}) > {_SHORT} THEN {{0}} WHEN {{0}} NOT IN ({_NONE})"
+    none = "{0} <> ''" if name in _ANY_WORD else some
+    texts = (
+        f"CASE WHEN starts_with({one}, '''') THEN substr({one}, 2) "
+        f"WHEN {none.format(one)} THEN {one} END"
+        for one in cells
+    )
     return f"coalesce({', '.join(['NULL::VARCHAR', *texts])})"
 
 
@@ -355,7 +392,7 @@ def cells_of(data: bytes, titles: Sequence[str], delimiter: str = ",") -> pa.Tab
     """
     if not _is_regular(data, delimiter):
         return None
-    kept = [one for name in _NAMES for one in TITLES.get(name, (name,)) if one in titles]
+    kept = [one for name in _ASKED for one in TITLES.get(name, (name,)) if one in titles]
     try:
         return csv.read_csv(
             pa.BufferReader(data),

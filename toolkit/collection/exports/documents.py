@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from toolkit.collection.exports.field_names import BY_PATH, rebuilt
+from toolkit.collection.exports.values_by_path import placed
 
 # No profile is nearly as long; without a limit, a file of one line would have to fit in memory.
 # So many characters a value may have that is read at once. Of a longer object the arrays are read
@@ -251,5 +251,4 @@ def record_of(line: bytes) -> Any:  # noqa: ANN401 - any JSON
         value = json.loads(line.decode())
     except json.JSONDecodeError:
         value = json.loads(_COMMA.sub(rb"\1", line).decode())
-    by_path = isinstance(value, dict) and not BY_PATH.isdisjoint(value)
-    return rebuilt(value) if by_path else value
+    return placed(value) if isinstance(value, dict) else value

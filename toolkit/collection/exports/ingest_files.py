@@ -355,6 +355,7 @@ class Reading:
 
     def _found(self, export: Export) -> FoundFile:
         export.ensure_users()
+        export.names.ensure_given(export.name)
         absent = tuple(one for one in export.names.absent if one not in self._filled)
         if "picture" in absent:
             raise UnreadableInputError(

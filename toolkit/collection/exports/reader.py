@@ -17,10 +17,7 @@ from typing import Any, BinaryIO, Literal
 
 from toolkit.collection.exports.content import Content, content_of, unpacked, utf8, western
 from toolkit.collection.exports.documents import DAMAGED, LONGEST, Documents, record_of
-from toolkit.collection.exports.field_names import (
-    FieldNames,
-    record_of_cells,
-)
+from toolkit.collection.exports.field_names import FieldNames
 from toolkit.collection.exports.layouts import (
     delimiter_of,
     first_cells,
@@ -31,6 +28,7 @@ from toolkit.collection.exports.layouts import (
 )
 from toolkit.collection.exports.not_users import refuse_if_no_users
 from toolkit.collection.exports.tables import table_records
+from toolkit.collection.exports.values_by_path import record_of_cells
 from toolkit.errors import UnreadableInputError
 
 _PER_LINE = 100  # memory for a line in Python, besides its text
@@ -60,9 +58,9 @@ class Export:
 
     def __init__(self, content: Content, names: Mapping[str, str] | None = None) -> None:
         self.name = content.name
-        self.names = FieldNames(names)
+        self.names = FieldNames(names, is_table=content.is_table)
         # To look at records that will be read again, so that nothing is counted twice.
-        self._trial = FieldNames(names)
+        self._trial = FieldNames(names, is_table=content.is_table)
         self.delimiter = ","
         self.lines = self.rows = self.unreadable = 0
         self._content = content
@@ -347,7 +345,8 @@ class Export:
 
     def _table(self) -> Iterator[tuple[int, object]]:
         try:
-            for record in table_records(self._content.file(), self.name):
+            told = self._content.notes
+            for record in table_records(self._content.file(), self.name, self.names, told):
                 self.lines += 1
                 yield self.lines, record
         except UnreadableInputError:
