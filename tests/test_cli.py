@@ -393,6 +393,19 @@ def test_a_traceback_is_shown_only_when_asked_for(run):
             run(*arguments)
 
 
+def test_a_file_is_read_with_names_of_its_own_into_a_new_snapshot(run):
+    Path("people.csv").write_text("key,foto\nauth0|1,https://cdn.auth0.com/avatars/ab.png\n")
+    given = ["--map", "user_id=key", "--map", "picture=foto"]
+    answer = run("ingest", "people.csv", *given)
+    assert answer.returncode == 0, answer.stderr
+    (written,) = Path("out/people").glob("*.parquet")
+    assert f"Snapshot  {written}" in answer.stderr
+    assert "user_id from key" in answer.stderr
+    assert "picture from foto" in answer.stderr
+    for wrong in ("picture", "picture=", "=foto"):
+        assert "NAME=COLUMN" in failed(run("ingest", "people.csv", "--map", wrong), 2)
+
+
 def test_wrong_usage_exits_with_2(run):
     for arguments in (["coverage"], ["ingest"], ["nonsense"], ["coverage", "x", "--by", "moon"]):
         assert run(*arguments).returncode == 2

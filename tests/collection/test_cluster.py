@@ -203,6 +203,12 @@ def test_files_are_looked_at_before_any_worker_is_asked(exports, tmp_path):
         ingest_on(paths, paths[0], scheduler="tcp://127.0.0.1:9")
 
 
+def test_without_a_place_the_snapshot_is_a_new_file(exports, tmp_path, scheduler, no_credentials):
+    found = ingest_on(exports(LINES[:9]), scheduler=scheduler, tenant="acme")
+    assert found.path.parent == tmp_path / "out" / "acme"
+    assert len(found) == 9
+
+
 def test_without_dask_it_says_how_to_get_it(exports, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     for call in (ingest_on, lambda paths, out: coverage_on(out)):

@@ -456,3 +456,25 @@ def test_what_cannot_be_read_at_all_ends_with_2(run, file, out, tmp_path):
         assert len(stderr.splitlines()) == 1
         assert not out.exists()
     assert run("--out", out)[0] == 2
+
+
+def test_without_a_place_each_snapshot_is_a_new_file_of_the_tenant(no_credentials, tmp_path):
+    (tmp_path / "acme.ndjson").write_bytes(NDJSON)
+    found = [ingest("acme.ndjson"), ingest(["acme.ndjson"]), ingest("acme.ndjson", folder="kept")]
+    assert [one.path.parent for one in found] == [Path("out/acme")] * 2 + [Path("kept/acme")]
+    assert found[0].path != found[1].path
+    assert {len(one) for one in found} == {len(PEOPLE)}
+    assert ingest("acme.ndjson", tenant="other.example").path.parent == Path("out/other.example")
+    # The checkpoints that reserved the names are gone.
+    assert sum(one.is_file() for one in tmp_path.rglob("*")) == 5
+
+
+def test_nothing_is_kept_if_who_looks_on_raises(tmp_path):
+    (tmp_path / "acme.ndjson").write_bytes(NDJSON)
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ingest(tmp_path / "acme.ndjson", folder=tmp_path / "kept", show=stop)
+    assert [one for one in (tmp_path / "kept").rglob("*") if one.is_file()] == []
