@@ -9,7 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.collection import fuzz
 from tests.collection.file_shapes import NOW, SHAPES, TOOLS, Shape, lines, made_up, sheet
+from tests.conftest import FUZZ
 from tests.pages import GUIDES
 from tests.shell import ran
 from toolkit.collection.exports import ingest_files
@@ -69,6 +71,16 @@ def test_the_size_of_what_is_read_at_once_changes_nothing(tmp_path, name, count,
         patch.setattr(ingest_files, "_ROWS", rows)
         found, _ = table_of(tmp_path, shape.name, shape.write(users))
     assert different(found, wanted) is None
+
+
+@pytest.mark.parametrize("reader", fuzz.READERS)
+def test_a_damaged_file_loses_no_user_without_a_word(reader, tmp_path):
+    wrong = [
+        (result, name)
+        for result, name in fuzz.run(reader, FUZZ or 8, "suite", tmp_path)
+        if result.startswith("WRONG")
+    ]
+    assert wrong == []
 
 
 def test_the_guide_and_the_makers_know_the_same_tools():
