@@ -148,7 +148,8 @@ def test_progress_is_in_bytes_of_the_files(file, out):
 
 def test_what_was_lost_is_in_the_error_and_in_the_notes(file, out):
     one = file(b"".join([*LINES[:7], b"garbage\n", *LINES[7:]]), "one.json")
-    two = file(gzip.compress(b'{"user_id": "auth0|new", "picture": ""}\n' * 2)[:-4], "two.json")
+    new = json.dumps(PEOPLE[1] | {"user_id": "auth0|new"}).encode() + b"\n"
+    two = file(gzip.compress(new * 2)[:-4], "two.json")
     with pytest.raises(IncompleteError) as raised:
         ingest([one, two], out)
     said = str(raised.value)

@@ -162,11 +162,14 @@ class Found(NamedTuple):
     def notes(self) -> list[str]:
         """What was assumed, and which columns some files do not have, in sentences."""
         notes = [note for one in self.files for note in one.notes]
-        lacking = dict.fromkeys(name for one in self.files for name in one.absent)
-        for name in (one for one in lacking if one not in self.absent):
-            users = sum(one.users for one in self.files if name in one.absent)
-            without = plural(sum(name in one.absent for one in self.files), "file")
-            notes.append(f"{without} with {plural(users, 'user')} did not have {name}.")
+        lacking: dict[str, list[FoundFile]] = {}
+        for one in self.files:
+            names = ", ".join(name for name in one.absent if name not in self.absent)
+            lacking.setdefault(names, []).append(one)
+        for names, files in lacking.items():
+            if names:
+                users = plural(sum(one.users for one in files), "user")
+                notes.append(f"{plural(len(files), 'file')} with {users} did not have {names}.")
         return list(dict.fromkeys(notes))
 
 
