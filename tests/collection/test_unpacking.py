@@ -205,6 +205,7 @@ def test_what_cannot_be_unpacked_is_said():
         (often, r"^x is packed too often"),
         (zipped(b"", name=".hidden"), r"^x holds no file"),
         (zipped(b"x")[:20], r"^x is a damaged zip"),
+        (b"PK\5\6", r"^x is a damaged zip"),
     ]:
         with pytest.raises(UnreadableInputError, match=words):
             read(io.BytesIO(content))

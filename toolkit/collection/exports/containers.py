@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from typing import Any, BinaryIO, NamedTuple
 
 from isal import isal_zlib
@@ -269,7 +269,7 @@ def _searched(file: BinaryIO) -> Iterator[Member]:
     places = list(_places(file, _LOCAL_SIGN))
     end = file.seek(0, io.SEEK_END)
     after = 0
-    for place, following in zip(places, [*places[1:], end], strict=True):
+    for place, following in pairwise([*places, end]):
         file.seek(place)
         header = file.read(_LOCAL.size)
         if place < after or len(header) < _LOCAL.size:
