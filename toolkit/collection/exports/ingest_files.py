@@ -87,7 +87,8 @@ def ingest(
         force: whether the snapshot may replace another tenant's.
         names: for Auth0's names of attributes those in the files, where other names than usual
             are used: `{"picture": "avatar_url"}`.
-        show: called with each `Progress`, in bytes of the files. If it raises, nothing is written.
+        show: called with each `Progress`, in bytes of the files. Where it raises before the last
+            one, nothing is written.
 
     Returns:
         The snapshot; it is complete, or an error is raised.
@@ -121,6 +122,7 @@ def ingest(
         reading = Reading(paths, database, names)
         origin = Origin(paths, tenant, taken_at, started)
         told = write_once(place, tables(), reading.found, origin, database, force=force)
+        tell(told.users)
     return ensure_complete(told, place)
 
 
