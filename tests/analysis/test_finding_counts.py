@@ -128,7 +128,8 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_finding_concerns_those_who_meet_it_and_not_those_who_nearly_do(name):
     guilty, innocent = CASES[name]
-    one = found(guilty, someone(9, picture="https://example.com/nine.png"))[name]
+    other = someone(9, picture="https://static-cdn.jtvnw.net/jtv_user_pictures/nine.png")
+    one = found(guilty, other)[name]
     assert (one.users, one.share, one.examples) == (1, 0.5, (guilty["user_id"],))
     assert one.meaning
     assert one.advice

@@ -179,9 +179,6 @@ def test_an_override_that_may_be_shown_is_known_only_where_both_pictures_are_ali
     assert (
         sees(STOCK, "https://ssl.gstatic.com/s2/profiles/images/silhouette9.png") == "placeholder"
     )
-    # Alike or not, one of them was looked at, and nobody knows whether it is the one that shows.
-    either = frame_of((google, CUSTOM, "auth0"), (GRAVATAR.format("mp"), CUSTOM, "auth0"))
-    assert shown(either) == [("on_word", "either"), ("unknown", "either")]
 
 
 def test_the_last_script_decides():

@@ -40,7 +40,7 @@ def test_nobody_is_asked_for_real_people_s_pictures_until_somebody_says_so(previ
         assert view.worker.settled(30)
         assert asked == []
         assert "what the host shows" not in view.table.value
-        assert "own picture (custom)" in view.table.value
+        assert "perhaps own, not looked at (custom)" in view.table.value
         view.asked.value = True
         assert view.worker.settled(30)
         assert asked == [1]

@@ -176,6 +176,15 @@ def test_a_sample_says_nothing_of_people_whose_picture_a_script_may_replace(snap
     assert sample.blind == sample.users > USERS / 2
 
 
+def test_where_nobody_knows_whether_an_override_shows_no_look_tells(snapshot, cache):
+    users = snapshot.users[snapshot.users["source"] == "metadata"]
+    assert set(users["underlying"]) > {"social", "unresolved"}
+    facts = replace(snapshot.provenance, wiring=None)
+    sample = probe(Snapshot(facts, users), sample=60, cache=cache).provenance.own_sample
+    assert sample.asked == 0
+    assert sample.blind == sample.users > len(users) / 2
+
+
 def test_a_picture_held_elsewhere_is_looked_at_where_it_shows_and_not_recorded(snapshot, cache):
     new = "https://assets.example.com/two.png"
     code = action_code(Policy(new, elsewhere=True))

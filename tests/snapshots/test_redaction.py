@@ -114,11 +114,11 @@ def test_what_people_see_stays_what_it_is_for_overrides_and_under_the_own_action
         "https://graph.microsoft.com/v1.0/me/photo/$value",
         *("https://cdn.auth0.com/avatars/ab.png", "https://example.com/me.png", new, "me.png", ""),
     )
-    pictures = (None, new, "https://example.com/a.png", "https://media.licdn.com/dms/image/a")
+    pictures = (None, new, "https://media.licdn.com/dms/image/{}")
     people = [
         {
             "user_id": f"auth0|{number}",
-            "picture": picture,
+            "picture": picture and picture.format(number),
             "user_metadata": {"picture": override},
             "identities": [{"provider": "auth0", "connection": connection, "user_id": "1"}],
         }

@@ -282,8 +282,7 @@ def _after(step: LivePolicy | str | bool | None) -> str:
             ELSE told END"""
     if step is None:
         return f"""CASE
-            WHEN source <> 'metadata' OR (override_seen = {_SEEN} AND {_SEEN} NOT IN (1, 2))
-                THEN told
+            WHEN source <> 'metadata' OR override_seen = {_SEEN} THEN told
             WHEN {mine} AND override_seen <= 1 THEN {_told("either", "on_word")}
             ELSE {_told("either", "unknown")} END"""
     return "told"

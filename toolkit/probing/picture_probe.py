@@ -194,7 +194,7 @@ _WAYS = """
             WHEN source = 'unresolved' AND gravatar_hash IS NOT NULL THEN NULL
             WHEN sight = 'own' THEN 'certain'
             WHEN sight NOT IN ('on_word', 'unknown') THEN NULL
-            WHEN shows IN ('either', 'careless') THEN 'none'
+            WHEN shows IN ('either', 'careless') OR (source = 'metadata' AND {unsure}) THEN 'none'
             WHEN sight = 'on_word' THEN 'look'
             WHEN below <> 'unresolved' OR below IS NULL OR shows = 'override' THEN 'none'
             WHEN gravatar_hash IS NULL THEN 'look'
@@ -246,7 +246,8 @@ def own_sample(
     users, known = Counter[_Key](), []
     with engine_with(snapshot.path or snapshot.users) as opened:
         shown_picture.show(opened, "sights", as_of=facts.taken_at, wiring=facts.wiring)
-        opened.execute(_WAYS)
+        unsure = "shows = 'profile'" if snapshot.overrides is None else "false"
+        opened.execute(_WAYS.format(unsure=unsure))
         for connection, source, way, count in opened.execute(_USERS).fetchall():
             if way in {"look", "ask"}:
                 users[connection, Source(source)] += count

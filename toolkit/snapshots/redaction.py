@@ -261,7 +261,7 @@ class _Hashes:
     def override(self, address: str) -> str:
         """Return the replacement of an address that is judged alone, which counts as the same.
 
-        That is a `user_metadata.picture`, and a social `picture` below one.
+        That is a `user_metadata.picture`, and what a social provider's users uploaded.
         """
         verdict, token = classify(address), self.token("picture", address)
         if verdict.source is Source.UNRESOLVED:
@@ -325,11 +325,11 @@ def _redacted(snapshot: Snapshot, hashes: _Hashes) -> Iterator[pa.Table]:
             users = pa.Table.from_pandas(chunk[SNAPSHOT.names], SNAPSHOT, preserve_index=False)
             database.register("users", users)
             columns = dict(zip(SNAPSHOT.names, users.columns, strict=True))
-            below = pc.and_(
-                pc.equal(columns["source"], Source.METADATA),
+            uploaded = pc.and_(
                 pc.equal(columns["underlying"], Source.SOCIAL),
+                pc.invert(pc.is_in(columns["provider"], pa.array(sorted(ON_WORD)))),
             )
-            alone = _mapped(pc.if_else(below, columns["picture"], None), hashes.override)
+            alone = _mapped(pc.if_else(uploaded, columns["picture"], None), hashes.override)
             columns |= {name: _mapped(columns[name], to) for name, to in changes.items()}
             columns["picture"] = pc.coalesce(alone, columns["picture"])
             digests = database.sql(_DIGESTS).to_arrow_table()["digest"]

@@ -23,6 +23,7 @@ from toolkit.snapshots.snapshot import Provenance, Snapshot
 NEW = "https://images.example/new.png"
 NOW = datetime.now(UTC)
 GRAVATAR = "https://s.gravatar.com/avatar/324ad113b0ef6dabbb2c2c4cf8a8d108?s=480&r=pg&d="
+OWN = "https://static-cdn.jtvnw.net/jtv_user_pictures/me.png"  # stock images are elsewhere
 INITIALS = "https%3A%2F%2Fcdn.auth0.com%2Favatars%2Fab.png"
 
 
@@ -134,8 +135,7 @@ def test_a_gravatar_nobody_asked_about_shows_itself_or_the_default(shown_of):
 
 
 def test_own_pictures_stay_and_that_is_said(shown_of):
-    own = "https://people.example/me.jpg"
-    shown = shown_of(snapshot_of([user(1, own), user(2, None)]))
+    shown = shown_of(snapshot_of([user(1, OWN), user(2, None)]))
     assert shown.before == {Sight.OWN: 1, Sight.NONE: 1}
     assert shown.after == {Sight.OWN: 1, Sight.DEFAULT: 1}
     assert shown.headline == (
@@ -143,12 +143,11 @@ def test_own_pictures_stay_and_that_is_said(shown_of):
         "nobody loses a picture of their own"
     )
     assert shown.headline in repr(shown)
-    unchanged = next(kind for kind in shown.kinds if kind.name == "an address of their own")
-    assert unchanged.why == (("unchanged: a picture of their own", 1),)
+    assert (("unchanged: a picture of their own", 1),) in [kind.why for kind in shown.kinds]
 
 
 def test_an_upload_that_people_see_and_would_not_any_more_is_a_loss(shown_of):
-    users = [user(1, GRAVATAR + INITIALS, own="https://uploads.example/me.png"), user(2, None)]
+    users = [user(1, GRAVATAR + INITIALS, own=OWN), user(2, None)]
     shown = shown_of(snapshot_of(users, wired(override=True)))
     assert shown.lost == 1
     assert "1 person would lose a picture of their own" in shown.headline
@@ -164,7 +163,7 @@ def test_where_nobody_knows_what_shows_an_upload_a_loss_is_doubted(shown_of):
 
 
 def test_a_root_picture_behind_an_upload_is_seen_by_nobody(shown_of):
-    users = [user(1, GRAVATAR + INITIALS, own="https://uploads.example/me.png")]
+    users = [user(1, GRAVATAR + INITIALS, own=OWN)]
     shown = shown_of(snapshot_of(users, wired(override=True)), "root")
     assert shown.plan.changes == 1
     assert shown.after == {Sight.OWN: 1}
