@@ -160,7 +160,7 @@ def test_an_interrupted_collection_without_a_file_goes_on_with_the_same_command(
 
 def test_nobody_replaces_another_tenants_snapshot_without_force(run, sandbox, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(Path.cwd() / "data"))
-    Path("users.ndjson").write_text('{"user_id": "auth0|1"}')
+    Path("users.ndjson").write_text('{"user_id": "auth0|1", "picture": null}')
     environment = sandbox.environment()
     assert run("collect", "--out", "s.parquet", environment=environment).returncode == 0
     with Sandbox([{"user_id": "auth0|9"}]) as other:
@@ -305,7 +305,7 @@ def test_a_redacted_copy_takes_the_place_of_nothing_that_is_needed(run, sandbox)
 def test_exports_are_redacted_as_they_are_read(run, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(Path.cwd() / "data"))
     Path("users.ndjson").write_text(
-        '{"user_id": "auth0|1", "name": "Bo", "email": "b@example.com"}'
+        '{"user_id": "auth0|1", "name": "Bo", "email": "b@example.com", "picture": null}'
     )
     ingested = ["ingest", "users.ndjson", "--out", "s.parquet", "--redact", "r.parquet"]
     assert run(*ingested).returncode == 0
@@ -353,7 +353,7 @@ def test_a_copy_that_cannot_be_written_is_said_before_anything_is_read(run, sand
     ],
 )
 def test_an_order_that_cannot_be_meant_is_said_in_a_line(run, options, said):
-    Path("one.ndjson").write_text('{"user_id": "auth0|1"}')
+    Path("one.ndjson").write_text('{"user_id": "auth0|1", "picture": null}')
     assert run("ingest", "one.ndjson", "--out", "s.parquet").returncode == 0
     picture = ["--picture", "https://assets.example.com/x.png", "--through", "action", "--unseen"]
     told = failed(run("plan", "s.parquet", *picture, "--out", "a.plan", *options), 2)

@@ -158,7 +158,7 @@ def test_what_was_lost_is_in_the_error_and_in_the_notes(file, out):
     snapshot = read_snapshot(out)
     assert len(snapshot) == 301
     assert not snapshot.provenance.complete
-    assert len(snapshot.provenance.notes[:-1]) == 3
+    assert len(snapshot.provenance.notes[:-1]) == 4  # two.json has no user_metadata
 
 
 def test_when_the_users_were_exported_is_said_or_assumed_and_then_noted(file, out):
@@ -292,7 +292,7 @@ def test_the_files_in_a_zip_are_files_of_their_own(file, out):
 
 def test_a_file_in_a_zip_that_holds_no_users_is_named(file, out):
     packed = zipped({"users.json": NDJSON, "read me.txt": b"Hello!"})
-    with pytest.raises(UnreadableInputError, match=r"t.zip/read me.txt holds no users"):
+    with pytest.raises(UnreadableInputError, match=r"t.zip/read me.txt has no user ids"):
         ingest([file(packed, "t.zip")], out)
 
 
@@ -322,7 +322,7 @@ def test_a_folder_in_which_something_is_no_users_file_is_an_error_that_names_it(
         ingest([folder / "*.csv"], folder / "new" / "out.parquet")
     (folder / "users.json").write_bytes(NDJSON)
     (folder / "notes.txt").write_bytes(b"Hello!")
-    with pytest.raises(UnreadableInputError, match=r"notes.txt holds no users"):
+    with pytest.raises(UnreadableInputError, match=r"notes.txt has no user ids"):
         ingest([folder], folder / "new" / "out.parquet")
     (folder / "notes.txt").unlink()
     os.mkfifo(folder / "pipe")

@@ -29,9 +29,9 @@ from toolkit.classification.held_elsewhere import STRATEGIES, THUMBNAIL, linked,
 from toolkit.classification.schema import ADDED, PROFILE, completed
 from toolkit.classification.times import ABSENT, UnreadTimes
 from toolkit.classification.user_profile import TIMES, User, tabulated, user
-from toolkit.collection.exports.content import BOM
 from toolkit.collection.exports.documents import record_of
 from toolkit.collection.exports.duplicates import keys_of
+from toolkit.collection.exports.file_content import BOM
 from toolkit.collection.exports.values_by_path import (
     NESTED,
     NO_VALUES,

@@ -129,6 +129,7 @@ class FieldNames:
         self._seen: dict[str, None] = {}
         self._unread: Counter[str] = Counter()
         self._is_titled = False
+        self._sought = self.given  # what is to be found in records
 
     def titles(self, titles: Sequence[str]) -> list[str]:
         """Return Auth0's names, by path, for the column names of a table.
@@ -143,6 +144,7 @@ class FieldNames:
         if _claim(choice, keys, self.given) is not _Claim.USER:
             return keys
         self._is_titled = True
+        self._sought = {}  # rows have Auth0's names already
         self._remember(keys, choice)
         names = dict(enumerate(keys))
         names |= {place: f"{keys[place]} (not used)" for place in choice.unused}
@@ -214,7 +216,7 @@ class FieldNames:
 
     def _choice(self, keys: Sequence[str], record: Mapping[str, Any] | None) -> "_Choice":
         """Choose one key for each attribute."""
-        used = {keys.index(one): name for name, one in self.given.items() if one in keys}
+        used = {keys.index(one): name for name, one in self._sought.items() if one in keys}
         unused: dict[int, str] = {}
         claims: dict[str, list[tuple[int, int]]] = {}
         for place, key in enumerate(keys):
@@ -223,7 +225,7 @@ class FieldNames:
                 claims.setdefault(name, []).append((number, place))
         for name, claimed in claims.items():
             claimed.sort()
-            chosen = [] if name in self.given else self._chosen_of(name, claimed, keys, record)
+            chosen = [] if name in self._sought else self._chosen_of(name, claimed, keys, record)
             for number, place in claimed:
                 if place not in chosen:
                     unused[place] = name
@@ -274,17 +276,17 @@ class FieldNames:
         choice = self._choice(keys, record)
         paths = {
             name: tuple(_STEP.findall(path))
-            for name, path in self.given.items()
+            for name, path in self._sought.items()
             if path not in record and _at(record, _STEP.findall(path)) is not None
         }
-        claim = _Claim.USER if "user_id" in paths else _claim(choice, keys, self.given)
-        kind = "user_id" not in self.given and kind_of(frozenset(keys))
+        claim = _Claim.USER if "user_id" in paths else _claim(choice, keys, self._sought)
+        kind = "user_id" not in self._sought and kind_of(frozenset(keys))
         if kind:
             claim = _Claim.NONE
         if claim is not _Claim.NONE and (depth or not self._is_titled):
             self._remember(keys, choice)
             self.present.update(paths)
-            self._chosen |= {name: self.given[name] for name in paths}
+            self._chosen |= {name: self._sought[name] for name in paths}
         if len(self._seen) < _REMEMBERED:
             self._seen |= dict.fromkeys(keys)
         moves = {keys[place]: name for place, name in choice.used.items() if keys[place] != name}
@@ -302,7 +304,7 @@ class FieldNames:
         if len(self._plans) >= _REMEMBERED:
             self._plans.clear()
         # A path may be in another record with the same keys.
-        if self.given.keys() <= {*choice.used.values(), *paths}:
+        if self._sought.keys() <= {*choice.used.values(), *paths}:
             self._plans[keys] = plan
         return plan
 
@@ -363,7 +365,7 @@ class FieldNames:
         if plan.claim is _Claim.PERHAPS and (one := self._user(record, plan)) is not None:
             yield one
             return
-        yield {"not a user object": record}
+        yield {"not a user object": record} if "user_id" in record else record
 
     def _inside(self, record: Mapping[str, Any], key: str, plan: "_Plan", depth: int) -> object:
         """Return what stands under a key, if it is a user or users; otherwise None."""
@@ -372,7 +374,7 @@ class FieldNames:
             is_page = inside == [] and len(record) > 1
             return inside if is_page or self._holds(inside, depth) else None
         # The id, and what was given, may stand outside.
-        lent = {one: record[one] for one in self.given.values() if one in record} | dict(inside)
+        lent = {one: record[one] for one in self._sought.values() if one in record} | dict(inside)
         ids = {one: record[one] for one in plan.ids} | lent
         return next((one for one in (lent, ids) if self._holds(one, depth)), None)
 

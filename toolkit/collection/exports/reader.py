@@ -15,9 +15,9 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from toolkit.collection.exports.content import Content, content_of, unpacked, utf8, western
 from toolkit.collection.exports.documents import DAMAGED, LONGEST, Documents, record_of
 from toolkit.collection.exports.field_names import FieldNames
+from toolkit.collection.exports.file_content import Content, content_of, unpacked, utf8, western
 from toolkit.collection.exports.layouts import (
     delimiter_of,
     first_cells,
@@ -369,6 +369,7 @@ class Export:
         titles = [cell.removeprefix("'").strip() for cell in cells]
         if self._cells[0] != titles:
             self._cells = titles, self.names.titles(titles)
+            self._trial.titles(titles)
         return self._cells[1]
 
     def _rows(self, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, list[str]]]:
