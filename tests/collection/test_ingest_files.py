@@ -470,6 +470,11 @@ def test_without_a_place_each_snapshot_is_a_new_file_of_the_tenant(no_credential
     assert sum(one.is_file() for one in tmp_path.rglob("*")) == 5
 
 
+def test_a_file_that_is_not_there_is_said(no_credentials):
+    with pytest.raises(UnreadableInputError, match="cannot be read: No such file or directory"):
+        ingest("nobody.json")
+
+
 def test_nothing_is_kept_if_who_looks_on_raises(tmp_path):
     (tmp_path / "acme.ndjson").write_bytes(NDJSON)
 

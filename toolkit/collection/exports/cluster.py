@@ -99,12 +99,12 @@ def ingest_on(  # noqa: PLR0913 - one for each documented option
     _ensure_installed()
     paths = files_of(exports)
     started = time.monotonic()
-    sizes = [path.stat().st_size for path in paths]
     with (
         ready(paths, out, tenant, names, folder=folder, force=force) as named,
         _parts_of(place := named.absolute()) as parts_folder,
         _connected(scheduler) as client,
     ):
+        sizes = [path.stat().st_size for path in paths]
         parts = [parts_folder / f"{number}.parquet" for number in range(len(paths))]
         done: dict[int, Found] = {}
         futures = [

@@ -102,7 +102,6 @@ def ingest(
     """
     paths = files_of(exports)
     started = time.monotonic()
-    sizes = sum(path.stat().st_size for path in paths)
 
     def tell(users: int) -> None:
         if show is not None:
@@ -119,6 +118,7 @@ def ingest(
         ready(paths, out, tenant, names, folder=folder, force=force) as place,
         open_database() as database,
     ):
+        sizes = sum(path.stat().st_size for path in paths)
         reading = Reading(paths, database, names)
         origin = Origin(paths, tenant, taken_at, started)
         told = write_once(place, tables(), reading.found, origin, database, force=force)
