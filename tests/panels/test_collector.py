@@ -443,11 +443,11 @@ def test_a_file_with_damage_is_said_and_what_could_be_read_can_be_opened(of_file
 
 
 def test_reading_a_file_can_be_cancelled_and_leaves_nothing(of_file, monkeypatch, tmp_path):
-    monkeypatch.setattr(ingest_files, "_BLOCK", 10_000)
-    (tmp_path / "acme.ndjson").write_bytes(lines(1_500))  # the first 1,000 are read at once
+    monkeypatch.setattr(ingest_files, "_ROWS", 100)
+    (tmp_path / "acme.json").write_text(json.dumps([loadable(one) for one in people(300)]))
     begun, go = threading.Event(), threading.Event()
     monkeypatch.setattr(of_file.meter, "show", lambda _: (begun.set(), go.wait(60)))
-    of_file.file.file.value = "acme.ndjson"
+    of_file.file.file.value = "acme.json"
     of_file.start()
     assert begun.wait(60)
     of_file.cancel()

@@ -197,15 +197,18 @@ class Collector(JobPanel):
 
     def _ingest(self, path: Path, out: Path | None) -> None:
         def show(progress: Progress) -> None:
-            if not self.worker.goes_on():
+            if not self.worker.goes_on() and _version(place) == before:
                 raise _CancelledError
             self._show(progress)
 
-        try:
-            snapshot = ingest(path, out, folder=self._folder, show=show)
-        except _CancelledError:
-            self._say("Cancelled. Nothing was kept.")
-            return
+        new = placed(tenant_of([path]), self._folder, resume=False)
+        with new if out is None else nullcontext(out) as place:
+            before = _version(place)
+            try:
+                snapshot = ingest(path, place, show=show)
+            except _CancelledError:
+                self._say("Cancelled. Nothing was kept.")
+                return
         self.meter.done()
         self._say(
             " ".join([f"Read {len(snapshot):,} users, complete.", *snapshot.provenance.notes])
@@ -236,6 +239,15 @@ class Collector(JobPanel):
         else:
             with connect(read_settings()) as tenant:
                 yield tenant
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """Return what differs once another file has taken the place of this one."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def collector(out: Path | str | None = None, *, folder: Path | str = FOLDER) -> Collector:

@@ -87,8 +87,8 @@ def ingest(
         force: whether the snapshot may replace another tenant's.
         names: for Auth0's names of attributes those in the files, where other names than usual
             are used: `{"picture": "avatar_url"}`.
-        show: called with each `Progress`, in bytes of the files. Where it raises before the last
-            one, nothing is written.
+        show: called with each `Progress`, in bytes of the files; at last when all is written.
+            If it raises before, nothing is written.
 
     Returns:
         The snapshot; it is complete, or an error is raised.
