@@ -90,7 +90,10 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         if Source.SOCIAL in replaceable:
             replaceable[Source.SOCIAL] = 0  # how many of them are past their time, nobody counted
         self.sources = _many("what is replaced", replaceable)
-        self.order = ipywidgets.Dropdown(options=_ORDERS, description="order of pictures")
+        wide = ipywidgets.Layout(max_width="none")
+        self.order = ipywidgets.Dropdown(
+            options=_ORDERS, description="order of pictures", layout=wide
+        )
         self.expired = check("replace expired pictures", value=True)
         blocks = [
             ipywidgets.VBox([self.ways[way], self.costs[way], self.facts[way]]).add_class("pa-way")
@@ -103,7 +106,7 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
                 ipywidgets.HTML(title("For whom")),
                 ipywidgets.HBox([self.connections, self.sources]).add_class("pa-row"),
                 ipywidgets.HTML(muted("nothing marked means all; Ctrl or ⌘ marks several")),
-                self.order,
+                ipywidgets.HBox([self.order]).add_class("pa-row"),
                 ipywidgets.HTML(muted(_STEPS)),
                 self.expired,
             ]
