@@ -20,6 +20,7 @@ from toolkit.classification.times import UnreadTimes, moment
 from toolkit.classification.user_profile import tabulated, user
 from toolkit.collection.exports import blocks, ingest_files
 from toolkit.collection.exports.blocks import MACROS, BlockReader, cells_of, end_of_rows, is_plain
+from toolkit.collection.exports.field_names import FieldNames
 from toolkit.collection.exports.reader import exports
 from toolkit.errors import IncompleteError
 
@@ -64,7 +65,7 @@ for macro in MACROS:
 def piece(content):
     """Read lines at once: their users, and the lines that could not be read."""
     with BlockReader(DATABASE) as reader:
-        found = reader.read_lines(content)
+        found = reader.read_lines(content, FieldNames())
     assert found.lines == content.count(b"\n")
     return found.profiles.to_pylist(), list(found.unreadable)
 
@@ -79,7 +80,7 @@ def line_by_line(content):
         with exported(io.BytesIO(b"{}\n" + line)) as export:
             found = [record for _, record in export][1:]
         rows += found
-        unreadable += [] if found else [number]
+        unreadable += [number] * export.unreadable
     return tabulated(map(user, rows)).to_pylist(), unreadable
 
 
@@ -256,7 +257,7 @@ def test_lines_are_read_together_as_each_would_be_alone(some):
     rows, unreadable = piece(content)
     expected, lost = line_by_line(content)
     assert unreadable == lost
-    assert repr(rows) == repr(expected)
+    assert sorted(map(repr, rows)) == sorted(map(repr, expected))
 
 
 COMMON = [
@@ -376,9 +377,9 @@ def test_a_file_in_another_common_form_is_not_read_line_by_line(form, monkeypatc
     cells = cells_of(rows.encode(), ["user_id", "created_at", "last_login"])
     with BlockReader(DATABASE) as reader:
         # Lines that DuckDB refuses become rows of the same types.
-        assert len(reader.read_lines(content * 100 + b"7\n").profiles) == 901
+        assert len(reader.read_lines(content * 100 + b"7\n", FieldNames()).profiles) == 901
         monkeypatch.setattr(blocks, "user", None)
-        for found in (reader.read_lines(content), reader.read_cells(cells, 9)):
+        for found in (reader.read_lines(content, FieldNames()), reader.read_cells(cells, 9)):
             assert found.profiles["created_at"].to_pylist() == [moment(form)] * 9
             assert found.profiles["last_login"].null_count == 9
             assert not found.unread
@@ -400,7 +401,7 @@ def test_times_that_cannot_be_read_are_counted_in_lines_and_in_cells():
     )
     cells = cells_of(b"auth0|1,3/4/2024,\nauth0|2,,NaT\nauth0|3,5/4/2024,5\n", ["user_id", *TWO])
     with BlockReader(DATABASE) as reader:
-        assert reader.read_lines(content).unread == {
+        assert reader.read_lines(content, FieldNames()).unread == {
             ("created_at", "9/9/9999"): 2,
             ("created_at", "9"): 1,
         }

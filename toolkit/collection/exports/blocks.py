@@ -31,6 +31,7 @@ from toolkit.classification.times import ABSENT, UnreadTimes
 from toolkit.classification.user_profile import TIMES, User, tabulated, user
 from toolkit.collection.exports.documents import record_of
 from toolkit.collection.exports.duplicates import keys_of
+from toolkit.collection.exports.field_names import FieldNames
 from toolkit.collection.exports.file_content import BOM
 from toolkit.collection.exports.values_by_path import (
     NESTED,
@@ -240,8 +241,11 @@ class BlockReader:
         keys = keys_of(profiles["user_id"], self._database)
         return Piece(profiles, keys, unread, lines, unreadable)
 
-    def read_lines(self, data: bytes) -> Piece:
-        """Read complete lines of NDJSON, each with its end."""
+    def read_lines(self, data: bytes, names: FieldNames) -> Piece:
+        """Read complete lines of NDJSON, each with its end; `names` are those of their file.
+
+        Of a line with several users, the first takes its place; the others come last.
+        """
         ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
         places = np.concatenate([[0], ends]).astype(np.int32)
         head = data.rfind(b"\n", 0, _HEAD) + 1
@@ -255,16 +259,24 @@ class BlockReader:
             few = np.flatnonzero(_MAYBE_NO_TEXT[first_bytes(column)])
             no_text = pc.match_substring_regex(column.take(array(few)), _NO_TEXT)
             unsure[few] |= _holds(no_text)
-        users, unread, unreadable = {}, UnreadTimes(), []
+        users: dict[int, User] = {}
+        more: list[User] = []
+        unread, unreadable = UnreadTimes(), []
         for row in np.flatnonzero(unsure).tolist():
             line = data[places[row] : places[row + 1]]
             if line.isspace():
                 continue
             try:
-                users[row] = user(record_of(line), unread)
+                found = [user(one, unread) for one in names.users(record_of(line))]
             except (ValueError, RecursionError):
                 unreadable.append(row)
-        return self.keyed(_patched(read, unsure, users), unread, len(ends), unreadable)
+                continue
+            users.update((row, one) for one in found[:1])
+            more += found[1:]
+        profiles = _patched(read, unsure, users)
+        if more:
+            profiles = pa.concat_tables([profiles, tabulated(more)])
+        return self.keyed(profiles, unread, len(ends), unreadable)
 
     def _strictly(
         self, data: bytes, places: npt.NDArray[np.int32], any_time: bool

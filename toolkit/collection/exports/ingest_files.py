@@ -321,7 +321,7 @@ class Reading:
         """Yield a task for each block; what is to be read one by one stays in the export."""
         if export.is_plain:
             for data in export.blocks(_BLOCK):
-                yield partial(reader.read_lines, data)
+                yield partial(reader.read_lines, data, export.names)
         if export.layout != "cells":
             return
         titles = export.titles()
