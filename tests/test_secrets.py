@@ -264,6 +264,11 @@ def _noted(patch, secrets, asked):
     patch.setattr(Sandbox, "_application", built)
 
 
+def said(path):
+    """Return what stands in a file by now, which may not exist yet."""
+    return Path(path).read_text() if Path(path).exists() else ""
+
+
 def _works(run, sandbox):
     """Run what works, in the order in which people would; all of it must."""
     environment = sandbox.environment()
@@ -321,7 +326,7 @@ def _works(run, sandbox):
     ok(
         "sandbox",
         *("sandbox", "--users", "10"),
-        stop=lambda to: Path(f"{to}.stdout").exists() and Path(f"{to}.stdout").stat().st_size,
+        stop=lambda to: said(f"{to}.stdout"),
         with_=signal.SIGTERM,
     )
     return ended
@@ -368,7 +373,7 @@ def _fails(run, sandbox, secrets):
         ended["busy"] = run(
             *argv,
             environment=environment,
-            stop=lambda to: Path(f"{to}.stderr").read_text().count(" 429 ") > 2,
+            stop=lambda to: " 429, " in said(f"{to}.stderr"),
             with_=signal.SIGINT,
         )
         assert ended["busy"].code, ended["busy"]
