@@ -269,7 +269,7 @@ def test_the_own_action_is_said_to_show_what_its_policy_decides(some, script, or
         elif after == override:
             assert shows == "override", said
         elif after == elsewhere:
-            assert (shows, sight) == ("elsewhere", "own"), said
+            assert (shows, sight) == ("elsewhere", "on_word"), said
         elif shows == "override":  # a Gravatar, with another fallback
             assert classify(after).gravatar_hash == classify(override).gravatar_hash, said
         else:

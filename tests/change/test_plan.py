@@ -19,7 +19,7 @@ from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, requests, seconds
 from toolkit.classification.frames import audit, profiles
 from toolkit.classification.sources import Fallback, without_gravatar
 from toolkit.classification.user_profile import user
-from toolkit.collection.exports.reader import read_records
+from toolkit.collection.exports.reader import user_objects
 from toolkit.sandbox.made_up.tenants import NOW, people
 from toolkit.tenant.models import Connection
 
@@ -232,7 +232,7 @@ def asked_about(users):
 @pytest.mark.parametrize("way", [Way.ACTION, Way.ROOT])
 def test_of_the_sample_tenant_fewer_see_another_picture_than_addresses_are_rewritten(way):
     """Fails if who keeps a Gravatar that exists counts among those who see a change."""
-    users = asked_about(audit(profiles(map(user, read_records(DATA / "users.ndjson.gz")))))
+    users = asked_about(audit(profiles(map(user, user_objects(DATA / "users.ndjson.gz", "users")))))
     rows, tally = decided(users, way, connections=None)
     # What was said before: everybody whose address would be another, with each Gravatar's.
     before = [row for row in rows if rewritten(row, way)]

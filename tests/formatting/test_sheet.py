@@ -90,7 +90,8 @@ def test_a_text_without_a_formula_stays_as_it_is():
 
 def test_a_table_of_users_can_be_ingested_again(tmp_path):
     names = ["=1+1", "@x", "-1", "Ann"]
-    frame = pd.DataFrame({"user_id": [f"auth0|{n}" for n in range(4)], "name": names})
+    ids = [f"auth0|{n}" for n in range(4)]
+    frame = pd.DataFrame({"user_id": ids, "name": names, "picture": ""})
     (tmp_path / "users.csv").write_text(csv(frame), newline="")
     assert list(ingest([tmp_path / "users.csv"], tmp_path / "s.parquet").users["name"]) == names
 

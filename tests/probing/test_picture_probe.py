@@ -187,7 +187,7 @@ def test_where_nobody_knows_whether_an_override_shows_no_look_tells(snapshot, ca
 
 def test_a_picture_held_elsewhere_is_looked_at_where_it_shows_and_not_recorded(snapshot, cache):
     new = "https://assets.example.com/two.png"
-    code = action_code(Policy(new, elsewhere=True))
+    code = action_code(Policy(new, order=("own", "elsewhere")))
     wired = wiring([Script("action", "x", code, on=True)], snapshot.provenance.taken_at)
     users = snapshot.users
     stock = (users["source"] == "placeholder") & users["gravatar_hash"].isna()

@@ -113,7 +113,7 @@ _JUDGED: Final = """
             {late} AS late,
             -- No rule knows the hosts of these addresses, and a pattern is slow.
             CASE WHEN below IN {somebodys} AND picture IS NOT NULL
-                AND (below <> 'social' OR coalesce(evidence, '') <> 'url')
+                AND (below <> 'social' OR source = 'metadata' OR coalesce(evidence, '') <> 'url')
                 THEN regexp_matches(picture, {token}, 'i') ELSE false END AS needs_token,
             coalesce(below IN {somebodys} AND {shared}, false) AS is_shared,
             {override_is} AS override_is

@@ -162,7 +162,7 @@ def over_time(series: Series) -> Chart:
     moments = series.moments
     subtitle = "Share of people who see a picture of their own"
     if any(one.own_high > one.own_low for one in moments):
-        subtitle += "; striped: nobody knows, or only the provider"
+        subtitle += "; striped: nobody knows, or nobody has looked"
     if partial := sum(not one.complete for one in moments):
         subtitle += f". {partial:,} of {len(moments):,} snapshots are not complete"
     title = _time_title(moments)

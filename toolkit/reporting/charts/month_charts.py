@@ -85,7 +85,7 @@ def own_by_month(coverage: Coverage) -> Chart:
     over = f"over the {span} months up to each" if span > 1 else f"by {step} of joining"
     subtitle = f"Share of people who see a picture of their own, {over}"
     subtitle += (
-        f"; striped: nobody knows, or only the provider{left_out}"
+        f"; striped: nobody knows, or nobody has looked{left_out}"
         if (high > low).any()
         else left_out
     )
