@@ -484,3 +484,17 @@ def test_nothing_is_kept_if_who_looks_on_raises(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         ingest(tmp_path / "acme.ndjson", folder=tmp_path / "kept", show=stop)
     assert [one for one in (tmp_path / "kept").rglob("*") if one.is_file()] == []
+
+
+def test_a_file_without_pictures_is_refused_with_the_names_that_it_has(file, out):
+    users = file(b"user_id,avatar_url,provider\nauth0|1,https://cdn.example/1.png,auth0\n")
+    wanted = r"add --map picture=NAME. The file has: user_id, avatar_url, provider\.$"
+    with pytest.raises(UnreadableInputError, match=wanted):
+        ingest(users, out)
+    assert ingest(users, out, names={"picture": "avatar_url"}).coverage().users == 1
+
+
+def test_a_table_of_password_hashes_is_told_by_its_column_names(file, out):
+    hashes = file(b"_id,email,passwordHash,tenant,connection\n5dea,a@x.example,$2b$10,t,db\n")
+    with pytest.raises(UnreadableInputError, match="export of password hashes"):
+        ingest(hashes, out)

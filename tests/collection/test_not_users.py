@@ -79,6 +79,11 @@ KINDS = {
         "column by column (keys `user_id`, `picture`)",
         'orient="records", lines=True',
     ),
+    "a frame, row by row": (
+        {"0": {"user_id": "auth0|1", "picture": "secret"}, "1": {"user_id": "", "picture": None}},
+        "a DataFrame's to_json(orient='index')",
+        'orient="records"',
+    ),
     "pandas split": (
         {"columns": ["user_id"], "index": [0], "data": [["auth0|1"]]},
         "orient='split'",

@@ -141,7 +141,8 @@ class FieldNames:
         choice = self._choice(keys, None)
         if len(self._seen) < _REMEMBERED:
             self._seen |= dict.fromkeys(keys)
-        if _claim(choice, keys, self.given) is not _Claim.USER:
+        is_other = "user_id" not in self.given and kind_of(frozenset(keys))
+        if is_other or _claim(choice, keys, self.given) is not _Claim.USER:
             return keys
         self._is_titled = True
         self._sought = {}  # rows have Auth0's names already
@@ -179,12 +180,17 @@ class FieldNames:
         """Raise UnreadableInputError if a given key was in no record of the file `name`."""
         for attribute, column in self.given.items():
             if attribute not in self.present:
-                seen = list(self._seen)
-                more = f" and {len(seen) - _SHOWN:,} more" if len(seen) > _SHOWN else ""
                 raise UnreadableInputError(
                     f"{name} has no {column}, so --map {_SHORT.get(attribute, attribute)}={column} "
-                    f"cannot be used. It has: {', '.join(seen[:_SHOWN]) or 'no names'}{more}."
+                    f"cannot be used. It has: {self.seen}."
                 )
+
+    @property
+    def seen(self) -> str:
+        """The names in the file, the first of them."""
+        names = list(self._seen)
+        more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+        return f"{', '.join(names[:_SHOWN]) or 'no names'}{more}"
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -287,7 +293,7 @@ class FieldNames:
             self._remember(keys, choice)
             self.present.update(paths)
             self._chosen |= {name: self._sought[name] for name in paths}
-        if len(self._seen) < _REMEMBERED:
+        if len(self._seen) < _REMEMBERED and not self._is_titled:
             self._seen |= dict.fromkeys(keys)
         moves = {keys[place]: name for place, name in choice.used.items() if keys[place] != name}
         drops = [keys[place] for place in choice.unused if _rank(keys[place]) < _OTHER]

@@ -364,7 +364,8 @@ class Reading:
         absent = tuple(one for one in export.names.absent if one not in self._filled)
         if "picture" in absent:
             raise UnreadableInputError(
-                f"No user in {export.name} has a field picture: export it, too."
+                f"No user in {export.name} has a field picture: export it, too. If it is called "
+                f"otherwise there, add --map picture=NAME. The file has: {export.names.seen}."
             )
         return FoundFile(export.name, export.rows, export.troubles, export.notes, absent)
 

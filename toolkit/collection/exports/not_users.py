@@ -66,6 +66,7 @@ KINDS = (
         "Auth0's export of password hashes",
         "_id|_id.$oid email passwordHash|password_hash",
         f"it has no pictures; {_EXPORT}",
+        "picture",
     ),
     Kind("a log stream", "log_id data"),
     Kind("Auth0's log export", "date type log_id|_id|client_id|client_name|ip|user_agent"),
@@ -100,11 +101,12 @@ KINDS = (
         "ingest the export that it was made of",
     ),
 )
-_COLUMNS = Kind(
+_BY_COLUMN = Kind(
     "a DataFrame's to_json(), column by column",
     "",
     'write it again with to_json(orient="records", lines=True)',
 )
+_BY_ROW = _BY_COLUMN._replace(name="a DataFrame's to_json(orient='index')")
 
 
 @lru_cache(_REMEMBERED)
@@ -131,7 +133,7 @@ def _told(records: Sequence[object]) -> str:
     objects = list(_objects(records))
     for one in objects:
         keys = [key for key in one if isinstance(key, str)]
-        if kind := _COLUMNS if _is_by_column(one) else kind_of(frozenset(keys)):
+        if kind := _frame(one) or kind_of(frozenset(keys)):
             told = {part for some in kind.keys.split() for part in some.split("|")}
             seen = [key for key in keys if key in told] or keys
             return f"looks like {kind.name} ({_named(seen)}), not like users: {kind.advice}"
@@ -162,11 +164,13 @@ def _objects(records: Sequence[object]) -> Iterator[Mapping[str, object]]:
             yield from _objects(one)
 
 
-def _is_by_column(record: Mapping[str, object]) -> bool:
-    columns = [list(one) if isinstance(one, Mapping) else [] for one in record.values()]
-    return bool(columns and columns[0]) and all(
-        one == columns[0] and all(str(key).isdigit() for key in one) for one in columns
-    )
+def _frame(record: Mapping[str, object]) -> Kind | None:
+    """Say how pandas wrote a DataFrame, if it is one: objects with the same keys."""
+    inside = [list(one) if isinstance(one, Mapping) else [] for one in record.values()]
+    if not inside or not inside[0] or any(one != inside[0] for one in inside):
+        return None
+    kinds = ((inside[0], _BY_COLUMN), (record, _BY_ROW))
+    return next((kind for keys, kind in kinds if all(str(key).isdigit() for key in keys)), None)
 
 
 def _named(keys: Sequence[str]) -> str:
