@@ -27,6 +27,7 @@ from toolkit.change.javascript import (
     recognised,
 )
 from toolkit.change.policy import REPLACEABLE, Policy, replaced
+from toolkit.classification.held_elsewhere import elsewhere
 from toolkit.classification.sources import RULES, Source, usable_override
 from toolkit.classification.user_profile import user
 from toolkit.errors import SettingsError
@@ -128,10 +129,13 @@ def case(user, connection=None, now=NOW_MS):
 def expected(one, policy):
     """What Python says the claims are."""
     metadata = one["user"].get("user_metadata")
+    picture = one["user"].get("picture")
+    override = metadata.get("picture") if isinstance(metadata, dict) else None
     found = replaced(
-        one["user"].get("picture"),
-        metadata_picture=metadata.get("picture") if isinstance(metadata, dict) else None,
-        elsewhere=user(one["user"]).elsewhere,
+        picture,
+        metadata_picture=override,
+        # A snapshot cannot hold half a character, so not from there.
+        elsewhere=elsewhere(one["user"], picture, override)[0],
         connection=one["connection"],
         policy=policy,
         now=NOW + timedelta(milliseconds=one["now"] - NOW_MS),
