@@ -2,7 +2,8 @@ import csv
 import io
 import json
 import math
-from itertools import product
+from functools import reduce
+from itertools import chain, product
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from toolkit.classification.user_profile import user
 from toolkit.collection.exports.blocks import BlockReader, cells_of, is_plain
 from toolkit.collection.exports.field_names import FieldNames
 from toolkit.collection.exports.ingest_files import open_database
+from toolkit.collection.exports.not_users import refuse_if_no_users
 from toolkit.collection.exports.reader import record_of
 from toolkit.collection.exports.values_by_path import NO_VALUES, record_of_cells
 from toolkit.errors import SettingsError, UnreadableInputError
@@ -115,6 +117,9 @@ SHAPES = {
     "pandas' NaN": PERSON
     | {"user_metadata": "{'picture': '" + OVERRIDE + "', 'theme': nan, 'a': true}"},
     "BigQuery's lists": PERSON | {"identities": {"list": [{"element": one} for one in IDENTITIES]}},
+    "one identity": PERSON
+    | {"identities": IDENTITIES[0], "identities[1].provider": "github"}
+    | {"identities[1].profileData.picture": PICTURE + "?2"},
     "identities by number": PERSON | {"identities": {"0": IDENTITIES[0], "1": IDENTITIES[1]}},
     "the SDK for Python": PERSON
     | {"identities": [IDENTITIES[0], renamed({"profileData": "profile_data"}, IDENTITIES[1])]},
@@ -300,7 +305,7 @@ def test_a_line_that_is_no_row_of_users_gives_none(line):
             "reason": "",
         },
         {"users": 3, "tenant": "t"},
-        {"data": {"data": {"data": {"data": {"data": {"data": PERSON}}}}}},
+        {"data": reduce(lambda inside, _: {"data": inside}, range(9), PERSON)},
         {"type": None, "value": "not JSON"},
     ],
 )
@@ -399,25 +404,21 @@ def test_records_in_auth0s_form_are_plain_and_stay_as_they_are():
     assert next(names.users(PERSON)) is PERSON
     for shape, record in SHAPES.items():
         assert FieldNames().are_plain(record) == (
-            shape in ("Auth0's own", "a snapshot"[:0], "MongoDB's numbers", "numbers as texts")
+            shape in ("Auth0's own", "MongoDB's numbers", "numbers as texts")
         ), shape
 
 
 def test_nested_texts_that_cannot_be_read_are_counted():
     names = FieldNames()
-    texts = [
-        "[torn",
-        "{'a': object()}",
-        "[" * 60 + "None" + "]" * 60,
-        "x",
-        "[" + "'x'," * 300_000 + "}",
-    ]
+    deep, long = "[" * 60 + "None" + "]" * 60, "[" + "'x'," * 300_000 + "}"
+    layers = json.dumps(json.dumps(json.dumps(TEXT)))
+    texts = ["[torn", "{'a': object()}", "{'a': set()}", "[{(1, 2): 3}]", "x", deep, long, layers]
     for text in texts:
         (found,) = names.users(FLAT | {"identities": text, "identities[0].connection": "corp"})
         assert user(found).connection == "corp"
         (found,) = names.users(FLAT | {"user_id": "a|1", "identities": text})
         assert user(found).strategy == "a"
-    assert names.notes == ("identities of 5 users cannot be read.",)
+    assert names.notes == ("identities of 8 users cannot be read.",)
 
 
 def test_a_table_says_in_words_that_there_is_no_value_but_somebody_may_be_called_so():
@@ -543,6 +544,53 @@ def test_provider_never_beats_what_the_id_says(user_id, provider, strategy, conn
     assert (one.strategy, one.connection) == (strategy, connection)
     one = user(record_of_cells(["user_id", "provider", "connection"], [user_id, provider, "known"]))
     assert (one.strategy, one.connection) == (strategy, "known")
+
+
+# Records that nobody wrote on purpose
+
+KEYS = st.sampled_from(
+    [
+        *chain(*(SHAPES[one] for one in ("Auth0's by path", "PostHog's API", "Singer"))),
+        *("Id", "sub", "identities", "user_metadata", "user_metadata_avatar", "users"),
+        *("_airbyte_data", "hits", "_source"),
+    ]
+)
+TEXTS = ["", "auth0|1", "'x", "[", "{1: 2}", "{'users': {1: {2: 3}}}", TEXT, "RECORD"]
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.sampled_from(TEXTS),
+    lambda inside: (
+        st.lists(inside, max_size=3)
+        | st.dictionaries(KEYS | st.text(max_size=3), inside, max_size=4)
+        | inside.map(str)
+    ),
+    max_leaves=12,
+)
+
+
+@given(VALUES, st.booleans(), st.sampled_from([{}, {"picture": "users.Id"}, {"user_id": "id"}]))
+def test_no_record_stops_the_reading(record, is_table, given):
+    names = FieldNames(given, is_table=is_table)
+    for _ in range(2):
+        for found in names.users(record):
+            user(found)
+    names.are_plain(record)
+    assert isinstance(names.notes, tuple)
+    with pytest.raises(UnreadableInputError):
+        refuse_if_no_users([record], "u.json")
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda one: [one], lambda one: {"data": one}, lambda one: {"id": 1, "data": [one]}],
+)
+def test_what_is_nested_very_deeply_is_no_user(wrap):
+    (found,) = FieldNames().users(reduce(lambda inside, _: wrap(inside), range(600), PERSON))
+    assert not isinstance(found, dict) or "user_id" not in found
+
+
+def test_a_very_long_key_means_nothing():
+    key = "user_metadata" + "a" + "!" * 1_000_000 + "b"
+    assert list(FieldNames().users({"user_id": "auth0|1", key: PICTURE})) != []
 
 
 # Properties over made-up users

@@ -89,7 +89,8 @@ _AROUND = (
     *"members records object payload after value values result response body".split(),
     *"edges node nodes documents".split(),
 )
-_DEEPEST = 5
+_DEEPEST = 8
+_LONGEST = 256  # characters of a name that can mean something
 _STREAM = re.compile(r"(?:users?|people|persons?|profiles?|accounts?)$")
 # Lines of Singer and Airbyte that are no rows, with a key that each has.
 _NO_ROWS = {
@@ -112,7 +113,8 @@ class FieldNames:
 
     Attributes:
         given: by Auth0's names, the names in the file that somebody says; they beat all others.
-        is_table: whether the file is a table, in which `NO_VALUES` are no values.
+        is_table: whether `NO_VALUES` are no values, as in tables of other programs. Not for CSV:
+            there `record_of_cells` has decided it, as after Auth0's quote they are texts.
         present: Auth0's names of the attributes that some record of the file has, by path:
             `picture`, `identities[0].connection`, `user_metadata.picture`.
     """
@@ -350,9 +352,9 @@ class FieldNames:
         return values
 
     def _opened(self, record: object, depth: int) -> Iterator[object]:
-        if isinstance(record, list):
+        if isinstance(record, list) and depth < _DEEPEST:
             for one in record:
-                yield from self._opened(one, depth)
+                yield from self._opened(one, depth + 1)
             return
         if not isinstance(record, Mapping):
             yield record
@@ -381,21 +383,23 @@ class FieldNames:
             return inside if is_page or self._holds(inside, depth) else None
         # The id, and what was given, may stand outside.
         lent = {one: record[one] for one in self._sought.values() if one in record} | dict(inside)
+        if self._holds(lent, depth):
+            return lent
         ids = {one: record[one] for one in plan.ids} | lent
-        return next((one for one in (lent, ids) if self._holds(one, depth)), None)
+        return ids if len(ids) > len(lent) and self._holds(ids, depth) else None
 
     def _holds(self, value: object, depth: int) -> bool:
         """Whether a value is a user, or users are in it."""
+        if depth > _DEEPEST:
+            return False
         if isinstance(value, list):
-            return any(self._holds(one, depth) for one in value)
+            return any(self._holds(one, depth + 1) for one in value)
         if not isinstance(value, Mapping):
             return False
         plan = self._plan(value, depth)
         if plan.claim is _Claim.USER:
             return not isinstance(_scalar(value.get(plan.id)), list | Mapping)
-        return depth < _DEEPEST and any(
-            self._inside(value, key, plan, depth + 1) is not None for key in plan.around
-        )
+        return any(self._inside(value, key, plan, depth + 1) is not None for key in plan.around)
 
 
 class _Claim(Enum):
@@ -452,7 +456,8 @@ def _meaning(key: str) -> tuple[str, int] | None:
         number, part = int(found[1]), found[2].replace("profiledata", "profileData.")
         name = f"identities[{number}].{part}"
         return (name, _OTHER) if name in _OTHERS or LINKED.fullmatch(name) else None
-    if (found := _METADATA_KEY.fullmatch(key)) and rank(found[1]) is not None:
+    # On a very long key this pattern would take very long.
+    if (found := _METADATA_KEY.fullmatch(key[:_LONGEST])) and rank(found[1]) is not None:
         return f"{METADATA}{found[1]}", _OTHER
     return None
 

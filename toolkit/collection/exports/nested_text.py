@@ -48,7 +48,8 @@ def _parsed(text: str) -> object:
         text = array[1]
     for form in (text, _FOREIGN.sub(_as_python, text)):
         try:
-            return ast.literal_eval(form)
+            # Keys that are numbers become texts, as they would in JSON; sets are refused.
+            return json.loads(json.dumps(ast.literal_eval(form)))
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
     return None
