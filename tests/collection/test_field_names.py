@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from toolkit.classification.user_profile import user
 from toolkit.collection.exports.blocks import BlockReader, cells_of, is_plain
 from toolkit.collection.exports.field_names import FieldNames
-from toolkit.collection.exports.ingest_files import open_database
+from toolkit.collection.exports.ingest_files import ingest, open_database
 from toolkit.collection.exports.not_users import refuse_if_no_users
 from toolkit.collection.exports.reader import record_of
 from toolkit.collection.exports.values_by_path import NO_VALUES, record_of_cells
@@ -435,6 +435,17 @@ def test_a_table_says_in_words_that_there_is_no_value_but_somebody_may_be_called
         assert user(found).picture == none  # a text of JSON
     (found,) = FieldNames().users(PERSON | {"picture": math.nan})
     assert user(found).picture is None
+
+
+@pytest.mark.parametrize("more", ["", ",[]"])  # read at once, and row by row
+def test_in_a_csv_a_word_after_auth0s_quote_is_a_text(more, tmp_path):
+    rows = ["user_id,name,picture", "'a|1,'None,'null", "'a|2,None,null"]
+    titles, *cells = rows
+    lines = [titles + ("" if not more else ",identities"), *(row + more for row in cells)]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    users = ingest([tmp_path / "t.csv"], tmp_path / "o.parquet").users
+    assert users["picture"].fillna("").to_list() == ["null", ""]
+    assert users["name"].to_list() == ["None", "None"]
 
 
 def test_columns_can_hold_users_or_be_theirs():

@@ -102,7 +102,6 @@ class Export:
         refuse_others(self._rest.lstrip(), self.name)
         self._text, self._rest = western(chain([self._rest], self._text), self._content), b""
         self._find_delimiter()
-        self.names.is_table = self._trial.is_table = True
         return "cells"
 
     @cached_property
