@@ -26,6 +26,14 @@ HOSTS = sorted({host for rule in RULES for host in rule.hosts})
 EXAMPLES = [example_of(rule) for rule in RULES]
 
 
+@pytest.fixture(scope="module", params=[0, 200], ids=["all together", "few alone"], autouse=True)
+def few(request):
+    """How many are judged one by one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("toolkit.classification.columnwise._FEW", request.param)
+        yield
+
+
 def table(rows, at=None):
     """Classify rows of picture, override, strategy and connection at once."""
     columns = list(zip(*rows, strict=True)) or [()] * 4
