@@ -22,6 +22,7 @@ POLICY = (
 )
 SAMPLE = Path(__file__).parents[2] / "data" / "users.ndjson.gz"
 MD5, SHA256 = "324ad113b0ef6dabbb2c2c4cf8a8d10F", "aB" * 32
+SIGNED = "Expires=1700000000&Signature=x&AWSAccessKeyId=y"  # until November 2023
 HOSTS = sorted({host for rule in RULES for host in rule.hosts})
 EXAMPLES = [example_of(rule) for rule in RULES]
 
@@ -208,6 +209,12 @@ moments = st.none() | st.sampled_from([1, 1700000000, 1736294400, 2**31]).map(
 @given(st.lists(st.tuples(urls, urls, strategies, connections)), moments)
 @example([], None)
 @example([(f"https://gravatar.com/avatar/{SHA256}?f=y", None, None, None)], None)
+@example(
+    [(None, f"https://x.example/a?{SIGNED}", None, None)] * 2, datetime(2023, 1, 1, tzinfo=UTC)
+)
+@example(
+    [(None, f"https://x.example/a?{SIGNED}", None, None)] * 2, datetime(2024, 1, 1, tzinfo=UTC)
+)
 def test_a_column_is_classified_as_each_of_its_rows_would_be(rows, at):
     found = table(rows, at)
     assert found.schema.equals(CLASSIFICATION)
@@ -226,7 +233,7 @@ SIGNATURES = [
     "X-Amz-Date=20250101T000000Z&X-Amz-Expires=60&X-Amz-Expires=61",
     "X-%41mz-Date=20250101T000000Z&X-Amz-Expires=60",
     "x?X-Amz-Date=20250101T000000Z&X-Amz-Expires=60",
-    "Expires=1700000000&Signature=x&AWSAccessKeyId=y",
+    SIGNED,
     "Expires=1700000000",
     f"Policy={POLICY}&Key-Pair-Id=x",
     "se=2025-01-01T00:00:00Z&sig=x",

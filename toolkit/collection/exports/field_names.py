@@ -117,6 +117,8 @@ class FieldNames:
             there `record_of_cells` has decided it, as after Auth0's quote they are texts.
         present: Auth0's names of the attributes that some record of the file has, by path:
             `picture`, `identities[0].connection`, `user_metadata.picture`.
+        total: how many users there are at the tenant, as a page of the Management API says; or 0.
+        short: how many users fewer pages hold than they say of themselves.
     """
 
     def __init__(self, given: Mapping[str, str] | None = None, *, is_table: bool = False) -> None:
@@ -127,6 +129,7 @@ class FieldNames:
         self._plans: dict[tuple[str, ...], _Plan] = {}
         self._chosen: dict[str, str] = {}  # by attribute, the key that it is taken from
         self._unused: dict[str, str] = {}  # by key, the attribute that is taken from another key
+        self.total = self.short = 0
         self._around: dict[str, None] = {}
         self._seen: dict[str, None] = {}
         self._unread: Counter[str] = Counter()
@@ -368,12 +371,21 @@ class FieldNames:
         for key in plan.around if depth < _DEEPEST else ():
             if (inside := self._inside(record, key, plan, depth + 1)) is not None:
                 self._around.setdefault(key)
+                if isinstance(inside, list):
+                    self._compare(record, len(inside))
                 yield from self._opened(inside, depth + 1)
                 return
         if plan.claim is _Claim.PERHAPS and (one := self._user(record, plan)) is not None:
             yield one
             return
         yield {"not a user object": record} if "user_id" in record else record
+
+    def _compare(self, page: Mapping[str, Any], users: int) -> None:
+        length, total = page.get("length"), page.get("total")
+        if type(length) is int:
+            self.short += max(length - users, 0)
+        if type(total) is int:
+            self.total = max(self.total, total)
 
     def _inside(self, record: Mapping[str, Any], key: str, plan: "_Plan", depth: int) -> object:
         """Return what stands under a key, if it is a user or users; otherwise None."""

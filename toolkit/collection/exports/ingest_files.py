@@ -134,6 +134,7 @@ class FoundFile(NamedTuple):
     lost: tuple[str, ...]  # what is missing, in words
     notes: tuple[str, ...]  # what was assumed, in sentences
     absent: tuple[str, ...]  # columns of a snapshot that no record had
+    total: int  # users of the tenant, if pages say it, or 0
 
 
 class Found(NamedTuple):
@@ -152,7 +153,11 @@ class Found(NamedTuple):
     @property
     def lost(self) -> list[str]:
         """What is missing, in words."""
-        return [lost for one in self.files for lost in one.lost]
+        lost = [lost for one in self.files for lost in one.lost]
+        total = max(one.total for one in self.files)
+        if total > self.users:
+            lost.append(f"of {total:,} users, so the pages say, {self.users:,} are in them")
+        return lost
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -367,7 +372,8 @@ class Reading:
                 f"No user in {export.name} has a field picture: export it, too. If it is called "
                 f"otherwise there, add --map picture=NAME. The file has: {export.names.seen}."
             )
-        return FoundFile(export.name, export.rows, export.troubles, export.notes, absent)
+        told = (export.troubles, export.notes, absent, export.names.total)
+        return FoundFile(export.name, export.rows, *told)
 
     def _classified(self, pieces: Sequence[Piece]) -> pa.Table:
         users = pa.concat_tables(piece.profiles for piece in pieces)

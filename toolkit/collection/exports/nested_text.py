@@ -7,6 +7,7 @@ what `str` gives: `[{'provider': 'auth0'}]`, without commas between the items of
 import ast
 import json
 import re
+import warnings
 from typing import Any
 
 LONGEST = 1024 * 1024
@@ -48,8 +49,11 @@ def _parsed(text: str) -> object:
         text = array[1]
     for form in (text, _FOREIGN.sub(_as_python, text)):
         try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", SyntaxWarning)  # of a backslash in somebody's data
+                value = ast.literal_eval(form)
             # Keys that are numbers become texts, as they would in JSON; sets are refused.
-            return json.loads(json.dumps(ast.literal_eval(form)))
+            return json.loads(json.dumps(value))
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
     return None

@@ -30,6 +30,7 @@ from toolkit.collection.exports.not_users import refuse_if_no_users
 from toolkit.collection.exports.tables import table_records
 from toolkit.collection.exports.values_by_path import record_of_cells
 from toolkit.errors import UnreadableInputError
+from toolkit.formatting import plural
 
 _PER_LINE = 100  # memory for a line in Python, besides its text
 _NAMED = 3
@@ -212,10 +213,12 @@ class Export:
             numbers = ", ".join(f"{number:,}" for number in self._first)
             further = self.unreadable - len(self._first)
             more = f" and {further:,} more" if further else ""
-            plural = "s" * (self.unreadable > 1)
+            ending = "s" * (self.unreadable > 1)
             # How many records are lost in damaged JSON is not known.
-            part = "" if in_lines else f"part{plural} of the file at "
-            told.append(f"{self.name}: {part}{what}{plural} {numbers}{more} could not be read")
+            part = "" if in_lines else f"part{ending} of the file at "
+            told.append(f"{self.name}: {part}{what}{ending} {numbers}{more} could not be read")
+        if short := self.names.short:
+            told.append(f"{self.name}: its pages hold {plural(short, 'user')} fewer than they say")
         if self.ending:
             where = "in" if self._open else "after"
             told.append(f"{self.name}: {self.ending} {where} {what} {self.lines:,}")
