@@ -426,7 +426,7 @@ def test_the_chosen_order_is_what_people_see_after_their_login(site_of):
     after = collect(site.tenant, method="search")
     (setter,) = after.provenance.wiring.setters
     assert setter.policy.order == ("elsewhere", "own")
-    assert after.coverage().seen == {Seen.OWN: 3, Seen.DEFAULT: 1}
+    assert after.coverage().seen == {Seen.ON_WORD: 3, Seen.DEFAULT: 1}
     again = choose_default_picture(after, site.tenant, picture=NEW, folder=site.folder)
     try:
         again.way.order.label = "elsewhere → own → default"

@@ -68,7 +68,9 @@ def test_nobody_is_asked_before_the_switch_and_the_browser_never(snapshot):
 def test_each_thumbnail_is_of_the_picture_that_people_see(no_credentials):
     """Fails if the profile's picture is drawn where this tool's Action shows another one."""
     default, upload = (f"https://pictures.example/{name}.png" for name in "du")
-    ours = wiring([Script("action", "ours", action_code(Policy(default, True)), on=True)], NOW)
+    ours = wiring(
+        [Script("action", "ours", action_code(Policy(default, ("override", "own"))), on=True)], NOW
+    )
     theirs = Script("action", "theirs", 'api.idToken.setCustomClaim("picture", "x");', on=True)
     initials = "https://cdn.auth0.com/avatars/ab.png"
     gravatar = f"https://s.gravatar.com/avatar/{'b' * 32}?d={quote(initials, safe='')}"

@@ -58,12 +58,16 @@ class User(NamedTuple):
 
 
 def _text(value: object) -> str | None:
-    # pandas writes NaN where there is no value.
-    if value is None or value != value:  # noqa: PLR0124 - only NaN differs from itself
+    if value is None:
         return None
     text = value if isinstance(value, str) else json.dumps(value, default=repr)
     # A lone surrogate has no UTF-8 form, so no file and no table can hold it.
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _held(value: object) -> str | None:
+    # pandas writes NaN where there is no value.
+    return None if value != value else _text(value)  # noqa: PLR0124 - only NaN differs from itself
 
 
 def _count(value: object) -> int | None:
@@ -98,19 +102,19 @@ def user(record: object, unread: UnreadTimes | None = None) -> User:
     metadata = record.get("user_metadata")
     override = metadata.get("picture") if isinstance(metadata, Mapping) else None
     # Without identities the id still names the strategy, but not the connection.
-    strategy = _text(primary.get("provider")) or (
+    strategy = _held(primary.get("provider")) or (
         user_id.partition("|")[0] if "|" in user_id else None
     )
-    picture, metadata_picture = _text(record.get("picture")), _text(override)
+    picture, metadata_picture = _held(record.get("picture")), _held(override)
     spare, place = elsewhere(record, picture, metadata_picture)
     times = {name: moment(record.get(name)) for name in TIMES}
     if unread is not None:
         unread.add({name: record.get(name) for name in TIMES if times[name] is None})
     return User(
         user_id,
-        _text(record.get("email")),
-        _text(record.get("name")),
-        _text(primary.get("connection")),
+        _held(record.get("email")),
+        _held(record.get("name")),
+        _held(primary.get("connection")),
         strategy,
         times["created_at"],
         times["updated_at"],

@@ -104,6 +104,7 @@ _NO_ROWS = {
     "CONTROL": "control",
     "CONNECTION_STATUS": "connectionStatus",
 }
+_QUOTED_ID = re.compile(r"'[\w-]+\|")
 _REMEMBERED = 4096
 _SHOWN = 12
 
@@ -337,7 +338,7 @@ class FieldNames:
             user_id = values["user_id"] = _scalar(values.get("user_id"))
             if isinstance(user_id, list | Mapping):
                 return None
-            if isinstance(user_id, str) and user_id.startswith("'"):
+            if isinstance(user_id, str) and _QUOTED_ID.match(user_id):
                 # Auth0's CSV, saved again by another program: each text has a quote before it.
                 values = {
                     key: one.removeprefix("'") if isinstance(one, str) else one
@@ -378,7 +379,9 @@ class FieldNames:
         if plan.claim is _Claim.PERHAPS and (one := self._user(record, plan)) is not None:
             yield one
             return
-        yield {"not a user object": record} if "user_id" in record else record
+        is_users = plan.claim is _Claim.USER and isinstance(record.get("identities"), list)
+        is_other = "user_id" in record and not is_users
+        yield {"not a user object": record} if is_other else record
 
     def _compare(self, page: Mapping[str, Any], users: int) -> None:
         length, total = page.get("length"), page.get("total")

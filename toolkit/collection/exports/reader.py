@@ -488,4 +488,6 @@ def user_objects(
 
 
 def _has_id(one: object) -> bool:
-    return isinstance(one, dict) and bool(one.get("user_id"))
+    return (
+        isinstance(one, dict) and isinstance(one.get("user_id"), str | int) and one["user_id"] != ""
+    )
