@@ -72,8 +72,7 @@ _SIGNED = f"(?i){SIGNED}"
 _PATHS = [re.compile(rule.path[1:]) for rule in RULES]
 # For so few URLs, RE2 takes longer to compile the patterns than `re` to match them.
 _FEW = 200
-# Rules of which the query decides; that alone decide; whose URLs end when a parameter says; whose
-# URLs may be signed in one of the general ways.
+# Rules of which the query decides; rules that alone decide; parameters that say when URLs end.
 _OF_QUERY = [
     number
     for number, rule in enumerate(RULES)
@@ -84,15 +83,22 @@ _DECISIVE = {
     for number, rule in enumerate(RULES)
     if rule.source is not Source.UNRESOLVED or rule.fallback is not None
 }
-_EXPIRING = {
-    expires: [number for number, rule in enumerate(RULES) if rule.expires == expires]
-    for expires in dict.fromkeys(rule.expires for rule in RULES if rule.expires)
-}
-_PERHAPS_SIGNED = [
-    number
-    for number, rule in enumerate(RULES)
-    if rule.source is not Source.UNRESOLVED and not rule.expires
-] + [len(RULES)]
+_EXPIRING = list(dict.fromkeys(rule.expires for rule in RULES if rule.expires))
+_NO_END, _SIGNED_END = -1, len(_EXPIRING)
+# What says when a URL of each rule ends, a place in `_EXPIRING` or one of these; then the same
+# without a rule, and for URLs that are left (-1).
+_ENDS = np.array(
+    [
+        _EXPIRING.index(rule.expires)
+        if rule.expires
+        else _NO_END
+        if rule.source is Source.UNRESOLVED
+        else _SIGNED_END
+        for rule in RULES
+    ]
+    + [_SIGNED_END, _NO_END],
+    np.int8,
+)
 _PERHAPS_EXPIRES = (
     f"(?i:{SIGNED}|[?&](?:{'|'.join(sorted({rule.expires[0] for rule in RULES if rule.expires}))})="
     "|/vp/|%)"
@@ -364,13 +370,16 @@ class _Column:
         """
         self.rule[rows] = number
         place = np.full(len(RULES) + 1, -1, np.int32)
-        for one, first in zip(*np.unique(number, return_index=True), strict=True):
-            if one in _DECISIVE:
-                place[one] = self._ask([int(one)], [int(rows[first])])[0]
+        row_of = np.full(len(RULES) + 1, -1, np.int64)
+        row_of[number] = rows  # any row of each rule
+        for one in _DECISIVE:
+            if row_of[one] >= 0:
+                place[one] = self._ask([one], [int(row_of[one])])[0]
         decided = np.flatnonzero(number >= 0)
         self.outcome[rows[decided]] = place[number[decided]]
-        for (name, base), those in _EXPIRING.items():
-            mine = np.flatnonzero(np.isin(number, those))
+        ends = _ENDS[number]
+        for which, (name, base) in enumerate(_EXPIRING):
+            mine = np.flatnonzero(ends == which)
             if len(mine):
                 seconds = _expiry(blanked(_some(query, mine)), name, base)
                 # The time may stand in the path.
@@ -378,7 +387,7 @@ class _Column:
                 self._until(rows[mine], seconds)
         unknown = np.flatnonzero(number == len(RULES))
         self._by_identity(rows[unknown])
-        mine = np.flatnonzero(np.isin(number, _PERHAPS_SIGNED) & values_of(query.is_valid()))
+        mine = np.flatnonzero((ends == _SIGNED_END) & values_of(query.is_valid()))
         if len(mine):
             asked = pc.binary_join_element_wise(text(""), _some(query, mine), text("?"))
             signed = values_of(pc.match_substring_regex(asked, _SIGNED))
