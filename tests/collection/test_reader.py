@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.collection.pipe import Pipe
 from toolkit.classification.user_profile import user
 from toolkit.collection.exports.reader import exports, user_objects
 from toolkit.errors import UnreadableInputError
@@ -29,20 +30,6 @@ def cell(value):
 def table(titles, rows, end="\n"):
     lines = [titles, *(map(cell, row) for row in rows)]
     return "".join(",".join(line) + end for line in lines).encode()
-
-
-class Pipe(io.BytesIO):
-    """A pipe that gives so many bytes at a time."""
-
-    def __init__(self, content, size=65_536):
-        super().__init__(content)
-        self.size = size
-
-    def read(self, size=-1):
-        return super().read(self.size)
-
-    def seekable(self):
-        return False
 
 
 def ndjson(records=PEOPLE):

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.collection.pipe import Pipe
 from toolkit.collection.exports.reader import exports
 from toolkit.errors import UnreadableInputError
 
@@ -89,20 +90,6 @@ LAYOUTS = {
     ).encode(),
 }
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"]
-
-
-class Pipe(io.BytesIO):
-    """A pipe that gives so many bytes at a time."""
-
-    def __init__(self, content, size):
-        super().__init__(content)
-        self.size = size
-
-    def read(self, size=-1):
-        return super().read(self.size)
-
-    def seekable(self):
-        return False
 
 
 def read(file):
