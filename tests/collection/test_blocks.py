@@ -7,7 +7,7 @@ import threading
 import time
 from contextlib import closing, contextmanager
 from datetime import UTC
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import duckdb
@@ -64,8 +64,10 @@ for macro in MACROS:
 
 def piece(content):
     """Read lines at once: their users, and the lines that could not be read."""
+    cuts = [0, len(content) // 3, len(content) // 2, len(content)]
+    pieces = [content[begin:end] for begin, end in pairwise(cuts)]
     with BlockReader(DATABASE) as reader:
-        found = reader.read_lines(content, FieldNames())
+        found = reader.read_lines(pieces, FieldNames())
     assert found.lines == content.count(b"\n")
     return found.profiles.to_pylist(), list(found.unreadable)
 
@@ -377,9 +379,9 @@ def test_a_file_in_another_common_form_is_not_read_line_by_line(form, monkeypatc
     cells = cells_of(rows.encode(), ["user_id", "created_at", "last_login"])
     with BlockReader(DATABASE) as reader:
         # Lines that DuckDB refuses become rows of the same types.
-        assert len(reader.read_lines(content * 100 + b"7\n", FieldNames()).profiles) == 901
+        assert len(reader.read_lines([content * 100, b"7\n"], FieldNames()).profiles) == 901
         monkeypatch.setattr(blocks, "user", None)
-        for found in (reader.read_lines(content, FieldNames()), reader.read_cells(cells, 9)):
+        for found in (reader.read_lines([content], FieldNames()), reader.read_cells(cells, 9)):
             assert found.profiles["created_at"].to_pylist() == [moment(form)] * 9
             assert found.profiles["last_login"].null_count == 9
             assert not found.unread
@@ -401,7 +403,7 @@ def test_times_that_cannot_be_read_are_counted_in_lines_and_in_cells():
     )
     cells = cells_of(b"auth0|1,3/4/2024,\nauth0|2,,NaT\nauth0|3,5/4/2024,5\n", ["user_id", *TWO])
     with BlockReader(DATABASE) as reader:
-        assert reader.read_lines(content, FieldNames()).unread == {
+        assert reader.read_lines([content], FieldNames()).unread == {
             ("created_at", "9/9/9999"): 2,
             ("created_at", "9"): 1,
         }

@@ -527,7 +527,7 @@ def test_provider_in_json_means_the_same_to_the_query_and_to_the_exact_reader():
     ]
     lines = [json.dumps(one).encode() + b"\n" for one in records]
     with open_database() as database, BlockReader(database) as reader:
-        at_once = reader.read_lines(b"".join(lines), FieldNames()).profiles
+        at_once = reader.read_lines(lines, FieldNames()).profiles
     seen, exact = both(at_once, [user(record_of(line)) for line in lines])
     assert seen == exact
 

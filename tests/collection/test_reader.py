@@ -90,7 +90,7 @@ def test_blocks_are_whole_lines_and_what_is_left_is_read_line_by_line(size, end)
     for content in (ndjson(), ndjson(PEOPLE * 200)):
         with exported(io.BytesIO(b"\n" + content + end)) as export:
             assert export.is_plain
-            blocks = list(export.blocks(size))
+            blocks = list(map(b"".join, export.blocks(size)))
             assert b"".join(blocks) == content
             assert all(block.endswith(b"\n") for block in blocks)
             assert all(len(block) >= size for block in blocks[:-1])
@@ -168,7 +168,7 @@ def test_a_line_without_an_end_is_left_out_instead_of_filling_the_memory(end):
     assert list(records.values()) == PEOPLE
     assert "301" in troubles[0]
     with exported(io.BytesIO(ndjson() + long)) as export:
-        blocks = list(export.blocks(1000))
+        blocks = list(map(b"".join, export.blocks(1000)))
     assert max(map(len, blocks), default=0) < 35_000_000
 
 

@@ -13,7 +13,9 @@ it accepts what Python refuses.
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import IO, NamedTuple, Self
 
 import duckdb
@@ -208,6 +210,35 @@ class Piece(NamedTuple):
     unreadable: Sequence[int] = ()  # numbers of lines; the first is 0
 
 
+class Lines:
+    """Complete lines in several pieces: copying them together would take as long as unpacking."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces = pieces
+        self._starts = list(accumulate(map(len, pieces), initial=0))
+        ends = [
+            start + 1 + np.flatnonzero(np.frombuffer(piece, np.uint8) == ord("\n"))
+            for start, piece in zip(self._starts, pieces, strict=False)
+        ]
+        self._begins = np.concatenate([[0], *ends])
+
+    def __len__(self) -> int:
+        return len(self._begins) - 1
+
+    def between(self, first: int, last: int) -> Iterator[bytes]:
+        """Yield the lines from `first` to before `last`, in pieces."""
+        begin, end = self._begins[first], self._begins[last]
+        number = bisect_right(self._starts, begin) - 1
+        while self._starts[number] < end:
+            start = self._starts[number]
+            yield self._pieces[number][max(0, begin - start) : end - start]
+            number += 1
+
+    def head(self, size: int) -> bytes:
+        """Return the lines that are complete in the first bytes."""
+        return b"".join(self.between(0, int(np.searchsorted(self._begins, size, "right")) - 1))
+
+
 class BlockReader:
     """Reads blocks of NDJSON or CSV. A context manager; used by one thread at a time."""
 
@@ -241,16 +272,14 @@ class BlockReader:
         keys = keys_of(profiles["user_id"], self._database)
         return Piece(profiles, keys, unread, lines, unreadable)
 
-    def read_lines(self, data: bytes, names: FieldNames) -> Piece:
+    def read_lines(self, pieces: Sequence[bytes], names: FieldNames) -> Piece:
         """Read complete lines of NDJSON, each with its end; `names` are those of their file.
 
         Of a line with several users, the first takes its place; the others come last.
         """
-        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
-        places = np.concatenate([[0], ends]).astype(np.int32)
-        head = data.rfind(b"\n", 0, _HEAD) + 1
-        any_time = _OTHER_TIME.search(data, 0, head) is not None
-        read = pa.concat_tables(self._strictly(data, places, any_time)).combine_chunks()
+        lines = Lines(pieces)
+        any_time = _OTHER_TIME.search(lines.head(_HEAD)) is not None
+        read = pa.concat_tables(self._strictly(lines, 0, len(lines), any_time)).combine_chunks()
         unsure = _unsure(read)
         for name, column in _elsewhere(read).items():
             read = read.append_column(name, column)
@@ -263,7 +292,7 @@ class BlockReader:
         more: list[User] = []
         unread, unreadable = UnreadTimes(), []
         for row in np.flatnonzero(unsure).tolist():
-            line = data[places[row] : places[row + 1]]
+            line = b"".join(lines.between(row, row + 1))
             if line.isspace():
                 continue
             try:
@@ -276,15 +305,13 @@ class BlockReader:
         profiles = _patched(read, unsure, users)
         if more:
             profiles = pa.concat_tables([profiles, tabulated(more)])
-        return self.keyed(profiles, unread, len(ends), unreadable)
+        return self.keyed(profiles, unread, len(lines), unreadable)
 
-    def _strictly(
-        self, data: bytes, places: npt.NDArray[np.int32], any_time: bool
-    ) -> list[pa.Table]:
+    def _strictly(self, lines: Lines, first: int, last: int, any_time: bool) -> list[pa.Table]:
         """Read one row for each line; it is null if DuckDB refuses the line or one near it."""
-        count = len(places) - 1
+        count = last - first
         self._file.seek(0)
-        self._file.write(data[places[0] : places[-1]])
+        self._file.writelines(lines.between(first, last))
         self._file.truncate()
         try:
             query = _READ_LINES[any_time]
@@ -295,9 +322,9 @@ class BlockReader:
             return [table]
         if count <= _FEW:
             return [pa.table([pa.nulls(count, one.type) for one in _RETURNED], schema=_RETURNED)]
-        half = count // 2
-        halves = places[: half + 1], places[half:]
-        return [one for some in halves for one in self._strictly(data, some, any_time)]
+        half = first + count // 2
+        halves = (first, half), (half, last)
+        return [one for some in halves for one in self._strictly(lines, *some, any_time)]
 
     def read_cells(self, cells: pa.Table, lines: int) -> Piece:
         """Read what `cells_of` returns of so many lines."""
@@ -447,16 +474,17 @@ def _unsure(read: pa.Table) -> _Mask:
 
 
 def _patched(read: pa.Table, unsure: _Mask, users: Mapping[int, User]) -> pa.Table:
-    """Return the profiles, unsure rows replaced by users; those without a user are left out."""
+    """Return the profiles, unsure rows replaced by users; those without a user are left out.
+
+    `users` are in the order of their rows.
+    """
     profiles = completed(read, PROFILE).cast(PROFILE)
-    if not unsure.any():
-        return profiles
-    found = np.zeros(len(profiles), np.bool_)
-    found[list(users)] = True
-    exact = tabulated(users.values())
-    columns = [
-        pc.replace_with_mask(whole(column), array(found), whole(told))
-        for column, told in zip(profiles.columns, exact.columns, strict=True)
-    ]
-    table = pa.table(columns, schema=PROFILE)
-    return table.filter(array(found | ~unsure)) if (unsure & ~found).any() else table
+    exact, rows = tabulated(users.values()), np.fromiter(users, np.int64, len(users))
+    pieces: list[pa.Table] = []
+    place = 0
+    # Where each run of unsure rows begins and ends: the others are not copied.
+    edges = np.flatnonzero(np.diff(unsure, prepend=False, append=False)).reshape(-1, 2)
+    for (begin, end), (first, last) in zip(edges, np.searchsorted(rows, edges), strict=True):
+        pieces += profiles.slice(place, begin - place), exact.slice(first, last - first)
+        place = end
+    return pa.concat_tables([*pieces, profiles.slice(place)])

@@ -44,8 +44,8 @@ _BLOCK = 24 * 1024 * 1024
 _ROWS = 25_000
 # Rows to classify together, at least: each call takes some milliseconds, however few they are.
 _TOGETHER = 120_000
-# So many blocks are read ahead of the one that is written.
-_AHEAD = 2
+# So many blocks wait to be read, so that the reading thread has work while others are classified.
+_AHEAD = 4
 ENDINGS = re.compile(
     r"(?<=.)(\.(gz|zip|zst|bz2|xz|json|jsonl|ndjson|csv|tsv|txt|parquet|arrow|feather|xlsx))+$",
     re.IGNORECASE,
@@ -325,14 +325,14 @@ class Reading:
     def _blocks(self, export: Export, reader: BlockReader) -> Iterator[Callable[[], Piece]]:
         """Yield a task for each block; what is to be read one by one stays in the export."""
         if export.is_plain:
-            for data in export.blocks(_BLOCK):
-                yield partial(reader.read_lines, data, export.names)
+            for pieces in export.blocks(_BLOCK):
+                yield partial(reader.read_lines, pieces, export.names)
         if export.layout != "cells":
             return
         titles = export.titles()
         if "user_id" not in titles or not is_plain(titles):
             return
-        for data in export.blocks(_BLOCK):
+        for data in map(b"".join, export.blocks(_BLOCK)):
             end = end_of_rows(data)
             cells = cells_of(data[:end], titles, export.delimiter) if end else None
             if cells is None:
@@ -376,7 +376,7 @@ class Reading:
         return FoundFile(export.name, export.rows, *told)
 
     def _classified(self, pieces: Sequence[Piece]) -> pa.Table:
-        users = pa.concat_tables(piece.profiles for piece in pieces)
+        users = pa.concat_tables(piece.profiles for piece in pieces).combine_chunks()
         self.users += len(users)
         for piece in pieces:
             self._keys.append(piece.keys)

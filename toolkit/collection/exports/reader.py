@@ -145,8 +145,8 @@ class Export:
         self._rest = rest
         return self._titles
 
-    def blocks(self, size: int) -> Iterator[bytes]:
-        """Yield complete lines, at least so many bytes at a time if possible.
+    def blocks(self, size: int) -> Iterator[list[bytes]]:
+        """Yield complete lines in pieces, at least so many bytes at a time if possible.
 
         A line without an end is left. Of a line that is too long, only the beginning is kept.
         """
@@ -156,7 +156,7 @@ class Export:
             end = block.rfind(b"\n") + 1
             if end and held + end >= size:
                 self._rest = block[end:]
-                yield b"".join([*pieces, block[:end]])
+                yield [*pieces, block[:end]]
                 pieces, held = [self._rest], len(self._rest)
                 self._rest = b""
             elif end or held <= size + LONGEST:
@@ -166,7 +166,7 @@ class Export:
         end = data.rfind(b"\n") + 1
         self._rest = data[end:]
         if end:
-            yield data[:end]
+            yield [data[:end]]
 
     def put_back(self, data: bytes) -> None:
         """Return the end of the last block to the export, to be read again."""
@@ -310,8 +310,8 @@ class Export:
 
     def _numbered(self) -> Iterator[tuple[int, bytes]]:
         """Yield the lines with their ends; if a line is too long, only its beginning."""
-        for data in self.blocks(1):
-            for line in data[:-1].split(b"\n"):
+        for pieces in self.blocks(1):
+            for line in b"".join(pieces)[:-1].split(b"\n"):
                 self.lines += 1
                 yield self.lines, line + b"\n"
         if self._rest:
