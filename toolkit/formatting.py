@@ -7,8 +7,10 @@ not run it.
 import re
 import unicodedata
 from base64 import b64encode
+from collections.abc import Collection
 from datetime import UTC
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _PERCENT = 100
+_LONGEST_OF_SOME = 60
 _MINUTES = 100  # from here on hours read better
 
 
@@ -63,6 +66,12 @@ def shorten(text: str, limit: int) -> str:
     """Make a name visible and cut it to `limit` characters, ending in an ellipsis."""
     seen = visible(text[: limit + 1])
     return seen if len(seen) <= limit else seen[: limit - 1] + "…"
+
+
+def some_of(names: Collection[str], most: int = 12) -> str:
+    """List the first of some names, each cut to 60 characters, and say how many more there are."""
+    listed = ", ".join(shorten(name, _LONGEST_OF_SOME) for name in islice(names, most))
+    return listed + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def harmless(text: str) -> str:

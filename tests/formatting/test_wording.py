@@ -2,7 +2,7 @@
 
 import pytest
 
-from toolkit.formatting import lasting, percent, plural, shorten, visible
+from toolkit.formatting import lasting, percent, plural, shorten, some_of, visible
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,10 @@ def test_nothing_that_hides_or_breaks_a_line_is_left(character):
 def test_a_name_is_cut_after_it_was_made_visible(text, limit, shown):
     assert shorten(text, limit) == shown
     assert len(shown) <= limit
+
+
+def test_of_many_or_long_names_the_beginning_is_shown():
+    assert some_of([]) == ""
+    assert some_of({"email": None, "name": None}) == "email, name"
+    assert some_of(["a\n", "b" * 99]) == f"a\\n, {'b' * 59}…"
+    assert some_of([f"c{number}" for number in range(1_006)], 4) == "c0, c1, c2, c3 and 1,002 more"

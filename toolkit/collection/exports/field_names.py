@@ -32,6 +32,7 @@ from toolkit.collection.exports.values_by_path import (
     placed,
 )
 from toolkit.errors import SettingsError, UnreadableInputError
+from toolkit.formatting import some_of
 
 # Other names, the nearest first, in lower case and without blanks and punctuation.
 _OTHERS = {
@@ -106,7 +107,6 @@ _NO_ROWS = {
 }
 _QUOTED_ID = re.compile(r"'[\w-]+\|")
 _REMEMBERED = 4096
-_SHOWN = 12
 
 
 class FieldNames:
@@ -194,9 +194,7 @@ class FieldNames:
     @property
     def seen(self) -> str:
         """The names in the file, the first of them."""
-        names = list(self._seen)
-        more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-        return f"{', '.join(names[:_SHOWN]) or 'no names'}{more}"
+        return some_of(self._seen) or "no names"
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -216,10 +214,8 @@ class FieldNames:
         ]
         unused = [f"{key} ({_SHORT.get(name, name)})" for key, name in self._unused.items()]
         notes = [
-            f"Taken from other names: {', '.join(taken)}." if taken else "",
-            f"Not used, as another name is nearer to Auth0's: {', '.join(unused)}."
-            if unused
-            else "",
+            f"Taken from other names: {some_of(taken, 20)}." if taken else "",
+            f"Not used, as another name is nearer to Auth0's: {some_of(unused)}." if unused else "",
             *(f"{name} of {count:,} users cannot be read." for name, count in self._unread.items()),
         ]
         return tuple(filter(None, notes))

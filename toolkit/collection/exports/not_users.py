@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple, NoReturn
 
 from toolkit.errors import UnreadableInputError
+from toolkit.formatting import shorten, some_of
 
 _EXPORT = (
     "export the users instead, among the fields user_id, picture, identities and user_metadata "
@@ -174,6 +175,4 @@ def _frame(record: Mapping[str, object]) -> Kind | None:
 
 
 def _named(keys: Sequence[str]) -> str:
-    some = ", ".join(f"`{key[:_LONGEST_KEY]}`" for key in keys[:_SHOWN])
-    further = len(keys) - _SHOWN
-    return f"keys {some}" + (f" and {further:,} more" if further > 0 else "")
+    return "keys " + some_of([f"`{shorten(key, _LONGEST_KEY)}`" for key in keys], _SHOWN)

@@ -28,6 +28,7 @@ from python_calamine import (
 from toolkit.analysis.duckdb_engine import ARROW_DAMAGE
 from toolkit.collection.exports.field_names import FieldNames
 from toolkit.errors import UnreadableInputError
+from toolkit.formatting import some_of
 
 LARGEST_WORKBOOK = 50 * 1024 * 1024
 """Bytes. A workbook is read into memory, and takes about twenty times as much there."""
@@ -238,7 +239,7 @@ def _workbook(
             f"{name} is damaged, or is no workbook: save it again, or save the sheet as CSV."
         ) from error
     if left:
-        listed = ", ".join(one for _, one, _ in left)
+        listed = some_of([one for _, one, _ in left])
         told.append(f"{name}: sheets without user ids and pictures were not read: {listed}.")
 
 
