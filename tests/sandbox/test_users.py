@@ -56,7 +56,7 @@ def test_more_than_100_users_a_page_are_refused(client):
         "statusCode": 400,
         "error": "Bad Request",
         "message": "Query validation error: 'Value 1000 is greater than maximum 100' on property "
-        "per_page (Number of results per page.).",
+        "per_page (Number of results per page).",
         "errorCode": "invalid_query_string",
     }
 

@@ -4,7 +4,7 @@ Facts: the error bodies are those of Auth0's API description and of recordings o
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
 from starlette.responses import Response
@@ -53,22 +53,31 @@ def json_response(text: str, status: int = 200) -> Response:
     return Response(text, status, media_type="application/json; charset=utf-8")
 
 
-def on_property(wrong: str, name: str, about: str = "") -> str:
-    """Return how Auth0 says what is wrong with a property, and what the property is about."""
-    return f"'{wrong}' on property {name}{f' ({about})' if about else ''}."
+def on_property(wrong: str, name: str = "", about: str = "") -> str:
+    """Return how Auth0 says what is wrong with a property, and what the property is about.
+
+    Without a name the whole is wrong.
+    """
+    about = about.removesuffix(".")
+    place = f" on property {name}" + (f" ({about})" if about else "")
+    return f"'{wrong}'{place if name else ''}."
 
 
-def bad_query(message: str) -> Problem:
-    """Return the refusal of a query parameter."""
-    return Problem(400, f"Query validation error: {message}", "invalid_query_string")
+def bad_query(*wrong: str) -> Problem:
+    """Return the refusal of query parameters, one text for each error."""
+    return Problem(400, _also("Query validation error: ", wrong), "invalid_query_string")
 
 
-def bad_body(message: str) -> Problem:
-    """Return the refusal of a request's body."""
-    return Problem(400, f"Payload validation error: {message}", "invalid_body")
+def bad_body(*wrong: str) -> Problem:
+    """Return the refusal of a request's body, one text for each error."""
+    return Problem(400, _also("Payload validation error: ", wrong), "invalid_body")
 
 
-def invalid_body(_: str = "") -> Problem:
+def _also(kind: str, wrong: Iterable[str]) -> str:
+    return " (also) ".join(kind + one for one in wrong)
+
+
+def invalid_body(*_: str) -> Problem:
     """Return the refusal of a body by the Actions API, which never says what is wrong."""
     return Problem(400, "Invalid Request Body.")
 

@@ -1,7 +1,7 @@
 """What every API request passes: its token, rate limit and scope; and what it asks for.
 
 Rate limits are token buckets, a set of them for each plan. A check of a body's property is one
-`Check`, a parameter that is a whole number one row of `NUMBERS`.
+`Check`, a query parameter one row of `PARAMETERS`.
 
 Facts: Auth0 docs, "Rate Limit Configurations": the buckets' sizes; headers
 `x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (UNIX seconds). No
@@ -28,11 +28,11 @@ from toolkit.sandbox.api.tokens import Tokens
 from toolkit.sandbox.problem import (
     Problem,
     bad_body,
-    bad_query,
     invalid_body,
     json_response,
     on_property,
 )
+from toolkit.sandbox.validation import Refuse, Rules, Schema
 
 ROOT = "/api/v2"
 
@@ -120,18 +120,51 @@ class Limits:
 
 
 _LONGEST_BODY = 1024 * 1024  # Auth0 docs, "Management API": 1 MB for each request
-_WHOLE_NUMBER = re.compile(r"-?\d{1,15}", re.ASCII)
-
-# Query parameters: what Auth0 says about each, what holds without it, and the most.
-NUMBERS: Mapping[str, tuple[str, int, int]] = {
-    "page": ("Page index of the results to return. First page is 0.", 0, 10**15),
-    "per_page": ("Number of results per page.", 50, 100),
-    "take": ("Number of results per page. Defaults to 50.", 50, 100),
+# Query parameters that several endpoints have: their rules, and what holds without them.
+PARAMETERS: Mapping[str, Rules] = {
+    "page": {
+        "type": "integer",
+        "minimum": 0,
+        "default": 0,
+        "description": "Page index of the results to return. First page is 0.",
+    },
+    "per_page": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 100,
+        "default": 50,
+        "description": "Number of results per page.",
+    },
+    "take": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 100,
+        "default": 50,
+        "description": "Number of results per page. Defaults to 50.",
+    },
+    "include_totals": {
+        "type": "boolean",
+        "description": "Return results inside an object that contains the total result count "
+        "(true) or as a direct array of results (false, default).",
+    },
+    "include_fields": {
+        "type": "boolean",
+        "description": "Whether specified fields are to be included (true) or excluded (false).",
+    },
+    "deployed": {"type": "boolean"},
+    "enabled": {"type": "boolean"},
+    "force": {"type": "boolean"},
 }
+_KNOWN = Schema(PARAMETERS, is_open=True)
 
 
-Refuse = Callable[[str], Problem]
-"""Makes the refusal of a body from what is wrong with it."""
+def query(names: str, **own: Rules) -> Schema:
+    """Return the schema of the query parameters with these names, separated by spaces.
+
+    Those that are not in `PARAMETERS` are texts, unless they have rules of their `own`.
+    """
+    text = {"type": "string"}
+    return Schema({name: PARAMETERS.get(name, text) for name in names.split()} | own)
 
 
 @dataclass(frozen=True)
@@ -177,24 +210,13 @@ class Call:
         return found
 
     def number(self, name: str, default: int | None = None) -> int:
-        """Return a parameter of `NUMBERS`."""
-        about, usual, most = NUMBERS[name]
-        text = self.asked.get(name, str(usual if default is None else default))
-        if not _WHOLE_NUMBER.fullmatch(text):
-            wrong = "Expected type integer but found type string"
-        elif int(text) < 0:
-            wrong = f"Value {int(text)} is less than minimum 0"
-        elif int(text) > most:
-            wrong = f"Value {int(text)} is greater than maximum {most}"
-        else:
-            return int(text)
-        raise bad_query(on_property(wrong, name, about))
+        """Return a whole number of `PARAMETERS`."""
+        usual = PARAMETERS[name]["default"] if default is None else default
+        return int(self.asked.get(name, usual))
 
     def flag(self, name: str) -> bool | None:
         """Return a parameter that is true or false, or None where it is left out."""
         text = self.asked.get(name)
-        if text not in {None, "true", "false"}:
-            raise bad_query(on_property("Expected type boolean but found type string", name))
         return None if text is None else text == "true"
 
     def projected(self, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -233,8 +255,14 @@ class Gate:
     tokens: Tokens
     limits: Limits
 
-    def route(self, method: str, path: str, handler: Handler, *scopes: str) -> Route:
-        """Return a route whose handler runs in a worker thread; one of the scopes is needed."""
+    def route(
+        self, method: str, path: str, handler: Handler, *scopes: str, query: Schema = _KNOWN
+    ) -> Route:
+        """Return a route whose handler runs in a worker thread; one of the scopes is needed.
+
+        A query that its schema does not allow is refused; by default only what is in
+        `PARAMETERS` is checked.
+        """
 
         def answered(request: Request, body: bytes) -> Response:
             headers: Mapping[str, str] = {}
@@ -242,6 +270,7 @@ class Gate:
                 granted = self.tokens.read(request.headers.get("authorization"))
                 headers = self.limits.take(request.method, request.scope["path"])
                 _require(granted, scopes)
+                query.check_query(request.query_params.multi_items())
                 response = _response(handler(Call(request, body, granted)))
             except Problem as problem:
                 response = problem.response()
