@@ -46,9 +46,73 @@ def test_connections_can_be_chosen_paged_and_projected(serve, users):
     assert names(strategy=["auth0", "email"]) == ["Users", "email"]
     assert names(name="acme") == ["acme"]
     assert names(page=1, per_page=3) == ["google-oauth2"]
-    assert client.get(PATH, params={"fields": "name", "name": "acme"}).json() == [{"name": "acme"}]
     totals = client.get(PATH, params={"include_totals": "true", "page": 0, "per_page": 3}).json()
-    assert (totals["total"], totals["length"], totals["limit"]) == (4, 3, 3)
+    assert {**totals, "connections": len(totals["connections"])} == {
+        "total": 4,
+        "start": 0,
+        "limit": 3,
+        "connections": 3,
+    }
+
+
+def test_some_fields_are_there_though_nobody_asked_for_them(serve, users):
+    client = serve(users)
+    acme = next(one for one in client.get(PATH).json() if one["name"] == "acme")
+    for path, asked in ((PATH, {"name": "acme"}), (f"{PATH}/{acme['id']}", {})):
+        found = client.get(path, params={"fields": "name", **asked}).json()
+        shown = found[0] if isinstance(found, list) else found
+        assert shown.keys() == {
+            "id",
+            "name",
+            "is_domain_connection",
+            "authentication",
+            "connected_accounts",
+        }
+    without = {"fields": "name,id", "include_fields": "false"}
+    shown = client.get(f"{PATH}/{acme['id']}", params=without).json()
+    assert shown.keys() == acme.keys() - {"name", "id"}
+
+
+def test_a_connection_shows_what_auth0_shows(serve, users):
+    found = {one["name"]: one for one in serve(users).get(PATH).json()}
+    usual = {
+        "id",
+        "name",
+        "strategy",
+        "options",
+        "realms",
+        "is_domain_connection",
+        "authentication",
+        "connected_accounts",
+    }
+    assert found["Users"].keys() == found["google-oauth2"].keys() == usual
+    assert found["acme"].keys() == usual | {"show_as_button", "provisioning_ticket_url"}
+    assert (found["Users"]["authentication"], found["Users"]["connected_accounts"]) == (
+        {"active": True},
+        {"active": False},
+    )
+
+
+def test_a_sandbox_can_have_more_connections_and_know_more_of_them(serve, users):
+    acme = {"name": "acme", "strategy": "samlp", "options": {"set_user_root_attributes": "never"}}
+    other = {"name": "other", "strategy": "okta", "display_name": "Other", "metadata": {"a": "b"}}
+    client = serve(users, connections=[acme, other])
+    found = {one["name"]: one for one in client.get(PATH).json()}
+    assert found.keys() == {*STRATEGIES, "other"}
+    assert found["acme"]["options"]["set_user_root_attributes"] == "never"
+    assert (found["other"]["display_name"], found["other"]["metadata"]) == ("Other", {"a": "b"})
+    path = "/api/v2/users/auth0%7C000001"
+    assert client.patch(path, json={"picture": "https://example.com/x.png"}).is_success
+
+
+def test_a_connection_that_is_not_there_is_not_found(serve):
+    answer = serve([]).get(f"{PATH}/con_0000000000000000")
+    assert answer.json() == {
+        "statusCode": 404,
+        "error": "Not Found",
+        "message": "The connection does not exist",
+        "errorCode": "inexistent_connection",
+    }
 
 
 def test_the_sdk_reads_all_connections_from_checkpoint_to_checkpoint(serve, users):

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp
 from toolkit.sandbox.api.action_drafts import POST_LOGIN
 from toolkit.sandbox.api.action_library import Library
 from toolkit.sandbox.api.actions import Actions
+from toolkit.sandbox.api.connections import Connections
 from toolkit.sandbox.api.event_streams import EventStreams
 from toolkit.sandbox.api.gate import ROOT, Gate, Limits, read_body
 from toolkit.sandbox.api.jobs import Jobs
@@ -65,6 +66,8 @@ class Sandbox:
         rules: Legacy Rules, in order: mappings with `name`, `script` and maybe `enabled`.
         flows: Flows, as the API returns them; at least `name` and `actions`.
         event_streams: event streams, likewise; None if the plan has none.
+        connections: connections besides those that the users came from, or more about these:
+            `name`, `strategy` and what else they show.
         plan: Whose rate limits hold: free, essentials, enterprise or unlimited.
         address: Where it listens: an IPv4 address of loopback.
         port: The port there; 0 takes a free one.
@@ -91,6 +94,7 @@ class Sandbox:
         rules: Iterable[Mapping[str, Any]] = (),
         flows: Iterable[Mapping[str, Any]] = (),
         event_streams: Iterable[Mapping[str, Any]] | None = (),
+        connections: Iterable[Mapping[str, Any]] = (),
         plan: str = "unlimited",
         address: str = _LOOPBACK,
         port: int = 0,
@@ -113,6 +117,7 @@ class Sandbox:
         self._rules = Rules(rules)
         self._flows = Flows(flows)
         self._event_streams = EventStreams(event_streams)
+        self._connections = tuple(connections)
         self._clock = clock
         self._monotonic = monotonic
         self._scopes = tuple(scopes.split())
@@ -235,6 +240,8 @@ class Sandbox:
             self._certificate = Certificate(self._address) if self._tls else None
             self._store = self._faults.store(self._users, self._monotonic)
             self._users = ()
+            for connection in self._connections:
+                self._store.add_connection(connection)
             self._churn = self._faults.churn(self._store, self._clock)
             application = self._application(self._store)
             application = self._faults.around(application, self._churn, self._clock)
@@ -329,6 +336,7 @@ class Sandbox:
             *self._rules.routes(gate),
             *self._flows.routes(gate),
             *self._event_streams.routes(gate),
+            *Connections(store, gate).routes(),
             *Api(store, gate, self._clock).routes(),
             *PlayedHosts(store.gravatar, self._clock).routes(),
         ]

@@ -1,7 +1,7 @@
-"""The routes of the Management API that the sandbox has: users and connections.
+"""The routes of users.
 
 Facts: Auth0 Management API v2 ("List or Search Users", "Get a User", "Update a User",
-"Search Users by Email", "Get all connections") and Auth0 docs, "View Search Results by Page".
+"Search Users by Email") and Auth0 docs, "View Search Results by Page".
 What `PATCH /api/v2/users/{id}` makes of a user: "Update a User" (which attributes; their error
 texts) and recordings of the API (metadata is merged at its first level, a null deletes a key,
 `{}` wipes all; the text that refuses a picture). Which pictures are taken:
@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Route
 from toolkit.sandbox.api.gate import REST, ROOT, Answer, Call, Check, Gate, check
 from toolkit.sandbox.directory.fields import iso
 from toolkit.sandbox.directory.lucene import LONGEST_QUERY, QueryError, condition
-from toolkit.sandbox.directory.store import Connection, Order, Store, connections_of, sortable
+from toolkit.sandbox.directory.store import Order, Store, connections_of, sortable
 from toolkit.sandbox.problem import Problem, bad_body, bad_query, no_such_user
 from toolkit.tenant.models import takes_picture
 
@@ -76,8 +76,6 @@ class Api:
             route("GET", f"{ROOT}/users-by-email", self.users_by_email, "read:users"),
             route("GET", one, self.user, "read:users"),
             route("PATCH", one, self.update_user, *_UPDATE_SCOPES),
-            route("GET", f"{ROOT}/connections", self.connections, "read:connections"),
-            route("GET", f"{ROOT}/connections/{{id}}", self.connection, "read:connections"),
             Route(f"{ROOT}/{{rest:{REST}}}", lambda _: _not_found().response(), methods=_METHODS),
         ]
 
@@ -88,7 +86,7 @@ class Api:
             raise Problem(414, "Request-URI Too Large")
         if call.asked.get("search_engine", "v3") != "v3":
             raise bad_query("only search_engine v3 is available.")
-        page, per_page = _paging(call)
+        page, per_page = paging(call)
         order = _order(call, page)
         try:
             wanted = condition(text)
@@ -161,31 +159,6 @@ class Api:
             )
             raise Problem(400, text, "operation_not_supported")
 
-    def connections(self, call: Call) -> Answer:
-        """List connections: all, by offset (`page`), or by checkpoint (`from`, `take`)."""
-        asked = call.asked
-        documents = [
-            _shown(connection, call)
-            for connection in self.store.connections
-            if asked.get("name", connection.name) == connection.name
-            and connection.strategy in (asked.getlist("strategy") or [connection.strategy])
-        ]
-        if "from" in asked or "take" in asked:
-            return checkpoint(call, "connections", documents)
-        is_paged = "page" in asked or "per_page" in asked
-        page, per_page = _paging(call) if is_paged else (0, max(len(documents), 1))
-        start = page * per_page
-        shown = call.projected(documents[start : start + per_page])
-        bodies = list(map(json.dumps, shown))
-        return _listed(call, "connections", bodies, start, per_page, len(documents))
-
-    def connection(self, call: Call) -> Answer:
-        """Read one connection. INFERRED: the error of one that is not there."""
-        for connection in self.store.connections:
-            if connection.id == call.path["id"]:
-                return call.projected([_shown(connection, call)])[0]
-        raise Problem(404, "The connection does not exist", "inexistent_connection")
-
 
 def merged(old: object, change: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return metadata with a change merged at its first level; `{}` (or None) wipes it."""
@@ -193,10 +166,6 @@ def merged(old: object, change: Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
     merged = {**old, **change} if isinstance(old, Mapping) else dict(change)
     return {key: value for key, value in merged.items() if value is not None or key not in change}
-
-
-def _shown(connection: Connection, call: Call) -> dict[str, Any]:
-    return connection.document(with_options="read:connections_options" in call.scopes)
 
 
 def checkpoint(call: Call, name: str, documents: list[dict[str, Any]]) -> Answer:
@@ -232,7 +201,8 @@ def _user_id(call: Call) -> str:
     return call.path["id"]
 
 
-def _paging(call: Call) -> tuple[int, int]:
+def paging(call: Call) -> tuple[int, int]:
+    """Return `page` and `per_page`, which cannot reach beyond the first 1,000."""
     page, per_page = call.number("page"), call.number("per_page")
     if page * per_page >= REACHABLE or (page + 1) * per_page > REACHABLE:
         raise Problem(400, _PAGING, "invalid_paging")

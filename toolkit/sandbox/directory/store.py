@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -35,39 +35,65 @@ from toolkit.sandbox.directory.fields import (
 from toolkit.sandbox.directory.lucene import Condition
 from toolkit.sandbox.problem import too_large, too_slow
 
+_ENTERPRISE = frozenset(
+    {"ad", "adfs", "google-apps", "oidc", "okta", "pingfederate", "samlp", "waad"}
+)
+_TICKETED = _ENTERPRISE - {"oidc", "okta"}  # their identity provider's admin gets a ticket
+_SYNC = "set_user_root_attributes"
+_EACH_LOGIN = "on_each_login"
+
 
 @dataclass(frozen=True)
 class Connection:
-    """One way for people to log in."""
+    """One way for people to log in, with what else is known of it, as the API shows it."""
 
     name: str
     strategy: str
+    known: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
         """`con_` and 16 characters, the same in every run."""
-        digest = hashlib.sha256(f"{self.strategy} {self.name}".encode("utf-8", "replace"))
-        return "con_" + digest.hexdigest()[:16]
+        return "con_" + self._digest[:16]
 
     @property
     def syncs(self) -> bool:
         """Whether each login overwrites root attributes, which then cannot be patched."""
-        return self.strategy not in {"auth0", "email", "sms"}
+        return self._options.get(_SYNC) == _EACH_LOGIN
+
+    @property
+    def _digest(self) -> str:
+        named = f"{self.strategy} {self.name}".encode("utf-8", "replace")
+        return hashlib.sha256(named).hexdigest()
+
+    @property
+    def _options(self) -> Mapping[str, Any]:
+        if self.strategy in {"email", "sms"}:
+            usual = {}
+        else:
+            usual = {_SYNC: "on_first_login" if self.strategy == "auth0" else _EACH_LOGIN}
+        return {**usual, **self.known.get("options", {})}
 
     def document(self, *, with_options: bool) -> dict[str, Any]:
         """Return the connection as the API shows it."""
         shown: dict[str, Any] = {
             "id": self.id,
-            "name": self.name,
             "strategy": self.strategy,
-            "realms": [self.name],
+            "name": self.name,
             "is_domain_connection": False,
-            "enabled_clients": [],
+            "authentication": {"active": True},
+            "connected_accounts": {"active": False},
+            "realms": [self.name],
         }
+        if self.strategy in _TICKETED:
+            ticket = f"https://tenant.example/p/{self.strategy}/{self._digest[-8:]}"
+            shown["provisioning_ticket_url"] = ticket
+        if self.strategy in _ENTERPRISE:
+            shown["show_as_button"] = False
+        shown |= self.known
         if with_options:
-            known = "on_each_login" if self.syncs else "on_first_login"
-            is_passwordless = self.strategy in {"email", "sms"}
-            shown["options"] = {} if is_passwordless else {"set_user_root_attributes": known}
+            return {**shown, "options": self._options}
+        shown.pop("options", None)
         return shown
 
 
@@ -126,9 +152,14 @@ class Store:
         with self._lock:
             self._database.close()
 
+    def add_connection(self, known: Mapping[str, Any]) -> None:
+        """Add a connection, or say more of one: its name, its strategy and what else it shows."""
+        name, strategy = known["name"], known["strategy"]
+        self._connections[name] = Connection(name, strategy, known)
+
     @property
     def connections(self) -> list[Connection]:
-        """The connections that the loaded users' identities come from, by name."""
+        """The connections that were added or that users' identities come from, by name."""
         return [self._connections[name] for name in sorted(self._connections)]
 
     def connection(self, name: object) -> Connection | None:
