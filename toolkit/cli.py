@@ -43,7 +43,7 @@ _USERS, _SEED = 5000, 1
 _UV = "uv run " if "UV_RUN_RECURSION_DEPTH" in os.environ else ""
 
 By = Literal["source", "connection", "provider", "cohort", "activity"]
-Limits = Literal["free", "essentials", "enterprise", "unlimited"]
+Limits = Literal["free", "essentials", "enterprise", "enterprise-test", "unlimited"]
 """The names of `toolkit.sandbox.api.gate.PLANS`."""
 Method = Literal["auto", "export", "search"]
 

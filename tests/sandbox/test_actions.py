@@ -256,7 +256,7 @@ def test_there_are_a_hundred_actions_at_most(client):
 def test_each_call_needs_its_scope(without_scopes, method, path, scope):
     answer = without_scopes.request(method, path, json={})
     assert answer.status_code == 403
-    assert answer.json()["message"] == f"Insufficient scope, expected any of: {scope}."
+    assert answer.json()["message"] == f"Insufficient scope, expected any of: {scope}"
 
 
 def test_actions_count_against_the_limit_of_all_other_endpoints(serve, hands):

@@ -196,5 +196,5 @@ def test_to_read_and_to_bind_need_their_scopes(start):
     reader = start("Foo", scopes="read:actions")
     assert reader.get(PATH).is_success
     answer = reader.patch(PATH, json={"bindings": []})
-    assert answer.json()["message"] == "Insufficient scope, expected any of: update:actions."
+    assert answer.json()["message"] == "Insufficient scope, expected any of: update:actions"
     assert start("Foo", scopes="update:actions").get(PATH).status_code == 403

@@ -149,6 +149,11 @@ def test_a_csv_protects_spreadsheets_from_what_users_typed(client):
     ]
 
 
+def test_of_texts_in_a_csv_only_auth0s_own_times_have_no_quote_before_them(client):
+    row = _table(client, "created_at", "updated_at", "name").splitlines()[1]
+    assert row == '"2024-01-01T00:00:00.000Z","2024-01-01T00:00:00.000Z","\'Person 0"'
+
+
 def test_what_is_no_text_stands_in_a_csv_as_json(client):
     rows = list(csv.DictReader(io.StringIO(_table(client, "identities"))))
     assert json.loads(rows[3]["identities"].removeprefix("'"))[0]["provider"] == "google-oauth2"
@@ -205,7 +210,7 @@ def test_jobs_need_a_scope(serve, person):
     reader = serve([person(1)], scopes="read:connections create:users")
     answer = reader.post(EXPORTS, json={})
     assert answer.status_code == 403
-    assert answer.json()["message"] == "Insufficient scope, expected any of: read:users."
+    assert answer.json()["message"] == "Insufficient scope, expected any of: read:users"
     # Reading a job is open to those who may create users as well.
     assert reader.get("/api/v2/jobs/job_0123456789abcdef").status_code == 404
 

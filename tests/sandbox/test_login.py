@@ -410,4 +410,4 @@ def test_a_test_of_an_action_runs_the_draft_and_keeps_nothing(serve, hands):
 def test_a_test_of_an_action_needs_its_scope(serve):
     answer = serve([], scopes="read:users").post("/api/v2/actions/actions/1/test", json={})
     assert answer.status_code == 403
-    assert answer.json()["message"] == "Insufficient scope, expected any of: create:actions."
+    assert answer.json()["message"] == "Insufficient scope, expected any of: create:actions"

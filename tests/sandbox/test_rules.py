@@ -70,5 +70,5 @@ def test_to_read_and_to_switch_need_their_scopes(serve):
     client = serve([], rules=RULES, scopes="update:rules")
     answer = client.get(PATH)
     assert answer.status_code == 403
-    assert answer.json()["message"] == "Insufficient scope, expected any of: read:rules."
+    assert answer.json()["message"] == "Insufficient scope, expected any of: read:rules"
     assert serve([], scopes="read:rules").patch(f"{PATH}/1", json={}).status_code == 403

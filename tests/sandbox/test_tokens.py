@@ -40,7 +40,7 @@ def test_the_credentials_can_come_as_a_form(client):
         ({"client_id": "wrong"}, 401, "access_denied"),
         ({"client_id": "\ud800"}, 401, "access_denied"),
         ({"audience": "https://elsewhere/api/v2/"}, 403, "access_denied"),
-        ({"grant_type": "password"}, 403, "unauthorized_client"),
+        ({"grant_type": "refresh_token"}, 403, "unauthorized_client"),
         ({"grant_type": "magic"}, 403, "unsupported_grant_type"),
         ({"grant_type": None}, 400, "invalid_request"),
         ({"client_secret": None}, 400, "invalid_request"),
@@ -50,6 +50,33 @@ def test_the_credentials_can_come_as_a_form(client):
 def test_credentials_that_are_not_good_are_refused(client, changes, status, error):
     answer = client.token(**changes)
     assert (answer.status_code, answer.json()["error"]) == (status, error)
+
+
+def test_no_password_is_right_because_nobody_has_one(client):
+    asked = {"grant_type": "password", "username": "person1@example.com", "password": "x"}
+    answer = client.token(**asked)
+    assert (answer.status_code, answer.json()) == (
+        403,
+        {"error": "invalid_grant", "error_description": "Wrong email or password."},
+    )
+    answer = client.token(**asked, audience="https://elsewhere/")
+    assert (answer.status_code, answer.json()) == (
+        400,
+        {
+            "error": "invalid_request",
+            "error_description": "invalid audience specified for password grant exchange",
+        },
+    )
+
+
+@pytest.mark.parametrize("changes", [{}, {"client_secret": "wrong"}])
+def test_an_answer_about_a_token_tells_its_limit_and_no_character_set(client, changes):
+    answer = client.token(**changes)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-ratelimit-limit"] == "100"
+    assert int(answer.headers["x-ratelimit-remaining"]) < 100
+    assert int(answer.headers["x-ratelimit-reset"]) > 1_800_000_000
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b"[" * 99_999])
@@ -101,7 +128,7 @@ def test_a_token_with_a_narrower_scope_may_do_less(client):
     assert answer.json() == {
         "statusCode": 403,
         "error": "Forbidden",
-        "message": "Insufficient scope, expected any of: read:users.",
+        "message": "Insufficient scope, expected any of: read:users",
         "errorCode": "insufficient_scope",
     }
     patch = client.patch("/api/v2/users/auth0%7C000001", json={"name": "x"})

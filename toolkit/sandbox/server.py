@@ -326,7 +326,10 @@ class Sandbox:
         async def token(request: Request) -> Response:
             body = await read_body(request)
             content_type = request.headers.get("content-type", "")
-            return await run_in_threadpool(tokens.exchange, content_type, body)
+            headers = self._limits.take("POST", "/oauth/token")
+            response = await run_in_threadpool(tokens.exchange, content_type, body)
+            response.headers.update(headers)
+            return response
 
         self._jobs = Jobs(store, gate, self.base_url, self._clock, self._faults.jobs)
         return [

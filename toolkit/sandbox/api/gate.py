@@ -4,8 +4,10 @@ Rate limits are token buckets, a set of them for each plan. A check of a body's 
 `Check`, a query parameter one row of `PARAMETERS`.
 
 Facts: Auth0 docs, "Rate Limit Configurations": the buckets' sizes; headers
-`x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (UNIX seconds). No
-`Retry-After`: the API description of the 429 names only those three.
+`x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (UNIX seconds); a recorded
+refusal has none of them, and a recorded answer with a token has a limit of 100 (INFERRED: how
+fast that comes back). No `Retry-After`: the API description of the 429 names only those three.
+Recorded, too: a 204 has a content type, and no full stop ends a missing scope's message.
 """
 
 import json
@@ -54,12 +56,15 @@ PLANS: Mapping[str, Mapping[str, Size]] = {
         "everything": Size(10, 150 / 60),
     },
     "enterprise": {"everything": Size(50, 16)},
+    "enterprise-test": {"everything": Size(10, 2)},
     "unlimited": {},
 }
 """Each plan's buckets; a request without a bucket of its own counts against "everything"."""
 
+_TOKENS = Size(100, 100)
 # Which bucket a request counts against.
 _BUCKETS = (
+    ("tokens", re.compile(r"POST /oauth/token\Z")),
     ("read users", re.compile(r"(GET|HEAD) /api/v2/users(/|-by-email|\Z)")),
     ("write users", re.compile(r"(PATCH|POST) /api/v2/users(/|-by-email|\Z)")),
     ("read connections", re.compile(r"(GET|HEAD) /api/v2/connections")),
@@ -84,7 +89,7 @@ class Limits:
             raise ValueError(f"no such plan: {plan}; there are {', '.join(PLANS)}")
         self._clock = clock
         self._monotonic = monotonic
-        self._sizes = PLANS[plan]
+        self._sizes = {"tokens": _TOKENS, **PLANS[plan]}
         self._lock = threading.Lock()
         now = monotonic()
         self._levels = {name: (float(size.burst), now) for name, size in self._sizes.items()}
@@ -158,13 +163,14 @@ PARAMETERS: Mapping[str, Rules] = {
 _KNOWN = Schema(PARAMETERS, is_open=True)
 
 
-def query(names: str, **own: Rules) -> Schema:
+def query(names: str, *, required: str = "", **own: Rules) -> Schema:
     """Return the schema of the query parameters with these names, separated by spaces.
 
     Those that are not in `PARAMETERS` are texts, unless they have rules of their `own`.
     """
     text = {"type": "string"}
-    return Schema({name: PARAMETERS.get(name, text) for name in names.split()} | own)
+    known = {name: PARAMETERS.get(name, text) for name in names.split()}
+    return Schema(known | own, required=required.split())
 
 
 @dataclass(frozen=True)
@@ -265,7 +271,6 @@ class Gate:
         """
 
         def answered(request: Request, body: bytes) -> Response:
-            headers: Mapping[str, str] = {}
             try:
                 granted = self.tokens.read(request.headers.get("authorization"))
                 headers = self.limits.take(request.method, request.scope["path"])
@@ -273,7 +278,7 @@ class Gate:
                 query.check_query(request.query_params.multi_items())
                 response = _response(handler(Call(request, body, granted)))
             except Problem as problem:
-                response = problem.response()
+                return problem.response()  # of refusals, only a 429 tells the limits
             response.headers.update(headers)
             return response
 
@@ -285,13 +290,13 @@ class Gate:
 
 def _require(scopes: frozenset[str], expected: tuple[str, ...]) -> None:
     if expected and scopes.isdisjoint(expected):
-        text = f"Insufficient scope, expected any of: {','.join(expected)}."
+        text = f"Insufficient scope, expected any of: {','.join(expected)}"
         raise Problem(403, text, "insufficient_scope")
 
 
 def _response(answer: Answer) -> Response:
     if answer is None:
-        return Response(status_code=204)
+        return json_response("", 204)
     if isinstance(answer, Response):
         return answer
     return json_response(answer if isinstance(answer, str) else json.dumps(answer))

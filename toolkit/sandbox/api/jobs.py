@@ -3,10 +3,10 @@
 Facts: Auth0 Management API, "Create export users job", "Get a job" and "Get job error
 details" (204 where there are none); Auth0 docs, "Bulk User Exports" (NDJSON or CSV, gzip; at
 most 30 fields and no whole metadata in CSV; each string of a CSV gets a single quote before
-it, stands in double quotes, and its double quotes are doubled; a link,
-`?Expires=…&Key-Pair-Id=…&Signature=…`, is good for 60 seconds, a job for 24 hours); recordings
-of the API (CSV where no format is asked for; a job polled at once is still pending and looks
-as it did when it was made). The refusals of links are CloudFront's and S3's.
+it, unless it is one of Auth0's own times, stands in double quotes, and its double quotes are
+doubled; a link, `?Expires=…&Key-Pair-Id=…&Signature=…`, is good for 60 seconds, a job for 24
+hours); recordings of the API (CSV where no format is asked for; a job polled at once is still
+pending and looks as it did when it was made). The refusals of links are CloudFront's and S3's.
 INFERRED, since no source says so: the errors' text, that of a missing job, and that there are
 too many: this sandbox writes four at a time, and keeps the last sixteen; that 500 fields are
 enough for JSON, which fields a file has where none are asked for, a CSV's header line, and
@@ -37,10 +37,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from toolkit.sandbox.api.gate import ROOT, Answer, Call, Check, Gate, check
+from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate, query
 from toolkit.sandbox.directory.fields import iso
 from toolkit.sandbox.directory.store import Connection, Store, connections_of
 from toolkit.sandbox.problem import Problem, bad_body, on_property
+from toolkit.sandbox.validation import Schema
 
 _DAY = 86400
 _MOST_AT_ONCE = 4  # jobs that are written
@@ -51,44 +52,42 @@ _FASTEST = 1  # of gzip's levels
 _ALPHABET = string.ascii_letters + string.digits
 _FAILURE = "The export failed. Please create a new job."
 
-_MOST_FIELDS, _MOST_CSV_FIELDS = 500, 30
-_LONGEST_NAME = 100
-_CONNECTION_ID = re.compile(r"con_[A-Za-z0-9]{16}", re.ASCII)
+_MOST_CSV_FIELDS = 30
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d{1,6})\]", re.ASCII)
 _USUAL = (
     "user_id email email_verified name nickname picture created_at updated_at last_login "
     "logins_count"
 )
+_OWN_TIMES = frozenset({"created_at", "updated_at", "last_login", "last_password_reset"})
+_NOTHING = query("")
 _MISSING = object()
 
 _log = logging.getLogger(__name__)
 
 
-def _is_field(value: object) -> bool:
-    return isinstance(value, dict) and not value.keys() - {"name", "export_as"}
-
-
-def _has_names(field: Mapping[str, object]) -> bool:
-    names = [field.get("name"), field.get("export_as", field.get("name"))]
-    return all(isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME for name in names)
-
-
-def _is_connection_id(value: object) -> bool:
-    return isinstance(value, str) and _CONNECTION_ID.fullmatch(value) is not None
-
-
-_NAMES = "name, and export_as if it shall be called otherwise"
-_TOO_MANY = f"Too many fields, maximum {_MOST_FIELDS}"
-_TOO_LONG = f"Expected type string of 1 to {_LONGEST_NAME} characters"
-_UNKNOWN = "Expected type object with known properties"
-_CHECKS = (
-    Check("format", lambda form: form in ("csv", "json"), "No enum match", "Format of the file"),
-    Check("limit", lambda n: type(n) is int and n >= 1, "Expected a whole number from 1"),
-    Check("fields", lambda found: isinstance(found, list), "Expected type array"),
-    Check("fields", lambda found: len(found) <= _MOST_FIELDS, _TOO_MANY),
-    Check("fields", lambda found: all(map(_is_field, found)), _UNKNOWN, _NAMES),
-    Check("fields", lambda found: all(map(_has_names, found)), _TOO_LONG, _NAMES),
-    Check("connection_id", _is_connection_id, "String does not match pattern"),
+_NAME = {"type": "string", "minLength": 1, "maxLength": 100}
+_EXPORT = Schema(
+    {
+        "connection_id": {
+            "type": "string",
+            "pattern": "^con_[A-Za-z0-9]{16}$",
+            "description": "connection_id of the connection from which users will be exported.",
+        },
+        "format": {"enum": ["json", "csv"], "description": "Format of the file."},
+        "limit": {"type": "integer", "minimum": 1, "description": "Limit the number of records."},
+        "fields": {
+            "type": "array",
+            "maxItems": 500,
+            "items": {
+                "type": "object",
+                "properties": {"name": _NAME, "export_as": _NAME},
+                "required": ["name"],
+                "additionalProperties": False,
+            },
+            "description": "List of fields to be included in the CSV. Defaults to a predefined "
+            "set of fields.",
+        },
+    }
 )
 
 
@@ -103,7 +102,7 @@ class Export:
     def of(cls, call: Call, connections: Iterable[Connection]) -> "Export":
         """Read a request; nothing at all asks for everything."""
         asked = {"format": "csv", **(call.document(bad_body) if call.body else {})}
-        check(asked, _CHECKS)
+        _EXPORT.check(asked)
         if asked["format"] == "csv":
             names = [one["name"] for one in asked.get("fields", ())]
             if len(names) > _MOST_CSV_FIELDS:
@@ -138,7 +137,8 @@ class Export:
         for user in islice(self._chosen(bodies), self.asked.get("limit")):
             found = {title: _at(user, steps) for title, steps in columns}
             if is_csv:
-                yield ",".join(map(_cell, found.values())) + "\n"
+                names = (one["name"] for one in fields)
+                yield ",".join(map(_cell, names, found.values())) + "\n"
             else:
                 there = {title: value for title, value in found.items() if value is not _MISSING}
                 yield json.dumps(there, separators=(",", ":")) + "\n"
@@ -165,12 +165,13 @@ def _at(value: Any, steps: Iterable[str | int]) -> Any:  # noqa: ANN401 - any JS
     return value
 
 
-def _cell(value: object) -> str:
+def _cell(name: str, value: object) -> str:
     if value is None or value is _MISSING:
         return ""
     if isinstance(value, bool | int | float):
         return json.dumps(value)
-    return _quoted("'" + (value if isinstance(value, str) else json.dumps(value)))
+    protection = "" if name in _OWN_TIMES else "'"
+    return _quoted(protection + (value if isinstance(value, str) else json.dumps(value)))
 
 
 def _quoted(text: str) -> str:
@@ -291,9 +292,15 @@ class Jobs:
         # Auth0's description names both scopes for reading a job.
         reading = ("create:users", "read:users")
         return [
-            route("POST", f"{ROOT}/jobs/users-exports", self.export_users, "read:users"),
-            route("GET", f"{one}/errors", self.errors, *reading),
-            route("GET", one, self.job, *reading),
+            route(
+                "POST",
+                f"{ROOT}/jobs/users-exports",
+                self.export_users,
+                "read:users",
+                query=_NOTHING,
+            ),
+            route("GET", f"{one}/errors", self.errors, *reading, query=_NOTHING),
+            route("GET", one, self.job, *reading, query=_NOTHING),
             Route("/exports/{id}/{name}", self.download, methods=["GET"]),
         ]
 

@@ -2,7 +2,8 @@
 
 Facts: Auth0 docs, "Get Management API Access Tokens for Production" (audience
 `https://{tenant}/api/v2/`, 24 hours); the error bodies are those of Auth0's
-Authentication API and Management API.
+Authentication API and Management API. Recorded: the content type, which has no character set, and
+the refusals of passwords. No user of the sandbox has a password, so none is right.
 """
 
 import hmac
@@ -16,11 +17,22 @@ from urllib.parse import parse_qs
 import jwt
 from starlette.responses import Response
 
-from toolkit.sandbox.problem import Problem, json_response
+from toolkit.sandbox.problem import Problem
 
 _ALGORITHM = "HS256"
-_GRANT = "client_credentials"
-_OTHER_GRANTS = frozenset({"password", "authorization_code", "refresh_token", "implicit"})
+_PASSWORD = "password"  # noqa: S105 - the name of a grant
+# The grants that the client has, and the parameters that each needs besides its name.
+_NEEDED = {
+    "client_credentials": ("client_secret", "audience"),
+    _PASSWORD: ("client_secret", "username", "password"),
+}
+_OTHER_GRANTS = frozenset({"authorization_code", "refresh_token", "implicit"})
+
+
+class _Refusal(Exception):  # noqa: N818 - it is an answer before it is an error
+    def __init__(self, status: int, error: str, description: str) -> None:
+        super().__init__(error, description)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -43,28 +55,37 @@ class Tokens:
 
     def exchange(self, content_type: str, body: bytes) -> Response:
         """Answer `POST /oauth/token`."""
-        asked = _parameters(content_type, body)
+        try:
+            return _answer(self._granted(_parameters(content_type, body)))
+        except _Refusal as refusal:
+            error, description = refusal.args
+            return _answer({"error": error, "error_description": description}, refusal.status)
+
+    def _granted(self, asked: Mapping[str, str]) -> dict[str, Any]:
         grant = asked.get("grant_type")
-        needed = ["grant_type", "client_id"]
-        if grant == _GRANT:
-            needed += ["client_secret", "audience"]
-        for name in needed:
+        for name in ("grant_type", "client_id", *_NEEDED.get(str(grant), ())):
             if not asked.get(name):
-                return _refuse(400, "invalid_request", f"Missing required parameter: {name}")
+                raise _Refusal(400, "invalid_request", f"Missing required parameter: {name}")
         if grant in _OTHER_GRANTS:
             text = f"Grant type '{grant}' not allowed for the client."
-            return _refuse(403, "unauthorized_client", text)
-        if grant != _GRANT:
-            return _refuse(403, "unsupported_grant_type", "Unsupported grant type")
+            raise _Refusal(403, "unauthorized_client", text)
+        if grant not in _NEEDED:
+            raise _Refusal(403, "unsupported_grant_type", "Unsupported grant type")
         known = {"client_id": self.client_id, "client_secret": self.client_secret}
         for name, value in known.items():
             if not hmac.compare_digest(asked[name].encode("utf-8", "replace"), value.encode()):
-                return _refuse(401, "access_denied", "Unauthorized")
-        if asked["audience"] not in self.audiences:
-            return _refuse(403, "access_denied", f"Service not found: {asked['audience']}")
+                raise _Refusal(401, "access_denied", "Unauthorized")
+        is_known = asked.get("audience", self.audiences[0]) in self.audiences
+        if grant == _PASSWORD:
+            if is_known:
+                raise _Refusal(403, "invalid_grant", "Wrong email or password.")
+            text = "invalid audience specified for password grant exchange"
+            raise _Refusal(400, "invalid_request", text)
+        if not is_known:
+            raise _Refusal(403, "access_denied", f"Service not found: {asked['audience']}")
         wanted = asked.get("scope", "").split()
         granted = [scope for scope in self.scopes if not wanted or scope in wanted]
-        return json_response(json.dumps(self._issue(asked["audience"], " ".join(granted))))
+        return self._issue(asked["audience"], " ".join(granted))
 
     def read(self, authorization: str | None) -> frozenset[str]:
         """Return the scopes of the good token in an Authorization header."""
@@ -120,6 +141,6 @@ def _parameters(content_type: str, body: bytes) -> Mapping[str, str]:
     return {name: value for name, value in items if isinstance(value, str)}
 
 
-def _refuse(status: int, error: str, description: str) -> Response:
-    body = {"error": error, "error_description": description}
-    return json_response(json.dumps(body), status)
+def _answer(body: Mapping[str, Any], status: int = 200) -> Response:
+    headers = {"cache-control": "no-store"}
+    return Response(json.dumps(body), status, headers, "application/json")

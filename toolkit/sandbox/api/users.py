@@ -1,26 +1,33 @@
-"""The routes of users.
+"""The routes of users: search, read, create, update, delete.
 
-Facts: Auth0 Management API v2 ("List or Search Users", "Get a User", "Update a User",
-"Search Users by Email") and Auth0 docs, "View Search Results by Page".
-What `PATCH /api/v2/users/{id}` makes of a user: "Update a User" (which attributes; their error
-texts) and recordings of the API (metadata is merged at its first level, a null deletes a key,
-`{}` wipes all; the text that refuses a picture). Which pictures are taken:
-`toolkit.tenant.models.takes_picture`.
+Facts: Auth0 Management API v2 ("List or Search Users", "Get a User", "Create a User", "Update a
+User", "Delete a User", "Search Users by Email") and Auth0 docs, "View Search Results by Page".
+Documented only: which `fields` can be asked for (the pattern in "Search Users by Email").
+What a write makes of a user: `toolkit.sandbox.api.user_writes`.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.routing import BaseRoute, Route
 
-from toolkit.sandbox.api.gate import REST, ROOT, Answer, Call, Check, Gate, check
+from toolkit.sandbox.api.gate import REST, ROOT, Answer, Call, Gate, query
+from toolkit.sandbox.api.user_writes import (
+    DATABASE,
+    check_changes,
+    check_connection,
+    check_new,
+    check_size,
+    new_user,
+    updated,
+)
 from toolkit.sandbox.directory.fields import iso
 from toolkit.sandbox.directory.lucene import LONGEST_QUERY, QueryError, condition
-from toolkit.sandbox.directory.store import Order, Store, connections_of, sortable
-from toolkit.sandbox.problem import Problem, bad_body, bad_query, no_such_user
-from toolkit.tenant.models import takes_picture
+from toolkit.sandbox.directory.store import Connection, Order, Store, connections_of, sortable
+from toolkit.sandbox.problem import Problem, bad_body, bad_query, json_response, no_such_user
+from toolkit.sandbox.validation import some_of
 
 REACHABLE = 1000
 """Only the first 1,000 records of a search can be paged through, and are counted."""
@@ -32,32 +39,26 @@ _PAGING = (
 _METHODS = ("DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT")
 _UPDATE_SCOPES = ("update:users", "update:users_app_metadata", "update:current_user_metadata")
 
-_PROFILE = "family_name given_name name nickname picture email phone_number username"
-_METADATA = "app_metadata user_metadata"
-_CHECKS = (
-    Check(_PROFILE, lambda value: isinstance(value, str | None), "Expected type string"),
-    Check(_METADATA, lambda value: isinstance(value, dict | None), "Expected type object"),
-    Check(
-        "blocked email_verified phone_verified",
-        lambda value: isinstance(value, bool),
-        "Expected type boolean",
-    ),
-    Check(
-        "picture",
-        lambda value: value is None or takes_picture(value),
-        "Object didn't pass validation for format strict-uri: {value}",
-        "URL to picture, photo, or avatar of this user",
-    ),
+
+# In Auth0's own order, which its refusal repeats.
+_FIELDS = (
+    "phone_number,email,email_verified,picture,username,user_id,name,nickname,created_at,"
+    "identities,app_metadata,user_metadata,last_ip,last_login,logins_count,updated_at,blocked,"
+    "family_name,given_name"
 )
-_KEEPING = frozenset({"auth0", "email", "sms"})  # strategies that lose no attribute
-_UPDATABLE = (
-    "a database connection (using the Auth0 store), a passwordless connection (email or sms) or "
-    "has disabled 'Sync user profile attributes at each login'. For more information, see "
-    "https://auth0.com/docs/dashboard/guides/connections/configure-connection-sync"
+_SHOWN = some_of(
+    _FIELDS,
+    "Comma-separated list of fields to include or exclude (based on value provided for "
+    "include_fields) in the result. Leave empty to retrieve all fields.",
 )
-_REMOVABLE = (
-    "a custom database connection with import mode disabled, a social or enterprise connection."
+_ONE = query("include_fields", fields=_SHOWN)
+_BY_EMAIL = query("email include_fields", required="email", fields=_SHOWN)
+_SEARCH = query(
+    "page per_page include_totals sort connection include_fields q search_engine",
+    primary_order={"type": "boolean"},
+    fields=_SHOWN,
 )
+_NOTHING = query("")
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,12 @@ class Api:
         """Return the routes, the most particular first."""
         route, one = self.gate.route, f"{ROOT}/users/{{id:{REST}}}"
         return [
-            route("GET", f"{ROOT}/users", self.users, "read:users"),
-            route("GET", f"{ROOT}/users-by-email", self.users_by_email, "read:users"),
-            route("GET", one, self.user, "read:users"),
-            route("PATCH", one, self.update_user, *_UPDATE_SCOPES),
+            route("GET", f"{ROOT}/users", self.users, "read:users", query=_SEARCH),
+            route("POST", f"{ROOT}/users", self.create_user, "create:users", query=_NOTHING),
+            route("GET", f"{ROOT}/users-by-email", self.by_email, "read:users", query=_BY_EMAIL),
+            route("GET", one, self.user, "read:users", query=_ONE),
+            route("PATCH", one, self.update_user, *_UPDATE_SCOPES, query=_NOTHING),
+            route("DELETE", one, self.delete_user, "delete:users", query=_NOTHING),
             Route(f"{ROOT}/{{rest:{REST}}}", lambda _: _not_found().response(), methods=_METHODS),
         ]
 
@@ -106,66 +109,47 @@ class Api:
             raise no_such_user()
         return _projected(call, [body])[0]
 
-    def users_by_email(self, call: Call) -> Answer:
+    def by_email(self, call: Call) -> Answer:
         """Read the users with one e-mail address."""
-        if not call.asked.get("email"):
-            raise bad_query("'Missing required property: email'.")
         return f"[{','.join(_projected(call, self.store.by_email(call.asked['email'])))}]"
+
+    def create_user(self, call: Call) -> Answer:
+        """Make a user in a database or a passwordless connection."""
+        body = call.document(bad_body)
+        check_new(body)
+        connection = self.store.connection(body["connection"])
+        if connection is None and body["connection"] == DATABASE:
+            connection = Connection(DATABASE, "auth0")
+        user = new_user(body, connection, iso(self.clock()))
+        made = json.dumps(user)
+        check_size(len(made), self.store.largest)
+        with self.store.instant():
+            same = self.store.by_email(user["email"]) if "email" in user else []
+            names = {one.name for text in same for one in connections_of(json.loads(text))}
+            if body["connection"] in names or self.store.user(user["user_id"]) is not None:
+                raise Problem(409, "The user already exists.", "auth0_idp_error")
+            self.store.create(user)
+        return json_response(made, 201)
 
     def update_user(self, call: Call) -> Answer:
         """Update a user's root attributes and metadata."""
-        body = self.store.change(_user_id(call), lambda user: self._updated(user, call))
+        changes = call.document(bad_body)
+        check_changes(changes)
+
+        def change(user: dict[str, Any]) -> dict[str, Any]:
+            primary = next(connections_of(user), None)
+            check_connection(self.store.connection(primary.name) if primary else None, changes)
+            return updated(user, changes, iso(self.clock()))
+
+        body = self.store.change(_user_id(call), change)
         if body is None:
             raise no_such_user()
         return body
 
-    def _updated(self, user: Mapping[str, Any], call: Call) -> dict[str, Any]:
-        """Return a user after the change that the body asks for."""
-        changes = call.document(bad_body)
-        if not changes:
-            raise bad_body("'Too few properties defined (0), minimum 1'.")
-        check(changes, _CHECKS)
-        self._check_connection(user, changes)
-        result = dict(user)
-        for name, value in changes.items():
-            if name in _METADATA.split():
-                result[name] = merged(user.get(name), value)
-                if value and not result[name]:
-                    del result[name]  # its last key went: nobody recorded what stays (INFERRED)
-            elif value is None:
-                result.pop(name, None)
-            else:
-                result[name] = value
-        return {**result, "updated_at": iso(self.clock())}
-
-    def _check_connection(self, user: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
-        """Refuse root attributes that the primary identity's connection owns."""
-        attributes = sorted(changes.keys() & set(_PROFILE.split()))
-        primary = next(connections_of(user), None)
-        connection = self.store.connection(primary.name) if primary else None
-        if connection is None:
-            return
-        if connection.syncs:
-            what, kinds = "updated", _UPDATABLE
-        elif connection.strategy in _KEEPING:
-            what, kinds = "removed", _REMOVABLE
-            attributes = [name for name in attributes if changes[name] is None]
-        else:
-            return
-        if attributes:
-            text = (
-                f"The following user attributes cannot be {what}: {', '.join(attributes)}. "
-                f"The connection ({connection.name}) must either be {kinds}"
-            )
-            raise Problem(400, text, "operation_not_supported")
-
-
-def merged(old: object, change: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return metadata with a change merged at its first level; `{}` (or None) wipes it."""
-    if not change:
-        return {}
-    merged = {**old, **change} if isinstance(old, Mapping) else dict(change)
-    return {key: value for key, value in merged.items() if value is not None or key not in change}
+    def delete_user(self, call: Call) -> Answer:
+        """Remove a user; nothing tells whether there was one."""
+        self.store.delete(_user_id(call))
+        return None
 
 
 def checkpoint(call: Call, name: str, documents: list[dict[str, Any]]) -> Answer:

@@ -113,7 +113,7 @@ RATINGS = ("g", "pg", "r", "x")
 """Ratings of Gravatar's pictures, mildest first."""
 
 LARGEST = 1024 * 1024
-"""Characters of a user's JSON after a change, unless it was as long before."""
+"""What `Store.largest` is."""
 
 _PATIENCE = 5.0  # seconds of processor time for a search
 _STEPS = 1000  # of SQLite's virtual machine, between two checks of the time
@@ -135,9 +135,13 @@ class Store:
     """All users of one sandbox, searchable. Safe to use from several threads.
 
     Searches raise `Problem` if they take too long.
+
+    Attributes:
+        largest: characters of a user's JSON after a change, unless it was as long before.
     """
 
     def __init__(self, users: Iterable[Mapping[str, Any]]) -> None:
+        self.largest = LARGEST
         self._lock = threading.RLock()
         self._database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
         self._connections: dict[str, Connection] = {}
@@ -238,7 +242,7 @@ class Store:
                 return None
             user = change(json.loads(body))
             text = _text(user)
-            if len(text) > max(LARGEST, len(body)):
+            if len(text) > max(self.largest, len(body)):
                 raise too_large()
             self._write(user_id, user)
         return text
