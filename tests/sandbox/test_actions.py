@@ -133,6 +133,52 @@ def test_secrets_can_be_written_and_not_read(client):
     assert client.patch(path, json={"secrets": [{"name": "new"}]}).status_code == 400
 
 
+def test_secrets_stay_in_their_order(client):
+    path = f"{PATH}/{made(client, secrets=[{'name': 'foo', 'value': '1'}])['id']}"
+    wanted = [{"name": name, "value": "2"} for name in ("new", "foo")]
+    changed = client.patch(path, json={"secrets": wanted}).json()
+    assert [secret["name"] for secret in changed["secrets"]] == ["foo", "new"]
+
+
+def test_the_same_code_again_is_no_change(client):
+    name = deployed(client)
+    changed = client.patch(f"{PATH}/{name}", json={"code": CODE}).json()
+    assert (changed["status"], changed["all_changes_deployed"]) == ("pending", True)
+
+
+def test_a_version_does_not_say_where_its_dependencies_come_from(client):
+    known = {"name": "lodash", "version": "4.0.0"}
+    dependency = {**known, "registry_url": "https://registry.example/lodash"}
+    name = deployed(client, dependencies=[dependency])
+    action = client.get(f"{PATH}/{name}").json()
+    assert action["dependencies"] == [dependency]
+    assert action["deployed_version"]["dependencies"] == [known]
+
+
+def test_an_action_names_its_modules(client):
+    module = {"module_id": "m", "module_version_id": "v"}
+    shown = {**module, "module_name": "m", "module_version_number": 1}
+    name = deployed(client, modules=[module])
+    assert client.get(f"{PATH}/{name}").json()["modules"] == [shown]
+    assert "modules" not in made(client)
+
+
+@pytest.mark.parametrize("runtime", ["node16", "node18"])
+def test_runtimes_that_are_no_longer_listed_are_taken(client, runtime):
+    assert made(client, runtime=runtime)["runtime"] == runtime
+    usual = made(client, supported_triggers=[{"id": "post-login", "version": "v2"}])
+    assert usual["runtime"] == "node16"
+
+
+def test_a_test_answers_as_it_was_recorded(client):
+    path = f"{PATH}/{made(client)['id']}/test"
+    answer = client.post(path, json={"payload": {"event": {"user": {}}}}).json()
+    assert answer["payload"]["error"]["name"] == "TypeError"
+    assert answer["stats"]["action_duration_ms"] > 0
+    assert client.post(path, json={"event": {}}).status_code == 400
+    assert client.post(f"{PATH}/nope/test", json={"payload": {}}).status_code == 404
+
+
 def test_actions_are_found_by_name_trigger_and_deployment(client):
     here = deployed(client, name="here")
     made(client, name="there", supported_triggers=[{"id": "credentials-exchange", "version": "v2"}])
@@ -187,6 +233,8 @@ def test_versions_are_listed_and_an_old_one_can_be_deployed_again(client):
     after = client.get(f"{PATH}/{name}").json()
     assert (after["deployed_version"]["number"], after["code"]) == (3, "// new")
     assert after["all_changes_deployed"] is False
+    as_it_is = client.post(f"{PATH}/{name}/versions/{old.id}/deploy", content="null").json()
+    assert (as_it_is["number"], as_it_is["code"]) == (4, CODE)
     client.post(f"{PATH}/{name}/versions/{old.id}/deploy", json={"update_draft": True})
     assert client.get(f"{PATH}/{name}").json()["code"] == CODE
     assert client.get(f"{PATH}/{name}/versions/nope").status_code == 404
@@ -214,6 +262,7 @@ def test_only_fifty_versions_are_kept(client, hands):
         {"runtime": "node99"},
         {"dependencies": [{"version": "1"}]},
         {"dependencies": [{"name": f"p{n}", "version": "1"} for n in range(11)]},
+        {"modules": [{"module_id": "m"}]},
         {"secrets": [{"name": "x"}]},
         {"secrets": [{"name": "x", "value": "y" * 4097}]},
         {"secrets": [{"name": f"s{n}", "value": ""} for n in range(31)]},

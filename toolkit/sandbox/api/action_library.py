@@ -5,9 +5,11 @@ is: that its JavaScript parses is nowhere checked. To deploy makes a version, wh
 not to be deployed in that answer and a moment later is; an Action that is created with
 `deploy` has its version at once. A new list of bindings replaces the old one and has new ids.
 Auth0 docs, "Entity Limit Policy" (100 Actions). Reported against Auth0's Terraform provider
-and deploy CLI: the refusals to bind what is not deployed, and to delete what is bound.
-INFERRED: the text for one Action too many (that of other entities), and that the oldest of
-more than 50 versions, or of more than a megabyte of them, goes.
+and deploy CLI: the refusals to bind what is not deployed, and to delete what is bound. That not
+all changes are deployed is what recordings of bindings and versions say even where they are; a
+version does not say where its dependencies come from. INFERRED: the text for one Action too many
+(that of other entities), and that the oldest of more than 50 versions, or of more than a megabyte
+of them, goes. The sandbox keeps no modules: each that an Action names has its id for a name.
 """
 
 import threading
@@ -77,8 +79,13 @@ class Version:
     def document(self, now: float, *, deployed: bool) -> dict[str, Any]:
         """Return the version as the API shows it, without its Action."""
         built = {"built_at": _stamp(self.created)} if self.is_deployed(now) else {}
+        content = _content(self.draft)
+        content["dependencies"] = [
+            {key: text for key, text in one.items() if key != "registry_url"}
+            for one in content["dependencies"]
+        ]
         return {
-            **_content(self.draft),
+            **content,
             "id": self.id,
             "deployed": deployed,
             "number": self.number,
@@ -179,12 +186,11 @@ class Action:
 
     def brief(self, now: float) -> dict[str, Any]:
         """Return the Action as a binding shows it."""
-        return {**self._head(), **self._deployment(now)}
+        return {**self._head(), **self._deployment(now), "all_changes_deployed": False}
 
     def version_document(self, version: Version, now: float) -> dict[str, Any]:
         """Return a version as the API shows it, with its Action."""
         deployed = version is self.deployed(now)
-        # That not all changes are deployed is what recordings say even where they are.
         action = {**self._head(), "all_changes_deployed": False}
         return {**version.document(now, deployed=deployed), "action": action}
 
@@ -203,12 +209,16 @@ class Action:
         return {
             "current_version": deployed.older_document(now),
             "deployed_version": deployed.document(now, deployed=True),
-            "all_changes_deployed": deployed.draft is self.draft,
+            "all_changes_deployed": deployed.draft == self.draft,
         }
 
 
 def _content(draft: Draft) -> dict[str, Any]:
     """Return what a draft consists of, with the secrets' names instead of their values."""
+    modules = [
+        {**one, "module_name": one["module_id"], "module_version_number": 1}
+        for one in draft.modules
+    ]
     return {
         "code": draft.code,
         "dependencies": list(draft.dependencies),
@@ -216,6 +226,7 @@ def _content(draft: Draft) -> dict[str, Any]:
         "secrets": [
             {"name": secret.name, "updated_at": _stamp(secret.updated)} for secret in draft.secrets
         ],
+        **({"modules": modules} if modules else {}),
     }
 
 
