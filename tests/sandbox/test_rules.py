@@ -5,6 +5,12 @@ from toolkit.sandbox.made_up.tenants import RULES
 
 PATH = "/api/v2/rules"
 EMPTY = "function (user, context, callback) { callback(null, user, context); }"
+REFUSED = {
+    "statusCode": 403,
+    "error": "Forbidden",
+    "message": "Insufficient privileges to use this deprecated feature.",
+    "errorCode": "rules_not_allowed",
+}
 
 
 @pytest.fixture
@@ -41,6 +47,10 @@ def test_totals_and_fields_are_given_where_they_are_asked_for(client):
     }
     assert client.get(PATH, params={"per_page": 101}).status_code == 400
     assert client.get(PATH, params={"enabled": "maybe"}).status_code == 400
+    refused = client.get(PATH, params={"name": "off"}).json()
+    assert refused["message"] == (
+        "Query validation error: 'Additional properties not allowed: name'."
+    )
 
 
 def test_a_rule_can_be_switched_and_nothing_else(client):
@@ -57,13 +67,23 @@ def test_a_rule_can_be_switched_and_nothing_else(client):
 
 def test_no_rule_can_be_created(client):
     answer = client.post(PATH, json={"name": "new", "script": EMPTY})
-    assert answer.status_code == 403
-    assert "read-only" in answer.json()["message"]
+    assert answer.json() == REFUSED
     assert len(client.get(PATH).json()) == 3
 
 
 def test_a_rule_that_is_not_there_is_not_found(client):
-    assert client.get(f"{PATH}/rul_0000000000000000").json()["errorCode"] == "inexistent_rule"
+    assert client.get(f"{PATH}/rul_0000000000000000").json() == {
+        "statusCode": 404,
+        "error": "Not Found",
+        "message": "The rule does not exist",
+        "errorCode": "inexistent_rule",
+    }
+
+
+def test_a_new_tenant_has_no_right_to_have_rules(serve):
+    client = serve([], rules=None, scopes="read:rules update:rules")
+    answers = [client.get(PATH), client.get(f"{PATH}/1"), client.patch(f"{PATH}/1", json={})]
+    assert [answer.json() for answer in answers] == [REFUSED] * 3
 
 
 def test_to_read_and_to_switch_need_their_scopes(serve):

@@ -63,7 +63,8 @@ class Sandbox:
         actions: Post-login Actions that it has from the start, in the order in which they
             run: mappings with `name`, `code` and, unless they are as usual, `deployed`,
             `bound` and `secrets` (see `toolkit.sandbox.api.action_library.Library`).
-        rules: Legacy Rules, in order: mappings with `name`, `script` and maybe `enabled`.
+        rules: Legacy Rules, in order: mappings with `name`, `script` and maybe `enabled`;
+            None if the tenant is too new to have any.
         flows: Flows, as the API returns them; at least `name` and `actions`.
         event_streams: event streams, likewise; None if the plan has none.
         connections: connections besides those that the users came from, or more about these:
@@ -91,7 +92,7 @@ class Sandbox:
         users: Iterable[Mapping[str, Any]],
         *,
         actions: Iterable[Mapping[str, Any]] = (),
-        rules: Iterable[Mapping[str, Any]] = (),
+        rules: Iterable[Mapping[str, Any]] | None = (),
         flows: Iterable[Mapping[str, Any]] = (),
         event_streams: Iterable[Mapping[str, Any]] | None = (),
         connections: Iterable[Mapping[str, Any]] = (),

@@ -1,8 +1,9 @@
 """The routes of legacy Rules.
 
-Facts: Auth0 docs, "Deprecations and Migrations" (read-only since 2024-11-18, when only
-`enabled` can be changed; they stop running on 2026-11-18); recordings of `GET /rules`.
-INFERRED: the refusals, and that they are still listed after their end.
+Facts: Auth0 docs, "Deprecations and Migrations" (tenants made since 2023-10-16 have none; read-only
+since 2024-11-18, when only `enabled` can be changed; they stop running on 2026-11-18); recordings
+of the API (what is listed, the refusal, the error of one that is not there).
+INFERRED: that they are still listed, and can be switched, after their end.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from typing import Any
 
 from starlette.routing import BaseRoute
 
-from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate
+from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate, Handler, query
 from toolkit.sandbox.problem import Problem, bad_body, on_property
 
 _ID_LENGTH = 16
@@ -32,12 +33,16 @@ class Rule:
 
 
 class Rules:
-    """The Rules of one tenant, loaded from mappings: `name`, `script` and maybe `enabled`."""
+    """The Rules of one tenant, loaded from mappings: `name`, `script` and maybe `enabled`.
 
-    def __init__(self, loaded: Iterable[Mapping[str, Any]]) -> None:
+    None: the tenant is so new that it has no right to have Rules.
+    """
+
+    def __init__(self, loaded: Iterable[Mapping[str, Any]] | None) -> None:
         self._lock = threading.Lock()
+        self._allowed = loaded is not None
         self._rules: dict[str, Rule] = {}
-        for order, one in enumerate(loaded, start=1):
+        for order, one in enumerate(loaded or (), start=1):
             # The same ids in every run.
             name = "rul_" + hashlib.sha256(f"rule {order}".encode()).hexdigest()[:_ID_LENGTH]
             enabled = one.get("enabled", True)
@@ -46,11 +51,17 @@ class Rules:
     def routes(self, gate: Gate) -> list[BaseRoute]:
         """Return the routes."""
         every, one = f"{ROOT}/rules", f"{ROOT}/rules/{{id}}"
+        fields = "fields include_fields"
+        listed = query(f"page per_page include_totals enabled {fields}")
+
+        def allowed(handler: Handler) -> Handler:
+            return handler if self._allowed else self.create
+
         return [
-            gate.route("GET", every, self.rules, "read:rules"),
+            gate.route("GET", every, allowed(self.rules), "read:rules", query=listed),
             gate.route("POST", every, self.create, "create:rules"),
-            gate.route("GET", one, self.rule, "read:rules"),
-            gate.route("PATCH", one, self.update, "update:rules"),
+            gate.route("GET", one, allowed(self.rule), "read:rules", query=query(fields)),
+            gate.route("PATCH", one, allowed(self.update), "update:rules"),
         ]
 
     def rules(self, call: Call) -> Answer:
@@ -75,7 +86,7 @@ class Rules:
         """Switch a Rule on or off, which is all that can be changed."""
         body = call.document()
         if body.keys() - {"enabled"}:
-            raise _read_only()
+            raise _not_allowed()
         if not isinstance(body.get("enabled"), bool):
             raise bad_body(on_property("Expected type boolean", "enabled"))
         with self._lock:
@@ -85,16 +96,16 @@ class Rules:
 
     def create(self, _: Call) -> Answer:
         """Refuse to create a Rule."""
-        raise _read_only()
+        raise _not_allowed()
 
     def _found(self, call: Call) -> Rule:
         """Return the Rule that is asked for; the caller holds the lock."""
         rule = self._rules.get(call.path["id"])
         if rule is None:
-            raise Problem(404, "The rule does not exist.", "inexistent_rule")
+            raise Problem(404, "The rule does not exist", "inexistent_rule")
         return rule
 
 
-def _read_only() -> Problem:
-    text = "Rules are read-only: they can only be enabled or disabled."
-    return Problem(403, text, "operation_not_supported")
+def _not_allowed() -> Problem:
+    text = "Insufficient privileges to use this deprecated feature."
+    return Problem(403, text, "rules_not_allowed")
