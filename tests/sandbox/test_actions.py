@@ -146,13 +146,15 @@ def test_the_same_code_again_is_no_change(client):
     assert (changed["status"], changed["all_changes_deployed"]) == ("pending", True)
 
 
-def test_a_version_does_not_say_where_its_dependencies_come_from(client):
+def test_once_built_an_action_does_not_say_where_its_dependencies_come_from(client):
     known = {"name": "lodash", "version": "4.0.0"}
     dependency = {**known, "registry_url": "https://registry.example/lodash"}
-    name = deployed(client, dependencies=[dependency])
-    action = client.get(f"{PATH}/{name}").json()
+    action = made(client, dependencies=[dependency])
     assert action["dependencies"] == [dependency]
-    assert action["deployed_version"]["dependencies"] == [known]
+    client.get(f"{PATH}/{action['id']}")
+    assert client.get(f"{PATH}/{action['id']}").json()["dependencies"] == [known]
+    version = client.post(f"{PATH}/{action['id']}/deploy").json()
+    assert version["dependencies"] == [known]
 
 
 def test_an_action_names_its_modules(client):
@@ -174,7 +176,7 @@ def test_a_test_answers_as_it_was_recorded(client):
     path = f"{PATH}/{made(client)['id']}/test"
     answer = client.post(path, json={"payload": {"event": {"user": {}}}}).json()
     assert answer["payload"]["error"]["name"] == "TypeError"
-    assert answer["stats"]["action_duration_ms"] > 0
+    assert answer["payload"]["stats"]["action_duration_ms"] > 0
     assert client.post(path, json={"event": {}}).status_code == 400
     assert client.post(f"{PATH}/nope/test", json={"payload": {}}).status_code == 404
 
@@ -277,6 +279,14 @@ def test_bodies_that_auth0_does_not_take_are_refused(unchanged, changes):
     assert answer.status_code == 400
     assert answer.json()["message"] == "Invalid Request Body."
     assert client.sandbox.actions() == []
+
+
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/1/versions", "/api/v2/actions/triggers"])
+def test_parameters_that_auth0_does_not_have_are_refused(unchanged, path):
+    answer = unchanged.get(path, params={"include_totals": "true"})
+    assert answer.json()["message"] == (
+        "Query validation error: 'Additional properties not allowed: include_totals'."
+    )
 
 
 def test_what_is_no_json_object_is_refused(client):

@@ -120,3 +120,12 @@ def test_the_sdk_reads_all_connections_from_checkpoint_to_checkpoint(serve, user
     token = client.headers["Authorization"].removeprefix("Bearer ")
     sdk = Auth0(base_url=f"{client.sandbox.base_url}/api/v2", token=token, httpx_client=client)
     assert {item.name: item.strategy for item in sdk.connections.list(take=3)} == STRATEGIES
+
+
+@pytest.mark.parametrize("asked", [{"fields": "name,realms"}, {"colour": "red"}])
+def test_parameters_that_auth0_does_not_take_are_refused(serve, asked):
+    client = serve([])
+    answer = client.get(PATH, params=asked)
+    assert answer.status_code == 400
+    assert answer.json()["errorCode"] == "invalid_query_string"
+    assert client.get(PATH, params={"fields": "name,options"}).json() == []

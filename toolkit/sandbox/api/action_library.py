@@ -7,9 +7,10 @@ not to be deployed in that answer and a moment later is; an Action that is creat
 Auth0 docs, "Entity Limit Policy" (100 Actions). Reported against Auth0's Terraform provider
 and deploy CLI: the refusals to bind what is not deployed, and to delete what is bound. That not
 all changes are deployed is what recordings of bindings and versions say even where they are; a
-version does not say where its dependencies come from. INFERRED: the text for one Action too many
-(that of other entities), and that the oldest of more than 50 versions, or of more than a megabyte
-of them, goes. The sandbox keeps no modules: each that an Action names has its id for a name.
+draft that was built does not say where its dependencies come from. The sandbox keeps no modules:
+each that an Action names has its id for a name. INFERRED: the text for one Action too many (that
+of other entities), and that the oldest of more than 50 versions, or of more than a megabyte of
+them, goes.
 """
 
 import threading
@@ -79,13 +80,8 @@ class Version:
     def document(self, now: float, *, deployed: bool) -> dict[str, Any]:
         """Return the version as the API shows it, without its Action."""
         built = {"built_at": _stamp(self.created)} if self.is_deployed(now) else {}
-        content = _content(self.draft)
-        content["dependencies"] = [
-            {key: text for key, text in one.items() if key != "registry_url"}
-            for one in content["dependencies"]
-        ]
         return {
-            **content,
+            **_content(self.draft, is_built=True),
             "id": self.id,
             "deployed": deployed,
             "number": self.number,
@@ -179,7 +175,7 @@ class Action:
         return {
             **self._head(),
             "updated_at": _stamp(self.updated),
-            **_content(self.draft),
+            **_content(self.draft, is_built=self.status(now) == "built"),
             "status": self.status(now),
             **self._deployment(now),
         }
@@ -213,15 +209,19 @@ class Action:
         }
 
 
-def _content(draft: Draft) -> dict[str, Any]:
+def _content(draft: Draft, *, is_built: bool) -> dict[str, Any]:
     """Return what a draft consists of, with the secrets' names instead of their values."""
+    hidden = "registry_url" if is_built else None
+    dependencies = [
+        {key: text for key, text in one.items() if key != hidden} for one in draft.dependencies
+    ]
     modules = [
         {**one, "module_name": one["module_id"], "module_version_number": 1}
         for one in draft.modules
     ]
     return {
         "code": draft.code,
-        "dependencies": list(draft.dependencies),
+        "dependencies": dependencies,
         "runtime": draft.runtime,
         "secrets": [
             {"name": secret.name, "updated_at": _stamp(secret.updated)} for secret in draft.secrets

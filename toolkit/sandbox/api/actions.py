@@ -6,8 +6,9 @@ triggers", "Get trigger bindings", "Update trigger bindings"; Auth0 docs, "Entit
 documentation says 202; a page has 20 unless told and 100 at most (SDKs ask for 50 and 100),
 `page` is left out for the first page, and `total` where the page is empty; entity-bound triggers
 have bindings too, none; the body of a roll-back may be `null`.
-INFERRED: that two Actions may have one name, that versions are listed the newest first, and
-the answers where there is no such trigger, too many bindings, or an Action of another trigger.
+INFERRED: that parameters which are not documented are refused as elsewhere, that two Actions may
+have one name, that versions are listed the newest first, and the answers where there is no such
+trigger, too many bindings, or an Action of another trigger.
 """
 
 import json
@@ -19,7 +20,7 @@ from starlette.routing import BaseRoute
 
 from toolkit.sandbox.api.action_drafts import TRIGGERS, Draft, read_draft
 from toolkit.sandbox.api.action_library import Action, Library, no_such_action
-from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate, Handler
+from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate, Handler, query
 from toolkit.sandbox.problem import Problem, invalid_body, json_response
 
 _T = TypeVar("_T")
@@ -52,28 +53,32 @@ class Actions:
     def routes(self) -> list[BaseRoute]:
         """Return the routes; to deploy and to roll back are things that are created."""
 
-        def route(method: str, path: str, handler: Handler, scope: str) -> BaseRoute:
+        def route(
+            method: str, path: str, handler: Handler, scope: str, parameters: str = ""
+        ) -> BaseRoute:
             def locked(call: Call) -> Answer:
                 with self._library.lock:
                     return handler(call)
 
-            return self._gate.route(method, f"{ROOT}/actions/{path}", locked, scope)
+            asked = query(parameters)
+            return self._gate.route(method, f"{ROOT}/actions/{path}", locked, scope, query=asked)
 
         one, version = "actions/{id}", "actions/{id}/versions/{version}"
-        bindings = "triggers/{trigger}/bindings"
+        bindings, pages = "triggers/{trigger}/bindings", "page per_page"
+        filters = f"actionName triggerId deployed installed {pages}"
         return [
-            route("GET", "actions", self.actions, "read:actions"),
+            route("GET", "actions", self.actions, "read:actions", filters),
             route("POST", "actions", self.create, "create:actions"),
             route("GET", one, self.get, "read:actions"),
             route("PATCH", one, self.update, "update:actions"),
-            route("DELETE", one, self.delete, "delete:actions"),
+            route("DELETE", one, self.delete, "delete:actions", "force"),
             route("POST", f"{one}/deploy", self.deploy, "create:actions"),
             route("POST", f"{one}/test", self.test, "create:actions"),
-            route("GET", f"{one}/versions", self.versions, "read:actions"),
+            route("GET", f"{one}/versions", self.versions, "read:actions", pages),
             route("GET", version, self.version, "read:actions"),
             route("POST", f"{version}/deploy", self.roll_back, "create:actions"),
             route("GET", "triggers", lambda _: {"triggers": TRIGGERS}, "read:actions"),
-            route("GET", bindings, self.bindings, "read:actions"),
+            route("GET", bindings, self.bindings, "read:actions", pages),
             route("PATCH", bindings, self.bind, "update:actions"),
         ]
 
@@ -133,7 +138,7 @@ class Actions:
         if body or not isinstance(payload, dict):
             raise invalid_body()
         self._action(call)
-        return {"payload": {"error": _NOT_RUN}, "stats": _STATS}
+        return {"payload": {"error": _NOT_RUN, "stats": _STATS}}
 
     def versions(self, call: Call) -> Answer:
         """List the versions of an Action."""

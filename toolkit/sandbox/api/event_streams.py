@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.routing import BaseRoute
 
-from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate
+from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate, query
 from toolkit.sandbox.api.users import checkpoint
 from toolkit.sandbox.problem import Problem
 
@@ -30,7 +30,9 @@ class EventStreams:
     def routes(self, gate: Gate) -> list[BaseRoute]:
         """Return the routes."""
         every = f"{ROOT}/event-streams"
-        return [gate.route("GET", every, self.streams, "read:event_streams")]
+        return [
+            gate.route("GET", every, self.streams, "read:event_streams", query=query("from take"))
+        ]
 
     def streams(self, call: Call) -> Answer:
         """List event streams."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.routing import BaseRoute
 
-from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate
+from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate, query
 from toolkit.sandbox.problem import Problem
 
 _SINCE = "2025-01-01T00:00:00.000Z"
@@ -31,9 +31,10 @@ class Flows:
     def routes(self, gate: Gate) -> list[BaseRoute]:
         """Return the routes."""
         every = f"{ROOT}/flows"
+        listed = query("page per_page include_totals hydrate synchronous")
         return [
-            gate.route("GET", every, self.flows, "read:flows"),
-            gate.route("GET", f"{every}/{{id}}", self.flow, "read:flows"),
+            gate.route("GET", every, self.flows, "read:flows", query=listed),
+            gate.route("GET", f"{every}/{{id}}", self.flow, "read:flows", query=query("hydrate")),
         ]
 
     def flows(self, call: Call) -> Answer:
