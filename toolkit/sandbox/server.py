@@ -29,6 +29,7 @@ from toolkit.sandbox.api.event_streams import EventStreams
 from toolkit.sandbox.api.gate import ROOT, Gate, Limits, read_body
 from toolkit.sandbox.api.jobs import Jobs
 from toolkit.sandbox.api.legacy_rules import Rules
+from toolkit.sandbox.api.other_endpoints import SCOPES, OtherEndpoints
 from toolkit.sandbox.api.tokens import Tokens
 from toolkit.sandbox.api.user_flows import Flows
 from toolkit.sandbox.api.users import Api
@@ -100,7 +101,7 @@ class Sandbox:
         address: str = _LOOPBACK,
         port: int = 0,
         token_lifetime: int = 86400,
-        scopes: str = DEFAULT_SCOPES,
+        scopes: str = f"{DEFAULT_SCOPES} {SCOPES}",
         client_id: str | None = None,
         client_secret: str | None = None,
         faults: Iterable[str] = (),
@@ -342,6 +343,7 @@ class Sandbox:
             *self._event_streams.routes(gate),
             *Connections(store, gate).routes(),
             *Api(store, gate, self._clock).routes(),
+            *OtherEndpoints(gate, self.client_id).routes(),
             *PlayedHosts(store.gravatar, self._clock).routes(),
         ]
 

@@ -1,6 +1,7 @@
 """The routes of connections.
 
-Facts: Auth0 Management API, "Get all connections", "Get a connection" (`options` needs the scope
+Facts: Auth0 Management API, "Get all connections", "Get a connection", "Get enabled
+clients for a connection" (`options` needs the scope
 `read:connections_options`); recordings of the API (what a connection shows, and what of it also
 where `fields` does not name it; totals without a `length`; the error of one that is not there).
 `enabled_clients` ended in July 2026 (Auth0 docs, "Deprecations and Migrations"). That `fields` has
@@ -14,7 +15,8 @@ from typing import Any
 from starlette.routing import BaseRoute
 
 from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate, query
-from toolkit.sandbox.api.users import checkpoint, paging
+from toolkit.sandbox.api.lists import checkpoint, listed
+from toolkit.sandbox.api.users import paging
 from toolkit.sandbox.directory.store import Connection, Store
 from toolkit.sandbox.problem import Problem
 from toolkit.sandbox.validation import some_of
@@ -31,6 +33,7 @@ _LISTED = query(
     strategy={"type": "array"},
     fields=_FIELDS,
 )
+_SOME = query("from take")
 _MOST = 100  # without pages
 _ALWAYS = ("id", "is_domain_connection", "authentication", "connected_accounts")
 
@@ -48,6 +51,7 @@ class Connections:
         return [
             self.gate.route("GET", every, self.connections, _SCOPE, query=_LISTED),
             self.gate.route("GET", f"{every}/{{id}}", self.connection, _SCOPE, query=one),
+            self.gate.route("GET", f"{every}/{{id}}/clients", self.clients, _SCOPE, query=_SOME),
         ]
 
     def connections(self, call: Call) -> Answer:
@@ -61,20 +65,23 @@ class Connections:
         ]
         if "from" in asked or "take" in asked:
             return checkpoint(call, "connections", documents)
-        is_paged = "page" in asked or "per_page" in asked
-        page, per_page = paging(call) if is_paged else (0, _MOST)
-        start = page * per_page
-        shown = documents[start : start + per_page]
-        if not call.flag("include_totals"):
-            return shown
-        total = len(documents)
-        return {"total": total, "start": start, "limit": per_page, "connections": shown}
+        if "page" in asked or "per_page" in asked:
+            paging(call)  # refuses to go too far
+        return listed(call, "connections", documents, _MOST)
 
     def connection(self, call: Call) -> Answer:
         """Read one connection."""
+        return _shown(self._found(call), call)
+
+    def clients(self, call: Call) -> Answer:
+        """List the applications that a connection is enabled for, of which there are none."""
+        self._found(call)
+        return checkpoint(call, "clients", [])
+
+    def _found(self, call: Call) -> Connection:
         for connection in self.store.connections:
             if connection.id == call.path["id"]:
-                return _shown(connection, call)
+                return connection
         raise Problem(404, "The connection does not exist", "inexistent_connection")
 
 

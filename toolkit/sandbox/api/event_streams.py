@@ -12,7 +12,7 @@ from typing import Any
 from starlette.routing import BaseRoute
 
 from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate, query
-from toolkit.sandbox.api.users import checkpoint
+from toolkit.sandbox.api.lists import checkpoint
 from toolkit.sandbox.problem import Problem
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from starlette.routing import BaseRoute
 
 from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate, Handler, query
+from toolkit.sandbox.api.lists import listed
 from toolkit.sandbox.problem import Problem, bad_body, on_property
 
 _ID_LENGTH = 16
@@ -52,7 +53,7 @@ class Rules:
         """Return the routes."""
         every, one = f"{ROOT}/rules", f"{ROOT}/rules/{{id}}"
         fields = "fields include_fields"
-        listed = query(f"page per_page include_totals enabled {fields}")
+        listed = query(f"page per_page include_totals enabled stage {fields}")
 
         def allowed(handler: Handler) -> Handler:
             return handler if self._allowed else self.create
@@ -69,12 +70,7 @@ class Rules:
         enabled = call.flag("enabled")
         with self._lock:
             found = [rule for rule in self._rules.values() if enabled in (None, rule.enabled)]
-        page, per_page = call.number("page"), call.number("per_page")
-        start = page * per_page
-        shown = call.projected([asdict(rule) for rule in found[start : start + per_page]])
-        if not call.flag("include_totals"):
-            return shown
-        return {"total": len(found), "start": start, "limit": per_page, "rules": shown}
+        return listed(call, "rules", call.projected([asdict(rule) for rule in found]))
 
     def rule(self, call: Call) -> Answer:
         """Read one Rule."""

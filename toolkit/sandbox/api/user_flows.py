@@ -12,6 +12,7 @@ from typing import Any
 from starlette.routing import BaseRoute
 
 from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate, query
+from toolkit.sandbox.api.lists import listed
 from toolkit.sandbox.problem import Problem
 
 _SINCE = "2025-01-01T00:00:00.000Z"
@@ -39,13 +40,8 @@ class Flows:
 
     def flows(self, call: Call) -> Answer:
         """List Flows, without what they do."""
-        page, per_page = call.number("page"), call.number("per_page")
-        start = page * per_page
-        found = [*self._flows.values()][start : start + per_page]
-        shown = [{name: one[name] for name in _LISTED} for one in found]
-        if not call.flag("include_totals"):
-            return shown
-        return {"total": len(self._flows), "start": start, "limit": per_page, "flows": shown}
+        shown = [{name: one[name] for name in _LISTED} for one in self._flows.values()]
+        return listed(call, "flows", shown)
 
     def flow(self, call: Call) -> Answer:
         """Read one Flow."""

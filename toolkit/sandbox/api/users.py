@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from toolkit.sandbox.api.gate import REST, ROOT, Answer, Call, Gate, query
 from toolkit.sandbox.api.user_writes import (
@@ -36,7 +36,6 @@ _PAGING = (
     "You can only page through the first 1000 records. See "
     "https://auth0.com/docs/users/search/v3/view-search-results-by-page#limitation"
 )
-_METHODS = ("DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT")
 _UPDATE_SCOPES = ("update:users", "update:users_app_metadata", "update:current_user_metadata")
 
 
@@ -79,7 +78,6 @@ class Api:
             route("GET", one, self.user, "read:users", query=_ONE),
             route("PATCH", one, self.update_user, *_UPDATE_SCOPES, query=_NOTHING),
             route("DELETE", one, self.delete_user, "delete:users", query=_NOTHING),
-            Route(f"{ROOT}/{{rest:{REST}}}", lambda _: _not_found().response(), methods=_METHODS),
         ]
 
     def users(self, call: Call) -> Answer:
@@ -150,15 +148,6 @@ class Api:
         """Remove a user; nothing tells whether there was one."""
         self.store.delete(_user_id(call))
         return None
-
-
-def checkpoint(call: Call, name: str, documents: list[dict[str, Any]]) -> Answer:
-    """Return one page from a checkpoint on; a `next` only where there is more."""
-    ids = [document["id"] for document in documents]
-    start = ids.index(call.asked["from"]) if call.asked.get("from") in ids else 0
-    end = start + call.number("take")
-    answer: dict[str, Any] = {name: call.projected(documents[start:end])}
-    return answer | ({"next": ids[end]} if end < len(ids) else {})
 
 
 def _listed(call: Call, name: str, bodies: list[str], start: int, limit: int, total: int) -> str:
