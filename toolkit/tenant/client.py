@@ -21,6 +21,12 @@ from toolkit.tenant.credentials import Settings, read_settings
 from toolkit.tenant.management_api import ManagementApi, raw
 from toolkit.tenant.models import PAGE, Action, Binding, Connection, Job, Page, Rule
 
+# What is not wanted of a user. Auth0 refuses names in `fields` that are not in a list of its own
+# ("Search Users by Email"), and `thumbnailPhotoUrl` is not in it: it comes if others are left out.
+_UNWANTED = (
+    "phone_number,email_verified,username,nickname,app_metadata,last_ip,blocked,family_name,"
+    "given_name"
+)
 _POST_LOGIN = "post-login"
 # The current version of the trigger, and its runtime (recorded answers of "Get triggers").
 _TRIGGER_VERSION, _RUNTIME = "v3", "node22"
@@ -76,8 +82,8 @@ class Tenant(ManagementApi):
             per_page=per_page,
             sort=sort,
             include_totals=True,
-            fields=",".join(FIELDS),
-            include_fields=True,
+            fields=_UNWANTED,
+            include_fields=False,
             search_engine="v3",
         )
         return Page.of(self._send(lambda: raw(lambda: read().response)), per_page)
@@ -85,7 +91,7 @@ class Tenant(ManagementApi):
     def user(self, user_id: str) -> Mapping[str, Any]:
         """Read one user (`read:users`); unlike a search, this shows every write at once."""
         _ensure_named(user_id)
-        get = partial(self._api.users.get, user_id, fields=",".join(FIELDS), include_fields=True)
+        get = partial(self._api.users.get, user_id, fields=_UNWANTED, include_fields=False)
         return _user(self._send(lambda: raw(get)))
 
     def find_user(self, user_id: str) -> Mapping[str, Any] | None:
