@@ -5,10 +5,14 @@ page to what is made here.
 """
 
 import ast
+import json
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from tests.sandbox.replay import MEASURED, total
 from toolkit.change.scopes import SCOPES
 from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, seconds
 from toolkit.classification.sources import ON_WORD, RULES, Source
@@ -132,7 +136,38 @@ def _ceilings() -> str:
     return _table(["Auth0's plan", "writes a second", "a million profiles take"], rows)
 
 
+def _measured() -> dict[str, Any]:
+    return dict(json.loads(MEASURED.read_text("utf-8")))
+
+
+def _recordings() -> str:
+    """How like the recordings the sandbox answers, one row for each endpoint."""
+    endpoints = _measured()["endpoints"]
+    rows = [
+        [name if name == "**all**" else _code(name), str(one["recorded"]), *_shares(one)]
+        for name, one in {**endpoints, "**all**": total(endpoints)}.items()
+    ]
+    head = (
+        "endpoint, recorded, replayed, same status, nothing extra or mistyped, same keys and types"
+    )
+    return _table([*head.split(", "), "errors verbatim"], rows)
+
+
+def _shares(one: Mapping[str, int]) -> list[str]:
+    replayed, errors = one.get("replayed", 0), one.get("errors", 0)
+    facts = ("same status", "nothing wrong", "same shape")
+    shares = [f"{one[fact] / replayed:.1%}" if replayed else _DASH for fact in facts]
+    return [str(replayed), *shares, f"{one['same errors']} of {errors}" if errors else _DASH]
+
+
+def _left_out() -> str:
+    rows = [[_code(name), str(many), told] for name, told, many in _measured()["left"]]
+    return _table(["endpoint", "times", "what is left, and why"], rows)
+
+
 PARTS = {
+    "recordings": _recordings,
+    "left out": _left_out,
     "sources": _sources,
     "rules": _rules,
     "on word": _on_word,

@@ -34,7 +34,7 @@ from toolkit.sandbox.api.action_library import Library
 from toolkit.sandbox.api.gate import ROOT, Call, Gate
 from toolkit.sandbox.api.legacy_rules import Rule, Rules
 from toolkit.sandbox.api.tokens import Tokens
-from toolkit.sandbox.api.users import merged
+from toolkit.sandbox.api.user_writes import merged
 from toolkit.sandbox.directory.fields import iso
 from toolkit.sandbox.directory.store import Store, connections_of
 from toolkit.sandbox.problem import bad_body, invalid_body, json_response, no_such_user

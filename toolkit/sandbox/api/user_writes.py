@@ -172,7 +172,7 @@ def updated(user: Mapping[str, Any], changes: Mapping[str, Any], now: str) -> di
         result["last_password_reset"] = now
     for name, value in changes.items():
         if name in _METADATA:
-            result[name] = _merged(user.get(name), value)
+            result[name] = merged(user.get(name), value)
             # Recorded for `{}`, which keeps an empty `user_metadata`. Nobody recorded what stays
             # when the last key goes (INFERRED).
             if not result[name] and (value or name == "app_metadata"):
@@ -228,7 +228,7 @@ def _drawn(shown: str, email: str | None) -> str:
     return f"https://s.gravatar.com/avatar/{digest}?s=480&r=pg&d={quote(letters, safe='')}"
 
 
-def _merged(old: object, change: Mapping[str, Any] | None) -> dict[str, Any]:
+def merged(old: object, change: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return metadata with a change merged at its first level; `{}` (or None) wipes it."""
     if not change:
         return {}
