@@ -35,6 +35,10 @@ or BSD-3-Clause.
 
 All are permissive but these, whose files may be used and passed on as they are:
 {explained}
+Of others, too, and in the repository only: the recordings in `tests/sandbox/recordings/`, made by
+projects of Auth0 under MIT and, `tf.jsonl` alone, under MPL-2.0. The README beside them names the
+projects.
+
 | package | licence |
 |---|---|
 {rows}
