@@ -147,7 +147,9 @@ def node_sdk(request, tmp_path_factory):
     return installed(request.config, "auth0-node", NODE / "package.json", fallback)
 
 
-def test_auth0s_node_client_works_as_in_its_readme(sandbox, node_sdk):
-    walk = str(NODE / "walk.mjs")
-    trust = {"NODE_EXTRA_CA_CERTS": sandbox.ca_file, "SDK_FOLDER": str(node_sdk)}
-    _check(sandbox, _run(sandbox, shutil.which("node"), walk, **trust))
+@pytest.mark.parametrize("major", [4, 5, 6, 7])
+def test_auth0s_node_client_works_as_in_its_readme(sandbox, node_sdk, major):
+    walk = NODE / ("walk-4.mjs" if major == 4 else "walk.mjs")
+    sdk = {"SDK_FOLDER": str(node_sdk), "SDK_NAME": "auth0" if major == 7 else f"auth0-{major}"}
+    trust = {"NODE_EXTRA_CA_CERTS": sandbox.ca_file}
+    _check(sandbox, _run(sandbox, shutil.which("node"), str(walk), **sdk, **trust))

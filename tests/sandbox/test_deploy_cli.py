@@ -1,4 +1,4 @@
-"""Auth0's own deploy tool exports the Action that this tool deployed, and its binding."""
+"""Auth0's own deploy tool exports all there is, with the Action that this tool deployed."""
 
 import os
 import shutil
@@ -43,14 +43,15 @@ def deployed(serve, person, tmp_path, monkeypatch):
     return sandbox, made
 
 
-def test_the_deploy_tool_exports_the_action_and_its_binding(deployed, deploy_tool, tmp_path):
+def test_the_deploy_tool_exports_all_with_the_action_and_its_binding(
+    deployed, deploy_tool, tmp_path
+):
     sandbox, made = deployed
     out = tmp_path / "exported"
     environment = {
         **os.environ,
         **sandbox.environment(),
         "AUTH0_AUDIENCE": f"https://{sandbox.domain}/api/v2/",
-        "AUTH0_INCLUDED_ONLY": '["actions", "triggers"]',
         "NODE_EXTRA_CA_CERTS": sandbox.ca_file,
         "NO_UPDATE_NOTIFIER": "1",
     }
@@ -71,3 +72,6 @@ def test_the_deploy_tool_exports_the_action_and_its_binding(deployed, deploy_too
     assert '"deployed": true' in described
     bound = (out / "triggers" / "triggers.json").read_text()
     assert bound.index("somebody's") < bound.index(NAME)
+    assert (out / "clients" / "Sandbox.json").exists()
+    assert (out / "tenant.json").exists()
+    assert "Cannot retrieve roles due to missing scopes" in done.stdout + done.stderr

@@ -4,7 +4,7 @@ import { gunzipSync } from "node:zlib";
 
 // The SDK is not installed next to this file.
 const require = createRequire(`${process.env.SDK_FOLDER}/`);
-const { ManagementClient } = require("auth0");
+const { ManagementClient } = require(process.env.SDK_NAME);
 
 const client = new ManagementClient({
   domain: process.env.AUTH0_DOMAIN,
