@@ -8,13 +8,13 @@ trigger cannot be exchanged for another one, that a secret without a value keeps
 and that names and what a dependency says have 255 characters at most.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from toolkit.sandbox.api.gate import Check, check
 from toolkit.sandbox.problem import invalid_body
+from toolkit.sandbox.validation import Schema
 
 POST_LOGIN = "post-login"
 DEFAULT_RUNTIME = "node22"
@@ -112,55 +112,43 @@ class Draft:
 
 
 _LONGEST_CODE = 100_000  # bytes
-_LONGEST_NAME, _LONGEST_KEY, _LONGEST_VALUE = 255, 128, 4096
-_MOST_DEPENDENCIES, _MOST_SECRETS = 10, 30
-_DEPENDENCY = frozenset({"name", "version", "registry_url"})
-_MODULE = frozenset({"module_id", "module_version_id"})
 
 
-def _is_text(value: object, most: int) -> bool:
-    return isinstance(value, str) and len(value) <= most
+def _text(most: int, least: int = 0) -> dict[str, Any]:
+    return {"type": "string", "minLength": least, "maxLength": most}
 
 
-def _is_dependency(value: Mapping[str, Any]) -> bool:
-    texts = all(_is_text(text, _LONGEST_NAME) for text in value.values())
-    return texts and "name" in value and not value.keys() - _DEPENDENCY
+def _objects(most: int, properties: Mapping[str, Any], *required: str) -> dict[str, Any]:
+    """Return the rules of a list of so many objects with these properties only."""
+    one = {"type": "object", "properties": properties, "required": [*required]}
+    return {"type": "array", "maxItems": most, "items": one | {"additionalProperties": False}}
 
 
-def _is_module(value: Mapping[str, Any]) -> bool:
-    texts = all(_is_text(text, _LONGEST_NAME) for text in value.values())
-    return texts and value.keys() == _MODULE
-
-
-def _is_secret(value: Mapping[str, Any]) -> bool:
-    given = _is_text(value.get("value", ""), _LONGEST_VALUE)
-    return given and _is_text(value.get("name"), _LONGEST_KEY)
-
-
-def _are_objects(value: object, most: int, holds: Callable[[Mapping[str, Any]], bool]) -> bool:
-    """Tell whether a value is a list of at most so many objects that hold."""
-    if not isinstance(value, list) or len(value) > most:
-        return False
-    return all(isinstance(one, dict) and holds(one) for one in value)
-
-
-_CHECKS = (
-    Check("name", lambda name: _is_text(name, _LONGEST_NAME) and name != ""),
-    Check("code runtime", lambda text: isinstance(text, str)),
-    Check("code", lambda code: len(code.encode("utf-8", "replace")) <= _LONGEST_CODE),
-    Check(
-        "supported_triggers", lambda found: _are_objects(found, 1, lambda _: True) and found != []
-    ),
-    Check("dependencies", lambda found: _are_objects(found, _MOST_DEPENDENCIES, _is_dependency)),
-    Check("modules", lambda found: _are_objects(found, _MOST_DEPENDENCIES, _is_module)),
-    Check("secrets", lambda found: _are_objects(found, _MOST_SECRETS, _is_secret)),
-)
+_NAME, _PLAIN = _text(255), {"type": "string"}
+_DEPENDENCY = dict.fromkeys(("name", "version", "registry_url"), _NAME)
+_MODULE = dict.fromkeys(("module_id", "module_version_id"), _NAME)
+_SECRET = {"name": _text(128), "value": _text(4096), "updated_at": _PLAIN}
+_DRAFT = {
+    "name": _text(255, least=1),
+    "code": _PLAIN,
+    "runtime": _PLAIN,
+    "supported_triggers": {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 1,
+        "items": {"type": "object"},
+    },
+    "dependencies": _objects(10, _DEPENDENCY, "name"),
+    "modules": _objects(10, _MODULE, *_MODULE),
+    "secrets": _objects(30, _SECRET, "name"),
+}
+_NEW, _CHANGED = Schema(_DRAFT, required=("name", "supported_triggers")), Schema(_DRAFT)
 
 
 def read_draft(body: Mapping[str, Any], former: Draft | None, now: float) -> Draft:
     """Return the draft that a request's body makes, of a former one or from nothing."""
-    check(body, _CHECKS, invalid_body)
-    if former is None and not body.keys() >= {"name", "supported_triggers"}:
+    (_CHANGED if former else _NEW).check(body, invalid_body)
+    if len(body.get("code", "").encode("utf-8", "replace")) > _LONGEST_CODE:
         raise invalid_body()
     draft = former or Draft(body["name"])
     changes = {name: body[name] for name in ("name", "code", "runtime") if name in body}

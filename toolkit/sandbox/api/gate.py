@@ -1,7 +1,7 @@
 """What every API request passes: its token, rate limit and scope; and what it asks for.
 
-Rate limits are token buckets, a set of them for each plan. A check of a body's property is one
-`Check`, a query parameter one row of `PARAMETERS`.
+Rate limits are token buckets, a set of them for each plan. A query parameter is one row of
+`PARAMETERS`.
 
 Facts: Auth0 docs, "Rate Limit Configurations": the buckets' sizes; headers
 `x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (UNIX seconds); a recorded
@@ -15,7 +15,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,10 +29,8 @@ from starlette.routing import Route
 from toolkit.sandbox.api.tokens import Tokens
 from toolkit.sandbox.problem import (
     Problem,
-    bad_body,
     invalid_body,
     json_response,
-    on_property,
 )
 from toolkit.sandbox.validation import Refuse, Rules, Schema
 
@@ -174,20 +172,6 @@ def query(names: str, *, required: str = "", **own: Rules) -> Schema:
 
 
 @dataclass(frozen=True)
-class Check:
-    """What the values of some properties of a body (separated by spaces) must meet.
-
-    Otherwise the refusal says what is `wrong`, with the value for `{value}`, and what the
-    property is `about`.
-    """
-
-    names: str
-    holds: Callable[[Any], bool]
-    wrong: str = ""
-    about: str = ""
-
-
-@dataclass(frozen=True)
 class Call:
     """A request that was let in; its methods raise Problem where it is not valid."""
 
@@ -235,17 +219,6 @@ class Call:
             {key: value for key, value in document.items() if (key in names) == kept}
             for document in documents
         ]
-
-
-def check(body: Mapping[str, Any], checks: Sequence[Check], refuse: Refuse = bad_body) -> None:
-    """Raise what `refuse` makes of the first property that is unknown or does not hold."""
-    unknown = sorted(body.keys() - {name for one in checks for name in one.names.split()})
-    if unknown:
-        raise refuse(f"'Additional properties not allowed: {','.join(unknown)}'.")
-    for name, value in body.items():
-        for one in checks:
-            if name in one.names.split() and not one.holds(value):
-                raise refuse(on_property(one.wrong.format(value=value), name, one.about))
 
 
 Answer = Response | str | Mapping[str, Any] | list[Any] | None
