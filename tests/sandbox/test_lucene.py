@@ -16,6 +16,8 @@ PEOPLE = [
         "created_at": "2025-12-01T00:00:00.000Z",
         "logins_count": 3,
         "blocked": True,
+        "phone_verified": True,
+        "last_ip": "192.0.2.7",
         "user_metadata": {"colour": "red", "size": 5, "empty": {}, "nested": {"deep": "x:y"}},
         "identities": [
             {"connection": "db", "provider": "auth0", "user_id": "a"},
@@ -97,6 +99,8 @@ def test_a_query_is_understood(text, sql, parameters):
         ("username:annie", ""),
         ("username:Annie", "a"),
         ("blocked:true", "a"),
+        ("phone_verified:true", "a"),
+        ('last_ip:"192.0.2.7"', "a"),
         ("NOT blocked:true", "bcd"),
         ("logins_count:[3 TO 39]", "a"),
         ("logins_count:{3 TO *}", "b"),

@@ -95,10 +95,10 @@ class Field:
 _NAMES = {
     Kind.ID: "user_id",
     Kind.FOLDED: "email email.domain name nickname given_name family_name",
-    Kind.EXACT: "username phone_number",
+    Kind.EXACT: "username phone_number last_ip",
     Kind.MOMENT: "created_at updated_at last_login",
     Kind.NUMBER: "logins_count",
-    Kind.FLAG: "blocked email_verified",
+    Kind.FLAG: "blocked email_verified phone_verified",
     Kind.FACET: "identities.connection identities.provider identities.user_id",
 }
 FIELDS: Mapping[str, Field] = {
