@@ -123,10 +123,6 @@ def test_a_query_that_is_as_it_should_be_passes(pairs):
     )
 
 
-def test_an_open_schema_lets_what_it_does_not_know_through():
-    Schema(PARAMETERS, is_open=True).check_query([("anything", "x")])
-
-
 def test_the_values_that_a_list_may_have_are_told():
     with pytest.raises(Problem, match="of the following values: name,email' on property fields"):
         Schema({"fields": some_of("name,email", "")}).check_query([("fields", "users")])

@@ -66,7 +66,7 @@ def some_of(values: str, about: str) -> Rules:
 
 
 class Schema:
-    """An object that has these properties and, unless it is open, no others.
+    """An object that has these properties and no others.
 
     `required` are the names of those that cannot be left out, `least` how many there must be at
     all; `hint` follows the names of unknown properties.
@@ -79,13 +79,12 @@ class Schema:
         required: Iterable[str] = (),
         least: int = 0,
         hint: str = "",
-        is_open: bool = False,
     ) -> None:
         self.properties = properties
         schema = {
             "type": "object",
             "properties": properties,
-            "additionalProperties": is_open,
+            "additionalProperties": False,
             "required": [*required],
             "minProperties": least,
             "x-hint": hint,

@@ -158,7 +158,6 @@ PARAMETERS: Mapping[str, Rules] = {
     "enabled": {"type": "boolean"},
     "force": {"type": "boolean"},
 }
-_KNOWN = Schema(PARAMETERS, is_open=True)
 
 
 def query(names: str, *, required: str = "", **own: Rules) -> Schema:
@@ -169,6 +168,9 @@ def query(names: str, *, required: str = "", **own: Rules) -> Schema:
     text = {"type": "string"}
     known = {name: PARAMETERS.get(name, text) for name in names.split()}
     return Schema(known | own, required=required.split())
+
+
+_NOTHING = query("")
 
 
 @dataclass(frozen=True)
@@ -235,12 +237,11 @@ class Gate:
     limits: Limits
 
     def route(
-        self, method: str, path: str, handler: Handler, *scopes: str, query: Schema = _KNOWN
+        self, method: str, path: str, handler: Handler, *scopes: str, query: Schema = _NOTHING
     ) -> Route:
         """Return a route whose handler runs in a worker thread; one of the scopes is needed.
 
-        A query that its schema does not allow is refused; by default only what is in
-        `PARAMETERS` is checked.
+        A query that its schema does not allow is refused; by default there are no parameters.
         """
 
         def answered(request: Request, body: bytes) -> Response:

@@ -37,7 +37,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate, query
+from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate
 from toolkit.sandbox.directory.fields import iso
 from toolkit.sandbox.directory.store import Connection, Store, connections_of
 from toolkit.sandbox.problem import Problem, bad_body, on_property
@@ -59,7 +59,6 @@ _USUAL = (
     "logins_count"
 )
 _OWN_TIMES = frozenset({"created_at", "updated_at", "last_login", "last_password_reset"})
-_NOTHING = query("")
 _MISSING = object()
 
 _log = logging.getLogger(__name__)
@@ -292,15 +291,9 @@ class Jobs:
         # Auth0's description names both scopes for reading a job.
         reading = ("create:users", "read:users")
         return [
-            route(
-                "POST",
-                f"{ROOT}/jobs/users-exports",
-                self.export_users,
-                "read:users",
-                query=_NOTHING,
-            ),
-            route("GET", f"{one}/errors", self.errors, *reading, query=_NOTHING),
-            route("GET", one, self.job, *reading, query=_NOTHING),
+            route("POST", f"{ROOT}/jobs/users-exports", self.export_users, "read:users"),
+            route("GET", f"{one}/errors", self.errors, *reading),
+            route("GET", one, self.job, *reading),
             Route("/exports/{id}/{name}", self.download, methods=["GET"]),
         ]
 

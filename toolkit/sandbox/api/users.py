@@ -57,7 +57,6 @@ _SEARCH = query(
     primary_order={"type": "boolean"},
     fields=_SHOWN,
 )
-_NOTHING = query("")
 
 
 @dataclass(frozen=True)
@@ -73,11 +72,11 @@ class Api:
         route, one = self.gate.route, f"{ROOT}/users/{{id:{REST}}}"
         return [
             route("GET", f"{ROOT}/users", self.users, "read:users", query=_SEARCH),
-            route("POST", f"{ROOT}/users", self.create_user, "create:users", query=_NOTHING),
+            route("POST", f"{ROOT}/users", self.create_user, "create:users"),
             route("GET", f"{ROOT}/users-by-email", self.by_email, "read:users", query=_BY_EMAIL),
             route("GET", one, self.user, "read:users", query=_ONE),
-            route("PATCH", one, self.update_user, *_UPDATE_SCOPES, query=_NOTHING),
-            route("DELETE", one, self.delete_user, "delete:users", query=_NOTHING),
+            route("PATCH", one, self.update_user, *_UPDATE_SCOPES),
+            route("DELETE", one, self.delete_user, "delete:users"),
         ]
 
     def users(self, call: Call) -> Answer:
