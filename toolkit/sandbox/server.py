@@ -70,7 +70,8 @@ class Sandbox:
         event_streams: event streams, likewise; None if the plan has none.
         connections: connections besides those that the users came from, or more about these:
             `name`, `strategy` and what else they show.
-        plan: Whose rate limits hold: free, essentials, enterprise or unlimited.
+        plan: Whose rate limits hold: free, essentials, enterprise, enterprise-test (one that is
+            not for production) or unlimited.
         address: Where it listens: an IPv4 address of loopback.
         port: The port there; 0 takes a free one.
         token_lifetime: Seconds that an access token is good for.
