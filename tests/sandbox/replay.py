@@ -32,12 +32,9 @@ _PERSON = {
     "created_at": "2026-01-01T00:00:00.000Z",
     "updated_at": "2026-01-01T00:00:00.000Z",
 }
-# What an admin gives a connection, besides its name; the rest of an answer is Auth0's own.
+# What only an admin can give a connection, besides its name; the sandbox shows the rest itself.
 _GIVEN = (
     "display_name",
-    "is_domain_connection",
-    "realms",
-    "show_as_button",
     "metadata",
     "cross_app_access_requesting_app",
     "cross_app_access_resource_app",
