@@ -42,7 +42,10 @@ _PATTERNS = [
 
 # What answers have got or lost while the recordings were made: an older recording without the
 # first, and one with the second, call nothing wrong.
-ADDED = {"connections": ("authentication", "connected_accounts")}
+ADDED = {
+    "connections": ("authentication", "connected_accounts"),
+    "actions": ("binding_policy",),  # of triggers
+}
 ENDED = {"connections": ("enabled_clients",)}  # in July 2026
 # Below these the sandbox shows nothing of its own: it is what a tenant's admin typed.
 _TYPED = ("options", "metadata", "user_metadata", "app_metadata")
