@@ -9,7 +9,6 @@ from tests.sandbox.conftest import identity
 from toolkit.change.apply_plan import apply
 from toolkit.change.undo_journal import undo
 from toolkit.change.verify_plan import verify
-from toolkit.sandbox.directory.store import Connection
 
 ABSENT = object()
 MOVED = "https://x.example/moved.png"
@@ -70,10 +69,12 @@ def test_who_cannot_be_put_back_is_changed_where_that_is_meant(site_of, person, 
     assert site.user("auth0|000001")["user_metadata"]["picture"] == NEW
 
 
-class SyncsOnce(Connection):
-    """A connection whose later logins overwrite no picture."""
-
-    syncs = False
+# Its later logins overwrite no picture.
+SYNCS_ONCE = {
+    "name": "github",
+    "strategy": "github",
+    "options": {"set_user_root_attributes": "on_first_login"},
+}
 
 
 def root_of(person, number, picture, strategy):
@@ -104,7 +105,7 @@ ROOT = {
 def test_a_root_picture_is_put_back_exactly_or_left_alone_and_why(site_of, person, shape):
     picture, strategy, why = ROOT[shape]
     site = site_of([root_of(person, 1, picture, strategy), person(2)])
-    site.sandbox._store._connections["github"] = SyncsOnce("github", "github")
+    site.sandbox._store.add_connection(SYNCS_ONCE)
     before, raw = site.users(), site.raw()
     made = site.plan("root")
     outcome = site.apply(made, canary=0)
