@@ -39,8 +39,8 @@ ingest: EXPORT… --force --map*= --no-progress --out= --redact= --scheduler=
 explain: [URL | -]=- --map*=
 coverage: SNAPSHOT --by=source{source|connection|provider|cohort|activity}
     --format=table{table|json|csv}
-findings: SNAPSHOT --format=table{table|json|csv} --unmasked
-compare: OLD NEW --anyway --format=table{table|json|csv}
+findings: SNAPSHOT --format=table{table|json|csv} --id= --unmasked
+compare: OLD NEW --anyway --format=table{table|json|csv} --moved= --unmasked
 report: SNAPSHOT --out!= --personal
 redact: SNAPSHOT --force --key-file= --no-progress --out!=
 probe: SNAPSHOT --all --format=table{table|json|csv} --insecure --no-progress --pictures
@@ -106,6 +106,7 @@ report: (snapshot, path, *, personal=False)
 series: (snapshots, *, anyway=False)
 undo: (tenant, journal, *, execute=False, confirm=None, limit=None, canary=None, stop_share=0.05,
     workers=8, sample=None, show=None)
+users_moved: (old, new, before, after, *, anyway=False)
 verify: (tenant, plan, *, sample=None, show=None)
 what_people_see: (coverage)
 """
@@ -154,6 +155,8 @@ coverage.own_sample.strata[]: asked certain connection present source unclear us
 probe --pictures[]: forbidden letters not a URL pattern photo shows silhouette source users
 findings: findings notes users
 findings.findings[]: advice examples id meaning severity share title users
+findings --id[]: connection content created_at elsewhere_from email evidence expires_at fallback
+    last_login logins_count provider seen source strategy underlying updated_at user_id
 compare: came came_by_source flow matched moved new notes old sources went went_by_source
 compare.old: complete own sources taken_at tenant users
 compare.old.own: high low on_word
@@ -237,6 +240,10 @@ coverage csv: source,users,share
 coverage --by csv:
     group,users,share,own_low,own_high,own_on_word,social,enterprise,metadata,custom,unresolved,initials,placeholder,missing,invalid
 findings csv: id,severity,title,users,share,meaning,advice,examples
+findings --id csv:
+    user_id,email,connection,strategy,created_at,updated_at,last_login,logins_count,source,underlying,provider,fallback,evidence,expires_at,content,elsewhere_from,seen
+compare --moved csv:
+    user_id,email,connection,strategy,created_at,updated_at,last_login,logins_count,source,underlying,provider,fallback,evidence,expires_at,content,elsewhere_from
 compare csv: from,to,users,examples
 """
 
@@ -314,10 +321,13 @@ coverage --by: coverage s.parquet --by connection --format json
 probe --pictures: probe s.parquet --pictures --sample 40 --yes --format json
 findings: findings s.parquet --format json
 findings csv: findings s.parquet --format csv
+findings --id: findings s.parquet --id missing --format json
+findings --id csv: findings s.parquet --id missing --format csv
 : report s.parquet --out report.html
 coverage: probe s.parquet --all --yes --format json
 compare: compare old.parquet s.parquet --format json
 compare csv: compare old.parquet s.parquet --format csv
+compare --moved csv: compare old.parquet s.parquet --moved unresolved:gravatar --format csv
 compare: compare KEPT/2/snapshot.parquet s.parquet --anyway --format json
 plan: plan s.parquet WISH --through root --out root.plan --format json
 plan: plan s.parquet WISH --through action --out action.plan --format json

@@ -56,6 +56,7 @@ from .sandbox.embedded import open_tenant as open_tenant
 from .sandbox.server import Sandbox as Sandbox
 from .snapshots.comparison import Comparison as Comparison
 from .snapshots.comparison import compare as compare
+from .snapshots.comparison import users_moved as users_moved
 from .snapshots.history import Series as Series
 from .snapshots.history import series as series
 from .snapshots.redaction import redact as redact

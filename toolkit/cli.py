@@ -20,7 +20,7 @@ from toolkit.analysis.groups import lacking
 from toolkit.change.scopes import help_of
 from toolkit.change.ways import Way
 from toolkit.errors import OutputError, PictureAuditError, SettingsError
-from toolkit.formatting import harmless
+from toolkit.formatting import harmless, masked_users
 from toolkit.reporting import terminal
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ _CANARY = _option("Write and read back N users first.", "N", min=0)
 _CONFIRM = _option("The tenant's domain, to execute.", "DOMAIN")
 _EXECUTE = _flag("--execute", "Write. Without it, it is only rehearsed.")
 _LIMIT = _option("Write no more than N users this time.", "N", min=1)
+_UNMASKED = _flag("--unmasked", "Whole user_ids, e-mail addresses and names: personal data.")
 _READ_BACK = _option("Read back N users instead of all.", "N", min=1)
 
 
@@ -311,10 +312,18 @@ def coverage(
 def findings(
     snapshot: SnapshotFile,
     output: Format = "table",
-    unmasked: bool = _flag("--unmasked", "With --format json or csv: whole user_ids as examples."),
+    finding: Annotated[
+        str | None,
+        Option("--id", metavar="FINDING", help="List the users whom this finding concerns."),
+    ] = None,
+    unmasked: bool = _UNMASKED,
 ) -> None:
     """Say what is wrong with the pictures of a snapshot, for how many users, what to do."""
-    found = toolkit.read_snapshot(snapshot).findings()
+    content = toolkit.read_snapshot(snapshot)
+    if finding is not None:
+        _print_users(content.users_of(finding), output, masked=not unmasked)
+        return
+    found = content.findings()
     _print(
         output,
         lambda: terminal.show_findings(found),
@@ -328,12 +337,26 @@ def compare(
     old: Annotated[Path, Argument(metavar="OLD", help="The earlier snapshot.")],
     new: Annotated[Path, Argument(metavar="NEW", help="The later one.")],
     output: Format = "table",
+    moved: str | None = _option(
+        "List the users who moved from one source to another. FROM may be `new`, TO `deleted`.",
+        "FROM:TO",
+    ),
+    unmasked: bool = _UNMASKED,
     anyway: bool = _flag("--anyway", "Even if they are of two tenants."),
 ) -> None:
-    """Say who moved from which source to which between two snapshots; who came, who went."""
-    snapshots = map(toolkit.read_snapshot, (old, new))
-    found = toolkit.compare(*snapshots, anyway=anyway)
-    _print_value(found, output, lambda: found.flow)
+    """Compare two snapshots: who has a picture from another source, who is new, who is gone."""
+    earlier, later = map(toolkit.read_snapshot, (old, new))
+    if moved is None:
+        found = toolkit.compare(earlier, later, anyway=anyway)
+        _print_value(found, output, lambda: found.flow)
+        return
+    before, colon, after = moved.partition(":")
+    if not colon:
+        raise SettingsError("--moved takes FROM:TO, such as --moved initials:gravatar.")
+    source = None if before == "new" else before
+    target = None if after == "deleted" else after
+    users = toolkit.users_moved(earlier, later, source, target, anyway=anyway)
+    _print_users(users, output, masked=not unmasked)
 
 
 @_command
@@ -615,6 +638,17 @@ def _print_value(
     sheet: "Callable[[], DataFrame] | None" = None,
 ) -> None:
     _print(output, lambda: typer.echo(harmless(repr(value))), value.as_dict, sheet)
+
+
+def _print_users(users: "DataFrame", output: str, *, masked: bool) -> None:
+    """Print some users of a snapshot; unless `masked` is false, nobody can be recognised."""
+    shown = masked_users(users) if masked else users
+    _print(
+        output,
+        lambda: terminal.show_users(shown),
+        lambda: json.loads(shown.to_json(orient="records", date_format="iso")),
+        lambda: shown,
+    )
 
 
 def _at_tenant(

@@ -105,6 +105,20 @@ def mask_email(email: str) -> str:
     return visible(f"{name[:1]}•••@{host[:1]}•••{dot}{top if dot else ''}")
 
 
+_PERSONAL = ["name", "picture", "metadata_picture", "gravatar_hash", "elsewhere"]
+
+
+def masked_users(users: "DataFrame") -> "DataFrame":
+    """Return users of a snapshot so that a stranger recognises nobody.
+
+    Identifiers and e-mail addresses are masked; names, addresses of pictures and hashes are left
+    out. Whoever has the snapshot can still tell who is meant: `toolkit.redact` is for sharing.
+    """
+    emails = users["email"].map(mask_email, na_action="ignore")
+    hidden = users.assign(user_id=users["user_id"].map(mask), email=emails)
+    return hidden.drop(columns=_PERSONAL)
+
+
 # Fact: OWASP, "CSV Injection" and ASVS 5.0, 1.2.10: a cell that begins like this is taken for a
 # formula; where Japanese or Chinese is written, in full width, too.
 _FORMULA = "=+\\-@\uff1d\uff0b\uff0d\uff20"

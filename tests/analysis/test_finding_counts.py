@@ -8,12 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from toolkit.analysis.finding_counts import SEVERITIES, Findings, findings
+from toolkit.analysis.finding_checks import SEVERITIES
+from toolkit.analysis.finding_counts import Findings, findings, users_of
 from toolkit.analysis.tenant_wiring import Script, wiring
 from toolkit.classification.frames import audit, profiles
 from toolkit.classification.schema import SNAPSHOT, completed
 from toolkit.classification.user_profile import user
-from toolkit.errors import UnreadableInputError
+from toolkit.errors import SettingsError, UnreadableInputError
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 OVERRIDE = "api.idToken.setCustomClaim('picture', event.user.user_metadata.picture)"
@@ -271,3 +272,29 @@ def test_an_empty_set_of_findings_is_a_value():
     assert Findings((), 0) == Findings((), 0)
     assert list(Findings((), 3)) == []
     assert isinstance(Findings((), 3).table(), pd.DataFrame)
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_the_users_of_a_finding_are_those_that_it_counts(as_file, tmp_path):
+    frame = frame_of(*(one for pair in CASES.values() for one in pair))
+    users = frame
+    if as_file:
+        users = tmp_path / "users.parquet"
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        pq.write_table(completed(table).cast(SNAPSHOT), users)
+    counted = {one.id: one for one in findings(users, as_of=NOW, wiring=wired_by())}
+    assert counted.keys() >= CASES.keys() - {"default-live"}
+    for name, one in counted.items():
+        those = users_of(users, name, as_of=NOW, wiring=wired_by())
+        assert len(those) == one.users
+        assert set(one.examples) <= set(those["user_id"])
+        assert list(those.columns) == [*SNAPSHOT.names, "seen"]
+    broken = users_of(users, "unshowable", as_of=NOW)
+    assert set(broken["seen"]) == {"broken"}
+
+
+def test_a_finding_that_does_not_exist_is_told_with_those_that_do():
+    with pytest.raises(SettingsError, match=r"called mising\. There are expired, .*missing"):
+        users_of(frame_of(someone()), "mising", as_of=NOW)
+    with pytest.raises(SettingsError, match="called override-unwired"):  # nothing is known of that
+        users_of(frame_of(someone()), "override-unwired", as_of=NOW)

@@ -12,7 +12,7 @@ from tests.change.conftest import ORDERS
 from tests.truth import see_their_own
 from toolkit.analysis.coverage_count import coverage
 from toolkit.analysis.duckdb_engine import engine_with
-from toolkit.analysis.finding_counts import CHECKS, wired
+from toolkit.analysis.finding_checks import CHECKS, wired
 from toolkit.analysis.groups import Seen
 from toolkit.analysis.headline_words import headline
 from toolkit.analysis.own_action import LivePolicy, live_policy

@@ -10,7 +10,7 @@ from tests.change.conftest import NEW
 from tests.sandbox.conftest import identity, person
 from tests.shell import ran
 from toolkit.analysis.duckdb_engine import engine_with
-from toolkit.analysis.finding_counts import CHECKS, wired
+from toolkit.analysis.finding_checks import CHECKS, wired
 from toolkit.analysis.groups import Seen
 from toolkit.analysis.shown_picture import show
 from toolkit.analysis.tenant_wiring import Script, wiring

@@ -1,8 +1,10 @@
 """Masked identifiers: told apart, and not known."""
 
+import pandas as pd
 import pytest
 
-from toolkit.formatting import mask, mask_email
+from toolkit.classification.schema import SNAPSHOT
+from toolkit.formatting import mask, mask_email, masked_users
 
 
 @pytest.mark.parametrize(
@@ -39,3 +41,16 @@ def test_a_long_strategy_is_cut():
 )
 def test_an_address_keeps_its_initials_and_its_top_level_domain(email, shown):
     assert mask_email(email) == shown
+
+
+def test_nothing_in_masked_users_names_somebody():
+    texts = {"user_id": "auth0|5f7c8ec7c33c6c004bbafe82", "email": "carol@example.org"}
+    somebody = dict.fromkeys(SNAPSHOT.names, "carol") | texts | {"source": "custom"}
+    shown = masked_users(pd.DataFrame([somebody, somebody | {"email": None}]))
+    kept = {name: list(shown[name]) for name in ("user_id", "email", "source")}
+    assert kept["user_id"] == ["auth0|5f…82"] * 2
+    assert kept["email"][0] == "c•••@e•••.org"
+    assert pd.isna(kept["email"][1])
+    assert kept["source"] == ["custom"] * 2
+    personal = {"name", "picture", "metadata_picture", "elsewhere", "gravatar_hash"}
+    assert personal.isdisjoint(shown.columns)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from toolkit.classification.schema import SNAPSHOT
 from toolkit.classification.sources import Source
 from toolkit.errors import SettingsError, UnreadableInputError
-from toolkit.snapshots.comparison import compare
+from toolkit.snapshots.comparison import compare, users_moved
 from toolkit.snapshots.history import series
 from toolkit.snapshots.snapshot import Provenance, Snapshot, read_snapshot
 
@@ -291,3 +291,30 @@ def test_overrides_that_only_one_of_the_two_has_are_said():
         assert any("has user_metadata.picture: moves" in note for note in compare(*pair).notes)
     both = compare(lacking, snapshot([], days=1, absent=("metadata_picture",)))
     assert not any("user_metadata" in note for note in both.notes)
+
+
+@settings(max_examples=12)
+@given(people, people)
+def test_the_users_of_each_move_are_those_that_it_counts(old, new):
+    old, new = snapshot(old), snapshot(new, 20)
+    for move in compare(old, new).moves:
+        users = users_moved(old, new, move.before, move.after)
+        assert len(users) == move.users
+        assert set(users["source"]) == {move.after or move.before}
+
+
+def test_the_users_of_a_move_are_read_from_the_later_file_in_its_order(tmp_path):
+    old, new = filed(OLD, tmp_path / "old.parquet"), filed(NEW, tmp_path / "new.parquet")
+    assert list(users_moved(old, new, "unresolved", "initials")["user_id"]) == ["a|1", "a|2"]
+    assert list(users_moved(old, new, "social", "social")["picture"]) == ["other"]
+    assert list(users_moved(old, new, "custom", None)["user_id"]) == ["a|4"]
+    assert list(users_moved(old, new, None, "missing")["user_id"]) == ["a|5"]
+    assert list(users_moved(old, new, None, "missing").columns) == SNAPSHOT.names
+
+
+@pytest.mark.parametrize("sides", [("initials", "x"), ("x", None), (None, None)])
+def test_a_move_that_cannot_be_is_told(sides):
+    with pytest.raises(SettingsError, match="is no such move"):
+        users_moved(OLD, NEW, *sides)
+    with pytest.raises(SettingsError, match="tenants"):
+        users_moved(OLD, snapshot([], 20, tenant="another.example"), "social", "custom")

@@ -34,6 +34,8 @@ _WIDTH = 30
 _FEWEST_WORDS = 20
 _PIPED = 120
 _LONGEST_NAME, _LONGEST_CELL = 40, 200
+_MOST_USERS = 20
+_OF_USERS = ("user_id", "email", "connection", "source", "seen")
 _WIDE = 100  # columns; below that a group's numbers leave no room for its bar
 _SEVERITIES = {"high": "bold red", "medium": "yellow", "low": "cyan", "info": "dim"}
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -266,6 +268,17 @@ def show_frame(frame: "DataFrame") -> None:
     for row in frame.itertuples(index=False, name=None):
         table.add_row(*(Text(_cell(value)) for value in row))
     _stdout().print(table)
+
+
+def show_users(users: "DataFrame") -> None:
+    """Print the first of some users to stdout, and how many more there are."""
+    if users.empty:
+        _stdout().print("  Nobody.")
+        return
+    columns = [one for one in _OF_USERS if one in users.columns]
+    show_frame(users.head(_MOST_USERS)[columns].astype("object").fillna(""))
+    if (more := len(users) - _MOST_USERS) > 0:
+        _stdout().print(Text(f"\n  and {more:,} more: --format csv lists all", "dim"))
 
 
 def _cell(value: object) -> str:

@@ -1,7 +1,8 @@
 """Compare two snapshots of a tenant: users are matched by their user_id, in one pass of DuckDB."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from toolkit.analysis.duckdb_engine import engine, stored_users
 from toolkit.analysis.headline_words import between
+from toolkit.classification.schema import SNAPSHOT, to_frame
 from toolkit.classification.sources import Source
 from toolkit.errors import SettingsError, UnreadableInputError
 from toolkit.formatting import html_table, mask, percent, render, visible
@@ -22,7 +24,7 @@ _EXAMPLES = 3
 # chance that two share it is about 1 in 10^24. A source takes one byte.
 _SOURCE = f"ENUM {tuple(source.value for source in Source)}"
 _USERS = f"""
-    CREATE VIEW {{}} AS SELECT user_id::VARCHAR AS user_id, source::{_SOURCE} AS source,
+    CREATE VIEW {{}} AS SELECT row, user_id::VARCHAR AS user_id, source::{_SOURCE} AS source,
         CASE WHEN user_id <> '' THEN hash(user_id::VARCHAR)::UHUGEINT * 18446744073709551616
             + hash(user_id || '#')::UHUGEINT END AS key,
         hash(CASE source WHEN 'metadata' THEN metadata_picture::VARCHAR
@@ -217,18 +219,72 @@ def compare(old: Snapshot, new: Snapshot, *, anyway: bool = False) -> Comparison
     return Comparison(before, after, tuple(moves), tuple(notes))
 
 
+def users_moved(
+    old: Snapshot, new: Snapshot, before: str | None, after: str | None, *, anyway: bool = False
+) -> pd.DataFrame:
+    """Return the users of one of the moves of `compare`.
+
+    Args:
+        old: the earlier snapshot.
+        new: the later snapshot.
+        before: their source in the old snapshot; None for new users.
+        after: their source in the new one; None for deleted users.
+        anyway: as for `compare`.
+
+    Returns:
+        Their rows of the new snapshot, or of the old one if they are deleted: the columns of
+        `toolkit.classification.schema.SNAPSHOT`.
+
+    Raises:
+        SettingsError: a source does not exist, both are None, or as for `compare`.
+        UnreadableInputError: a file is damaged.
+    """
+    known = [*Source, None]
+    if before not in known or after not in known or before is after is None:
+        raise SettingsError(
+            f"Users move from one of {', '.join(Source)} to another: {before} to {after} is no "
+            "such move."
+        )
+    deque(_doubts(old.provenance, new.provenance, anyway=anyway), 0)
+    here = "old" if after is None else "new"
+    columns = ", ".join(f"{here}_users.{name}" for name in SNAPSHOT.names)
+    with _opened(old, new) as opened:
+        found = opened.sql(
+            f"""SELECT {columns} FROM old FULL OUTER JOIN new ON old.key = new.key
+            JOIN {here}_users ON {here}_users.row = {here}.row
+            WHERE old.source IS NOT DISTINCT FROM $before
+                AND new.source IS NOT DISTINCT FROM $after
+            ORDER BY {here}.row""",  # noqa: S608 - names of this package; values are bound
+            params={"before": before, "after": after},
+        ).to_arrow_table()
+    return to_frame(found.cast(SNAPSHOT))
+
+
 def _matched(old: Snapshot, new: Snapshot) -> list[tuple[Any, ...]]:
     """Return rows of source before and after, users, changed, users without an id, examples."""
+    with _opened(old, new) as opened:
+        opened.execute(_MATCHED)
+        return opened.execute(_NAMED).fetchall()
+
+
+@contextmanager
+def _opened(old: Snapshot, new: Snapshot) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a database with the views `old` and `new`, and the columns `old_users`, `new_users`.
+
+    Raises:
+        UnreadableInputError: a file is damaged.
+    """
     with engine(ordered=False) as opened:
         try:
             for name, snapshot in (("old", old), ("new", new)):
                 if snapshot.path is None:
-                    opened.register(f"{name}_users", snapshot.users)
+                    rows = range(len(snapshot.users))
+                    opened.register(f"{name}_users", snapshot.users.assign(row=rows))
                 else:
-                    stored_users(opened, snapshot.path).create_view(f"{name}_users")
+                    stored = stored_users(opened, snapshot.path, numbered=True)
+                    stored.project("*, file_row_number AS row").create_view(f"{name}_users")
                 opened.execute(_USERS.format(name, f"{name}_users"))
-            opened.execute(_MATCHED)
-            return opened.execute(_NAMED).fetchall()
+            yield opened
         except (duckdb.Error, UnicodeDecodeError) as error:  # see `one_line_for_damage`
             raise UnreadableInputError(
                 "The snapshots cannot be compared: one of them is damaged, or the folder for "

@@ -44,7 +44,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from toolkit.analysis.duckdb_engine import engine
-from toolkit.analysis.finding_counts import DRAWING
+from toolkit.analysis.finding_checks import DRAWING
 from toolkit.analysis.tenant_wiring import Wiring
 from toolkit.classification.schema import SNAPSHOT
 from toolkit.classification.sources import (
@@ -72,7 +72,7 @@ _STRATEGIES = ENTERPRISE_STRATEGIES | SOCIAL_STRATEGIES | {"auth0", "email", "sm
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,127}")
 _INLINE = re.compile(r" *data:image/", re.IGNORECASE)
 _WEB = re.compile(r" *(https?):", re.IGNORECASE)
-# The addresses that findings look at (`toolkit.analysis.finding_counts`), and what they become: one
+# The addresses that findings look at (`toolkit.analysis.finding_checks`), and what they become: one
 # that the same finding concerns. Initials are not hashed, because few people share rare letters.
 _EXAMPLES = (
     "graph.microsoft.com/{}/photo/",

@@ -210,6 +210,18 @@ class Snapshot:
             self._stored(), as_of=facts.taken_at, wiring=facts.wiring, absent=facts.absent
         )
 
+    def users_of(self, finding: str) -> "pd.DataFrame":
+        """Return the users whom the finding with this id concerns, and what they see (`seen`).
+
+        Raises:
+            SettingsError: no finding of this snapshot can have that id.
+            UnreadableInputError: the file is damaged.
+        """
+        from toolkit.analysis.finding_counts import users_of  # noqa: PLC0415 - it loads pandas
+
+        facts = self.provenance
+        return users_of(self._stored(), finding, as_of=facts.taken_at, wiring=facts.wiring)
+
     def _stored(self) -> "pd.DataFrame | Path":
         """Return the users in memory, or else the path of the file."""
         return self.path if self._users is None and self.path is not None else self.users
