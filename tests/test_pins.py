@@ -29,7 +29,7 @@ from toolkit.cli import app
 COMMANDS = """
 picture-audit: --debug --version
 demo: --force --no-progress --out=out/demo --seed=1 --users=5000{0..}
-sandbox: --faults= --load=
+sandbox: --env --faults= --load=
     --plan=unlimited{free|essentials|enterprise|enterprise-test|unlimited}
     --port=0{0..65535} --seed=1 --tls --users=5000{0..}
 collect: --force --method=auto{auto|export|search} --no-progress --out= --rate={0.01..} --redact=

@@ -2,13 +2,13 @@
 
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version as version_of
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="picture-audit",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
@@ -154,6 +154,7 @@ def sandbox(
     plan: Limits = _option("The Auth0 plan whose rate limits apply.", default="unlimited"),
     faults: str = _option("Faults to simulate: see below.", "NAME,NAME,…", ""),
     tls: bool = _flag("--tls", "Serve https, with a certificate made at start."),
+    env: bool = _flag("--env", "Print the settings as lines for a shell, instead of JSON."),
 ) -> None:
     """Serve a local tenant on loopback until SIGINT or SIGTERM.
 
@@ -176,7 +177,8 @@ def sandbox(
             actions=() if load else tenants.ACTIONS,
             rules=() if load else tenants.RULES,
         )
-        tenant.serve_forever(lambda told: print(json.dumps(told), flush=True))  # noqa: T201 - one line for programs, at once
+        words = _exports if env else json.dumps
+        tenant.serve_forever(lambda told: print(words(told), flush=True))  # noqa: T201 - for programs, at once
     except ValueError as error:
         raise SettingsError(f"--faults: {error}.") from None
     except OSError as error:
@@ -595,15 +597,26 @@ def lab(
         None, metavar="[JUPYTERLAB OPTIONS]…", help="Passed on."
     ),
 ) -> None:
-    """Open the notebooks in JupyterLab."""
-    from toolkit.launch.notebook_pages import notebook_folder
+    """Open the notebooks in JupyterLab, the first one at once."""
+    from toolkit.launch.notebook_pages import lab as open_lab
 
-    folder = notebook_folder()
-    command = [sys.executable, "-m", "jupyterlab", *(arguments or [])]
-    raise typer.Exit(subprocess.run(command, cwd=folder, check=False).returncode)  # noqa: S603 - our own interpreter; the options are the caller's
+    raise typer.Exit(open_lab(arguments or []))
 
 
 # What the commands have in common
+
+
+def _exports(told: Mapping[str, Any]) -> str:
+    """Return what a sandbox says of itself as settings, in lines for a shell."""
+    named = {
+        "AUTH0_DOMAIN": "base_url",
+        "AUTH0_CLIENT_ID": "client_id",
+        "AUTH0_CLIENT_SECRET": "client_secret",
+        "SSL_CERT_FILE": "ca_file",
+    }
+    return "\n".join(
+        f"export {name}={quote(str(told[key]))}" for name, key in named.items() if key in told
+    )
 
 
 def _print(

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -72,19 +73,45 @@ def dashboard(
             "code as you, with your credentials.",
             file=sys.stderr,
         )
-    # A signal that ends this process ends the server, too.
-    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     with TemporaryDirectory(prefix="picture-audit-") as folder:
         command, environment = served(Path(folder), Path.cwd(), address, port, token=token)
         command += [] if open_browser else ["--no-browser"]
-        with subprocess.Popen(command, env=os.environ | environment) as server:  # noqa: S603 - our own command
-            try:
-                return server.wait()
-            except KeyboardInterrupt:
-                server.terminate()
-                return 0
-            finally:
-                signal.signal(signal.SIGTERM, former)
+        return _run(command, env=os.environ | environment)
+
+
+def lab(options: Sequence[str] = ()) -> int:
+    """Open the notebooks in JupyterLab until it is interrupted, the first one at once.
+
+    The folder that JupyterLab shows is that of the project, where the notebooks write, too.
+
+    Args:
+        options: options of JupyterLab; with a file or a folder among them, only that is opened.
+
+    Returns:
+        JupyterLab's exit status; 0 after an interrupt.
+
+    Raises:
+        OutputError: the notebooks cannot be written.
+    """
+    folder = notebook_folder()
+    named = any(not one.startswith("-") for one in options)
+    first = [] if named else [f"{folder.name}/{_FIRST}"]
+    return _run([sys.executable, "-m", "jupyterlab", *_QUIET, *options, *first], cwd=folder.parent)
+
+
+def _run(
+    command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> int:
+    """Run a server until it ends; a signal that ends this process ends the server, too."""
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with subprocess.Popen(command, cwd=cwd, env=env) as server:  # noqa: S603 - our own commands
+        try:
+            return server.wait()
+        except KeyboardInterrupt:
+            server.terminate()
+            return 0
+        finally:
+            signal.signal(signal.SIGTERM, former)
 
 
 def served(
@@ -151,6 +178,12 @@ def _notebook(folder: Path) -> str:
 
 # In a checkout these are links to the notebooks, of which a wheel has copies.
 _SAMPLES = Path(__file__).with_name("samples")
+_FIRST = "1_avatar_coverage.ipynb"
+# Without a question over the first screen, and without asking anybody for news and updates.
+_QUIET = (
+    "--LabApp.news_url=",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+)
 
 
 def notebook_folder() -> Path:
@@ -163,7 +196,7 @@ def notebook_folder() -> Path:
     """
     own = Path.cwd() / "notebooks"
     for folder in (own, Path(__file__).parents[2] / "notebooks"):
-        if (folder / "1_avatar_coverage.ipynb").is_file():
+        if (folder / _FIRST).is_file():
             return folder
     try:
         own.mkdir(exist_ok=True)
