@@ -27,7 +27,7 @@ from toolkit.cli import app
 # Arguments in order, then options by name. An option with "=" takes a value: its default follows,
 # then what is allowed in braces. "!": it must be given. "*": it may be given several times.
 COMMANDS = """
-picture-audit: --debug --version
+picture-audit: --debug --install-completion --show-completion --version
 demo: --force --no-progress --out=out/demo --seed=1 --users=5000{0..}
 sandbox: --env --faults= --load=
     --plan=unlimited{free|essentials|enterprise|enterprise-test|unlimited}

@@ -10,6 +10,10 @@ class PictureAuditError(Exception):
 
     exit_code = 2
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what notebooks show instead of a traceback (a hook of IPython)."""
+        return [f"Error: {self}"]
+
 
 class SettingsError(PictureAuditError):
     """A setting is missing or cannot be used."""

@@ -317,7 +317,9 @@ def test_the_twin_holds_the_same_numbers(sampled):
 
 
 def test_page_and_twin_are_written_side_by_side_for_their_owner_only(tmp_path, snapshot):
-    report(snapshot, tmp_path / "new" / "r.html")
+    written = report(snapshot, tmp_path / "new" / "r.html")
+    assert f'href="{tmp_path.as_posix()}/new/r.html"' in written._repr_html_()
+    assert written.twin == tmp_path / "new" / "r.json"
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["r.html", "r.json"]
     assert "r.json" in (tmp_path / "new" / "r.html").read_text("utf-8")
     assert json.loads((tmp_path / "new" / "r.json").read_text("utf-8"))["users"] == 400

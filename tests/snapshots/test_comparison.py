@@ -296,7 +296,7 @@ def test_overrides_that_only_one_of_the_two_has_are_said():
 @settings(max_examples=12)
 @given(people, people)
 def test_the_users_of_each_move_are_those_that_it_counts(old, new):
-    old, new = snapshot(old), snapshot(new, 20)
+    old, new = snapshot(old.items()), snapshot(new.items(), 20)
     for move in compare(old, new).moves:
         users = users_moved(old, new, move.before, move.after)
         assert len(users) == move.users

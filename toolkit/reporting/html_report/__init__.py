@@ -5,9 +5,11 @@ size: the largest groups are listed, the others are added up, and it says how ma
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.errors import OutputError, SettingsError
+from toolkit.formatting import render
 from toolkit.reporting.html_report.report_page import content, page, twin
 from toolkit.snapshots.snapshot import Snapshot
 from toolkit.snapshots.storage import is_same, replacing
@@ -16,13 +18,32 @@ from toolkit.snapshots.storage import is_same, replacing
 _BEGINNING = b'{\n "provenance": {'
 
 
-def report(snapshot: Snapshot, path: Path | str, *, personal: bool = False) -> None:
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The files of a report; notebooks show a link to the page.
+
+    Attributes:
+        page: the page, which opens anywhere.
+        twin: the same numbers as JSON.
+    """
+
+    page: Path
+    twin: Path
+
+    def _repr_html_(self) -> str:
+        return render("reporting/html_report/link.html.j2", page=self.page, twin=self.twin)
+
+
+def report(snapshot: Snapshot, path: Path | str, *, personal: bool = False) -> Report:
     """Write the report of a snapshot: FILE.html, and FILE.json with the same numbers.
 
     Args:
         snapshot: the snapshot.
         path: where to write the page. The JSON file is beside it.
         personal: name a few users for each finding. The report is personal data then.
+
+    Returns:
+        Where the files are.
 
     Raises:
         SettingsError: the page has the name of its twin.
@@ -48,6 +69,7 @@ def report(snapshot: Snapshot, path: Path | str, *, personal: bool = False) -> N
         html.write(text.encode())
         html.flush()
         data.write(f"{values}\n".encode())
+    return Report(place, machine)
 
 
 def _is_free(machine: Path) -> bool:
