@@ -108,7 +108,7 @@ def discard_drafts(path: Path) -> None:
     except OSError:  # without access to the folder there is no draft to remove
         return
     for one in beside:
-        if _is_left(one, path.name) and not _is_held(one):
+        if _is_left(one, path.name) and not is_held(one):
             _discard(one)
 
 
@@ -133,7 +133,8 @@ def _is_part(place: Path) -> bool:
     return bool(_PART.fullmatch(draft[1] if draft else place.name)) and not place.is_symlink()
 
 
-def _is_held(draft: Path) -> bool:
+def is_held(draft: Path) -> bool:
+    """Whether a process holds a file or folder (`held`)."""
     try:
         descriptor = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:  # removing may be allowed even if reading is not

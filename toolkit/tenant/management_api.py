@@ -83,9 +83,10 @@ class ManagementApi:
             event_hooks={"response": [self._clock.hear]},
         )
         self._token = Access(settings, base_url, self._client)
+        self._root = f"{base_url}{_API}"
         self._closing: list[Callable[[], None]] = [self._client.close]
         self._api = Auth0(
-            base_url=f"{base_url}/api/v2",
+            base_url=self._root.removesuffix("/"),
             token=self._token,
             httpx_client=self._client,
             max_retries=0,  # `Retries` does that
@@ -150,6 +151,38 @@ class ManagementApi:
         missing = [scope for scope in scopes if self.granted(scope) is False]
         if missing:
             raise _scope_error(self.domain, missing)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        body: object = None,
+        again: bool = True,
+    ) -> httpx.Response:
+        """Send one request past the SDK and return the answer as it came, a refusal too.
+
+        Args:
+            method: GET, POST, PATCH or DELETE.
+            path: below `/api/v2/`, such as `users/auth0%7C1`.
+            query: the parameters of the address.
+            body: what to send as JSON; None sends nothing.
+            again: whether it may be sent again if no usable answer comes.
+        """
+        headers = {} if again else {ONCE: "1"}
+
+        def send() -> httpx.Response:
+            headers["authorization"] = f"Bearer {self._token()}"
+            url = self._root + path
+            return self._client.request(method, url, params=query, json=body, headers=headers)
+
+        with self._translated():
+            answer = send()
+            if answer.status_code == _UNAUTHORIZED and self._token.renewable:
+                self._token.forget(self._token())
+                answer = send()
+            return answer
 
     def _every(self, read: Callable[..., Any], what: str, *, numbered: bool = True) -> list[Any]:
         """Read all pages of a list, which are numbered or name the next; the SDK's may not end."""
