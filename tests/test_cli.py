@@ -520,3 +520,28 @@ def test_coverage_by_what_was_not_exported_says_so(run, tmp_path, output):
     if output == "json":
         assert json.loads(answer.stdout)["notes"] == [sentence]
     assert run("coverage", str(path), "--format", output).stderr == ""
+
+
+def test_conform_says_what_it_would_do_and_asks_nothing_until_somebody_agrees(run, sandbox):
+    answer = run("conform", environment=sandbox.environment())
+    assert answer.returncode == 0, answer.stderr
+    for words in ("9 made-up users", "create:users", "delete:users", "add --yes"):
+        assert words in answer.stdout
+    assert sandbox.requests.total == 0
+
+
+def test_conform_prints_every_fact_and_writes_a_recording(run, tmp_path):
+    with Sandbox(map(loadable, people(60))) as sandbox:
+        answer = run("conform", "--yes", "--format", "json", environment=sandbox.environment())
+        assert answer.returncode == 0, answer.stderr
+        assert json.loads(answer.stdout)["counts"]["differs"] == 0
+        assert "9 made-up users removed. Recording: out/conform.ndjson" in answer.stderr
+        assert len((tmp_path / "out" / "conform.ndjson").read_text().splitlines()) > 60
+        cleaned = run("conform", "--clean", environment=sandbox.environment())
+        assert cleaned.stdout == "0 made-up users removed.\n"
+        assert sandbox.user_count == 60
+
+
+def test_conform_at_a_tenant_of_many_users_needs_to_be_told(run, sandbox):
+    told = failed(run("conform", "--yes", environment=sandbox.environment()), 2)
+    assert "more than 100 users" in told

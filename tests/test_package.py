@@ -12,13 +12,13 @@ import pytest
 import toolkit
 
 NAMES = """
-Bar Candidate Comparison Coverage Estimate Finding Findings Gallery Interval Outcome OwnEstimate
-PictureAuditError Plan Policy Progress Sandbox Seen Series Snapshot Source Tenant Verdict Wiring
-apply audit by_group by_source candidate choose_default_picture classify cohorts collect collector
-combine compare connect coverage coverage_on dashboard demo embedded_tenant explain explore
-findings flows gallery ingest ingest_on latest_snapshot look open_tenant outcomes
-over_time own_by_month plan probe reach read_plan read_snapshot redact report series undo verify
-what_people_see
+Bar Candidate Comparison Conformance Coverage Estimate Finding Findings Gallery Interval Outcome
+OwnEstimate PictureAuditError Plan Policy Progress Sandbox Seen Series Snapshot Source Tenant
+Verdict Wiring apply audit by_group by_source candidate choose_default_picture classify cohorts
+collect collector combine compare conform connect coverage coverage_on dashboard demo
+embedded_tenant explain explore findings flows gallery ingest ingest_on latest_snapshot look
+open_tenant outcomes over_time own_by_month plan probe reach read_plan read_snapshot redact report
+series undo verify what_people_see
 """.split()
 
 

@@ -48,6 +48,7 @@ PROGRAM = """
 import json, logging, os, sys
 import toolkit.change.apply_plan, toolkit.change.prepare, toolkit.change.undo_journal
 import toolkit.change.verify_plan, toolkit.collection.exports.cluster, toolkit.launch.demo_run
+import toolkit.conformance.conform_run
 import toolkit.collection.exports.ingest_files, toolkit.snapshots.comparison
 import toolkit.probing.snapshot_probe, toolkit.reporting.terminal, toolkit.snapshots.redaction
 from toolkit.cli import main
@@ -319,6 +320,7 @@ def _works(run, sandbox):
             ok(f"apply {way}", "apply", plan, *executed)
             ok(f"verify {way}", "verify", plan)
             ok(f"undo {way}", "undo", f"{plan}.journal", *executed)
+    ok("conform", "conform", "--yes", "--anyway", "--format", "json")
     ok("demo", "demo", "--users", "100", "--out", "out/demo")
     ok(
         "sandbox",

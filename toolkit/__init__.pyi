@@ -29,6 +29,8 @@ from .collection.exports.cluster import coverage_on as coverage_on
 from .collection.exports.cluster import ingest_on as ingest_on
 from .collection.exports.ingest_files import ingest as ingest
 from .collection.place import latest_snapshot as latest_snapshot
+from .conformance.conform_run import Conformance as Conformance
+from .conformance.conform_run import conform as conform
 from .errors import PictureAuditError as PictureAuditError
 from .images.candidate_checks import Candidate as Candidate
 from .images.candidate_checks import candidate as candidate

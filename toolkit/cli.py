@@ -603,6 +603,50 @@ def lab(
     raise typer.Exit(open_lab(arguments or []))
 
 
+@_command
+def conform(
+    *,
+    yes: bool = _flag("--yes", "Do it. Without it, it only says what it would do."),
+    connection: str | None = _option(
+        "The database connection to make users in. By default the only one.", "NAME"
+    ),
+    out: Path = _option(
+        "Where to write the recording that you can send in.",
+        "FILE.ndjson",
+        Path("out/conform.ndjson"),
+    ),
+    anyway: bool = _flag("--anyway", "Even if the tenant has more than 100 users."),
+    clean: bool = _flag("--clean", "Only remove the users that an earlier run left."),
+    rate: float | None = _RATE,
+    output: Format = "table",
+    no_progress: bool = _NO_PROGRESS,
+) -> None:
+    """Try at a tenant of yours whether Auth0 does what we believe; best at one that nobody uses.
+
+    It makes users of example.com and removes them again. Each fact is the same as in the sandbox,
+    differs, or could not be told. If the process was killed, the next run, or --clean, removes its
+    users.
+    """
+    from toolkit.conformance.conform_run import notice, remove_left
+
+    if not (yes or clean):
+        typer.echo(f"{notice()}\n\n{help_of('conform')}\n\nNothing was done. To do it: add --yes.")
+        return
+    with (
+        terminal.interruptible(),
+        toolkit.connect(scopes=(), ceiling=rate) as tenant,
+        terminal.progress("Comparing", off=no_progress) as show,
+    ):
+        if clean:
+            typer.echo(remove_left(tenant))
+            return
+        found = toolkit.conform(
+            tenant, agreed=yes, connection=connection, out=out, anyway=anyway, show=show
+        )
+    _print(output, lambda: terminal.show_frame(found.table()), found.as_dict, found.table)
+    typer.echo(f"{found} Recording: {out}", err=True)
+
+
 # What the commands have in common
 
 

@@ -109,6 +109,18 @@ SCOPES: Final = (
     _writing_users("undo"),
     _reading("lab", _ANY_STEP),
     _reading("dashboard", _ANY_STEP),
+    Scopes(
+        "conform",
+        reads=(
+            "read:users",
+            "create:users",
+            "update:users",
+            "delete:users",
+            *_CONNECTIONS,
+        ),
+        extras=("read:rules",),
+        without="nobody knows whether Rules are still listed",
+    ),
 )
 """One row for each command, and for each case of it, in the order of the help."""
 

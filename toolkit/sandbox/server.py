@@ -41,8 +41,8 @@ from toolkit.sandbox.played_hosts import PlayedHosts
 from toolkit.sandbox.problem import Problem
 
 DEFAULT_SCOPES = (
-    "read:users update:users read:connections read:connections_options read:rules "
-    "read:actions create:actions update:actions delete:actions read:flows "
+    "read:users create:users update:users delete:users read:connections read:connections_options "
+    "read:rules read:actions create:actions update:actions delete:actions read:flows "
     "read:event_streams"
 )
 """Every scope that the toolkit uses."""
