@@ -162,6 +162,24 @@ def test_what_the_tenant_fails_to_answer_could_not_be_told(scratch):
     assert found.count(Answer.DIFFERS) == 1  # the job that does not exist
 
 
+def test_a_tenant_that_refuses_every_change_and_every_download_is_told_so(scratch):
+    def refuse(asked):
+        if asked.is_("PATCH", "users/"):
+            asked.say(400, {"errorCode": "operation_not_supported"})
+        if asked.path.startswith("/exports/"):
+            asked.status = 403
+
+    found = conform(scratch(deviations=[refuse]), agreed=True)
+    seen = {one.id: (one.answer, one.tenant) for one in found.facts}
+    for name in ("picture-after-new-name", "last-key-of-metadata", "created-at-stays"):
+        assert seen[name] == (Answer.DIFFERS, "HTTP 400 operation_not_supported")
+    assert seen["export-packed"] == (
+        Answer.COULD_NOT_TELL,
+        "the export's file did not come (HTTP 403)",
+    )
+    assert seen["export-file-name"] == (Answer.SAME, ".json.gz")
+
+
 def test_a_tenant_too_new_for_rules_does_not_tell_whether_they_ended(scratch):
     def never(asked):
         if asked.is_("GET", "rules"):
