@@ -18,7 +18,7 @@ Verdict Wiring apply audit by_group by_source candidate choose_default_picture c
 collect collector combine compare conform connect coverage coverage_on dashboard demo
 embedded_tenant explain explore findings flows gallery ingest ingest_on latest_snapshot look
 open_tenant outcomes over_time own_by_month plan probe reach read_plan read_snapshot redact report
-series undo verify what_people_see
+series undo users_moved verify what_people_see
 """.split()
 
 

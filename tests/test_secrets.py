@@ -48,7 +48,7 @@ PROGRAM = """
 import json, logging, os, sys
 import toolkit.change.apply_plan, toolkit.change.prepare, toolkit.change.undo_journal
 import toolkit.change.verify_plan, toolkit.collection.exports.cluster, toolkit.launch.demo_run
-import toolkit.conformance.conform_run
+import toolkit.sandbox.conformance.conform_run
 import toolkit.collection.exports.ingest_files, toolkit.snapshots.comparison
 import toolkit.probing.snapshot_probe, toolkit.reporting.terminal, toolkit.snapshots.redaction
 from toolkit.cli import main

@@ -29,8 +29,6 @@ from .collection.exports.cluster import coverage_on as coverage_on
 from .collection.exports.cluster import ingest_on as ingest_on
 from .collection.exports.ingest_files import ingest as ingest
 from .collection.place import latest_snapshot as latest_snapshot
-from .conformance.conform_run import Conformance as Conformance
-from .conformance.conform_run import conform as conform
 from .errors import PictureAuditError as PictureAuditError
 from .images.candidate_checks import Candidate as Candidate
 from .images.candidate_checks import candidate as candidate
@@ -53,6 +51,8 @@ from .reporting.charts.source_charts import by_group as by_group
 from .reporting.charts.source_charts import by_source as by_source
 from .reporting.charts.source_charts import what_people_see as what_people_see
 from .reporting.html_report import report as report
+from .sandbox.conformance.conform_run import Conformance as Conformance
+from .sandbox.conformance.conform_run import conform as conform
 from .sandbox.embedded import embedded_tenant as embedded_tenant
 from .sandbox.embedded import open_tenant as open_tenant
 from .sandbox.server import Sandbox as Sandbox

@@ -627,7 +627,7 @@ def conform(
     differs, or could not be told. If the process was killed, the next run, or --clean, removes its
     users.
     """
-    from toolkit.conformance.conform_run import notice, remove_left
+    from toolkit.sandbox.conformance.conform_run import notice, remove_left
 
     if not (yes or clean):
         typer.echo(f"{notice()}\n\n{help_of('conform')}\n\nNothing was done. To do it: add --yes.")

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import httpx
 
-from toolkit.conformance.made_users import PREFIX
+from toolkit.sandbox.conformance.made_users import PREFIX
 
 CANONICAL: Final = re.compile(
     r"https://s\.gravatar\.com/avatar/(?P<hash>[0-9a-f]+)\?s=480&r=pg"

@@ -8,9 +8,6 @@ import pytest
 from tests.sandbox.conftest import identity, person
 from toolkit import conform
 from toolkit.change.scopes import rows_of
-from toolkit.conformance.conform_run import NEEDED, Answer, remove_left
-from toolkit.conformance.facts import FACTS, PEOPLE
-from toolkit.conformance.made_users import MOST
 from toolkit.errors import (
     IncompleteError,
     ScopeError,
@@ -18,6 +15,9 @@ from toolkit.errors import (
     TenantError,
     UnreachableError,
 )
+from toolkit.sandbox.conformance.conform_run import NEEDED, Answer, remove_left
+from toolkit.sandbox.conformance.facts import FACTS, PEOPLE
+from toolkit.sandbox.conformance.made_users import MOST
 from toolkit.sandbox.server import DEFAULT_SCOPES
 
 TOLD = {one.id for one in FACTS if one.check} - {"total-stops"}

@@ -8,8 +8,8 @@ import pytest
 from tests.sandbox.conftest import identity, person
 from tests.test_secrets import forms
 from toolkit import conform
-from toolkit.conformance.recording import Mask
 from toolkit.sandbox.api import tokens
+from toolkit.sandbox.conformance.recording import Mask
 
 CANARY = "kanarienvogel-7f3a"
 TOKEN = jwt.encode({"scope": "read:users", "sub": CANARY}, "k" * 32, "HS256")

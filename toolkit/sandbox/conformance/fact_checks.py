@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from toolkit.classification.sources import classify
-from toolkit.conformance.recording import CANONICAL
-from toolkit.conformance.scratch_tenant import (
+from toolkit.sandbox.conformance.recording import CANONICAL
+from toolkit.sandbox.conformance.scratch_tenant import (
     CannotTellError,
     Scratch,
     content,

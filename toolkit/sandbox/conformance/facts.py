@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from toolkit.conformance import fact_checks
+from toolkit.sandbox.conformance import fact_checks
 
 PEOPLE: Final[Mapping[str, Mapping[str, Any]]] = {
     "plain": {},

@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import httpx
 
-from toolkit.conformance.made_users import MadeUp, Run
-from toolkit.conformance.recording import Mask, exchange
 from toolkit.errors import TenantError
 from toolkit.images.address import is_loopback
+from toolkit.sandbox.conformance.made_users import MadeUp, Run
+from toolkit.sandbox.conformance.recording import Mask, exchange
 from toolkit.tenant.client import Tenant
 from toolkit.tenant.http_transport import CompleteAnswers, Inflate, Limits, transport
 

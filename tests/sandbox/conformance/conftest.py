@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message
 
 from tests.conftest import settings_of
 from tests.sandbox.conftest import Hands, person
-from toolkit.conformance import made_users, scratch_tenant
+from toolkit.sandbox.conformance import made_users, scratch_tenant
 from toolkit.sandbox.faults.network import HANG_UP
 from toolkit.sandbox.server import Sandbox
 from toolkit.tenant import http_transport

@@ -9,18 +9,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from toolkit.conformance.facts import FACTS, PEOPLE, Fact
-from toolkit.conformance.made_users import PREFIX, Removal, left_behind, new_run, remove
-from toolkit.conformance.recording import Mask, lines
-from toolkit.conformance.scratch_tenant import (
+from toolkit.errors import IncompleteError, SettingsError, TenantError, UnreachableError
+from toolkit.progress import Progress, long_job
+from toolkit.sandbox.conformance.facts import FACTS, PEOPLE, Fact
+from toolkit.sandbox.conformance.made_users import PREFIX, Removal, left_behind, new_run, remove
+from toolkit.sandbox.conformance.recording import Mask, lines
+from toolkit.sandbox.conformance.scratch_tenant import (
     MOST_USERS,
     CannotTellError,
     Scratch,
     content,
     told,
 )
-from toolkit.errors import IncompleteError, SettingsError, TenantError, UnreachableError
-from toolkit.progress import Progress, long_job
 from toolkit.snapshots.storage import ensure_writable, replacing
 from toolkit.tenant.client import Tenant
 

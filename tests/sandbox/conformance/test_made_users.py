@@ -11,19 +11,19 @@ import pytest
 
 from tests.sandbox.conftest import person
 from toolkit import conform
-from toolkit.conformance import made_users
-from toolkit.conformance.conform_run import remove_left
-from toolkit.conformance.facts import PEOPLE
-from toolkit.conformance.made_users import MadeUp, Removal, left_behind, new_run, remove
 from toolkit.errors import UnreadableInputError
+from toolkit.sandbox.conformance import made_users
+from toolkit.sandbox.conformance.conform_run import remove_left
+from toolkit.sandbox.conformance.facts import PEOPLE
+from toolkit.sandbox.conformance.made_users import MadeUp, Removal, left_behind, new_run, remove
 
 # Runs each line {"argv", "environment"} as the command, in a process of its own that has
 # everything imported already.
 PROGRAM = """
 import json, os, sys
-import toolkit.conformance.conform_run, toolkit.reporting.terminal
+import toolkit.sandbox.conformance.conform_run, toolkit.reporting.terminal
 from toolkit.cli import main
-from toolkit.conformance import made_users, scratch_tenant
+from toolkit.sandbox.conformance import made_users, scratch_tenant
 
 scratch_tenant._PAUSE = 0.01
 made_users._SETTLED = 1.0
