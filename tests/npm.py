@@ -23,7 +23,7 @@ def installed(config: pytest.Config, name: str, package: Path, fallback: Path) -
     npm = shutil.which("npm")
     if npm is None:
         without(name, "npm is not found")
-    wanted = package.read_text()
+    wanted = package.read_text(encoding="utf-8")
     folder = config.cache.mkdir(name) if config.cache else fallback
     copy, complete = folder / "package.json", folder / "complete"
     if not (complete.exists() and copy.read_text() == wanted):

@@ -34,7 +34,7 @@ def ran(line: str, environment: Mapping[str, str]) -> Answer:
     said, told = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(told):
         patch.setattr(sys, "argv", words[2:])
-        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text), encoding="utf-8"))
         # Keys and answers that are kept go here, and not to the one who runs the tests.
         kept = {name: str(Path.cwd() / "kept") for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME")}
         for name, value in {**environment, **kept}.items():

@@ -42,7 +42,7 @@ def run(no_credentials, monkeypatch, capfd):
     def run(*arguments, environment=None, text=""):
         with monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["picture-audit", *map(str, arguments)])
-            patch.setattr(sys, "stdin", TextIOWrapper(BytesIO(text.encode())))
+            patch.setattr(sys, "stdin", TextIOWrapper(BytesIO(text.encode()), encoding="utf-8"))
             for name, value in (environment or {}).items():
                 patch.setenv(name, value)
             capfd.readouterr()
@@ -160,7 +160,7 @@ def test_an_interrupted_collection_without_a_file_goes_on_with_the_same_command(
 
 def test_nobody_replaces_another_tenants_snapshot_without_force(run, sandbox, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(Path.cwd() / "data"))
-    Path("users.ndjson").write_text('{"user_id": "auth0|1", "picture": null}')
+    Path("users.ndjson").write_text('{"user_id": "auth0|1", "picture": null}', encoding="utf-8")
     environment = sandbox.environment()
     assert run("collect", "--out", "s.parquet", environment=environment).returncode == 0
     with Sandbox([{"user_id": "auth0|9"}]) as other:
@@ -305,7 +305,8 @@ def test_a_redacted_copy_takes_the_place_of_nothing_that_is_needed(run, sandbox)
 def test_exports_are_redacted_as_they_are_read(run, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(Path.cwd() / "data"))
     Path("users.ndjson").write_text(
-        '{"user_id": "auth0|1", "name": "Bo", "email": "b@example.com", "picture": null}'
+        '{"user_id": "auth0|1", "name": "Bo", "email": "b@example.com", "picture": null}',
+        encoding="utf-8",
     )
     ingested = ["ingest", "users.ndjson", "--out", "s.parquet", "--redact", "r.parquet"]
     assert run(*ingested).returncode == 0
@@ -353,7 +354,7 @@ def test_a_copy_that_cannot_be_written_is_said_before_anything_is_read(run, sand
     ],
 )
 def test_an_order_that_cannot_be_meant_is_said_in_a_line(run, options, said):
-    Path("one.ndjson").write_text('{"user_id": "auth0|1", "picture": null}')
+    Path("one.ndjson").write_text('{"user_id": "auth0|1", "picture": null}', encoding="utf-8")
     assert run("ingest", "one.ndjson", "--out", "s.parquet").returncode == 0
     picture = ["--picture", "https://assets.example.com/x.png", "--through", "action", "--unseen"]
     told = failed(run("plan", "s.parquet", *picture, "--out", "a.plan", *options), 2)
@@ -394,7 +395,9 @@ def test_a_traceback_is_shown_only_when_asked_for(run):
 
 
 def test_a_file_is_read_with_names_of_its_own_into_a_new_snapshot(run):
-    Path("people.csv").write_text("key,foto\nauth0|1,https://cdn.auth0.com/avatars/ab.png\n")
+    Path("people.csv").write_text(
+        "key,foto\nauth0|1,https://cdn.auth0.com/avatars/ab.png\n", encoding="utf-8"
+    )
     given = ["--map", "user_id=key", "--map", "picture=foto"]
     answer = run("ingest", "people.csv", *given)
     assert answer.returncode == 0, answer.stderr

@@ -265,7 +265,7 @@ def test_nobody_can_connect_to_the_kernel_but_by_files_of_its_owner(running):
     connection = Path(kernel[-1])
     assert stat.S_IMODE(connection.stat().st_mode) == 0o600
     assert stat.S_IMODE(connection.parent.stat().st_mode) & 0o077 == 0
-    told = json.loads(connection.read_text())
+    told = json.loads(connection.read_text(encoding="utf-8"))
     assert told["transport"] == "ipc"
     for channel in ("shell", "iopub", "stdin", "control", "hb"):
         socket = Path(f"{told['ip']}-{told[f'{channel}_port']}")
@@ -279,7 +279,10 @@ def test_nobody_can_connect_to_the_kernel_but_by_files_of_its_owner(running):
 def listening_at(pid: int) -> list[str]:
     """Return the TCP addresses at which a process listens."""
     own = {str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()}
-    tables = [Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+    tables = [
+        Path(f"/proc/net/{name}").read_text(encoding="utf-8").splitlines()[1:]
+        for name in ("tcp", "tcp6")
+    ]
     rows = [row.split() for table in tables for row in table]
     return [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in own]
 
@@ -298,7 +301,9 @@ def below(pid: int) -> tuple[list[str], list[str]]:
     parents = {}
     for one in processes():
         with suppress(OSError):
-            parents[one] = int(Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[1])
+            parents[one] = int(
+                Path(f"/proc/{one}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1]
+            )
     (server,) = [one for one, parent in parents.items() if parent == pid]
     (kernel,) = [one for one, parent in parents.items() if parent == server]
     return processes()[server], processes()[kernel]

@@ -389,7 +389,7 @@ def printed(tmp_path_factory) -> dict[str, list[Any]]:
         # A plan's file holds what is printed of it.
         found["plan"] += [told_by(path, b"plan") for path in Path().glob("*.plan")]
         found["snapshot"] = [told_by(path, b"provenance") for path in Path().glob("*.parquet")]
-        found["report"] = [json.loads(Path("report.json").read_text())]
+        found["report"] = [json.loads(Path("report.json").read_text(encoding="utf-8"))]
     return found
 
 

@@ -129,7 +129,10 @@ class Runner:
             os.kill(child, with_)
         print("wait", file=self._process.stdin, flush=True)
         code = int(self._process.stdout.readline())
-        return Ended(code, *(Path(f"{to}.{name}").read_text() for name in ("stdout", "stderr")))
+        return Ended(
+            code,
+            *(Path(f"{to}.{name}").read_text(encoding="utf-8") for name in ("stdout", "stderr")),
+        )
 
     def close(self):
         self._process.stdin.close()

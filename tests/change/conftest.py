@@ -120,7 +120,7 @@ class Other:
 
 
 def _alive(child: int) -> bool:
-    state = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
+    state = Path(f"/proc/{child}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
     return state != "Z"
 
 

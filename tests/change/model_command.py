@@ -76,7 +76,7 @@ def forked(clock: Clock, asked: dict[str, Any]) -> int:
     # Where one request is under way at a time, reading back keeps to that, too.
     sys.modules[verify.__module__].WORKERS = task["workers"]  # type: ignore[attr-defined]
     name_requests(clock, task["run"])
-    Path(task["out"]).write_text(json.dumps(work(clock, task)))
+    Path(task["out"]).write_text(json.dumps(work(clock, task)), encoding="utf-8")
     os._exit(0)
 
 

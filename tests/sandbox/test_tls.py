@@ -55,7 +55,7 @@ def test_without_tls_there_is_no_ca_file(serve):
 def test_the_ca_file_holds_no_key_is_private_and_goes_with_the_sandbox():
     with Sandbox([], tls=True) as sandbox:
         file = Path(sandbox.ca_file)
-        assert "PRIVATE KEY" not in file.read_text()
+        assert "PRIVATE KEY" not in file.read_text(encoding="utf-8")
         assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert not file.parent.exists()
     assert sandbox.ca_file is None
