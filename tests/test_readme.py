@@ -32,7 +32,7 @@ def folder(tmp_path, no_credentials):
 def test_the_first_screen_holds_the_picture_and_the_two_commands():
     screen = README[: README.index("## ")]
     assert len(screen.splitlines()) <= 32
-    assert "pip install uv && uv run picture-audit demo" in screen
+    assert "pip install uv\nuv run picture-audit demo" in screen
     assert "uv run pytest" in screen
     assert "coverage.svg" in screen
 

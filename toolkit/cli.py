@@ -22,6 +22,7 @@ from toolkit.change.ways import Way
 from toolkit.errors import OutputError, PictureAuditError, SettingsError
 from toolkit.formatting import harmless, masked_users
 from toolkit.reporting import terminal
+from toolkit.system import print_anywhere
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -767,6 +768,7 @@ def _ensure_agreed(notice: str, *, yes: bool) -> None:
 
 def main() -> None:
     """Run the command; every error that is expected ends in one line and an exit code."""
+    print_anywhere()
     if "--version" in sys.argv[1:2]:
         typer.echo(version_of("auth0-picture-audit"))
         return

@@ -88,10 +88,10 @@ def test_tenants_do_not_wait_for_each_other(site, site_of, person):
     steps.close()
 
 
-def test_only_its_owner_can_read_the_lock(site):
+def test_only_its_owner_can_read_who_holds_the_lock(site):
     with one_at_a_time(site.tenant.domain, "apply", site.folder / "a.plan"):
         (place,) = platformdirs.user_state_path("picture-audit").glob(
-            f"{site.tenant.domain.replace(':', '*')}.lock"
+            f"{site.tenant.domain.replace(':', '*')}.json"
         )
         assert place.stat().st_mode & 0o777 == 0o600
         assert json.loads(place.read_text())["kind"] == "apply"
@@ -100,7 +100,7 @@ def test_only_its_owner_can_read_the_lock(site):
 def test_a_lock_whose_holder_says_nothing_is_a_lock_all_the_same(site):
     with one_at_a_time(site.tenant.domain, "apply", site.folder / "a.plan"):
         (place,) = platformdirs.user_state_path("picture-audit").glob(
-            f"{site.tenant.domain.replace(':', '*')}.lock"
+            f"{site.tenant.domain.replace(':', '*')}.json"
         )
         place.write_text("nonsense")
         with pytest.raises(SettingsError, match="does not say who"):

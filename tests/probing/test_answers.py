@@ -175,7 +175,7 @@ def test_a_damaged_cache_is_not_kept(path):
     _scribbled(path)
     with Cache(path) as cache:
         assert "kept as" not in cache.note
-    assert {one.name for one in path.parent.iterdir()} == {path.name, f"{path.name}.lock"}
+    assert {one.name for one in path.parent.iterdir()} == {path.name}
 
 
 @pytest.mark.parametrize("mark", [0, 1])

@@ -19,6 +19,7 @@ from toolkit.snapshots.storage import (
     ensure_writable,
     held,
     is_same,
+    lock_of,
     replacing,
 )
 
@@ -35,7 +36,7 @@ def names(folder):
 
 def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
     mark = "picture-audit-0123abcd"
-    left = {f".s.parquet.{mark}", f"..s.parquet.{mark}.{mark}"}
+    left = {f".s.parquet.{mark}", f"..s.parquet.{mark}.{mark}", f".s.parquet.{mark}.lock"}
     others = {
         ".s.parquet.0123abcd",
         ".s.parquet.mine",
@@ -73,7 +74,7 @@ def test_what_another_process_writes_at_this_moment_is_left_to_it(tmp_path):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
         writer.stdout.readline()
         discard_drafts(path)
-        assert len(names(tmp_path)) == 1
+        assert len(names(tmp_path)) == 2  # the draft and its lock
         writer.communicate()
         assert writer.returncode == 0
     assert path.read_bytes() == b"whole"
@@ -86,7 +87,7 @@ def test_what_a_process_left_that_was_killed_is_removed(tmp_path):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
         writer.stdout.readline()
         writer.kill()
-    assert len(names(tmp_path)) == 1
+    assert len(names(tmp_path)) == 2
     discard_drafts(path)
     assert not names(tmp_path)
 
@@ -319,6 +320,6 @@ def test_a_draft_that_replaces_nothing_is_removed(tmp_path):
     with drafted(tmp_path / "s.parquet") as draft:
         draft.write_bytes(b"for a while")
         discard_drafts(tmp_path / "s.parquet")
-        assert names(tmp_path) == {draft.name}
+        assert names(tmp_path) == {draft.name, lock_of(draft).name}
         assert stat.S_IMODE(draft.stat().st_mode) == 0o600
     assert not names(tmp_path)

@@ -13,7 +13,6 @@ lines.
 It contains old pictures, which are personal data: only its owner can read it.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -34,7 +33,14 @@ from toolkit.analysis.file_header import text
 from toolkit.change.edit import Edit, Field
 from toolkit.change.ways import Way
 from toolkit.errors import OutputError, SettingsError, UnreadableInputError
-from toolkit.snapshots.storage import ensure_own, private_opener, replacing
+from toolkit.snapshots.storage import ensure_own, lock_of, replacing
+from toolkit.system import (
+    locked,
+    make_private,
+    others_may,
+    private_opener,
+    sync_folder,
+)
 
 FORMAT: Final = "auth0-picture-audit journal"
 VERSION: Final = 2
@@ -211,9 +217,7 @@ class Journal:
             head = {"format": FORMAT, "version": VERSION, **asdict(self.header), "id": self._id}
             self._append(head)
             # The file's name must be on disk, too.
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            os.fsync(folder)
-            os.close(folder)
+            sync_folder(self.path.parent)
         elif self.chained and self.incomplete_reason is not None:
             self._append({"resumed": self.lines, "missing": self.missing})
             self._resumed = True
@@ -313,7 +317,7 @@ class Journal:
 
     def _load(self, expected: Header | None) -> None:
         """Read all complete lines, and compare them with the saved length."""
-        if self.path.exists() and self.path.stat().st_mode & _OTHERS:
+        if self.path.exists() and others_may(self.path.stat(), _OTHERS):
             raise SettingsError(
                 f"Others can change {self.path}, and undo writes what stands there: look at it, "
                 "and chmod 600 it."
@@ -440,10 +444,9 @@ def open_journal(path: Path, header: Header, *, write: bool) -> Iterator[Journal
         yield Journal(path, header)
         return
     try:
-        with open(path, "a+b", buffering=0, opener=private_opener) as file:
-            _lock(file, path)
+        with _alone(path), open(path, "a+b", buffering=0, opener=private_opener) as file:
             ensure_own(file, path)
-            os.fchmod(file.fileno(), 0o600)
+            make_private(file)
             journal = Journal(path, header, file)
             journal.start_run()
             try:
@@ -455,11 +458,10 @@ def open_journal(path: Path, header: Header, *, write: bool) -> Iterator[Journal
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked_journal(path: Path) -> Iterator[None]:
     """Prevent other processes from writing an existing journal in this block."""
     try:
-        with path.open("rb") as file:
-            _lock(file, path)
+        with _alone(path):
             yield
     except OSError as error:
         raise UnreadableInputError(f"{path} cannot be read: {error.strerror or error}.") from error
@@ -470,9 +472,11 @@ def read_journal(path: Path | str) -> Journal:
     return Journal(Path(path))
 
 
-def _lock(file: IO[bytes], path: Path) -> None:
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with locked(lock_of(path)):
+            yield
     except BlockingIOError:
         raise SettingsError(f"Another process is at work with {path} at this moment.") from None
 

@@ -1,6 +1,5 @@
 """One run of apply or undo: what is checked before it, the lock of its tenant, and its outcome."""
 
-import fcntl
 import json
 import os
 import time
@@ -11,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import platformdirs
@@ -21,7 +20,7 @@ from toolkit.change.plan_summary import Plan
 from toolkit.change.scopes import Scopes
 from toolkit.errors import OutputError, ScopeError, SettingsError, UnreadableInputError
 from toolkit.formatting import render, visible
-from toolkit.snapshots.storage import private_opener
+from toolkit.system import locked, private_opener
 from toolkit.tenant.client import Tenant
 from toolkit.tenant.models import Connection
 
@@ -35,8 +34,6 @@ WORKERS: Final = 8
 """Requests under way at once."""
 
 _AHEAD = 4  # waiting users for each worker
-# A process that has just taken the lock may still be writing its name.
-_UNTIL_NAMED = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,44 +293,43 @@ def one_at_a_time(domain: str, kind: str, path: Path) -> Iterator[None]:
     """Prevent other processes of this user from changing a tenant in this block.
 
     The lock is a file in the user's state folder. The system releases it when the process ends in
-    any way. The text in it says to people who holds it: apply or undo (`kind`) of which file.
+    any way. A file beside it says to people who holds it: apply or undo (`kind`) of which file.
 
     Raises:
         SettingsError: another process is changing the tenant.
         OutputError: the state folder cannot be written.
     """
     folder = platformdirs.user_state_path("picture-audit")
-    place = folder / f"{quote(domain.lower(), safe='')}.lock"
+    name = quote(domain.lower(), safe="")
+    place, holder = folder / f"{name}.lock", folder / f"{name}.json"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(place, "a+b", buffering=0, opener=private_opener) as file:
-            os.fchmod(file.fileno(), 0o600)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(_UNTIL_NAMED)
-                raise SettingsError(
-                    f"Another process changes {domain} at this moment: {_holder(file)}. Wait until "
-                    "it has ended, or stop it; then run the same command again."
-                ) from None
+        with locked(place):
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            holder = {"pid": os.getpid(), "kind": kind, "path": str(path.resolve()), "since": now}
-            file.truncate(0)
-            file.write(json.dumps(holder).encode())
-            yield
+            told = {"pid": os.getpid(), "kind": kind, "path": str(path.resolve()), "since": now}
+            with open(holder, "wb", opener=private_opener) as file:
+                file.write(json.dumps(told).encode())
+            try:
+                yield
+            finally:
+                holder.unlink(missing_ok=True)
+    except BlockingIOError:
+        raise SettingsError(
+            f"Another process changes {domain} at this moment: {_named(holder)}. Wait until it has "
+            "ended, or stop it; then run the same command again."
+        ) from None
     except OSError as error:
         raise OutputError(f"Cannot write {place}: {error.strerror or error}.") from error
 
 
-def _holder(file: IO[bytes]) -> str:
-    """Return who holds the lock, from the text in its file."""
-    file.seek(0)
+def _named(holder: Path) -> str:
+    """Return who holds the lock, from the file beside it."""
     try:
-        found = json.loads(file.read(10_000))
+        found = json.loads(holder.read_bytes())
         return (
             f"process {found['pid']:d}, {found['kind']} of {found['path']}, since {found['since']}"
         )
-    except (ValueError, TypeError, LookupError):
+    except (OSError, ValueError, TypeError, LookupError):
         return "it does not say who it is"
 
 

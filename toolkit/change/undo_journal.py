@@ -11,7 +11,14 @@ from pathlib import Path
 from toolkit.change.action import NAME, RecordedChange, Setup, read_setup, recorded_change
 from toolkit.change.action_steps import ChangedByOthersError, restoring
 from toolkit.change.edit import Edit
-from toolkit.change.journal import Journal, State, journal_path, locked, plan_path, read_journal
+from toolkit.change.journal import (
+    Journal,
+    State,
+    journal_path,
+    locked_journal,
+    plan_path,
+    read_journal,
+)
 from toolkit.change.plan_file import edits, read_plan
 from toolkit.change.run import STOP_SHARE, WORKERS, ActionState, Outcome, Run
 from toolkit.change.scopes import scopes_of
@@ -64,7 +71,7 @@ def undo(  # noqa: PLR0913 - one for each safeguard
     """
     path = Path(journal)
     # Prevent that the plan is applied at the same time.
-    with locked(path):
+    with locked_journal(path):
         done = read_journal(path)
         if done.header.kind != "apply":
             raise SettingsError(f"{path} is the journal of an undo: make a new plan instead.")

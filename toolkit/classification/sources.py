@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from urllib.parse import parse_qsl
 
@@ -25,6 +25,7 @@ from toolkit.classification.rules import (
     Rule,
     Source,
 )
+from toolkit.classification.times import at_milliseconds
 from toolkit.classification.web_address import (
     BLANKS,
     NOBODY,
@@ -158,7 +159,7 @@ def _expiry(rule: Rule | None, address: Address, parameters: dict[str, str]) -> 
         seconds = number(parameters.get(name, ""), base)
     elif seconds is None:
         seconds = signed_until(address.query, parameters)
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    return None if seconds is None else at_milliseconds(1000 * seconds)
 
 
 def _plain(source: Source, reason: str) -> Verdict:

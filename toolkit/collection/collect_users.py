@@ -197,13 +197,13 @@ def _collected(
         except (TenantError, IncompleteError) as error:
             kept = sum(len(window.users) for window in state.windows)
             if not kept and state.job is None:
-                state.path.unlink()
+                state.remove()
                 raise
             raise IncompleteError(
                 f"{error} Not every user was read: {kept:,} are kept in {state.path.name}; run "
                 "the same command again to go on."
             ) from error
-        state.path.unlink()
+        state.remove()
     return read_snapshot(out)
 
 

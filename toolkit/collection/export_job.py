@@ -23,7 +23,7 @@ from toolkit.errors import IncompleteError, MissingError, TenantError
 from toolkit.images.address import is_loopback
 from toolkit.images.limited_stream import bounded
 from toolkit.progress import Progress
-from toolkit.snapshots.storage import private_opener
+from toolkit.system import private_opener
 from toolkit.tenant.client import Tenant
 from toolkit.tenant.http_transport import Inflate, transport
 from toolkit.tenant.models import Job

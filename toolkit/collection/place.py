@@ -8,7 +8,6 @@ line names the collection; each further line is a complete window, or a note, an
 the collection continues. An incomplete last line is ignored: the process was killed.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -26,7 +25,8 @@ from toolkit.classification.user_profile import User
 from toolkit.collection.window import Span, Window
 from toolkit.errors import OutputError, SettingsError, UnreadableInputError
 from toolkit.snapshots.snapshot import Snapshot, read_snapshot
-from toolkit.snapshots.storage import ensure_own, private_opener
+from toolkit.snapshots.storage import ensure_own, lock_of
+from toolkit.system import locked, make_private, private_opener
 
 FOLDER = Path("out")
 """The default folder of the tenants' folders."""
@@ -123,7 +123,7 @@ def _reserve(path: Path) -> bool:
     if path.exists():
         return False
     try:
-        open(state_path(path), "x", opener=private_opener).close()
+        open(state_path(path), "xb", opener=private_opener).close()
     except FileExistsError:
         return False
     if ended := path.exists():  # another collection with this name, meanwhile
@@ -152,8 +152,7 @@ def _numbered(folder: Path, ending: str) -> dict[Path, tuple[str, int]]:
 def _is_unfinished(state: Path, tenant: str) -> bool:
     """Whether a checkpoint belongs to this tenant and is not in use."""
     try:
-        with state.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with locked(lock_of(state)), state.open("rb") as file:
             header = json.loads(file.readline())
     except (OSError, ValueError):  # unreadable, damaged in its first line, or in use
         return False
@@ -200,6 +199,11 @@ class State:
         except OSError as error:
             raise OutputError(f"Cannot write {self.path}: {error.strerror or error}.") from error
 
+    def remove(self) -> None:
+        """Remove the file: the collection is finished, or nothing of it is worth keeping."""
+        self.file.close()  # Windows removes no open file
+        self.path.unlink()
+
 
 @contextmanager
 def open_state(
@@ -229,10 +233,9 @@ def open_state(
     path = state_path(out)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(path, "a+b", opener=private_opener) as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with locked(lock_of(path)), open(path, "a+b", opener=private_opener) as file:
             ensure_own(file, path)
-            os.fchmod(file.fileno(), 0o600)
+            make_private(file)
             documents = _documents(file, path)
             state = _resumed(path, file, documents, tenant, method) if documents else None
             if state is None or state.taken_at == finished:

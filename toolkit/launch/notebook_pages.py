@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory, gettempdir
 
 from toolkit.errors import OutputError, SettingsError
 from toolkit.images.address import is_loopback
-from toolkit.snapshots.storage import private_opener
+from toolkit.system import ENDING, private_opener
 
 PORT = 8866
 """Where the dashboard is served unless told."""
@@ -103,7 +103,7 @@ def _run(
     command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> int:
     """Run a server until it ends; a signal that ends this process ends the server, too."""
-    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    former = {number: signal.signal(number, signal.default_int_handler) for number in ENDING}
     with subprocess.Popen(command, cwd=cwd, env=env) as server:  # noqa: S603 - our own commands
         try:
             return server.wait()
@@ -111,7 +111,8 @@ def _run(
             server.terminate()
             return 0
         finally:
-            signal.signal(signal.SIGTERM, former)
+            for number, handler in former.items():
+                signal.signal(number, handler)
 
 
 def served(

@@ -30,7 +30,7 @@ from tornado.web import RequestHandler
 from voila.app import Voila
 
 from toolkit.images.address import is_loopback
-from toolkit.snapshots.storage import private_opener
+from toolkit.system import private_opener
 
 _REFUSED = (
     "Not without the token: open the address that `picture-audit dashboard` printed where it was "

@@ -5,14 +5,11 @@ are personal data: only its owner may read it. Each batch of answers is one tran
 a killed process loses no earlier batch, and two processes may use it at once.
 """
 
-import fcntl
-import os
 import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +18,7 @@ from typing import NamedTuple, Self, TypeVar
 import platformdirs
 
 from toolkit.errors import OutputError
+from toolkit.system import locked, private_opener
 
 RATINGS = ("g", "pg", "r", "x")
 """Ratings of pictures, mildest first (Gravatar docs, "Images")."""
@@ -155,7 +153,8 @@ class Cache:
                 raise self._unusable(str(error)) from error
 
     def _opened(self) -> sqlite3.Connection:
-        with self._alone():
+        # No other process may open or replace the file meanwhile.
+        with locked(self.path.with_name(f"{self.path.name}.lock"), wait=True):
             try:
                 return self._connected()
             except sqlite3.DatabaseError as error:
@@ -181,7 +180,7 @@ class Cache:
         mark = int.from_bytes(_MARK)
         # SQLite gives its other files the same mode as this one.
         # Closed before SQLite opens it: closing it later would release SQLite's locks.
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+        open(self.path, "ab", opener=private_opener).close()
         database = sqlite3.connect(self.path, timeout=_BUSY, check_same_thread=False)
         try:
             _ensure_usable(database)
@@ -202,14 +201,6 @@ class Cache:
             database.close()
             raise
         return database
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep other processes from opening or replacing the file."""
-        descriptor = os.open(self.path.with_name(f"{self.path.name}.lock"), os.O_CREAT, 0o600)
-        with closing(os.fdopen(descriptor, "rb")) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
     def _unusable(self, reason: str) -> OutputError:
         return OutputError(

@@ -1,7 +1,6 @@
 """What a terminal shows: coverage, findings, and the progress of long work."""
 
 import math
-import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +20,7 @@ from toolkit.classification.sources import Source
 from toolkit.formatting import csv, harmless, percent, shorten, visible
 from toolkit.progress import Progress
 from toolkit.reporting.palette import COLOURS
+from toolkit.system import ENDING, command_line, write_data
 
 # What loads pandas is imported where it is used: progress is drawn without it.
 if TYPE_CHECKING:
@@ -290,7 +290,10 @@ def _cell(value: object) -> str:
 def show_sheet(frame: "DataFrame") -> None:
     """Print a frame as CSV to stdout: exactly for programs; for people nothing stays unseen."""
     text = csv(frame)
-    sys.stdout.write(harmless(text.replace("\r\n", "\n")) if sys.stdout.isatty() else text)
+    if sys.stdout.isatty():
+        sys.stdout.write(harmless(text.replace("\r\n", "\n")))
+    else:
+        write_data(text)
 
 
 def written(**places: Path | str) -> None:
@@ -310,15 +313,16 @@ def collected(snapshot: "Snapshot", path: Path | None) -> None:
 @contextmanager
 def interruptible() -> Iterator[None]:
     """If the user interrupts or ends this, say how to go on, and leave no drafts behind."""
-    former = signal.signal(signal.SIGTERM, _terminated)
+    former = {number: signal.signal(number, _terminated) for number in ENDING}
     try:
         yield
     except (KeyboardInterrupt, _TerminatedExit):
-        command = shlex.join(["picture-audit", *sys.argv[1:]])
+        command = command_line(["picture-audit", *sys.argv[1:]])
         Console(stderr=True).print(Text(f"\nInterrupted. To go on: {command}"), soft_wrap=True)
         raise
     finally:
-        signal.signal(signal.SIGTERM, former)
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _terminated(number: int, _frame: object) -> None:

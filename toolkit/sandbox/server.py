@@ -39,6 +39,7 @@ from toolkit.sandbox.directory.store import Store
 from toolkit.sandbox.faults.catalogue import Churn, Churned, Faults
 from toolkit.sandbox.played_hosts import PlayedHosts
 from toolkit.sandbox.problem import Problem
+from toolkit.system import ENDING
 
 DEFAULT_SCOPES = (
     "read:users create:users update:users delete:users read:connections read:connections_options "
@@ -237,7 +238,9 @@ class Sandbox:
         # The protocol is named because asyncio sends small answers at once only where it is.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Where there is the other one, on Windows, this one would let two servers share a port.
+            reuse = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+            listener.setsockopt(socket.SOL_SOCKET, reuse, 1)
             listener.bind((self._address, self._port))
             self._port = listener.getsockname()[1]
             self._certificate = Certificate(self._address) if self._tls else None
@@ -291,7 +294,7 @@ class Sandbox:
         """
         with contextlib.ExitStack() as stack:
             if threading.current_thread() is threading.main_thread():
-                for number in (signal.SIGINT, signal.SIGTERM):
+                for number in (signal.SIGINT, *ENDING):
                     before = signal.signal(number, lambda *_: self._asked_to_stop.set())
                     stack.callback(signal.signal, number, before)
             stack.callback(self.stop)

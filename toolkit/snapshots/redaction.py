@@ -59,7 +59,8 @@ from toolkit.classification.times import EPOCH
 from toolkit.errors import OutputError, SettingsError
 from toolkit.progress import Progress
 from toolkit.snapshots.snapshot import Snapshot, ensure_replaceable, read_snapshot, writing
-from toolkit.snapshots.storage import ensure_writable, is_same, private_opener
+from toolkit.snapshots.storage import ensure_writable, is_same
+from toolkit.system import others_may, private_opener
 
 _KEY_BYTES, _SHORTEST_KEY = 32, 16
 _TOKEN = 32  # hex digits: 128 bits, so that no two of ten million are equal
@@ -123,8 +124,8 @@ def own_key(path: Path | str | None = None) -> bytes:
     place = Path(path) if path else key_path()
     try:
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with suppress(FileExistsError), open(place, "x", opener=private_opener) as file:
-            file.write(f"{secrets.token_hex(_KEY_BYTES)}\n")
+        with suppress(FileExistsError), open(place, "xb", opener=private_opener) as file:
+            file.write(f"{secrets.token_hex(_KEY_BYTES)}\n".encode())
     except OSError as error:
         raise OutputError(
             f"Cannot write the key {place}: {error.strerror or error}. Choose another place with "
@@ -132,10 +133,10 @@ def own_key(path: Path | str | None = None) -> bytes:
         ) from error
     try:
         with place.open(encoding="ascii") as file:
-            shared = os.fstat(file.fileno()).st_mode & 0o077
+            shared = others_may(os.fstat(file.fileno()), 0o077)
             key = bytes.fromhex(file.read())
     except (OSError, ValueError):
-        key, shared = b"", 0
+        key, shared = b"", False
     if len(key) < _KEY_BYTES:
         raise SettingsError(
             f"{place} is no key of picture-audit: name another file, and one is made there."

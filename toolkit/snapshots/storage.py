@@ -1,36 +1,34 @@
 """Write a file as a draft that replaces an older file only when it is complete.
 
-The process that writes a draft locks it, and the system releases the lock if the process is
-killed. So an unlocked draft was left behind, and is removed.
+The process that writes a draft locks it by a file beside it, and the system releases the lock if
+the process is killed. So an unlocked draft was left behind, and is removed.
 
 Only regular files of this user are truncated, replaced or removed, never links or devices. A file
 is continued only if its first line shows that this tool made it (`ensure_own`).
 """
 
-import errno
-import fcntl
 import os
 import re
 import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import IO
 
 from toolkit.errors import OutputError
+from toolkit.system import LINK, is_locked, is_ours, locked, private_opener
 
 # Endings of journals (`toolkit.change.journal`): without them nothing could be undone.
 _JOURNALS = (".journal", ".journal.undo")
-_LINK = "it is a symbolic link; name the file that it points to"
 _NOT_REGULAR = "Cannot write {}: it is no regular file. Name another file."
 _NOT_OURS = "Cannot write {}: it belongs to another user. Name another file."
 _TOOL = "picture-audit"
 # Names of drafts, and of the folders of parts of `toolkit.collection.exports.cluster`.
 _DRAFT = re.compile(rf"\.(.+)\.{_TOOL}-[0-9a-f]{{8}}", re.DOTALL)
 _FOLDER = re.compile(rf"\.(.+)\.{_TOOL}-parts-[a-z0-9_]{{8}}", re.DOTALL)
+_LOCK = ".lock"  # the end of a lock's name
 _PART = re.compile(r"[0-9]+\.(?:parquet|npy)")
 # The beginnings of the first line of files that this tool appends to, and their length.
 _BEGINNING, _TELLING = b'{"format":"auth0-picture-audit ', 17
@@ -47,14 +45,14 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     draft = draft_of(path)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(draft, "xb", opener=private_opener) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            _ensure_same_owner(path, file)
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        with held(draft):
+            with open(draft, "xb", opener=private_opener) as file:
+                _ensure_same_owner(path, file)
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
             _ensure_replaceable(path)  # again: the file may be new
-            draft.replace(path)
+            draft.replace(path)  # closed, or Windows would refuse it
     except OSError as error:
         raise OutputError(
             f"Cannot write {path}: {error.strerror or error}. Make room, or choose another place."
@@ -73,26 +71,26 @@ def drafted(path: Path) -> Iterator[Path]:
     """Make a temporary draft beside `path`; it replaces no file and is removed."""
     draft = draft_of(path)
     try:
-        with open(draft, "xb", opener=private_opener), held(draft):
+        with held(draft):
+            open(draft, "xb", opener=private_opener).close()
             yield draft
     finally:
         _discard(draft)
 
 
 def folder_of_parts(path: Path) -> Path:
-    """Make a folder for parts of `path` beside it; only its owner can read it."""
-    return Path(mkdtemp(prefix=f".{path.name}.{_TOOL}-parts-", dir=path.parent))
+    """Choose a unique name for a folder of parts beside `path`."""
+    return path.with_name(f".{path.name}.{_TOOL}-parts-{secrets.token_hex(4)}")
 
 
-@contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Lock a file or folder, so that it does not count as left behind."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def held(draft: Path) -> AbstractContextManager[None]:
+    """Lock a draft or folder, made or not yet, so that it does not count as left behind."""
+    return locked(lock_of(draft), wait=True)
+
+
+def lock_of(path: Path) -> Path:
+    """Return the path of a file's lock, which is beside it."""
+    return path.with_name(f"{path.name}{_LOCK}")
 
 
 def discard_drafts(path: Path) -> None:
@@ -108,44 +106,33 @@ def discard_drafts(path: Path) -> None:
     except OSError:  # without access to the folder there is no draft to remove
         return
     for one in beside:
-        if _is_left(one, path.name) and not is_held(one):
+        if _is_left(one, path.name) and not is_locked(
+            lock_of(one.with_name(one.name.removesuffix(_LOCK)))
+        ):
             _discard(one)
 
 
 def _is_left(place: Path, name: str) -> bool:
-    draft, folder = _DRAFT.fullmatch(place.name), _FOLDER.fullmatch(place.name)
+    of = place.name.removesuffix(_LOCK)
+    draft, folder = _DRAFT.fullmatch(of), _FOLDER.fullmatch(of)
     inner = _DRAFT.fullmatch(draft[1]) if draft else None
     if name not in {found[1] for found in (draft, inner, folder) if found}:
         return False
     try:
         found = place.lstat()
-        if found.st_uid != os.geteuid():
+        if not is_ours(found):
             return False
         if stat.S_ISDIR(found.st_mode):
             return folder is not None and all(map(_is_part, place.iterdir()))
     except OSError:  # already gone, or not readable
         return False
-    return draft is not None and stat.S_ISREG(found.st_mode)
+    return (draft is not None or of != place.name) and stat.S_ISREG(found.st_mode)
 
 
 def _is_part(place: Path) -> bool:
-    draft = _DRAFT.fullmatch(place.name)
-    return bool(_PART.fullmatch(draft[1] if draft else place.name)) and not place.is_symlink()
-
-
-def is_held(draft: Path) -> bool:
-    """Whether a process holds a file or folder (`held`)."""
-    try:
-        descriptor = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError:  # removing may be allowed even if reading is not
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    of = place.name.removesuffix(_LOCK)
+    draft = _DRAFT.fullmatch(of)
+    return bool(_PART.fullmatch(draft[1] if draft else of)) and not place.is_symlink()
 
 
 def _discard(draft: Path) -> None:
@@ -177,18 +164,8 @@ def ensure_own(file: IO[bytes], path: Path) -> None:
             f"{path} is there and was not written by picture-audit: it stays as it is. Move it "
             "away, or name another file."
         )
-    if found.st_uid != os.geteuid():
+    if not is_ours(found):
         raise OutputError(_NOT_OURS.format(path))
-
-
-def private_opener(path: str, flags: int) -> int:
-    """Open a file for its owner only, and never through a link; for `open`."""
-    try:
-        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise OSError(errno.ELOOP, _LINK) from error
-        raise
 
 
 def ensure_writable(path: Path) -> None:
@@ -221,7 +198,7 @@ def _ensure_replaceable(path: Path) -> None:
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
-            raise OutputError(f"Cannot write {path}: {_LINK}.")
+            raise OutputError(f"Cannot write {path}: {LINK}.")
         if not stat.S_ISREG(mode):
             raise OutputError(_NOT_REGULAR.format(path))
         with path.open("rb") as file:

@@ -121,7 +121,7 @@ def hands():
 @pytest.fixture
 def journals(tmp_path):
     """Return a function that lists the files of runs."""
-    return lambda: sorted((tmp_path / "state" / "picture-audit" / "conform").glob("*"))
+    return lambda: sorted((tmp_path / "state" / "picture-audit" / "conform").glob("*.json"))
 
 
 @pytest.fixture

@@ -10,13 +10,11 @@ DuckDB turns a number, an object or an array into text: this is detected here. I
 it accepts what Python refuses.
 """
 
-import os
 import re
-import tempfile
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import IO, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import duckdb
 import numpy as np
@@ -43,6 +41,7 @@ from toolkit.collection.exports.values_by_path import (
     is_spare,
     record_of_cells,
 )
+from toolkit.system import ReadableMemory
 
 _Mask = npt.NDArray[np.bool_]
 _Rows = npt.NDArray[np.int64]
@@ -246,13 +245,7 @@ class BlockReader:
         self._database = database.cursor()
         for macro in MACROS:
             self._database.execute(f"CREATE TEMP MACRO {macro}")
-        # DuckDB reads files only; use one in memory if the system allows.
-        if hasattr(os, "memfd_create"):
-            self._file: IO[bytes] = os.fdopen(os.memfd_create("lines"), "wb")
-            self._path = f"/proc/self/fd/{self._file.fileno()}"
-        else:
-            self._file = tempfile.NamedTemporaryFile()  # noqa: SIM115 - closed at the exit
-            self._path = self._file.name
+        self._file = ReadableMemory()  # DuckDB reads files only
 
     def __enter__(self) -> Self:
         return self
@@ -310,12 +303,10 @@ class BlockReader:
     def _strictly(self, lines: Lines, first: int, last: int, any_time: bool) -> list[pa.Table]:
         """Read one row for each line; it is null if DuckDB refuses the line or one near it."""
         count = last - first
-        self._file.seek(0)
-        self._file.writelines(lines.between(first, last))
-        self._file.truncate()
+        self._file.hold(lines.between(first, last))
         try:
             query = _READ_LINES[any_time]
-            table = self._database.sql(query, params={"path": self._path}).to_arrow_table()
+            table = self._database.sql(query, params={"path": self._file.path}).to_arrow_table()
         except _ODD:
             table = None
         if table is not None and len(table) == count:  # no line is blank

@@ -8,7 +8,7 @@ folder of the snapshot, under the same paths as this process.
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial, reduce
@@ -175,11 +175,14 @@ def _parts_of(out: Path) -> Iterator[Path]:
     """Make a hidden folder beside `out`, for its owner only."""
     folder = folder_of_parts(out)
     with held(folder):
+        folder.mkdir(mode=0o700)
         try:
             yield folder
         finally:
-            # Workers may still write. After renaming, no file is added while it is emptied.
-            shutil.rmtree(folder.rename(folder_of_parts(out)))
+            # Workers may still write. After renaming, no file is added while it is emptied. Where
+            # Windows renames nothing, as one is open, the next run removes it.
+            with suppress(PermissionError):
+                shutil.rmtree(folder.rename(folder_of_parts(out)))
 
 
 # What workers do

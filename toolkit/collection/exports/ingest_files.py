@@ -37,7 +37,7 @@ from toolkit.errors import IncompleteError, OutputError, UnreadableInputError
 from toolkit.formatting import plural
 from toolkit.progress import Progress
 from toolkit.snapshots.snapshot import Provenance, Snapshot, ensure_replaceable, writing
-from toolkit.snapshots.storage import discard_drafts, draft_of, ensure_writable, held, is_same
+from toolkit.snapshots.storage import discard_drafts, drafted, ensure_writable, is_same
 
 # Bytes of lines to read at a time, and rows if they are read one by one.
 _BLOCK = 24 * 1024 * 1024
@@ -222,7 +222,7 @@ class Origin(NamedTuple):
         if self.taken_at is not None:
             return self.taken_at.astimezone(UTC), ""
         changed = datetime.fromtimestamp(max(path.stat().st_mtime for path in self.paths), UTC)
-        inside = datetime.fromtimestamp(latest / 1000, UTC)
+        inside = at_milliseconds(latest)
         if not latest or timedelta(0) <= changed - inside <= _CLOSE:
             return changed, ""
         within = f"the latest time in the files is {inside:%Y-%m-%d %H:%M} UTC"
@@ -248,8 +248,7 @@ def write_once(
     `found` is called after the last table. `database` finds repeats. If `force`, the snapshot may
     replace another tenant's.
     """
-    draft = draft_of(out)  # with rows that may still have repeats
-    try:
+    with drafted(out) as draft:  # with rows that may still have repeats
         with writing(draft) as writer, closing(tables):
             for table in tables:
                 writer.add(table)
@@ -264,14 +263,12 @@ def write_once(
             draft.replace(out)
             return told
         # The pool: see `Reading.tables`.
-        with held(draft), writing(out, force=force) as writer, ThreadPoolExecutor(1) as pool:
+        with writing(out, force=force) as writer, ThreadPoolExecutor(1) as pool:
             repeated = pool.submit(repeats, draft, doubtful, database).result()
             for table in without(draft, repeated.rows):
                 writer.add(table)
             told = origin.provenance(content, repeated)
             writer.finish(told)
-    finally:
-        draft.unlink(missing_ok=True)
     return told
 
 

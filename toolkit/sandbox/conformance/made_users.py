@@ -23,7 +23,8 @@ import platformdirs
 
 from toolkit.errors import OutputError, TenantError, UnreadableInputError
 from toolkit.formatting import plural
-from toolkit.snapshots.storage import ensure_own, held, is_held, private_opener
+from toolkit.snapshots.storage import ensure_own, held, lock_of
+from toolkit.system import is_locked, private_opener
 from toolkit.tenant.client import Tenant
 
 PREFIX: Final = "picture-audit-conform-"
@@ -140,7 +141,7 @@ def left_behind(tenant: str) -> list[Run]:
     """
     found = []
     for path in sorted(_folder().glob("*.json")):
-        if path.stat().st_size and not is_held(path):
+        if path.stat().st_size and not is_locked(lock_of(path)):
             run = _read(path)
             if run.tenant == tenant:
                 found.append(run)

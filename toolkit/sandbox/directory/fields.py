@@ -45,7 +45,7 @@ class Kind(Enum):
 
 def iso(seconds: float) -> str:
     """Return UNIX seconds as Auth0 writes a timestamp: ``2026-08-17T20:25:34.048Z``."""
-    moment = datetime.fromtimestamp(seconds, tz=UTC)
+    moment = _EPOCH + timedelta(seconds=seconds)  # Windows knows no earlier time otherwise
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
