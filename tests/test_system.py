@@ -7,12 +7,14 @@ import ast
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+import matplotlib as mpl
 import pytest
 
 import toolkit
@@ -23,6 +25,7 @@ from toolkit.cli import app
 from toolkit.sandbox.made_up.tenants import loadable, people
 from toolkit.sandbox.server import Sandbox
 
+DATA = ROOT / "data" / "users.ndjson.gz"
 NEW = "https://images.example/new.png"
 USERS = 120
 
@@ -37,6 +40,8 @@ class Windows:
             "PYTHONWARNDEFAULTENCODING": "1",
             "XDG_STATE_HOME": str(folder / "state"),
             "XDG_DATA_HOME": str(folder / "data"),
+            "XDG_CACHE_HOME": str(folder / "cache"),
+            "MPLCONFIGDIR": mpl.get_cachedir(),  # making it anew takes seconds
             **environment,
         }
         self.process = subprocess.Popen(
@@ -107,7 +112,8 @@ def changing(sandbox, kind, file):
 def test_a_whole_round_works_as_on_windows(folder, sandbox):
     environment = sandbox.environment()
     with Windows(folder, **environment, PYTHONIOENCODING="cp1252") as windows:
-        windows.run("ingest", ROOT / "data" / "users.ndjson.gz", "--out", "i.parquet")
+        for exports in ([DATA], [DATA, DATA]):  # then everybody twice
+            windows.run("ingest", *exports, "--out", "i.parquet")
         windows.run("collect")
         for method in ("search", "export", "export"):
             windows.run("collect", "--out", "s.parquet", "--method", method)
@@ -116,6 +122,7 @@ def test_a_whole_round_works_as_on_windows(folder, sandbox):
             windows.run("coverage", "s.parquet", "--by", by)
         sheet, _ = windows.run("coverage", "s.parquet", "--format", "csv")
         assert sheet.startswith(b"source,users,share\r\n")
+        windows.run("probe", "s.parquet", "--all", "--yes")
         windows.run("findings", "s.parquet")
         windows.run("compare", "s.parquet", "i.parquet", "--anyway")
         windows.run("report", "s.parquet", "--out", "r.html")
@@ -137,6 +144,16 @@ def test_a_whole_round_works_as_on_windows(folder, sandbox):
         assert not one.name.startswith("."), one
 
 
+def test_the_sandbox_serves_and_ends_as_on_windows(folder):
+    with Windows(folder) as windows:
+        windows.start("sandbox", "--users", "10", "--tls")
+        told = json.loads(windows.process.stdout.readline())
+        assert told["users"] == 10
+        windows.process.send_signal(signal.SIGINT)
+        code, _, said = windows.answer()
+        assert code == 0, said
+
+
 def windows_files(folder):
     return [one for one in folder.rglob("*") if one.is_file()]
 
@@ -146,8 +163,9 @@ def test_of_two_runs_one_is_refused_and_a_killed_one_goes_on_as_on_windows(folde
     with Windows(folder, **environment) as first, Windows(folder, **environment) as second:
         first.run("collect", "--out", "s.parquet")
         first.run(*plan())
+        second.run("apply", "a.plan")  # so that it has imported everything
         apply = changing(sandbox, "apply", "a.plan")
-        first.start(*apply, "--rate", "4")
+        first.start(*apply, "--rate", "2")
         journal, until = Path("a.plan.journal"), time.monotonic() + 120
         while not journal.exists() or journal.read_bytes().count(b'"done"') < 2:
             assert time.monotonic() < until
@@ -198,7 +216,9 @@ def test_what_commands_print_fits_in_every_encoding(folder, sandbox, environment
             if "csv" not in arguments:
                 # Click takes ASCII for a mistake, and writes UTF-8.
                 printed.decode("utf-8" if encoding == "ascii" else encoding)
-        _, told = windows.run("coverage", f"{name}.parquet", code=2)
+        _, told = windows.run(
+            "coverage", "Zo\xeb.parquet" if encoding == "cp437" else "Zo.", code=2
+        )
         assert "Zo" in told
 
 
@@ -239,6 +259,29 @@ def test_a_lock_can_be_waited_for(tmp_path):
     with system.locked(place, wait=True):
         ended.set()
     thread.join()
+
+
+def test_where_a_file_is_open_for_a_moment_it_is_replaced_a_little_later(tmp_path, monkeypatch):
+    (draft := tmp_path / "draft").write_bytes(b"new")
+    refusals, pauses = iter([PermissionError(), PermissionError()]), []
+    replace = Path.replace
+
+    def refusing(*paths):
+        for error in refusals:
+            raise error
+        replace(*paths)
+
+    monkeypatch.setattr(Path, "replace", refusing)
+    monkeypatch.setattr(system.time, "sleep", pauses.append)
+    with pytest.raises(PermissionError):
+        system.take_place(draft, tmp_path / "file")
+    monkeypatch.setattr(system, "_IS_WINDOWS", True)
+    system.take_place(draft, tmp_path / "file")
+    assert len(pauses) == 1
+    assert (tmp_path / "file").read_bytes() == b"new"
+    refusals = iter([PermissionError()] * 10)
+    with pytest.raises(PermissionError):
+        system.take_place(tmp_path / "file", tmp_path / "other")
 
 
 def test_no_link_is_followed_also_where_the_system_cannot_refuse_it(tmp_path, monkeypatch):

@@ -97,11 +97,12 @@ def pretend() -> None:
     windows[sys] = _Lacking(sys, ())
     windows[sys].__dict__["platform"] = "win32"
 
-    def imported(name, importer=None, *others):
-        ours = str((importer or {}).get("__name__", "")).partition(".")[0] == "toolkit"
+    def imported(name, *others, **named):
+        importer = (others[0] if others else named.get("globals")) or {}
+        ours = str(importer.get("__name__", "")).partition(".")[0] == "toolkit"
         if ours and name.partition(".")[0] in MODULES:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        module = real_import(name, importer, *others)
+        module = real_import(name, *others, **named)
         return windows.get(module, module) if ours else module
 
     def named(function):

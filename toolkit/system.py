@@ -13,6 +13,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -22,6 +23,8 @@ from typing import IO, Final
 
 _IS_WINDOWS: Final = os.name == "nt"
 _BRIEFLY: Final = 0.2  # seconds: who only looks whether a lock is held has it for a moment
+
+_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.4)  # seconds
 
 LINK: Final = "it is a symbolic link; name the file that it points to"
 
@@ -106,6 +109,22 @@ def is_ours(found: os.stat_result) -> bool:
 def others_may(found: os.stat_result, mode: int) -> bool:
     """Whether other users have one of these mode bits; false where files have no modes."""
     return not _IS_WINDOWS and bool(stat.S_IMODE(found.st_mode) & mode)
+
+
+def take_place(draft: Path, path: Path) -> None:
+    """Let a complete file, which is closed, take the place of another one.
+
+    Windows refuses it while anybody has one of them open, as virus scanners have for a moment:
+    there it is tried again for about a second.
+    """
+    for pause in _PAUSES if _IS_WINDOWS else ():
+        try:
+            draft.replace(path)
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    draft.replace(path)
 
 
 def sync_folder(folder: Path) -> None:

@@ -205,7 +205,7 @@ class Cache:
     def _unusable(self, reason: str) -> OutputError:
         return OutputError(
             f"Cannot use {self.path}, where Gravatar's answers are kept: {reason}.\n"
-            "Free it, or name another cache folder in XDG_CACHE_HOME."
+            "Free it, or name another cache folder in XDG_CACHE_HOME (except on Windows)."
         )
 
 

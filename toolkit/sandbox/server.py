@@ -302,7 +302,9 @@ class Sandbox:
                 self.start()
             if announce:
                 announce(self.describe())
-            self._asked_to_stop.wait()
+            # Not one long wait: on Windows, Python before 3.14 would not hear Ctrl-C in it.
+            while not self._asked_to_stop.wait(1):
+                pass
 
     def __enter__(self) -> Self:
         self.start()

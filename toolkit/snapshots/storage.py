@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from toolkit.errors import OutputError
-from toolkit.system import LINK, is_locked, is_ours, locked, private_opener
+from toolkit.system import LINK, is_locked, is_ours, locked, private_opener, take_place
 
 # Endings of journals (`toolkit.change.journal`): without them nothing could be undone.
 _JOURNALS = (".journal", ".journal.undo")
@@ -52,7 +52,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
                 file.flush()
                 os.fsync(file.fileno())
             _ensure_replaceable(path)  # again: the file may be new
-            draft.replace(path)  # closed, or Windows would refuse it
+            take_place(draft, path)
     except OSError as error:
         raise OutputError(
             f"Cannot write {path}: {error.strerror or error}. Make room, or choose another place."

@@ -38,6 +38,7 @@ from toolkit.formatting import plural
 from toolkit.progress import Progress
 from toolkit.snapshots.snapshot import Provenance, Snapshot, ensure_replaceable, writing
 from toolkit.snapshots.storage import discard_drafts, drafted, ensure_writable, is_same
+from toolkit.system import take_place
 
 # Bytes of lines to read at a time, and rows if they are read one by one.
 _BLOCK = 24 * 1024 * 1024
@@ -260,7 +261,7 @@ def write_once(
                 writer.finish(told)
         if not len(doubtful):
             ensure_replaceable(out, told.tenant, force=force)
-            draft.replace(out)
+            take_place(draft, out)
             return told
         # The pool: see `Reading.tables`.
         with writing(out, force=force) as writer, ThreadPoolExecutor(1) as pool:
