@@ -70,6 +70,15 @@ def test_what_is_served_loads_nothing_from_elsewhere_and_works_in_this_folder(
     assert Path.cwd() == here
 
 
+@pytest.mark.parametrize("private", [True, False])
+def test_kernels_are_reached_by_files_where_the_system_has_private_sockets(
+    tmp_path, monkeypatch, private
+):
+    monkeypatch.setattr("toolkit.system.PRIVATE_SOCKETS", private)
+    command, _ = served(tmp_path, tmp_path, "127.0.0.1", 8867)
+    assert ("--KernelManager.transport=ipc" in command) is private
+
+
 def answers(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

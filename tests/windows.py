@@ -109,6 +109,9 @@ def pretend() -> None:
         def opened(file, mode="r", *arguments, **named):
             if isinstance(file, str | os.PathLike) and not set(mode).isdisjoint("wax+"):
                 _ensure_name(file)
+            importer = sys._getframe(1).f_globals.get("__name__", "")
+            if "b" not in mode and importer.partition(".")[0] == "toolkit":
+                assert named.get("encoding") or len(arguments) > 1, f"{file}: no encoding"
             return function(file, mode, *arguments, **named)
 
         return opened

@@ -33,6 +33,9 @@ ENDING: Final = tuple(
 )
 """The signals that ask a process to end; on Windows also when its window is closed."""
 
+PRIVATE_SOCKETS: Final = not _IS_WINDOWS
+"""Whether a socket can stand in a folder, so that only those who may enter it can connect."""
+
 
 # Files
 

@@ -12,9 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
+from toolkit import system
 from toolkit.errors import OutputError, SettingsError
 from toolkit.images.address import is_loopback
-from toolkit.system import ENDING, private_opener
 
 PORT = 8866
 """Where the dashboard is served unless told."""
@@ -73,6 +73,12 @@ def dashboard(
             "code as you, with your credentials.",
             file=sys.stderr,
         )
+    if not system.PRIVATE_SOCKETS:
+        print(  # noqa: T201 - as above
+            "Warning: on Windows, whoever else is signed in to this machine could read what the "
+            "panels show.",
+            file=sys.stderr,
+        )
     with TemporaryDirectory(prefix="picture-audit-") as folder:
         command, environment = served(Path(folder), Path.cwd(), address, port, token=token)
         command += [] if open_browser else ["--no-browser"]
@@ -103,7 +109,7 @@ def _run(
     command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> int:
     """Run a server until it ends; a signal that ends this process ends the server, too."""
-    former = {number: signal.signal(number, signal.default_int_handler) for number in ENDING}
+    former = {number: signal.signal(number, signal.default_int_handler) for number in system.ENDING}
     with subprocess.Popen(command, cwd=cwd, env=env) as server:  # noqa: S603 - our own commands
         try:
             return server.wait()
@@ -133,16 +139,20 @@ def served(
     if token:
         # Not by the command line, which every user of this machine can read.
         secret = {"token": secrets.token_hex(24), "path": secrets.token_hex(24)}
-        with open(folder / "access.json", "x", opener=private_opener, encoding="ascii") as file:
+        with open(
+            folder / "access.json", "x", opener=system.private_opener, encoding="ascii"
+        ) as file:
             json.dump(secret, file)
     command = [
         *(sys.executable, "-m", "toolkit.launch.page_server", str(folder), str(page)),
         *(f"--template={_TEMPLATE}", f"--Voila.ip={address}", f"--port={port}"),
         *("--show_tracebacks=False", "--strip_sources=True", "--Voila.log_level=WARN"),
+    ]
+    if system.PRIVATE_SOCKETS:
         # Anybody could connect to a TCP port of the kernel and read all that it shows: what is
         # sent there is signed, but not encrypted. Sockets in a private folder are the owner's.
-        *("--KernelManager.transport=ipc", f"--Voila.connection_dir_root={_folder_of_sockets()}"),
-    ]
+        place = f"--Voila.connection_dir_root={_folder_of_sockets()}"
+        command += ["--KernelManager.transport=ipc", place]
     paths = [str(folder), *filter(None, [os.environ.get("JUPYTER_PATH")])]
     return command, {"JUPYTER_PATH": os.pathsep.join(paths)}
 
