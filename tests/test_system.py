@@ -114,6 +114,7 @@ def test_a_whole_round_works_as_on_windows(folder, sandbox):
     with Windows(folder, **environment, PYTHONIOENCODING="cp1252") as windows:
         for exports in ([DATA], [DATA, DATA]):  # then everybody twice
             windows.run("ingest", *exports, "--out", "i.parquet")
+        windows.run("demo", "--users", "30")
         windows.run("collect")
         for method in ("search", "export", "export"):
             windows.run("collect", "--out", "s.parquet", "--method", method)
@@ -138,8 +139,8 @@ def test_a_whole_round_works_as_on_windows(folder, sandbox):
         windows.run(*changing(sandbox, "apply", "b.plan"))
         windows.run("verify", "b.plan")
         windows.run(*changing(sandbox, "undo", "b.plan.journal"))
-        assert not [one for one in windows_files(folder) if one.name.endswith(".lock")]
-    for one in windows_files(folder):
+        assert not [one for one in files_in(folder) if one.name.endswith(".lock")]
+    for one in files_in(folder):
         assert not REFUSED.fullmatch(one.name), one
         assert not one.name.startswith("."), one
 
@@ -154,7 +155,7 @@ def test_the_sandbox_serves_and_ends_as_on_windows(folder):
         assert code == 0, said
 
 
-def windows_files(folder):
+def files_in(folder):
     return [one for one in folder.rglob("*") if one.is_file()]
 
 

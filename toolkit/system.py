@@ -23,8 +23,7 @@ from typing import IO, Final
 
 _IS_WINDOWS: Final = os.name == "nt"
 _BRIEFLY: Final = 0.2  # seconds: who only looks whether a lock is held has it for a moment
-
-_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.4)  # seconds
+_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.4)  # seconds, between tries to replace a file
 
 LINK: Final = "it is a symbolic link; name the file that it points to"
 
