@@ -14,9 +14,10 @@ import pytest
 from tests.lying import Liar, head, whole
 from toolkit.collection import export_job
 from toolkit.collection.export_job import Bounds, exported_users, exporting
-from toolkit.errors import IncompleteError, TenantError
+from toolkit.errors import IncompleteError
 from toolkit.tenant.client import Tenant
 from toolkit.tenant.credentials import Settings
+from toolkit.tenant.models import Job
 
 SMALL = Bounds(
     size=4 << 20, ratio=50, slack=1 << 20, spare=0, window=0.3, least=1 << 10, head=1 << 16
@@ -161,12 +162,54 @@ def test_a_redirect_is_not_followed_and_what_is_empty_is_not_whole(downloaded, s
         downloaded(lambda _: [answer])
 
 
+def completed(location):
+    return {"id": "job_1", "status": "completed", "type": "x", "location": location}
+
+
 @pytest.mark.parametrize(
-    "location", ["http://example.com/file", "//file", "file:///etc/passwd", "x", "http://[", ""]
+    "location",
+    [
+        "http://example.com/file",
+        "//file",
+        "file:///etc/passwd",
+        "x",
+        "http://[",
+        "",
+        "https://169.254.169.254/latest/meta-data/",
+        "https://10.0.0.1/file",
+        "https://[::ffff:10.0.0.1]/file",
+        "https://files.internal/file",
+        "gopher://127.0.0.1/file",
+    ],
 )
-def test_a_location_that_is_no_https_address_is_an_error(no_credentials, tmp_path, location):
-    job = {"id": "job_1", "status": "completed", "type": "x", "location": location}
-    with Liar(lambda _: [whole(json.dumps(job))]) as liar:
+def test_a_link_to_no_public_https_address_is_not_followed(no_credentials, tmp_path, location):
+    state = State()
+    with Liar(lambda _: [whole(json.dumps(completed(location)))]) as liar:
         settings = Settings(_env_file=None, domain=liar.base_url, token="t")
-        with Tenant(settings) as tenant, pytest.raises(TenantError, match="export"):
-            list(exporting(tenant, State(), tmp_path / "s.gz"))
+        with (
+            Tenant(settings) as tenant,
+            pytest.raises(IncompleteError, match=r"not followed: .* --method search"),
+        ):
+            list(exporting(tenant, state, tmp_path / "s.gz"))
+    assert state.job is None
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("location", ["http://127.0.0.1:1/file", "https://localhost/file"])
+def test_a_real_tenant_cannot_have_this_machine_ask_itself(tmp_path, location):
+    tenant = SimpleNamespace(
+        sandbox=False, start_export=lambda: Job.of(SimpleNamespace(**completed(location)))
+    )
+    with pytest.raises(IncompleteError, match="not followed"):
+        list(exporting(tenant, State(), tmp_path / "s.gz"))
+
+
+def test_a_file_that_repeats_its_users_is_given_up_long_before_the_largest_size(downloaded):
+    parts = itertools.cycle([gzip.compress(USERS)])
+    with pytest.raises(IncompleteError, match="repeats itself"):
+        downloaded(lambda _: itertools.chain([head()], parts), Bounds())
+
+
+def test_users_who_come_twice_do_not_make_a_file_repeat_itself(downloaded):
+    file, _ = downloaded(lambda _: [head(), gzip.compress(b"\n" + USERS), gzip.compress(USERS)])
+    assert len(list(exported_users(file))) == 2000

@@ -20,7 +20,7 @@ import httpx
 from toolkit.classification.user_profile import User, user
 from toolkit.collection.place import State
 from toolkit.errors import IncompleteError, MissingError, TenantError
-from toolkit.images.address import is_loopback
+from toolkit.images.address import PORTS, host_refusal, is_loopback
 from toolkit.images.limited_stream import bounded
 from toolkit.progress import Progress
 from toolkit.system import private_opener
@@ -38,6 +38,8 @@ _SHOWN = 1 << 20
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _LINE = 16 << 20
 """Maximum bytes of one user in an export; Auth0's limit is much lower."""
+_REPEATS = 50
+"""How often the first user of an export may come again: a file that has no end repeats itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,8 @@ class Bounds:
     head: int = 1 << 20  # of the answer before the file begins
 
 
-class _TooLargeError(IncompleteError):
-    """The file is too large; another download would not help."""
+class _UselessError(IncompleteError):
+    """The file is too large, or where nothing may be read; another download would not help."""
 
 
 def exporting(
@@ -75,7 +77,8 @@ def exporting(
         bounds: limits of the download.
 
     Raises:
-        IncompleteError: the job failed or took too long, or its file is not complete or too large.
+        IncompleteError: the job failed or took too long, or its file is not complete, too large,
+            or at an address that is not asked.
     """
     job = yield from _finished(tenant, state, deadline)
     until, bounds = time.monotonic() + deadline, bounds or Bounds()
@@ -83,8 +86,9 @@ def exporting(
         if job.location is None:
             raise TenantError("The export is completed, but the tenant names no file.")
         try:
-            whole = yield from _downloaded(job.location, file, until, bounds)
-        except _TooLargeError:
+            url = _address(job.location, sandbox=tenant.sandbox)
+            whole = yield from _downloaded(url, file, until, bounds)
+        except _UselessError:
             state.note_job(None)
             raise
         if whole:
@@ -137,10 +141,9 @@ def _started(tenant: Tenant, state: State) -> Job:
 
 
 def _downloaded(
-    location: str, file: Path, until: float, bounds: Bounds
+    url: httpx.URL, file: Path, until: float, bounds: Bounds
 ) -> Generator[Progress, None, bool]:
     """Download the file; return whether it is complete."""
-    url = _address(location)
     started, done, shown = time.monotonic(), 0, 0
     check = _Check(file.parent, bounds)
     # A separate client, so that the tenant's token is not sent to this address.
@@ -169,13 +172,25 @@ def _downloaded(
     return check.inflate.is_whole
 
 
-def _address(location: str) -> httpx.URL:
+def _address(location: str, *, sandbox: bool) -> httpx.URL:
+    """Return the address of a file: https on the public internet; of a sandbox's, on loopback.
+
+    An answer must not make this machine open its files, or ask servers of its own network.
+    """
     try:
         url = httpx.URL(location)
+        why = host_refusal(url.host) if url.host else "it names no host"
     except httpx.InvalidURL:
-        raise TenantError("The export's file is at no address that can be used.") from None
-    if not url.host or (url.scheme != "https" and not is_loopback(url.host)):
-        raise TenantError("The export's file is not at an https address.")
+        url, why = httpx.URL(), "it is no address"
+    if url.scheme in PORTS and sandbox and is_loopback(url.host):
+        return url
+    if url.scheme != "https":
+        why = "it is no https address"
+    if why is not None:
+        raise _UselessError(
+            f"The tenant's link to the export's file is not followed: {why}. Run the same command "
+            "again for a new export, or with --method search."
+        )
     return url
 
 
@@ -200,12 +215,13 @@ def _chunks(answer: httpx.Response, until: float, bounds: Bounds) -> Iterator[by
 
 
 class _Check:
-    """Checks a file while it arrives: complete, and not too large."""
+    """Checks a file while it arrives: complete, not too large, and not the same for ever."""
 
     def __init__(self, folder: Path, bounds: Bounds) -> None:
         self.inflate = Inflate()
         self._folder, self._bounds = folder, bounds
         self._packed = self._unpacked = self._line = self._room = 0
+        self._first, self._is_first, self._times = b"", True, 0
 
     def announced(self, size: int) -> None:
         """Check the size that the answer announces."""
@@ -226,12 +242,23 @@ class _Check:
             self._line = self._line + len(piece) if end < 0 else len(piece) - end - 1
             self._ensure(self._unpacked <= bounds.slack + bounds.ratio * self._packed)
             self._ensure(self._line <= _LINE)
+            self._look_for_first(piece)
+
+    def _look_for_first(self, piece: bytes) -> None:
+        """Count how often the file's first line comes, where it is not cut between two pieces."""
+        if self._is_first:
+            head, end, piece = piece.partition(b"\n")
+            self._first += head + end
+            self._is_first = not (end and self._first.strip())
+        if not self._is_first:
+            self._times += piece.count(self._first)
+            self._ensure(self._times <= _REPEATS)
 
     def _find_room(self, size: int) -> None:
         disk = shutil.disk_usage(self._folder)
         free = disk.free - min(self._bounds.spare, disk.total // 20)
         if free < size:
-            raise _TooLargeError(
+            raise _UselessError(
                 "The export's file is larger than the disk can hold: make room, or run the same "
                 "command again with --method search."
             )
@@ -241,9 +268,9 @@ class _Check:
     @staticmethod
     def _ensure(small: bool) -> None:
         if not small:
-            raise _TooLargeError(
-                "The export's file is larger than any tenant's users are. Run the same command "
-                "again for a new export, or with --method search."
+            raise _UselessError(
+                "The export's file is larger than any tenant's users are, or repeats itself. Run "
+                "the same command again for a new export, or with --method search."
             )
 
 
