@@ -8,8 +8,8 @@ from tests.conftest import settings_of
 from toolkit import collect
 from toolkit.collection import export_job
 from toolkit.collection.place import state_path
-from toolkit.errors import IncompleteError
-from toolkit.sandbox.faults.catalogue import FAULTS
+from toolkit.errors import PictureAuditError
+from toolkit.sandbox.faults.catalogue import FAULTS, HOPELESS
 from toolkit.sandbox.made_up.tenants import loadable, people
 from toolkit.sandbox.server import Sandbox
 from toolkit.tenant import rate_limit
@@ -17,8 +17,10 @@ from toolkit.tenant.client import connect
 
 # Those of Gravatar strike nobody who collects.
 API_FAULTS = [fault for fault in FAULTS if not fault.startswith("gravatar-")]
-HOPELESS = {"job-fails", "job-truncated-always"}
-MIXES = 50
+MIXES = 40
+FEW_RUNS, RUNS = 4, 12
+"""How often somebody starts the same command again, where it may never end well, and where it must.
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +28,7 @@ def in_a_hurry(no_credentials, monkeypatch):
     """Waits between tries are a twentieth of what they are for people."""
     monkeypatch.setattr(rate_limit, "_FIRST_PAUSE", 0.02)
     monkeypatch.setattr(rate_limit, "_SECOND", 0.02)
+    monkeypatch.setattr(rate_limit, "_FIRST_REFILL", 50.0)
     monkeypatch.setattr(export_job, "_LONGEST_WAIT", 0.2)
 
 
@@ -37,15 +40,17 @@ def records():
 def collected(records, faults, seed, method, out):
     """Collect, again and again as a person would, and return what was found and what is true."""
     with Sandbox(records, faults=faults, fault_seed=seed) as sandbox:
-        for _ in range(4):
+        found = None
+        for _ in range(FEW_RUNS if HOPELESS["export"] & set(faults) else RUNS):
             try:
                 with connect(settings_of(sandbox)) as tenant:
                     snapshot = collect(tenant, out=out, method=method)
                     found = set(snapshot.users["user_id"])
                     break
-            except IncompleteError:
-                found = None
+            except PictureAuditError:
+                pass
         churned = sandbox.churned if "churn" in faults else None
+        assert sandbox.leaks == 0
     return found, churned
 
 
@@ -61,10 +66,11 @@ def check(records, found, churned):
 @pytest.mark.parametrize("method", ["search", "export"])
 @pytest.mark.parametrize("fault", API_FAULTS)
 def test_each_fault_alone_loses_nobody(records, tmp_path, fault, method):
+    if fault == "repeated-page":
+        records = records[:500]  # its windows have a page each
     found, churned = collected(records, [fault], 1, method, tmp_path / "s.parquet")
     if found is None:
-        assert fault in HOPELESS
-        assert method == "export"
+        assert fault in HOPELESS[method]
         assert not (tmp_path / "s.parquet").exists()
     else:
         check(records, found, churned)
@@ -80,4 +86,4 @@ def test_mixes_of_faults_lose_nobody_or_say_so(records, tmp_path, seed):
     if found is not None:
         check(records, found, churned)
     else:
-        assert HOPELESS & set(faults), f"{faults} by {method} should end well"
+        assert HOPELESS["export"] & set(faults), f"{faults} by {method} should end well"

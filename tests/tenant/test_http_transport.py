@@ -569,6 +569,17 @@ def test_what_is_no_token_is_an_error_of_the_tenant(body):
     assert not isinstance(raised.value, CredentialsError)
 
 
+@pytest.mark.parametrize("status", ["301 A", "302 A", "303 A", "307 A", "308 A"])
+def test_no_redirect_is_followed_with_or_without_the_token(status):
+    with Liar(lambda _: [whole("{}")]) as other:
+        answer = whole("", f"location: {other.base_url}/api/v2/users", status=status)
+        with Liar(lambda _: [answer]) as liar:
+            for given in ({"token": "t"}, {}):
+                with tenant_of(liar, **given) as tenant, pytest.raises(TenantError):
+                    tenant.search("name:Bo")
+        assert other.requests == []
+
+
 def test_a_token_that_drips_ends_and_says_so():
     box = []
 

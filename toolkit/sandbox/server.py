@@ -22,7 +22,6 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from toolkit.sandbox.api.action_drafts import POST_LOGIN
-from toolkit.sandbox.api.action_library import Library
 from toolkit.sandbox.api.actions import Actions
 from toolkit.sandbox.api.connections import Connections
 from toolkit.sandbox.api.event_streams import EventStreams
@@ -117,7 +116,7 @@ class Sandbox:
         self.requests = Tally()
         self._limits = Limits(plan, clock=clock, monotonic=monotonic)
         self._faults = Faults(faults, fault_seed)
-        self._library = Library(actions, clock)
+        self._library = self._faults.library(actions, clock)
         self._rules = Rules(rules)
         self._flows = Flows(flows)
         self._event_streams = EventStreams(event_streams)
@@ -165,8 +164,11 @@ class Sandbox:
 
     @property
     def leaks(self) -> int:
-        """How many downloads came with an Authorization header, which they never should."""
-        return self._jobs.leaks if self._jobs else 0
+        """How many requests brought a secret where it does not belong.
+
+        These are downloads with an Authorization header, and requests that followed a redirect.
+        """
+        return (self._jobs.leaks if self._jobs else 0) + self._faults.other_host.leaks
 
     def users(self) -> Iterator[dict[str, Any]]:
         """Yield every user as it is now, in the order of loading."""

@@ -259,9 +259,20 @@ class Library:
     they are as usual, `trigger` (post-login), `deployed` (true), `bound` (true where it is
     deployed) and `secrets` (a mapping from names to values). ValueError: an Action has other keys,
     or is bound without being deployed.
+
+    An Action can be bound when its first deployment is `bind_lag` seconds old; `unique` refuses a
+    second Action of a name.
     """
 
-    def __init__(self, loaded: Iterable[Mapping[str, Any]], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        loaded: Iterable[Mapping[str, Any]],
+        clock: Callable[[], float],
+        *,
+        bind_lag: float = 0.0,
+        unique: bool = False,
+    ) -> None:
+        self._bind_lag, self._unique = bind_lag, unique
         self.lock = threading.RLock()
         self.clock = clock
         self._actions: dict[str, Action] = {}
@@ -284,6 +295,8 @@ class Library:
         if len(self._actions) >= _MOST_ACTIONS:
             text = "You reached the limit of entities of this type for this tenant."
             raise Problem(403, text, "too_many_entities")
+        if self._unique and any(one.draft.name == draft.name for one in self.actions()):
+            raise Problem(409, "An action with this name already exists.")
         action = Action.of(draft, self.clock())
         self._actions[action.id] = action
         return action
@@ -305,8 +318,10 @@ class Library:
     def bind(self, trigger: str, wanted: Sequence[tuple[Action, str]]) -> None:
         """Replace what is bound to a trigger, by deployed Actions and the names to show."""
         now = self.clock()
+        bound = [one.action for one in self.bindings(trigger)]
         for action, _ in wanted:
-            if not any(version.is_deployed(now) for version in action.versions):
+            old = [one for one in action.versions if now - one.created >= self._bind_lag]
+            if action not in bound and not any(version.is_deployed(now) for version in old):
                 text = "Trying to create a binding for an action that has not been deployed yet"
                 raise Problem(400, text)
         self._bindings[trigger] = [Binding(action, name, now) for action, name in wanted]

@@ -27,6 +27,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from urllib.parse import quote, urlencode
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from toolkit.sandbox.api.gate import ROOT, Answer, Call, Gate
@@ -44,7 +45,6 @@ from toolkit.sandbox.problem import Problem, bad_body, on_property
 from toolkit.sandbox.validation import Schema
 
 _DAY = 86400
-_MOST_AT_ONCE = 4  # jobs that are written
 _MOST_KEPT = 16
 _VALIDITY = 60  # seconds of a link
 _LINES_AT_ONCE = 1000
@@ -217,6 +217,9 @@ class Trouble:
     stalls: int  # so many polls, at which the percentage stays the same
     expired_links: int  # so many of the first links
     truncated: float  # so many of the first downloads, which end early
+    endless: bool  # whether a download begins again when it is over
+    link: Callable[[str], str]  # makes the link that is told of the true one
+    at_once: int  # jobs that are written
 
 
 @dataclass
@@ -305,8 +308,8 @@ class Jobs:
         thread = threading.Thread(target=self._run, args=(job,), name="sandbox-export")
         with self._lock:
             self._threads = [one for one in self._threads if one.is_alive()]
-            if len(self._threads) >= _MOST_AT_ONCE:
-                text = f"There are {_MOST_AT_ONCE} active export jobs: wait until one is finished."
+            if len(self._threads) >= (most := self._trouble.at_once):
+                text = f"There are {most} active export jobs: wait until one is finished."
                 raise Problem(429, text, "too_many_requests")
             self._forget(_MOST_KEPT - 1)
             self._jobs[name] = job
@@ -350,9 +353,10 @@ class Jobs:
                 shutil.copyfileobj(whole, part)
                 part.truncate(job.file.stat().st_size // 2)
         # The content is the gzip itself: a Content-Encoding would make clients unpack it.
-        return FileResponse(
-            job.half if is_torn else job.file, media_type="application/octet-stream"
-        )
+        kind = "application/octet-stream"
+        if self._trouble.endless:
+            return StreamingResponse(_again_and_again(job.file), media_type=kind)
+        return FileResponse(job.half if is_torn else job.file, media_type=kind)
 
     def _found(self, name: str) -> _Job:
         """Return the job of this id, and forget those that are too old."""
@@ -393,7 +397,7 @@ class Jobs:
             "status": status,
             "percentage_done": 100,
             "time_left_seconds": 0,
-            "location": self._links.sign(job.path, valid),
+            "location": self._trouble.link(self._links.sign(job.path, valid)),
         }
 
     def _run(self, job: _Job) -> None:
@@ -416,6 +420,12 @@ class Jobs:
                 # What is no valid Unicode can only be in a CSV; JSON escapes it.
                 file.write("".join(batch).encode("utf-8", "replace"))
                 job.done += len(batch)
+
+
+def _again_and_again(path: Path) -> Iterator[bytes]:
+    while True:
+        with path.open("rb") as file:
+            yield from iter(partial(file.read, 1 << 16), b"")
 
 
 def _xml(status: int, code: str, message: str) -> Response:

@@ -15,6 +15,18 @@ from toolkit.sandbox.directory.lucene import Condition
 from toolkit.sandbox.directory.store import Order, Store
 from toolkit.sandbox.problem import too_slow
 
+_ANY_ORDER = 1_500_000_001  # an `Order.salt`
+_STRANGE_TIMES = (
+    None,
+    0,
+    "yesterday",
+    "0001-01-01T00:00:00.000+23:59",
+    "1970-01-01T00:00:00.000Z",
+    "2024-02-30T00:00:00.000Z",
+    "9999-12-31T23:59:59.999Z",
+    "10000-01-01T00:00:00.000Z",
+)
+
 
 @dataclass(frozen=True)
 class Trouble:
@@ -26,6 +38,11 @@ class Trouble:
     slow_over: int | None = None
     uncapped: bool = False  # whether totals count on past 1,000
     shuffle: Random | None = None  # puts equals into another order for each page
+    totals: Random | None = None  # makes each total any number
+    sizes: Random | None = None  # makes each page of any length, up to twice what is asked for
+    times: Random | None = None  # makes users show other times than they are found by
+    repeats: bool = False  # whether each page is the first one
+    unsorted: bool = False  # whether the order that is asked for is ignored
 
 
 class Index(Store):
@@ -51,16 +68,25 @@ class Index(Store):
 
     def total(self, condition: Condition, most: int) -> int:
         """Return how many users meet the condition, as the index counts."""
-        return super().total(condition, 2**62 if self._trouble.uncapped else most)
+        total = super().total(condition, 2**62 if self._trouble.uncapped else most)
+        if self._trouble.totals:
+            return self._trouble.totals.choice((0, total // 2, total + 1, most, 10**12))
+        return total
 
     def page(self, condition: Condition, order: Order, limit: int, offset: int) -> list[str]:
         """Return users as the index has them; raise `Problem` if it is slow for this search."""
         self._settle()
         if self._is_slow(condition):
             raise too_slow()
-        if self._trouble.shuffle:
-            order = replace(order, salt=self._trouble.shuffle.randrange(2**20, 2**30))
-        return super().page(condition, order, limit, offset)
+        trouble = self._trouble
+        if trouble.unsorted:
+            order = Order(salt=_ANY_ORDER)
+        if trouble.shuffle:
+            order = replace(order, salt=trouble.shuffle.randrange(2**20, 2**30))
+        if trouble.sizes:
+            limit = trouble.sizes.randint(0, 2 * limit)
+        found = super().page(condition, order, limit, 0 if trouble.repeats else offset)
+        return [_at_other_times(body, trouble.times) for body in found] if trouble.times else found
 
     def by_email(self, email: str) -> list[str]:
         """Return the users with this e-mail address as they are now."""
@@ -118,6 +144,13 @@ class Index(Store):
                 late, body = self._fresh.pop(user_id)
                 if late > 1:
                     self._fresh[user_id] = late - 1, body
+
+
+def _at_other_times(body: str, random: Random) -> str:
+    user = json.loads(body)
+    for name in ("created_at", "updated_at"):
+        user[name] = random.choice((user.get(name), *_STRANGE_TIMES))
+    return json.dumps(user)
 
 
 def _of(body: str, key: str) -> object:

@@ -1,8 +1,8 @@
 """What can go wrong at a real tenant, by name; a sandbox does it on request.
 
-Every fault but `job-fails` and `job-truncated-always` ends, or leaves a way round: a client
-that does the right thing gets every user. The same seed makes the same faults for the same
-requests in the same order. Those of Gravatar strike its pictures only, never the API.
+Every fault that is not in `HOPELESS` ends, or leaves a way round: a client that does the right
+thing gets every user. The same seed makes the same faults for the same requests in the same
+order. Those of Gravatar strike its pictures only, never the API.
 """
 
 import hashlib
@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp
 
 from toolkit.sandbox.api import jobs
+from toolkit.sandbox.api.action_library import Library
 from toolkit.sandbox.directory.fields import iso
 from toolkit.sandbox.directory.stale_index import Index, Trouble
 from toolkit.sandbox.directory.store import Store
@@ -40,6 +42,22 @@ FAULTS: Mapping[str, str] = {
     "job-stalls": "an export's percentage stays the same for five polls",
     "job-truncated": "the first download of an export ends early",
     "job-truncated-always": "every download of an export ends early",
+    "endless-export": "an export's file never ends: its users come again and again",
+    "link-file": "an export's link names a file of this machine",
+    "link-inside": "an export's link leads into the network of whoever follows it",
+    "link-elsewhere": "an export's link leads to another host",
+    "absurd-totals": "a search's total is any number, up to a trillion",
+    "absurd-pages": "a page of a search has any number of users, up to twice what was asked for",
+    "repeated-page": "every page of a search is the first one again",
+    "unsorted": "searches ignore the order that is asked for",
+    "strange-times": "searches show times that were not asked for, and some that cannot be",
+    "redirects": "now and then a redirect to another host, whatever was asked",
+    "portal": "for a while a captive portal's page comes instead of Auth0's answers",
+    "proxy-407": "for a while a proxy refuses all requests with a page and 407",
+    "reset-3000": "bursts of 429; rate-limit headers say to wait until the year 3000",
+    "bind-lag": "an Action cannot be bound until 5 seconds after its first deployment",
+    "profile-limit": "a change that makes a profile larger than 10 KB is refused",
+    "strict": "where nobody knows, refusals: a second export at a time, a second Action of a name",
     "gravatar-503": "Gravatar refuses bursts of requests with 503 and Retry-After",
     "gravatar-429": "Gravatar refuses bursts of requests with 429 and Retry-After",
     "gravatar-hangs": "some of Gravatar's answers never come",
@@ -49,6 +67,25 @@ FAULTS: Mapping[str, str] = {
     "gravatar-turns": "Gravatar answers everything with 404 after 100 true answers",
 }
 """Each fault's name and what it does."""
+
+HOPELESS: Mapping[str, frozenset[str]] = {
+    "search": frozenset({"absurd-totals", "absurd-pages"}),
+    "export": frozenset(
+        "job-fails job-truncated-always endless-export link-file link-inside absurd-totals "
+        "absurd-pages".split()
+    ),
+}
+"""The faults with which perhaps nobody can read all users, by how they are read."""
+
+_LINKS: Mapping[str, Callable[[str], str]] = {
+    "link-file": lambda _: "file:///etc/passwd",
+    "link-inside": lambda _: "https://169.254.169.254/latest/meta-data/",
+    "link-elsewhere": lambda link: (
+        urlsplit(link)._replace(netloc=network.other_name(urlsplit(link).netloc)).geturl()
+    ),
+}
+_YEAR_3000 = 32_503_680_000.0
+_PROFILE = 10 * 1024
 
 
 @dataclass(frozen=True)
@@ -139,6 +176,7 @@ class Faults:
 
     def __init__(self, names: Iterable[str] = (), seed: int = 1) -> None:
         self.names = frozenset(names)
+        self.other_host = network.OtherHost()
         self._seed = seed
         unknown = sorted(self.names - FAULTS.keys())
         if unknown:
@@ -150,9 +188,17 @@ class Faults:
             lag=2.0 if "lag" in self.names else 0,
             slow_over=400 if "503-slow" in self.names else None,
             uncapped="uncapped-total" in self.names,
-            shuffle=self._random("shuffled-ties") if "shuffled-ties" in self.names else None,
+            shuffle=self._random_of("shuffled-ties"),
+            totals=self._random_of("absurd-totals"),
+            sizes=self._random_of("absurd-pages"),
+            times=self._random_of("strange-times"),
+            repeats="repeated-page" in self.names,
+            unsorted="unsorted" in self.names,
         )
-        return Store(users) if trouble == Trouble() else Index(users, trouble, monotonic)
+        store = Store(users) if trouble == Trouble() else Index(users, trouble, monotonic)
+        if "profile-limit" in self.names:
+            store.largest = _PROFILE
+        return store
 
     def churn(self, store: Store, clock: Callable[[], float]) -> Churn:
         """Return what changes the store; it does nothing unless that is a fault."""
@@ -161,6 +207,11 @@ class Faults:
     def lifetime(self, seconds: int) -> int:
         """Return how long a token is good for where it would be this many seconds."""
         return min(seconds, 20) if "short-tokens" in self.names else seconds
+
+    def library(self, actions: Iterable[Mapping[str, Any]], clock: Callable[[], float]) -> Library:
+        """Return a library of these Actions, with the faults of Actions."""
+        lag = 5.0 if "bind-lag" in self.names else 0.0
+        return Library(actions, clock, bind_lag=lag, unique="strict" in self.names)
 
     @property
     def jobs(self) -> jobs.Trouble:
@@ -171,6 +222,9 @@ class Faults:
             stalls=5 if "job-stalls" in self.names else 0,
             expired_links=2 if "job-expires" in self.names else 0,
             truncated=math.inf if "job-truncated-always" in self.names else once,
+            endless="endless-export" in self.names,
+            link=next((_LINKS[name] for name in _LINKS if name in self.names), str),
+            at_once=1 if "strict" in self.names else 4,
         )
 
     def around(self, application: ASGIApp, churn: Churn, clock: Callable[[], float]) -> ASGIApp:
@@ -179,7 +233,11 @@ class Faults:
             "churn": lambda inner, *_: network.before_reads(inner, churn.step),
             "429-storm": partial(network.storm, clock=clock),
             "429-bare": partial(network.storm, clock=None),
+            "reset-3000": partial(network.storm, clock=lambda: _YEAR_3000),
             "503-flaky": network.flaky,
+            "redirects": self.other_host.around,
+            "portal": partial(network.strangers, answer=network.PORTAL),
+            "proxy-407": partial(network.strangers, answer=network.PROXY),
             "slow": network.slow,
             "reset": network.reset,
             "gravatar-503": partial(network.busy_pictures, status=503),
@@ -199,6 +257,9 @@ class Faults:
             if name in self.names:
                 application = layer(application, self._random(name), streak)
         return application
+
+    def _random_of(self, name: str) -> Random | None:
+        return self._random(name) if name in self.names else None
 
     def _random(self, name: str) -> Random:
         """Return a generator of the fault's own, so that faults do not shift each other."""

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from itertools import count
 from random import Random
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from toolkit.sandbox.problem import Problem
@@ -22,6 +23,8 @@ HANG_UP = "hang_up"
 """Where a request's state keeps the connection's transport."""
 
 _API = "/api/v2/"
+_AUTH0 = (_API, "/oauth/")
+_ELSEWHERE = "/elsewhere"  # where paths of the other host begin
 _PICTURES = "/avatar/"
 _GATEWAY = (
     "<html><head><title>502 Bad Gateway</title></head>"
@@ -29,6 +32,11 @@ _GATEWAY = (
 )
 PORTAL = HTMLResponse(
     "<html><head><title>Welcome</title></head><body>Sign in to go online</body></html>"
+)
+PROXY = HTMLResponse(
+    "<html><head><title>407</title></head><body>Proxy Authentication Required</body></html>",
+    407,
+    {"proxy-authenticate": 'Basic realm="office"'},
 )
 NO_PICTURE = PlainTextResponse("404 Not Found", 404)
 A_PICTURE = Response(media_type="image/png")
@@ -223,8 +231,50 @@ def false_pictures(
     return _either(application, answer, is_struck, _PICTURES)
 
 
+def strangers(application: ASGIApp, random: Random, streak: Streak, answer: ASGIApp) -> ASGIApp:
+    """Have somebody else answer some requests for the API or a token, a few in a row."""
+    bursts = Bursts(random, streak, gap=(15, 40), length=(2, 4), budget=8)
+    return _either(application, answer, bursts.strike, _AUTH0)
+
+
+def other_name(host: str) -> str:
+    """Return another name or address of this machine, in place of the one in `host:port`."""
+    name, colon, port = host.rpartition(":")
+    return ("127.0.0.1" if name == "localhost" else "localhost") + colon + port
+
+
+@dataclass
+class OtherHost:
+    """Another host, to which some requests for the API or a token are redirected.
+
+    It is this sandbox by another name, and counts the requests that bring a secret along.
+    """
+
+    leaks: int = 0
+
+    def around(self, application: ASGIApp, random: Random, streak: Streak) -> ASGIApp:
+        """Return the application with the redirects, and the host that they lead to."""
+
+        async def redirect(scope: Scope, receive: Receive, send: Send) -> None:
+            host = Headers(scope=scope)["host"]
+            place = f"{scope['scheme']}://{other_name(host)}{_ELSEWHERE}{quote(scope['path'])}"
+            answer = RedirectResponse(place, random.choice((301, 302, 307, 308)))
+            await answer(scope, receive, send)
+
+        async def arrive(scope: Scope, receive: Receive, send: Send) -> None:
+            # The form that asks for a token is sent with POST, and holds the client's secret.
+            self.leaks += "authorization" in Headers(scope=scope) or scope["method"] == "POST"
+            await NO_PICTURE(scope, receive, send)
+
+        struck = strangers(application, random, streak, redirect)
+        return _either(struck, arrive, lambda _: True, f"{_ELSEWHERE}/")
+
+
 def _either(
-    application: ASGIApp, other: ASGIApp, strikes: Callable[[Scope], bool], path: str = ""
+    application: ASGIApp,
+    other: ASGIApp,
+    strikes: Callable[[Scope], bool],
+    path: str | tuple[str, ...] = "",
 ) -> ASGIApp:
     """Let another application answer some of the requests for paths that begin like this."""
 
