@@ -6,30 +6,22 @@ import pytest
 
 from tests.conftest import settings_of
 from toolkit import collect
-from toolkit.collection import export_job
 from toolkit.collection.place import state_path
 from toolkit.errors import PictureAuditError
 from toolkit.sandbox.faults.catalogue import FAULTS, HOPELESS
 from toolkit.sandbox.made_up.tenants import loadable, people
 from toolkit.sandbox.server import Sandbox
-from toolkit.tenant import rate_limit
 from toolkit.tenant.client import connect
 
 # Those of Gravatar strike nobody who collects.
 API_FAULTS = [fault for fault in FAULTS if not fault.startswith("gravatar-")]
-MIXES = 40
+MIXES = 30
 FEW_RUNS, RUNS = 4, 12
 """How often somebody starts the same command again, where it may never end well, and where it must.
 """
 
 
-@pytest.fixture(autouse=True)
-def in_a_hurry(no_credentials, monkeypatch):
-    """Waits between tries are a twentieth of what they are for people."""
-    monkeypatch.setattr(rate_limit, "_FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(rate_limit, "_SECOND", 0.02)
-    monkeypatch.setattr(rate_limit, "_FIRST_REFILL", 50.0)
-    monkeypatch.setattr(export_job, "_LONGEST_WAIT", 0.2)
+pytestmark = pytest.mark.usefixtures("in_a_hurry")
 
 
 @pytest.fixture(scope="module")
