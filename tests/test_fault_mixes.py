@@ -48,9 +48,8 @@ OLD = frozenset(
 ADDED = [name for name in FAULTS if name not in OLD and not name.startswith("gravatar-")]
 WAYS = ("root", "metadata", "action")
 METHODS = ("search", "export", "auto")
+# How often somebody starts the same command again, where it may never end well and where it must.
 FEW_RUNS, RUNS = 3, 12
-"""How often somebody starts the same command again, where it may never end well, and where it may.
-"""
 THEIRS = {"name": "theirs", "code": "exports.onExecutePostLogin = async () => {};"}
 GROWTH = 300
 """Megabytes by which all of it, the sandbox included, may make this process grow."""
