@@ -76,7 +76,7 @@ def _tested() -> Path:
 @pytest.fixture
 def no_credentials(monkeypatch, tmp_path):
     """Nothing of this machine's environment or `.env` reaches the test."""
-    for name in ("DOMAIN", "CLIENT_ID", "CLIENT_SECRET", "TOKEN"):
+    for name in ("DOMAIN", "CLIENT_ID", "CLIENT_SECRET", "TOKEN", "AUDIENCE"):
         monkeypatch.delenv(f"AUTH0_{name}", raising=False)
     monkeypatch.chdir(tmp_path)
 

@@ -11,7 +11,7 @@ from importlib.metadata import Distribution, distribution
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-EXTRAS = ("dashboard", "cluster")
+EXTRAS = ("dashboard", "cluster", "socks")
 
 # What older metadata calls a licence, and its name at SPDX; "BSD" does not say which one.
 NAMES = {
@@ -28,8 +28,8 @@ NAMES = {
 PAGE = """\
 # Licences of what is installed
 
-Everything that `uv run picture-audit` needs on Linux, with the extras `dashboard` and
-`cluster`, as each package's own metadata says. `BSD` is what older metadata calls BSD-2-Clause
+Everything that `uv run picture-audit` needs on Linux, with the extras `dashboard`, `cluster`
+and `socks`, as each package's own metadata says. `BSD` is what older metadata calls BSD-2-Clause
 or BSD-3-Clause.
 `uv run python -m tests.licences` prints this page, `… --versions` the versions as well.
 

@@ -39,7 +39,11 @@ class CredentialsError(TenantError):
     """The tenant does not accept the credentials."""
 
 
-class ScopeError(TenantError):
+class ForbiddenError(TenantError):
+    """The tenant does not allow it: a scope, a feature, the plan, or the tenant is suspended."""
+
+
+class ScopeError(ForbiddenError):
     """The token lacks a scope that this work needs."""
 
 
@@ -59,12 +63,20 @@ class QueryError(TenantError):
         self.code = code
 
 
+class UndeployedError(QueryError):
+    """The tenant does not bind an Action yet, as it does not know of its deployment."""
+
+
 class SlowQueryError(TenantError):
     """The tenant gave up on a search query: ask for less at a time."""
 
 
 class BusyError(TenantError):
     """The tenant could not do it now: the same request, sent again later, may work."""
+
+
+class JobLimitError(BusyError):
+    """As many jobs run at the tenant as it allows."""
 
 
 class StaleError(TenantError):

@@ -18,7 +18,7 @@ from toolkit.change.plan_summary import Plan
 from toolkit.change.policy import Policy, steps_of
 from toolkit.change.ways import Way
 from toolkit.classification.sources import Source
-from toolkit.errors import OutputError, ScopeError, SettingsError
+from toolkit.errors import ForbiddenError, OutputError, SettingsError
 from toolkit.images.candidate_checks import Candidate, Level, candidate, checked
 from toolkit.progress import Progress, Show, long_job
 from toolkit.sandbox.picture_hosts import hosts_of
@@ -236,5 +236,5 @@ def known_connections(domain: str) -> Sequence[Connection] | None:
             return None
         try:
             return tenant.connections()
-        except ScopeError:
+        except ForbiddenError:
             return None

@@ -18,7 +18,7 @@ import platformdirs
 from toolkit.change.journal import Header, Journal, State, journal_path, open_journal
 from toolkit.change.plan_summary import Plan
 from toolkit.change.scopes import Scopes
-from toolkit.errors import OutputError, ScopeError, SettingsError, UnreadableInputError
+from toolkit.errors import ForbiddenError, OutputError, SettingsError, UnreadableInputError
 from toolkit.formatting import render, visible
 from toolkit.system import locked, private_opener
 from toolkit.tenant.client import Tenant
@@ -229,7 +229,7 @@ class Run:
             return {}
         try:
             return {one.name: one for one in self.tenant.connections()}
-        except ScopeError as error:
+        except ForbiddenError as error:
             self.notes.append(f"refusals are predicted by strategy: {error}")
             return {}
 

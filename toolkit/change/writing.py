@@ -18,10 +18,10 @@ from toolkit.change.journal import Journal, State
 from toolkit.change.run import Run, in_threads
 from toolkit.errors import (
     CredentialsError,
+    ForbiddenError,
     IncompleteError,
     MissingError,
     QueryError,
-    ScopeError,
     TenantError,
     UnreachableError,
 )
@@ -214,7 +214,7 @@ class _Change:
         except QueryError as error:
             # A refused old value says nothing about the values of other users.
             return State.REFUSED, str(error), not (is_undo and error.code == _NO_VALUE)
-        except (UnreachableError, CredentialsError, ScopeError):
+        except (UnreachableError, CredentialsError, ForbiddenError):
             raise
         except TenantError as error:
             return State.FAILED, str(error), True

@@ -147,7 +147,7 @@ def _downloaded(
     started, done, shown = time.monotonic(), 0, 0
     check = _Check(file.parent, bounds)
     # A separate client, so that the tenant's token is not sent to this address.
-    with httpx.Client(transport=transport(url.host), timeout=_TIMEOUT, trust_env=False) as client:
+    with httpx.Client(transport=transport(str(url)), timeout=_TIMEOUT, trust_env=False) as client:
         request = client.build_request("GET", url, headers={"accept-encoding": "identity"})
         try:
             with bounded(bounds.window, bounds.head):

@@ -9,8 +9,9 @@ For the first address and for each redirect:
 - no cookies, no credentials, no referrer, nothing from `.netrc`;
 - a redirect may stay at the excepted address, never lead to it from outside.
 
-A proxy resolves names itself, so a checked IP address would mean nothing. Where the system names a
-proxy for an address, it is therefore not asked, unless `direct=True` bypasses the proxy.
+A proxy resolves names itself, so a checked IP address would mean nothing: a name could lead to a
+host of the proxy's own network. Where the system names a proxy for an address, it is therefore not
+asked, unless `NO_PROXY` names its host, or `direct=True` bypasses the proxy.
 """
 
 import logging
@@ -21,7 +22,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from urllib.parse import urljoin
-from urllib.request import getproxies, proxy_bypass
 
 import httpcore
 
@@ -37,7 +37,8 @@ from toolkit.images.address import (
     located,
 )
 from toolkit.images.decode import kind_of
-from toolkit.images.limited_stream import bounded, limited, time_left, trusted
+from toolkit.images.limited_stream import bounded, limited, time_left
+from toolkit.images.network_settings import UnusableSettingError, proxy_for, trusted
 
 # httpcore's debug log holds addresses of redirects, which are personal data.
 logging.getLogger("httpcore").setLevel(logging.WARNING)
@@ -49,7 +50,8 @@ MOST_BYTES = 5_000_000
 MOST_REDIRECTS = 5
 
 _PROXIED = (
-    "the system names a proxy, behind which no IP address can be checked; direct=True goes past it"
+    "the system names a proxy, behind which no IP address can be checked; NO_PROXY with the "
+    "picture's host, or direct=True, goes past it"
 )
 _OK = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -128,8 +130,8 @@ def _visit(
     address: Address, exception: str | None, direct: bool, most_bytes: int, resolve: Resolver
 ) -> Fetched | Refusal | str:
     """Ask one address; return the result, or the URL that it redirects to."""
-    if exception is None and not direct and _proxied(address):
-        return Fetched(Outcome.NOT_ASKED, _PROXIED)
+    if why := _hindrance(address, bypass=direct or exception is not None):
+        return Fetched(Outcome.NOT_ASKED, why)
     try:
         ips = located(address, exception=exception, resolve=resolve, seconds=time_left())
         return ips if isinstance(ips, Refusal) else _ask(address, ips, most_bytes)
@@ -142,6 +144,16 @@ def _visit(
         if any(isinstance(one, ssl.SSLCertVerificationError) for one in error.args):
             return Fetched(Outcome.UNREACHABLE, "its certificate is not valid for the host")
         return Fetched(Outcome.UNREACHABLE, "no connection to the host, or it broke off")
+
+
+def _hindrance(address: Address, *, bypass: bool) -> str:
+    """Say which setting of this machine keeps an address from being asked; "" if none."""
+    try:
+        if address.scheme == "https":
+            trusted()
+        return _PROXIED if not bypass and proxy_for(address.url) is not None else ""
+    except UnusableSettingError as error:
+        return str(error)
 
 
 class _Checked(httpcore.NetworkBackend):
@@ -249,9 +261,3 @@ def _by_content(kind: str | None, media_type: str | None, size: int) -> tuple[Ou
     if kind == "svg" and media_type != "image/svg+xml":
         return Outcome.NOT_IMAGE, f"it is SVG, which browsers show as image/svg+xml only ({said})"
     return Outcome.SHOWS, f"it loads ({kind.upper()}, {size:,} bytes)"
-
-
-def _proxied(address: Address) -> bool:
-    proxies = getproxies()
-    named = proxies.get(address.scheme) or proxies.get("all")
-    return bool(named) and not proxy_bypass(address.host)

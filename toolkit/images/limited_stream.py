@@ -5,17 +5,14 @@ arrives one byte at a time, or without end.
 """
 
 import math
-import os
 import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 import httpcore
-import httpx
 
 _SLICE = 0.5  # how often a thread that reads checks whether it should stop, in seconds
 
@@ -152,17 +149,6 @@ class _Backend(httpcore.NetworkBackend):
         return _Stream(
             self._backend.connect_tcp(host, port, time_left(timeout), local_address, socket_options)
         )
-
-
-def trusted() -> ssl.SSLContext:
-    """Return the certificates to trust: httpx's, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
-    return _certificates(*map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")))
-
-
-@lru_cache(maxsize=4)
-def _certificates(*_: str | None) -> ssl.SSLContext:
-    # It takes 50 ms. httpx reads both variables itself; they are named so that a change is noticed.
-    return httpx.create_ssl_context()
 
 
 def limited(backend: httpcore.NetworkBackend) -> httpcore.NetworkBackend:

@@ -161,7 +161,8 @@ class Collector(JobPanel):
     def _offer_tenant(self) -> None:
         """Choose the tenant that the environment names, if it names one."""
         settings = read_settings()
-        if settings.domain:
+        # Credentials without a domain are an error, which reading the address raises.
+        if settings.domain or settings.given:
             self._real = urlsplit(settings.base_url).netloc
             self.tenant.options = [settings.domain, EMBEDDED]
             self.tenant.value = settings.domain

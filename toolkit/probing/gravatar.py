@@ -32,6 +32,7 @@ from aiolimiter import AsyncLimiter
 
 from toolkit.errors import UnreachableError
 from toolkit.images.decode import kind_of
+from toolkit.images.network_settings import connection_failure
 from toolkit.probing.answers import RATINGS, Answer, Cache, Question
 from toolkit.progress import Progress
 from toolkit.sandbox.picture_hosts import GRAVATAR
@@ -189,6 +190,7 @@ class Host:
     Attributes:
         has_answered: whether there was any answer.
         patience: as given.
+        reason: why there was no connection the last time, in words, if that is known.
         paused: called with the seconds to wait after a refusal.
     """
 
@@ -201,6 +203,7 @@ class Host:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.has_answered = False
+        self.reason: str | None = None
         self.patience = patience
         self.paused: Callable[[float], None] = lambda _: None
         self._failures = 0
@@ -211,7 +214,7 @@ class Host:
         self._slots = asyncio.Semaphore(_CONCURRENCY)
         self._client = httpx.AsyncClient(
             base_url=base_url,
-            transport=transport or async_transport(urlsplit(base_url).hostname or ""),
+            transport=transport or async_transport(base_url),
             headers={
                 "User-Agent": f"{_DISTRIBUTION}/{version(_DISTRIBUTION)}",
                 "Accept": "image/*",
@@ -273,8 +276,9 @@ class Host:
                 raise _Failure
             try:
                 answer = await self._send(method, path, asked)
-            except (httpx.TransportError, TimeoutError):
+            except (httpx.TransportError, TimeoutError) as error:
                 self._failures += 1
+                self.reason = connection_failure(error, str(self._client.base_url))
                 raise _Failure from None
             except _Failure:
                 self._failures += 1
@@ -350,7 +354,8 @@ class Run:
         if not await self._holds("GET"):
             if not self._host.has_answered:
                 raise UnreachableError(
-                    f"{self._name} does not answer. Check the network, the proxy "
+                    self._host.reason
+                    or f"{self._name} does not answer. Check the network, the proxy "
                     "(HTTPS_PROXY) and the certificates (SSL_CERT_FILE), and run again."
                 )
             # Once more: it may have been a bad moment.

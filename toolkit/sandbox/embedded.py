@@ -52,7 +52,9 @@ def open_tenant() -> Tenant:
         embedded one stops when it is closed.
 
     Raises:
-        SettingsError, TenantError: a tenant is named, but it cannot be reached.
+        SettingsError, TenantError: a tenant is named, but it cannot be reached; or there are
+            credentials, and no tenant is named.
     """
     settings = read_settings()
-    return connect(settings) if settings.domain else embedded_tenant()
+    # Whoever gives credentials means a tenant: made-up users in its place would mislead.
+    return connect(settings) if settings.domain or settings.given else embedded_tenant()

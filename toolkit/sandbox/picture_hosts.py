@@ -91,10 +91,10 @@ def _running(domain: str) -> str | None:
 
 def _is_sandbox(base_url: str) -> bool:
     """Whether a sandbox answers, and not another service that took its port."""
-    host = urlsplit(base_url).hostname or ""
+    made = transport(base_url)
     try:
         with (
-            httpx.Client(transport=transport(host), timeout=_PATIENCE, trust_env=False) as client,
+            httpx.Client(transport=made, timeout=_PATIENCE, trust_env=False) as client,
             client.stream("GET", f"{base_url}{ROOT}") as answer,
         ):
             # The first bytes are enough: an answer may be endless.

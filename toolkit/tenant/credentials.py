@@ -3,26 +3,35 @@
 import re
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Never, SupportsIndex
 from urllib.parse import urlsplit
 
 import httpx
 import jwt
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from toolkit.errors import CredentialsError, SettingsError, TenantError
-from toolkit.images.address import PORTS, Address, is_loopback, split
+from toolkit.errors import SettingsError, TenantError
+from toolkit.images.address import PORTS, Refusal, is_loopback, parsed
+from toolkit.tenant.refusals import token_refusal
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE | re.ASCII)
+_API = "/api/v2/"
+_AUTH0, _DASHBOARD = ".auth0.com", "manage.auth0.com"
+_EXAMPLE = "such as tenant.eu.auth0.com"
+# What stands between a tenant's name and auth0.com (Auth0, "Tenant Settings"). Other names of two
+# parts may be custom domains.
+_REGIONS = frozenset({"us", "eu", "au", "jp", "uk", "ca"})
+# Blanks, also those that are not seen, and quotation marks.
+_COPIED_ALONG = " \t\r\n\f\v\u00a0\u200b\u200c\u200d\u2060\ufeff\"'`<>,;“”„\u2018\u2019«»"
 _RENEW_BEFORE = 30.0  # seconds
 # Auth0's tokens are good for 30 days at most ("Update Access Token Lifetime").
 _SHORTEST, _LONGEST, _UNKNOWN = 1.0, 30 * 86400.0, 60.0  # seconds
 _MAX_TOKEN = 1 << 16  # characters; servers accept less in a header
 _FORM = re.compile(r"[!-~]+")
-_TOO_MANY = 429
 
 
 class Settings(BaseSettings):
@@ -40,29 +49,115 @@ class Settings(BaseSettings):
     client_id: str | None = None
     client_secret: SecretStr | None = None
     token: SecretStr | None = None
+    audience: str | None = None
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Never:
         raise TypeError("Settings hold credentials: read them where they are needed")
 
+    @field_validator("domain", "audience", "client_id")
+    @classmethod
+    def _bare(cls, text: str | None) -> str | None:
+        """Remove what is copied along; of nothing else, None is left."""
+        return (text or "").strip(_COPIED_ALONG) or None
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The names of the variables for credentials that are set."""
+        names = ("client_id", "client_secret", "token", "audience")
+        return tuple(f"AUTH0_{name.upper()}" for name in names if getattr(self, name))
+
     @property
     def base_url(self) -> str:
-        """The tenant's address: https, or http where it is loopback (the sandbox)."""
+        """The tenant's address: https, or http where it is loopback (the sandbox).
+
+        AUTH0_DOMAIN is taken in the forms that people copy: a host name, its address with any path,
+        the address of Auth0's dashboard.
+        """
         if not self.domain:
+            given = f", although {self.given[0]} is" if self.given else ""
             raise SettingsError(
-                "AUTH0_DOMAIN is not set: name your tenant (tenant.eu.auth0.com) in the "
+                f"AUTH0_DOMAIN is not set{given}: name your tenant (tenant.eu.auth0.com) in the "
                 "environment or in .env, or try the embedded tenant with `picture-audit demo`."
             )
-        scheme = "http" if self.domain.lower().startswith("http://") else "https"
-        written = self.domain if scheme == "https" else self.domain[7:].removesuffix("/")
-        host, port = split(written) or ("", None)
-        fits = _HOST.fullmatch(host) if scheme == "https" else is_loopback(host)
-        if fits and port != 0:
-            port = port or PORTS[scheme]
-            return Address(scheme, host, port, "", None, None, credentials=False).url
+        return _base_url(self.domain, other_name=self.audience is not None)
+
+    @property
+    def api(self) -> str:
+        """The identifier of the tenant's Management API, for which tokens are asked.
+
+        It contains the tenant's own domain, not a custom domain or another name of the host.
+        """
+        if not self.audience:
+            return f"{self.base_url}{_API}"
+        address = parsed(self.audience if "://" in self.audience else f"https://{self.audience}")
+        if (
+            isinstance(address, Refusal)
+            or address.credentials
+            or address.query is not None
+            or address.path.rstrip("/") not in {"", _API.rstrip("/")}
+        ):
+            raise SettingsError(
+                "AUTH0_AUDIENCE must be the identifier of the Management API, such as "
+                "https://tenant.eu.auth0.com/api/v2/."
+            )
+        return f"{address.scheme}://{address.authority}{_API}"
+
+
+def _base_url(domain: str, *, other_name: bool) -> str:
+    """Read AUTH0_DOMAIN; `other_name`: whether AUTH0_AUDIENCE names the tenant itself."""
+    scheme, slashes, rest = domain.partition("://")
+    scheme = scheme.lower() if slashes else "https"
+    address = parsed(f"{scheme}://{rest if slashes else domain}")
+    if "@" in domain:
         raise SettingsError(
-            "AUTH0_DOMAIN must be a host name such as tenant.eu.auth0.com, without https:// "
-            "(an http:// address is taken only for a sandbox on loopback)."
+            "AUTH0_DOMAIN contains an @, as an e-mail address does: set it to the tenant's domain, "
+            f"{_EXAMPLE}."
         )
+    if isinstance(address, Refusal):
+        raise SettingsError(f"AUTH0_DOMAIN cannot be read: it must be a host name, {_EXAMPLE}.")
+    host, loopback = address.host, is_loopback(address.host)
+    if host == _DASHBOARD:
+        host = _by_dashboard(address.path)
+        return f"https://{host}"
+    if not loopback and scheme == "http" and not host.endswith(_AUTH0):
+        raise SettingsError(
+            f"AUTH0_DOMAIN must be a host name, {_EXAMPLE}: an http:// address is taken only for a "
+            "sandbox on loopback."
+        )
+    name, _, region = host.rpartition(".")
+    if not (loopback or _HOST.fullmatch(host)) or host in {"auth0.com", "www.auth0.com"}:
+        raise SettingsError(f"AUTH0_DOMAIN is no tenant's domain: it must be one, {_EXAMPLE}.")
+    short = not name or (region in _REGIONS and "." not in name and not other_name)
+    if not loopback and (short or region == "auth0"):
+        meant = f"{host}{_AUTH0}" if name else f"{host}.REGION{_AUTH0} (such as {host}.eu{_AUTH0})"
+        meant = f"{host}.com" if region == "auth0" else meant
+        raise SettingsError(
+            f"AUTH0_DOMAIN is not complete: did you mean {meant}? A custom domain needs "
+            "AUTH0_AUDIENCE, too."
+        )
+    # To a tenant no secret is sent without TLS, whatever was copied.
+    if scheme == "http" and not loopback:
+        port = PORTS["https"] if address.default_port else address.port
+        address = replace(address, scheme="https", port=port)
+    return replace(address, path="", query=None).url
+
+
+def _by_dashboard(path: str) -> str:
+    """Return the domain of the tenant that an address of Auth0's dashboard shows."""
+    found = re.match(r"/dashboard/([a-z]{2})/([a-z0-9-]+)(?:/|\Z)", path, re.IGNORECASE)
+    region, name = (part.lower() for part in found.groups()) if found else ("", "")
+    if not name:
+        raise SettingsError(
+            "AUTH0_DOMAIN is the address of Auth0's dashboard: set it to the tenant's domain, "
+            f"{_EXAMPLE}, which stands there under Applications → your application → Domain."
+        )
+    if region == "us":
+        # Tenants made before 2020 have a domain without the region.
+        raise SettingsError(
+            f"AUTH0_DOMAIN is the address of Auth0's dashboard: set it to {name}.us{_AUTH0}, or "
+            f"{name}{_AUTH0} for an old tenant, as your application's settings show under Domain."
+        )
+    return f"{name}.{region}{_AUTH0}"
 
 
 def read_settings() -> Settings:
@@ -109,6 +204,17 @@ class Access:
         self._failed_at = 0.0
         self.scopes = _scopes_of(self._text) if self._text else None
 
+    @property
+    def text(self) -> str:
+        """The token as it is, "" if there is none yet."""
+        return self._text
+
+    @property
+    def secret(self) -> str:
+        """The client's secret, or ""."""
+        secret = self._settings.client_secret
+        return secret.get_secret_value() if secret else ""
+
     def __call__(self) -> str:
         """Return the token, renewed if it expires soon."""
         asked = time.monotonic()
@@ -133,28 +239,31 @@ class Access:
                 self._until = 0.0
 
     def _renew(self) -> None:
-        host, secret = urlsplit(self._base_url).netloc, self._settings.client_secret
+        host = urlsplit(self._base_url).netloc
         answer = self._client.post(
             f"{self._base_url}/oauth/token",
             data={
                 "grant_type": "client_credentials",
                 "client_id": self._settings.client_id,
-                "client_secret": secret.get_secret_value() if secret else "",
-                "audience": f"{self._base_url}/api/v2/",
+                "client_secret": self.secret,
+                "audience": self._settings.api,
             },
         )
-        if answer.is_server_error or answer.status_code == _TOO_MANY:
-            raise TenantError("The tenant cannot issue a token now. Try again later.")
-        if not answer.is_success:
-            raise CredentialsError(
-                f"{host} does not accept the client's credentials (HTTP "
-                f"{answer.status_code}): check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, and that "
-                "the application is authorised for the Management API."
-            )
         try:
             body: Any = answer.json()
+        except (ValueError, RecursionError):
+            body = None
+        if not answer.is_success:
+            raise token_refusal(
+                host,
+                answer.status_code,
+                body,
+                audience=self._settings.audience is not None,
+                hide=(self.secret,),
+            )
+        try:
             token, lifetime = body["access_token"], body.get("expires_in")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (KeyError, TypeError, AttributeError):
             token = lifetime = None
         if not (isinstance(token, str) and len(token) <= _MAX_TOKEN and _FORM.fullmatch(token)):
             raise TenantError(

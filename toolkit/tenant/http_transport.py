@@ -1,12 +1,13 @@
 """How requests are sent and answers received, with limits on time and size.
 
-The system's proxy and certificates are used. An answer is complete or an error. Requests
-that may be repeated are retried here, for a limited time; a write is only repeated by those who
-first read again. A write that depends on a read is sent soon after the read, or not at all.
+An answer is complete or an error. Requests that may be repeated are retried here, for a limited
+time; a write is only repeated by those who first read again. A write that depends on a read is sent
+soon after the read, or not at all.
 """
 
 import asyncio
 import logging
+import ssl
 import threading
 import time
 import zlib
@@ -14,14 +15,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.request import getproxies
 
 import httpcore
 import httpx
 
-from toolkit.errors import SlowQueryError, StaleError
-from toolkit.images.address import is_loopback
-from toolkit.images.limited_stream import TooLargeError, bounded, limited, pause, trusted
+from toolkit.errors import SettingsError, SlowQueryError, StaleError
+from toolkit.images.limited_stream import TooLargeError, bounded, limited, pause
+from toolkit.images.network_settings import UnusableSettingError, proxy_for, trusted
+from toolkit.tenant.refusals import is_job_limit
 
 # httpx logs every address at INFO. Some of them give access to all users (the link to an export) or
 # contain parts of e-mail addresses (searches).
@@ -38,6 +39,7 @@ _FORMS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": 0}
 _PIECE = 1 << 16  # bytes that are decompressed at a time
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 32.0  # seconds before a request is sent again
 _TIMEOUT, _TOO_MANY, _SERVER_ERROR, _UNAVAILABLE = 408, 429, 500, 503
+_PROXY_PASSWORD, _SIGN_IN = 407, 511  # "Proxy", "Network Authentication Required" (RFC 9110, 6585)
 # Headers that are wrong after decompression.
 _FRAMING = frozenset({"content-length", "content-encoding", "transfer-encoding"})
 
@@ -73,23 +75,55 @@ class UnusableAnswerError(httpx.TransportError):
     """An answer is too slow, too large or compressed in another way; it is not retried."""
 
 
-def transport(host: str) -> httpx.HTTPTransport:
+class ForeignAnswerError(httpx.TransportError):
+    """Something else than the tenant answered, such as a page; says what, and what to do."""
+
+
+_MAY_PASS = (
+    httpx.TimeoutException,
+    httpx.NetworkError,
+    httpx.RemoteProtocolError,
+    httpx.ProxyError,
+    ForeignAnswerError,
+)
+
+
+def transport(url: str) -> httpx.BaseTransport:
     """Return an httpx transport to a host, with the limits of `bounded`.
 
-    `SSL_CERT_FILE` and `SSL_CERT_DIR` name certificates to trust.
+    `url` is the host's, or the host alone, which is then reached by https. Proxies and certificates
+    are those of `toolkit.images.network_settings`.
+
+    Raises:
+        SettingsError: the environment names a proxy or certificate that cannot be used.
     """
-    made = httpx.HTTPTransport(verify=trusted(), proxy=_proxy(host))
+    verify, proxy = _network_settings(url)
+    made = httpx.HTTPTransport(verify=verify, proxy=proxy)
     pool = made._pool  # noqa: SLF001 - httpx offers no other way to set how httpcore connects
     pool._network_backend = limited(pool._network_backend)  # noqa: SLF001 - likewise
-    return made
+    return made if proxy is None else Proxied(made)
 
 
-def async_transport(host: str) -> httpx.AsyncHTTPTransport:
+def async_transport(url: str) -> httpx.AsyncBaseTransport:
     """Return a transport for an `httpx.AsyncClient`, through the same proxy."""
-    made = httpx.AsyncHTTPTransport(verify=trusted(), proxy=_proxy(host))
+    verify, proxy = _network_settings(url)
+    made = httpx.AsyncHTTPTransport(verify=verify, proxy=proxy)
     pool = made._pool  # noqa: SLF001 - as above
     pool._network_backend = ClosingBackend(pool._network_backend)  # noqa: SLF001 - likewise
-    return made
+    return made if proxy is None else AsyncProxied(made)
+
+
+def _network_settings(url: str) -> tuple[ssl.SSLContext, httpx.Proxy | None]:
+    """Return the certificates and the proxy for a URL, or for a host that is reached by https."""
+    url = url if "://" in url else f"https://{url}"
+    try:
+        proxy = proxy_for(url)
+        # Without TLS no certificates are needed, which take time to read and may be set wrongly.
+        plain = url.startswith("http:")
+        verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else trusted()
+        return verify, proxy.for_httpx() if proxy else None
+    except UnusableSettingError as error:
+        raise SettingsError(str(error)) from None
 
 
 class ClosingBackend(httpcore.AsyncNetworkBackend):
@@ -124,11 +158,6 @@ class ClosingBackend(httpcore.AsyncNetworkBackend):
         await self._backend.sleep(seconds)
 
 
-def _proxy(host: str) -> str | None:
-    # With a transport, httpx ignores the system's proxies; without one, it reads `.netrc`.
-    return None if is_loopback(host) else getproxies().get("https")
-
-
 class Layer(httpx.BaseTransport):
     """A transport that sends through another one, `_transport`."""
 
@@ -138,6 +167,71 @@ class Layer(httpx.BaseTransport):
     def close(self) -> None:
         """Close the inner transport."""
         self._transport.close()
+
+
+class Proxied(Layer):
+    """Transport through a proxy: what fails before there is a tunnel becomes an httpx.ProxyError.
+
+    To httpcore it is an error of the host, although the host was not asked.
+    """
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, or raise ProxyError."""
+        with _tunnel(request) as hear:
+            outer = request.extensions.get("trace")
+
+            def trace(event: str, info: object) -> None:
+                hear(event)
+                if outer is not None:
+                    outer(event, info)
+
+            request.extensions = {**request.extensions, "trace": trace}
+            return self._transport.handle_request(request)
+
+
+class AsyncProxied(httpx.AsyncBaseTransport):
+    """The same for an `httpx.AsyncClient`."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._transport = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, or raise ProxyError."""
+        with _tunnel(request) as hear:
+
+            async def trace(event: str, _: object) -> None:
+                hear(event)
+
+            request.extensions = {**request.extensions, "trace": trace}
+            return await self._transport.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the inner transport."""
+        await self._transport.aclose()
+
+
+@contextmanager
+def _tunnel(request: httpx.Request) -> Iterator[Callable[[str], None]]:
+    """Turn errors of a proxy into ProxyError; yields what is to hear httpcore's events."""
+    with_proxy, extensions = False, request.extensions
+
+    def hear(event: str) -> None:
+        nonlocal with_proxy
+        if event.endswith(".connect_tcp.started"):
+            with_proxy = True
+        elif event in {"proxy.start_tls.started", "socks.start_tls.started"}:
+            with_proxy = False
+
+    try:
+        yield hear
+    except Exception as error:
+        # httpcore lets errors of socksio pass, which may not be installed.
+        known = isinstance(error, httpx.TransportError) or "socksio" in type(error).__module__
+        if not (with_proxy and known) or isinstance(error, httpx.ProxyError):
+            raise
+        raise httpx.ProxyError("no tunnel", request=request) from error
+    finally:
+        request.extensions = extensions
 
 
 class FreshWrites(Layer):
@@ -284,9 +378,10 @@ class Inflate:
 class Retries(Layer):
     """Transport that retries requests; the only place that does so for the tenant.
 
-    It retries if no complete answer came, or if the tenant answered 408, 429 or 5xx. It does not
-    retry a query that the tenant could not finish (Auth0: "refine your search criteria"). After a
-    429, the rate limit decides how long to wait.
+    It retries if no complete answer came, or if the tenant answered 408, 429 or 5xx; and, once the
+    tenant has answered, where a proxy or its page answers instead. It does not retry a query that
+    the tenant could not finish (Auth0: "refine your search criteria"). After a 429, the rate limit
+    decides how long to wait.
     """
 
     def __init__(
@@ -310,14 +405,17 @@ class Retries(Layer):
         while True:
             try:
                 response = self._sent(request)
-            except (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError):
-                if once or not self._may_fail(begun, failures):
+            except _MAY_PASS as error:
+                # At the start, a proxy that refuses is a wrong setting, which does not pass.
+                usable = self._answered or not isinstance(
+                    error, httpx.ProxyError | ForeignAnswerError
+                )
+                if once or not (usable and self._may_fail(begun, failures)):
                     raise
             else:
-                status = response.status_code
-                if once or not (status in (_TIMEOUT, _TOO_MANY) or status >= _SERVER_ERROR):
+                if once or not _may_be_repeated(response):
                     return response
-                if status == _TOO_MANY:
+                if response.status_code == _TOO_MANY:
                     if self._clock() - begun >= self._limits.refusals:
                         return response
                     continue  # the rate limit waits
@@ -329,11 +427,13 @@ class Retries(Layer):
     def _sent(self, request: httpx.Request) -> httpx.Response:
         try:
             response = self._transport.handle_request(request)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             if self._answered:
                 raise
             # The host has never answered: this error is not retried.
             raise httpx.TransportError("no connection") from error
+        if words := _foreign(response):
+            raise ForeignAnswerError(words)
         self._answered = True
         if response.status_code == _UNAVAILABLE and b"exceeded the timeout" in response.content:
             raise SlowQueryError("The tenant did not finish a query in time (HTTP 503).")
@@ -343,6 +443,40 @@ class Retries(Layer):
         """Whether a failed request is sent again."""
         elapsed = self._clock() - begun + _pause(failures)
         return failures + 1 < self._limits.attempts and elapsed < self._limits.patience
+
+
+def _may_be_repeated(response: httpx.Response) -> bool:
+    """Whether the same request, sent again, may get another answer."""
+    status = response.status_code
+    if status == _TOO_MANY:
+        # If too many jobs run, it is not about the requests.
+        with suppress(ValueError, RecursionError):
+            return not is_job_limit(response.json())
+    return status in (_TIMEOUT, _TOO_MANY) or status >= _SERVER_ERROR
+
+
+def _foreign(response: httpx.Response) -> str:
+    """Say in words what answered instead of the tenant, whose API sends JSON; "" if it answered."""
+    status, body = response.status_code, response.content.lstrip(b"\xef\xbb\xbf \t\r\n")
+    told = f"(HTTP {status})"
+    if status == _PROXY_PASSWORD:
+        return (
+            f"a proxy on the way wants a name and password {told}: set HTTPS_PROXY to "
+            "http://NAME:PASSWORD@HOST:PORT"
+        )
+    if response.has_redirect_location:
+        return (
+            f"a redirect to another address came back {told}: sign in to this network in a browser "
+            "(captive portal), and check AUTH0_DOMAIN"
+        )
+    said = response.headers.get("content-type", "").lower()
+    is_page = body.startswith(b"<") or ("html" in said and body and body[:1] not in b'{["')
+    if is_page and (status < _SERVER_ERROR or status == _SIGN_IN):
+        return (
+            f"a web page came back instead of data {told}: sign in to this network in a browser "
+            "(captive portal), set HTTPS_PROXY if it needs a proxy, and check AUTH0_DOMAIN"
+        )
+    return ""
 
 
 def _pause(failures: int) -> float:

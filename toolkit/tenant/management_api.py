@@ -1,9 +1,8 @@
 """How the tenant is asked: through Auth0's own SDK, which only this module imports."""
 
-import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Self, TypeVar
@@ -14,23 +13,16 @@ from auth0.management.client import Auth0
 from auth0.management.core.api_error import ApiError
 from auth0.management.core.parse_error import ParsingError
 
-from toolkit.errors import (
-    BusyError,
-    CredentialsError,
-    MissingError,
-    QueryError,
-    ScopeError,
-    SlowQueryError,
-    TenantError,
-    UnreachableError,
-)
+from toolkit.errors import BusyError, QueryError, TenantError, UnreachableError
 from toolkit.images.address import is_loopback
+from toolkit.images.network_settings import connection_failure
 from toolkit.tenant.clock import TenantClock
 from toolkit.tenant.credentials import Access, Settings, ensure_credentials
 from toolkit.tenant.http_transport import (
     ENCODINGS,
     ONCE,
     CompleteAnswers,
+    ForeignAnswerError,
     FreshWrites,
     Limits,
     Retries,
@@ -39,6 +31,7 @@ from toolkit.tenant.http_transport import (
 )
 from toolkit.tenant.models import PAGE
 from toolkit.tenant.rate_limit import RateLimit
+from toolkit.tenant.refusals import refusal, scope_error
 
 _T = TypeVar("_T")
 
@@ -47,10 +40,7 @@ _API = "/api/v2/"
 _MOST_LISTED = 100_000
 _MOST_PAGES = _MOST_LISTED // PAGE
 _LIST_SECONDS = 900.0  # for all pages of a list together
-_SCOPE = re.compile(r"\b(?:read|update|create|delete):[a-z_]+\b")
-_UNAUTHORIZED, _FORBIDDEN, _SERVER_ERROR = 401, 403, 500
-_WRONG_REQUEST = frozenset({400, 414, 431})  # or too long
-_MAY_WORK_LATER = frozenset({408, 409})  # besides 429, 500 and above
+_UNAUTHORIZED = 401
 
 
 class ManagementApi:
@@ -67,10 +57,11 @@ class ManagementApi:
         base_url = settings.base_url
         self.domain = urlsplit(base_url).netloc
         host = urlsplit(base_url).hostname or ""
-        self.sandbox = is_loopback(host)
+        # Named by AUTH0_AUDIENCE, a real tenant may be reached through this machine, too.
+        self.sandbox = is_loopback(host) and is_loopback(urlsplit(settings.api).hostname)
         ensure_credentials(settings)
         self._limits = limits = limits or Limits()
-        self._answers = CompleteAnswers(transport(host), limits)
+        self._answers = CompleteAnswers(transport(base_url), limits)
         self._fresh = FreshWrites(self._answers)
         self._pace = RateLimit(self._fresh, ceiling=ceiling)
         self._turns = threading.Lock()
@@ -150,7 +141,7 @@ class ManagementApi:
             self._token()
         missing = [scope for scope in scopes if self.granted(scope) is False]
         if missing:
-            raise _scope_error(self.domain, missing)
+            raise scope_error(self.domain, missing)
 
     def ask(
         self,
@@ -256,7 +247,13 @@ class ManagementApi:
             # The context may be an error of the SDK, whose text shows the whole answer.
             raise error from None
         except ApiError as error:
-            raise _api_error(self.domain, error) from None
+            raise refusal(
+                self.domain,
+                error.status_code or 0,
+                error.body,
+                token=self._token.text,
+                hide=(self._token.text, self._token.secret),
+            ) from None
         except RecursionError:
             raise TenantError(
                 f"{self.domain} gave an answer that is nested too deeply: somebody's metadata. "
@@ -272,11 +269,17 @@ class ManagementApi:
                 f"{self.domain} was asked for {_topic(error)}, and the answer was {error}. Try "
                 "again later."
             ) from None
+        except ForeignAnswerError as error:
+            raise UnreachableError(
+                f"{self.domain} was asked for {_topic(error)}, and {error}."
+            ) from None
         except httpx.RequestError as error:
             what = type(error.__cause__ or error).__name__
+            known = connection_failure(error, str(error.request.url))
             raise UnreachableError(
-                f"{self.domain} does not answer a request for {_topic(error)} ({what}): check "
-                "AUTH0_DOMAIN and the network."
+                known
+                or f"{self.domain} does not answer a request for {_topic(error)} ({what}): check "
+                "AUTH0_DOMAIN, the network, and whether it needs a proxy (HTTPS_PROXY)."
             ) from None
         except (ParsingError, ValueError):
             # Also JSON with a number too long for Python, or text that is not UTF-8.
@@ -301,43 +304,3 @@ def raw(call: Callable[[], Any]) -> object:
             raise
         return error.body
     return answer.model_dump(exclude_unset=True, by_alias=True)
-
-
-def _scope_error(domain: str, missing: list[str]) -> ScopeError:
-    return ScopeError(
-        f"The token for {domain} lacks {' '.join(missing)}: grant it to the application under "
-        "APIs → Auth0 Management API → Machine to Machine Applications."
-    )
-
-
-_MEANINGS: dict[int, tuple[type[TenantError], str]] = {
-    401: (
-        CredentialsError,
-        "does not accept the token: check AUTH0_TOKEN, or that it has not expired.",
-    ),
-    404: (MissingError, "does not know what was asked for (HTTP 404)."),
-    429: (
-        BusyError,
-        (
-            "keeps answering that there are too many requests (HTTP 429): other clients use up its "
-            "rate limit. Try again later, or with a lower --rate."
-        ),
-    ),
-    503: (SlowQueryError, "did not finish a query in time (HTTP 503)."),
-}
-
-
-def _api_error(domain: str, error: ApiError) -> TenantError:
-    status = error.status_code or 0
-    body = error.body if isinstance(error.body, Mapping) else {}
-    if status == _FORBIDDEN:
-        scopes = _SCOPE.findall(str(body.get("message")))
-        return _scope_error(domain, scopes or ["a scope that it does not name"])
-    if status in _WRONG_REQUEST:
-        code = re.sub(r"[^a-z_]", "", str(body.get("errorCode") or ""))[:40]
-        told = f"HTTP {status}{code and f' {code}'}"
-        return QueryError(f"{domain} refused a request ({told}).", code)
-    again = status in _MAY_WORK_LATER or status >= _SERVER_ERROR
-    usual = BusyError if again else TenantError, f"answered HTTP {status}. Try again later."
-    kind, text = _MEANINGS.get(status, usual)
-    return kind(f"{domain} {text}")

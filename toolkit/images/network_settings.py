@@ -1,0 +1,258 @@
+"""What the environment says about the network: proxies, and certificates to trust.
+
+Proxies are found by httpx's own rules: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` in
+upper or lower case, else the settings of Windows or macOS. What httpx cannot read, but curl or an
+office's settings have, is accepted, too: an address without a scheme, `socks://`, `*.example.com`
+and networks such as `10.0.0.0/8` in `NO_PROXY`. Loopback never goes to a proxy.
+
+Certificates: those that the system trusts, and those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+"""
+
+import os
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.util import find_spec
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from urllib.request import getproxies
+
+import httpx
+import truststore
+
+# httpx has no public name for its rules, and applies them only where it makes the transport.
+from httpx._utils import URLPattern, get_environment_proxies
+
+from toolkit.images.address import is_loopback
+
+_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}  # as httpcore takes them
+_LAST_PORT = 65535
+_FILE, _FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"
+_STATUS = re.compile(r"([1-5][0-9]{2})\b")
+_WANTS_PASSWORD, _SERVER_ERROR = 407, 500
+# OpenSSL's codes (x509_vfy.h): not yet valid, expired; for another name or address.
+_EXPIRED, _OTHER_HOST = frozenset({9, 10}), frozenset({62, 64})
+
+
+class UnusableSettingError(ValueError):
+    """A proxy or certificate that the environment names cannot be used; says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy, and the variable that names it.
+
+    Attributes:
+        name: of the variable; or in words, where the system's settings name the proxy.
+        url: its address, with the password if there is one.
+        place: host and port, to be shown.
+        has_password: whether the address names a user.
+    """
+
+    name: str
+    url: str = field(repr=False)
+    place: str
+    has_password: bool
+
+    def for_httpx(self) -> httpx.Proxy:
+        """Return it as httpx takes it; a proxy that is reached by https is checked as any host."""
+        tls = trusted() if self.url.startswith("https:") else None
+        return httpx.Proxy(self.url, ssl_context=tls)
+
+
+def proxy_for(url: str) -> Proxy | None:
+    """Return the proxy for a URL, or None.
+
+    Raises:
+        UnusableSettingError: the proxy's address cannot be used, or a package is missing.
+    """
+    address = httpx.URL(url)
+    if is_loopback(address.host) or _in_excluded_network(address.host):
+        return None
+    patterns = []
+    for text, proxy in get_environment_proxies().items():
+        # What cannot be read in NO_PROXY names no host.
+        with suppress(httpx.InvalidURL):
+            patterns.append((URLPattern(text.replace("://**.", "://*.")), proxy))
+    for pattern, proxy in sorted(patterns, key=lambda one: one[0]):
+        if pattern.matches(address):
+            return None if proxy is None else _proxy(_variable(pattern.scheme or "all"), proxy)
+    return None
+
+
+def _in_excluded_network(host: str) -> bool:
+    """Whether `NO_PROXY` names a network that contains an IP address; httpx reads no networks."""
+    with suppress(ValueError):
+        ip = ip_address(host)
+        for text in getproxies().get("no", "").split(","):
+            with suppress(ValueError):
+                if ip in ip_network(text.strip(), strict=False):
+                    return True
+    return False
+
+
+def _variable(scheme: str) -> str:
+    """Return the name of the variable that names the proxy for a scheme."""
+    wanted = f"{scheme}_proxy"
+    names = [name for name, text in os.environ.items() if name.lower() == wanted and text]
+    return max(names, default="the system's settings")  # lower case decides, and is the greatest
+
+
+def _proxy(name: str, text: str) -> Proxy:
+    text = re.sub(r"\Asocks://", "socks5://", text.strip().strip("\"'"), flags=re.IGNORECASE)
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    port = url.port or _PORTS.get(url.scheme, 0)
+    if not url.host or url.scheme not in _PORTS or port > _LAST_PORT:
+        raise UnusableSettingError(
+            f"{name} is not the address of a proxy: write http://HOST:PORT, with a password "
+            "http://NAME:PASSWORD@HOST:PORT (special characters as %40), or socks5://HOST:PORT."
+        )
+    if url.scheme.startswith("socks") and find_spec("socksio") is None:
+        raise UnusableSettingError(
+            f"{name} names a SOCKS proxy, which needs one more package: run "
+            "`uv run --extra socks picture-audit …`, or pip install 'auth0-picture-audit[socks]'."
+        )
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    return Proxy(name, text, f"{host}:{port}", bool(url.userinfo))
+
+
+def trusted() -> ssl.SSLContext:
+    """Return the certificates to trust.
+
+    Raises:
+        UnusableSettingError: where `SSL_CERT_FILE` or `SSL_CERT_DIR` leads is no certificate.
+    """
+    return _certificates(os.environ.get(_FILE), os.environ.get(_FOLDER))
+
+
+@lru_cache(maxsize=4)
+def _certificates(file: str | None, folder: str | None) -> ssl.SSLContext:
+    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if file:
+        _add(context, [Path(file)], f"{_FILE} names {file}")
+    if folder:
+        files = [one for part in folder.split(os.pathsep) for one in _files(Path(part))]
+        _add(context, files, f"{_FOLDER} names {folder}")
+    if file or folder:
+        # OpenSSL takes both variables instead of the system's certificates: add those again.
+        places = ssl.get_default_verify_paths()
+        with suppress(OSError):
+            context.load_verify_locations(places.openssl_cafile)
+        if Path(places.openssl_capath).is_dir():
+            context.load_verify_locations(capath=places.openssl_capath)
+    return context
+
+
+def _files(folder: Path) -> list[Path]:
+    with suppress(OSError):
+        return [one for one in sorted(folder.iterdir()) if one.is_file()]
+    return []
+
+
+def _add(context: ssl.SSLContext, files: list[Path], what: str) -> None:
+    """Trust the certificates in some files; some of the files may hold none."""
+    if not any(one.exists() for one in files):
+        raise UnusableSettingError(
+            f"{what}, where there is no file: correct the path, or unset it."
+        )
+    good = 0
+    for one in files:
+        with suppress(OSError):  # also ssl.SSLError: no certificate in it
+            context.load_verify_locations(one)
+            good += 1
+    if not good:
+        raise UnusableSettingError(
+            f"{what}, where no certificate can be read: it must be PEM, with lines "
+            "-----BEGIN CERTIFICATE-----."
+        )
+
+
+def connection_failure(error: BaseException, url: str) -> str | None:
+    """Say in words why there is no connection to a URL, and what to do; None if it is not known."""
+    host, errors = httpx.URL(url).host, list(_causes(error))
+    proxy = proxy_for(url)
+    through = next((one for one in errors if isinstance(one, httpx.ProxyError)), None)
+    at_proxy = proxy if through is not None else None
+    reached = not any(isinstance(one, httpx.ConnectError | httpx.ConnectTimeout) for one in errors)
+    for one in errors:
+        if isinstance(one, ssl.SSLCertVerificationError):
+            return _certificate_words(one, at_proxy.place if at_proxy else host)
+    if at_proxy is not None:
+        return _proxy_words(str(through), at_proxy, host, reached=reached)
+    if any(isinstance(one, ssl.SSLError) for one in errors):
+        return (
+            f"{host} answers, but not with TLS: check the address, its port included, and whether "
+            "this network needs a proxy (HTTPS_PROXY)."
+        )
+    if any(isinstance(one, socket.gaierror) for one in errors):
+        return (
+            f"No host {host} is known here: check the name, its region included, and whether this "
+            "network needs a proxy (HTTPS_PROXY)."
+        )
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that led to it; httpcore keeps some only as an argument."""
+    seen: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        one = waiting.pop(0)
+        if not any(one is other for other in seen):
+            seen.append(one)
+            yield one
+            led = (one.__cause__, one.__context__, *one.args)
+            waiting += [other for other in led if isinstance(other, BaseException)]
+
+
+def _certificate_words(error: ssl.SSLCertVerificationError, host: str) -> str:
+    code, text = getattr(error, "verify_code", 0), str(error).lower()
+    if code in _EXPIRED or "expired" in text:
+        return (
+            f"The certificate of {host} has expired, or is not valid yet: check this computer's "
+            f"clock; if it is right, those who run {host} must renew the certificate."
+        )
+    if code in _OTHER_HOST or "mismatch" in text:
+        return (
+            f"The certificate that {host} shows is for another host: check the address; if it is "
+            "right, something else answers in its place."
+        )
+    return (
+        f"The certificate of {host} is signed by an authority that this computer does not trust: "
+        f"if an office's proxy signs it, set {_FILE} to that authority's certificate (PEM)."
+    )
+
+
+def _proxy_words(text: str, proxy: Proxy, host: str, *, reached: bool) -> str:
+    found = _STATUS.match(text)
+    status = int(found[1]) if found else 0
+    name = f"The proxy {proxy.place} ({proxy.name})"
+    if status == _WANTS_PASSWORD and proxy.has_password:
+        return (
+            f"{name} does not accept the name and password that stand there (HTTP 407): check "
+            "them; special characters are written as %40."
+        )
+    if status == _WANTS_PASSWORD:
+        return (
+            f"{name} wants a name and password (HTTP 407): write it as "
+            f"http://NAME:PASSWORD@{proxy.place}."
+        )
+    if status >= _SERVER_ERROR:
+        return f"{name} cannot reach {host} now (HTTP {status}): check the address, or try later."
+    if status:
+        return (
+            f"{name} does not let anybody reach {host} (HTTP {status}): ask those who run it to "
+            "allow that host, or name it in NO_PROXY if it can be reached without."
+        )
+    what = "does not answer as a proxy does" if reached else "cannot be reached"
+    return (
+        f"{name} {what}: check its address, or name {host} in NO_PROXY if that can be reached "
+        "without."
+    )
