@@ -21,9 +21,10 @@ from toolkit.collection.scripts import read_wiring
 from toolkit.collection.search import CAP, MARGIN, Walk
 from toolkit.collection.window import Span, Window, created, remaining
 from toolkit.errors import (
+    ForbiddenError,
     IncompleteError,
+    JobLimitError,
     QueryError,
-    ScopeError,
     SettingsError,
     SlowQueryError,
     TenantError,
@@ -162,11 +163,19 @@ def _collected(
         yield Progress(0, note=f"by {state.method}: {why}" if why else f"by {state.method}")
         try:
             with writing(out, force=force) as writer:
-                users, windows = yield from (
-                    _by_search(tenant, state, writer, workers=workers)
-                    if state.method == "search"
-                    else _by_export(tenant, state, writer, deadline=deadline, workers=workers)
-                )
+                try:
+                    users, windows = yield from (
+                        _by_search(tenant, state, writer, workers=workers)
+                        if state.method == "search"
+                        else _by_export(tenant, state, writer, deadline=deadline, workers=workers)
+                    )
+                except JobLimitError:
+                    if method != "auto":
+                        raise
+                    why = "other jobs of the tenant keep an export from starting"
+                    state.change_method("search")
+                    yield Progress(0, note=f"by search: {why}")
+                    users, windows = yield from _by_search(tenant, state, writer, workers=workers)
                 notes = [f"by {state.method}: {why}"] if why else []
                 notes += ["continued an interrupted collection"] if state.resumed else []
                 if strays := sum(window.strays for window in state.windows):
@@ -216,7 +225,7 @@ def _choice(tenant: Tenant) -> tuple[str, str]:
         pass  # that is a large tenant
     try:
         tenant.check_export()
-    except (ScopeError, QueryError):
+    except (ForbiddenError, QueryError):
         return "search", "the tenant does not allow exports"
     return "export", "as Auth0 recommends"
 

@@ -189,6 +189,11 @@ class State:
         self.job = job
         self.append({"job": job})
 
+    def change_method(self, method: str) -> None:
+        """Go on by another method, in this run and in those that continue it."""
+        self.method = method
+        self.append({"method": method})
+
     def append(self, document: dict[str, Any]) -> None:
         """Save a line; it is on disk when this returns."""
         try:
@@ -277,22 +282,22 @@ def _resumed(path: Path, file: IO[bytes], documents: list[Any], tenant: str, met
         raise SettingsError(f"{path} is not of this version of picture-audit: {begin_anew}")
     if header.get("tenant") != tenant:
         raise SettingsError(f"{path} is an unfinished collection of another tenant: {begin_anew}")
-    if method not in ("auto", header.get("method")):
-        raise SettingsError(
-            f"{path} is an unfinished collection by {header.get('method')}: {begin_anew}"
-        )
     try:
         taken_at = datetime.fromisoformat(header["taken_at"])
         state = State(path, file, header["method"], taken_at, resumed=True)
-        if taken_at.tzinfo is None or state.method not in ("search", "export"):
-            raise ValueError("no time, or no method")  # noqa: TRY301 - damaged, as below
         for document in documents[1:]:
             if "window" in document:
                 state.windows.append(_window(document["window"]))
+            elif "method" in document:
+                state.method = text(document["method"])
             else:
                 state.job = None if document["job"] is None else text(document["job"])
+        if taken_at.tzinfo is None or state.method not in ("search", "export"):
+            raise ValueError("no time, or no method")  # noqa: TRY301 - damaged, as below
     except (KeyError, TypeError, ValueError, OverflowError):
         raise SettingsError(f"{path} is damaged: delete the file to begin anew.") from None
+    if method not in ("auto", state.method):
+        raise SettingsError(f"{path} is an unfinished collection by {state.method}: {begin_anew}")
     return state
 
 
