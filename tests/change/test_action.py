@@ -11,14 +11,17 @@ from tests.change.conftest import NEW, journal_of
 from tests.conftest import settings_of
 from tests.keep import KEPT
 from tests.sandbox.login import LoginSandbox
-from toolkit.change import javascript
+from toolkit.change import apply_plan, javascript
 from toolkit.change.action import NAME
+from toolkit.change.action_steps import putting
 from toolkit.change.apply_plan import apply
 from toolkit.change.javascript import action_code, recognised
 from toolkit.change.policy import Policy
 from toolkit.change.undo_journal import undo, undone
 from toolkit.change.verify_plan import verify
-from toolkit.errors import ScopeError, SettingsError
+from toolkit.errors import IncompleteError, ScopeError, SettingsError
+from toolkit.sandbox.api.action_library import Library
+from toolkit.sandbox.problem import Problem
 from toolkit.tenant.client import connect
 from toolkit.tenant.models import Binding
 
@@ -422,3 +425,59 @@ def test_rules_are_shown_and_never_deployed(site):
     with pytest.raises(SettingsError, match="nothing to verify"):
         verify(site.tenant, made)
     assert site.count("POST", "/rules") == 0
+
+
+class MovedClock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+def lagging(monkeypatch, refusals):
+    """Let the tenant refuse to bind, so often, as if nothing were deployed; return the clock."""
+    bind, left = Library.bind, [refusals]
+
+    def refused(library, trigger, wanted):
+        if left[0] > 0:
+            left[0] -= 1
+            text = "Trying to create a binding for an action that has not been deployed yet"
+            raise Problem(400, text)
+        bind(library, trigger, wanted)
+
+    clock = MovedClock()
+    moved = partial(putting, clock=lambda: clock.now, sleep=clock.sleep)
+    monkeypatch.setattr(Library, "bind", refused)
+    monkeypatch.setattr(apply_plan, "putting", moved)
+    return clock
+
+
+def test_a_binding_that_is_refused_right_after_the_deployment_is_waited_for(site, monkeypatch):
+    lagging(monkeypatch, 7)
+    made, said = site.plan("action"), []
+    outcome = site.apply(made, show=said.append)
+    assert outcome.complete
+    assert bound(site) == (*NAMES, NAME)
+    waits = [one for one in said if "waiting until Auth0 binds" in one.note]
+    assert len(waits) == 7
+    assert site.count("PATCH", "/bindings") == 8
+
+
+def test_a_binding_that_is_refused_for_a_minute_is_told_and_the_same_command_goes_on(
+    site, monkeypatch
+):
+    made = site.plan("action")
+    with monkeypatch.context() as patch:
+        clock = lagging(patch, 1000)
+        with pytest.raises(IncompleteError, match="still refuses to bind it") as raised:
+            site.apply(made)
+    assert "run the same command again" in str(raised.value)
+    assert clock.now == 60.0
+    assert bound(site) == NAMES
+    assert site.apply(made).complete
+    assert bound(site) == (*NAMES, NAME)
+    assert back(site, made).complete
+    assert bound(site) == NAMES

@@ -26,12 +26,13 @@ from toolkit.change.action import (
 from toolkit.change.journal import Journal
 from toolkit.errors import (
     CredentialsError,
+    ForbiddenError,
     IncompleteError,
     MissingError,
     QueryError,
-    ScopeError,
     SettingsError,
     TenantError,
+    UndeployedError,
     UnreadableInputError,
 )
 from toolkit.progress import Progress
@@ -44,6 +45,7 @@ MOST_BOUND: Final = 20
 """Actions that can be bound to one trigger (Auth0, "Actions Limitations")."""
 
 _PATIENCE = 120.0  # seconds; Auth0's own deploy tool waits as long
+_BIND_PATIENCE = 60.0  # seconds until the tenant binds what it deployed
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 _TRIES = 4
 _READINGS = 20  # the most readings of one step
@@ -64,13 +66,21 @@ class ChangedByOthersError(Exception):
 
 
 def putting(
-    tenant: Tenant, code: str, journal: Journal, now: Setup
+    tenant: Tenant,
+    code: str,
+    journal: Journal,
+    now: Setup,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Generator[Progress, None, Setup]:
     """Create or update the Action, deploy it, bind it after all others; return the setup then.
 
+    `clock` (seconds) and `sleep` are for the wait until the tenant binds what it deployed.
+
     Raises:
         ChangedByOthersError: somebody else changed the Action or its binding.
-        IncompleteError: it was not built or deployed.
+        IncompleteError: it was not built, deployed or bound.
     """
     if recorded_change(journal.steps) is None:
         if not now.bound and len(now.bindings) >= MOST_BOUND:
@@ -95,8 +105,7 @@ def putting(
         recorded = _recorded(journal)
     if "bound" not in recorded.steps:
         yield Progress(3, _STEPS, note="binding")
-        was_bound = recorded.former.bound
-        _set_bound(tenant, recorded.action_id, bound=True, was_bound=was_bound)
+        yield from _binding(tenant, recorded, clock, sleep)
         journal.record_step({"step": "bound", "id": recorded.action_id})
     after = read_setup(tenant, recorded.action_id)
     _ensure_none(_recorded(journal).changes_by_others(after))
@@ -213,7 +222,7 @@ def _sent(write: Callable[[], object]) -> TenantError | None:
     """Send a write; return its error, if any. The next read shows whether it was done."""
     try:
         write()
-    except (CredentialsError, ScopeError):
+    except (CredentialsError, ForbiddenError, UndeployedError):
         raise
     except TenantError as error:
         return error
@@ -355,6 +364,35 @@ def _delete(tenant: Tenant, recorded: RecordedChange, action_id: str) -> None:
     _step(tenant, turn, look, is_done, lambda _: tenant.delete_action(action_id))
 
 
+def _binding(
+    tenant: Tenant,
+    recorded: RecordedChange,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> Generator[Progress, None, None]:
+    """Bind the deployed Action.
+
+    For some time after a deployment, Auth0 may refuse: "Trying to create a binding for an action
+    that has not been deployed yet" (auth0-deploy-cli#385, terraform-provider-auth0#1590).
+    """
+    until, wait = clock() + _BIND_PATIENCE, _FIRST_WAIT
+    while True:
+        try:
+            _set_bound(tenant, recorded.action_id, bound=True, was_bound=recorded.former.bound)
+        except UndeployedError:
+            left = until - clock()
+        else:
+            return
+        if left <= 0:
+            raise IncompleteError(
+                f"The Action is deployed, but {_BIND_PATIENCE:.0f} s later Auth0 still refuses to "
+                "bind it, as if it were not. No login runs it yet: run the same command again."
+            )
+        yield Progress(3, _STEPS, note="waiting until Auth0 binds what was just deployed")
+        sleep(min(wait, left))
+        wait = min(wait * 1.5, _LONGEST_WAIT)
+
+
 def _set_bound(tenant: Tenant, action_id: str, *, bound: bool, was_bound: bool) -> None:
     """Bind an Action after all others in the current list, or remove it from the list."""
     wanted: list[Binding] = []
@@ -374,6 +412,8 @@ def _set_bound(tenant: Tenant, action_id: str, *, bound: bool, was_bound: bool) 
             wanted[:] = [one for one in found if one.action_id != action_id]
         try:
             tenant.bind(wanted)
+        except UndeployedError:
+            raise
         except (QueryError, MissingError):
             if tenant.bindings() != found:
                 raise  # somebody changed the list: read it again
