@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from toolkit.analysis.tenant_wiring import RULES_END, Setter, Wiring
+from toolkit.analysis.tenant_wiring import RULES_ENDED, Setter, Wiring
 from toolkit.classification.sources import RULES, Fallback, Source, addresses
 from toolkit.formatting import visible
 
@@ -269,7 +269,8 @@ def wired(wiring: Wiring | None) -> Iterator[Check]:
         return
     if wiring.override is False:
         stopped = [one for one in wiring.stopped if one.override]
-        why = f"{_names(stopped)} stopped on {RULES_END:%Y-%m-%d}. " if stopped else ""
+        ended = f"{RULES_ENDED[0].upper()}{RULES_ENDED[1:]}"
+        why = f"{ended}; this tenant still lists {_names(stopped)}. " if stopped else ""
         yield Check(
             "override-unwired",
             "high",
@@ -286,9 +287,9 @@ def wired(wiring: Wiring | None) -> Iterator[Check]:
             "high",
             "A default picture that stopped",
             f"below IN ('initials', 'placeholder', 'missing', 'unresolved') AND {_PROFILE}",
-            f"{_names(stopped)} set a default picture until Rules ended on "
-            f"{RULES_END:%Y-%m-%d}; since then these users are back to Auth0's initials, unless "
-            "they have a Gravatar.",
+            f"{_names(stopped)} set a default picture, and {RULES_ENDED}: since then these users "
+            "are back to Auth0's initials, unless they have a Gravatar. A login at the tenant "
+            "shows whether it still runs.",
             "Deploy the Action that replaces it: picture-audit plan … --through action",
         )
     careless = [one for one in wiring.running if one.careless]

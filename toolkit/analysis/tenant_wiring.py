@@ -17,7 +17,10 @@ from toolkit.analysis.file_header import items, read
 from toolkit.analysis.own_action import LivePolicy, Step, live_policy, with_order
 
 RULES_END = datetime(2026, 11, 18, tzinfo=UTC)
-"""When Auth0 stops running Rules (Auth0, "Deprecations and Migrations")."""
+"""When Rules end by Auth0's schedule ("Deprecations and Migrations"), which was moved before."""
+
+RULES_ENDED = f"by Auth0's schedule Rules ended on {RULES_END:%Y-%m-%d}"
+"""The end of Rules in words: whether a Rule still runs, only a login at the tenant shows."""
 
 Kind: TypeAlias = Literal["action", "rule"]
 
@@ -94,7 +97,7 @@ class Setter:
 
     Attributes:
         on: as in `Script`.
-        runs: whether it runs; no Rule runs since `RULES_END`.
+        runs: whether it runs; since `RULES_END` no Rule is taken to run.
         override: whether it shows `user_metadata.picture`; None if unclear.
         default: whether it sets another picture; None if unclear.
         spares: whether it checks the user's picture before it replaces it.
@@ -117,7 +120,7 @@ class Setter:
 
     @property
     def stopped(self) -> bool:
-        """Whether it is a Rule that ran before the end of Rules."""
+        """Whether it is a Rule that ran before the end of Rules, and is still listed."""
         return self.on and not self.runs
 
 
@@ -173,7 +176,7 @@ class Wiring:
 
     @property
     def stopped(self) -> tuple[Setter, ...]:
-        """The picture Rules that stopped running with the end of Rules."""
+        """The picture Rules that stopped with the end of Rules, by Auth0's schedule."""
         return tuple(one for one in self.setters if one.stopped)
 
     def _any(self, what: str) -> bool | None:

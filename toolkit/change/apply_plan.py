@@ -63,8 +63,8 @@ def apply(  # noqa: PLR0913 - one for each safeguard
     made = plan if isinstance(plan, Plan) else read_plan(plan)
     if made.way is Way.RULE:
         raise SettingsError(
-            "Rules are printed, never deployed: Auth0 stopped running them on 2026-11-18. Make a "
-            "plan with --through action."
+            "Rules are printed, never deployed: by Auth0's schedule they ended on 2026-11-18. Make "
+            "a plan with --through action."
         )
     if execute and made.asks_again and limit is None and not agreed:
         raise SettingsError(

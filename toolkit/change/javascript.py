@@ -62,7 +62,7 @@ exports.onExecutePostLogin = async (event, api) => {{
 """
 
 _RULES_ENDED = """\
-// Auth0 stopped running Rules on 2026-11-18, and new tenants never had them. What replaced
+// By Auth0's schedule Rules ended on 2026-11-18, and new tenants never had them. What replaced
 // them are post-login Actions: `picture-audit plan` with `--through action` makes one that
 // does the same. This is for tenants that can still run Rules; nothing deploys it.
 """

@@ -84,8 +84,8 @@ EXPLANATIONS: Final[Mapping[Way, Explanation]] = {
         changes="Nothing: two corrected Rules are printed, for tenants that can still run them.",
         shows="Where a Rule runs: in tokens and in `context`.",
         whom="Everybody who logs in.",
-        when="Not with this tool: Auth0 stopped running Rules on 2026-11-18. Post-login Actions "
-        "replaced them: choose `action`.",
+        when="Not with this tool: by Auth0's schedule Rules ended on 2026-11-18. Post-login "
+        "Actions replaced them: choose `action`.",
         lasts="As long as Rules run.",
         undo="Nothing is deployed, so there is nothing to undo.",
     ),

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from toolkit.analysis.tenant_wiring import (
+    RULES_ENDED,
     Script,
     Wiring,
     flow_writes_picture,
@@ -55,6 +56,9 @@ def read_wiring(tenant: Tenant) -> tuple[Wiring | None, tuple[str, ...]]:
         actions=actions is not None,
         rules=rules is not None,
     )
+    if judged.stopped:
+        count = len(judged.stopped)
+        notes.append(f"{RULES_ENDED}; this tenant still lists {'one' if count == 1 else count}")
     named = (*writers, *(flows or ()), *(streams or ()))
     judged = replace(judged, writers=named, flows=flows is not None, streams=streams is not None)
     return judged, tuple(notes)

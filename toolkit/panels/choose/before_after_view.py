@@ -167,7 +167,13 @@ def warnings(wiring: Wiring | None, site: Site | None) -> tuple[str, ...]:
     action = site.standing.action if site and site.standing else None
     return tuple(
         f"{one.kind.capitalize()} {one.name!r} sets the picture, too"
-        + (": it runs" if one.runs else ": it no longer runs" if one.stopped else ": it is off")
+        + (
+            ": it runs"
+            if one.runs
+            else ": by Auth0's schedule it no longer runs"
+            if one.stopped
+            else ": it is off"
+        )
         for one in (known.setters if known else ())
         if not (action and one.kind == "action" and one.name == action.name)
     )

@@ -156,7 +156,7 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
 def _cost(way: Way, plan: Plan, speed: str) -> str:
     users = plan.tally.ways[way]
     if way is Way.RULE:
-        return "nothing is deployed; Rules no longer run"
+        return "nothing is deployed; by Auth0's schedule Rules no longer run"
     took = lasting(max(seconds(way, users, speed), 1))
     if way is Way.ACTION:
         return (

@@ -20,7 +20,7 @@ from toolkit.analysis.headline_words import (
     problem,
     sampled,
 )
-from toolkit.analysis.tenant_wiring import RULES_END, Setter
+from toolkit.analysis.tenant_wiring import RULES_ENDED, Setter
 from toolkit.classification.sources import Source
 from toolkit.formatting import percent, render, shorten
 from toolkit.reporting.charts.month_charts import cohorts, own_by_month
@@ -163,7 +163,7 @@ def page(content: Content, *, twin: str = "", personal: bool = False) -> str:
         personal=personal,
         longest_name=_LONGEST_NAME,
         listed=LISTED,
-        rules_end=f"{RULES_END:%Y-%m-%d}",
+        rules_ended=RULES_ENDED,
         style=_style(),
         answer=headline(whole) if whole.users else None,
         problem=problem(whole, overrides=content.provenance.overrides) if whole.users else None,
