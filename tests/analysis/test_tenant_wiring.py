@@ -271,6 +271,24 @@ ELSEWHERE = "event.user.user_metadata.picture"
         ("api.idToken.setCustomClaim('picture', event.user.picture)", False, False),
         ("const u = event.user; api.idToken.setCustomClaim('picture', u.picture)", False, False),
         (
+            (
+                "const u = event.user; "
+                "api.idToken.setCustomClaim('picture', u?.picture ? u?.picture : '')"
+            ),
+            False,
+            False,
+        ),
+        (
+            "api.idToken.setCustomClaim('picture', event.user.picture && event.user.picture)",
+            False,
+            False,
+        ),
+        (
+            f"api.idToken.setCustomClaim('picture', {ELSEWHERE} ? {ELSEWHERE} : null)",
+            True,
+            False,
+        ),
+        (
             "const { picture } = event.user; api.idToken.setCustomClaim('picture', picture)",
             False,
             False,

@@ -47,6 +47,8 @@ _MIRROR = re.compile(
     r"""\s?(?:([\w$]+)\s?\??\.\s?)*?([\w$]+)\s?(?:\?\.|\.|\[)\s?["'`]?picture["'`]?\s?\]?"""
     r"""(?:\s?(?:\|\||\?\?)\s?(?:""|''|``|null|undefined))?\s?"""
 )
+_GUARD = re.compile(r"(?<!\?)\?(?![.?])|&&")
+_OR_NOTHING = re.compile(r"""\s?:\s?(?:""|''|``|null|undefined)\s?\Z""")
 _VARIABLE = re.compile(r"\s?([\w$]+)\s?")
 _RULE_SETS = re.compile(
     r"""\b(?:user|idToken)\s*(?:\.\s*picture|\[\s*["'`]picture["'`]\s*\])\s*=(?!=)"""
@@ -312,6 +314,9 @@ def _arguments(code: str, start: int) -> str:
 
 def _mirrors(code: str, value: str) -> bool:
     """Whether a value is the picture that the profile has anyway."""
+    guarded = [_OR_NOTHING.sub("", one).strip() for one in _GUARD.split(value)]
+    if len(set(guarded)) == 1:
+        value = guarded[0]  # of `x ? x : null` and `x && x`
     variable = _VARIABLE.fullmatch(value)
     if variable:
         name = re.escape(variable[1])
