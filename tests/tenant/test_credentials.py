@@ -85,6 +85,14 @@ def test_what_is_no_domain_is_told_with_what_to_write(domain):
     assert "bo@" not in str(raised.value)
 
 
+def test_quotes_and_blanks_are_no_part_of_a_secret():
+    given = settings(client_id=' "a" ', client_secret="'b'\n", token="c\t")
+    assert given.client_id == "a"
+    assert given.client_secret.get_secret_value() == "b"
+    assert given.token.get_secret_value() == "c"
+    assert settings(token='""').token is None
+
+
 def test_a_custom_domain_of_two_parts_is_taken_with_an_audience():
     short = settings(domain="acme.eu", audience="acme.eu.auth0.com")
     assert short.base_url == "https://acme.eu"

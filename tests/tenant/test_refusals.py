@@ -59,12 +59,16 @@ def test_a_403_is_told_by_what_it_is_about_with_auth0s_own_sentence(what):
     assert "scope" not in str(error)
 
 
-@pytest.mark.parametrize("body", [None, "", "no", [], {}, {"message": 5, "errorCode": {"a": 1}}])
+@pytest.mark.parametrize("body", [None, "", " ", [], {}, {"message": 5, "errorCode": {"a": 1}}])
 def test_a_403_without_words_is_no_riddle(body):
     error = refusal(DOMAIN, 403, body)
     assert type(error) is ForbiddenError
     assert "does not say why" in str(error)
     assert "Monitoring → Logs" in str(error)
+
+
+def test_a_refusal_that_is_no_json_is_told_as_it_came():
+    assert "says “error code: 1020”" in str(refusal(DOMAIN, 403, "error code: 1020\n"))
 
 
 def test_a_missing_scope_is_named_with_the_place_to_grant_it():
@@ -112,6 +116,12 @@ def test_a_token_that_is_not_accepted_is_told_by_its_cause(what):
     assert type(error) is CredentialsError
     assert UNAUTHORIZED[what] in str(error)
     assert not token or token not in str(error)
+
+
+def test_a_token_that_was_just_fetched_is_not_said_to_be_the_users():
+    told = str(said(401, "Invalid token", renewable=True))
+    assert "although it is new: check AUTH0_DOMAIN" in told
+    assert "AUTH0_TOKEN" not in told
 
 
 OTHERS = {

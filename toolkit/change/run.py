@@ -199,8 +199,9 @@ class Run:
                 "make a plan for this tenant."
             )
         if self.execute:
-            # For a sandbox, the form of AUTH0_DOMAIN is accepted, too.
-            if (confirm or "").removeprefix("http://").rstrip("/") != here:
+            # The form of AUTH0_DOMAIN is accepted, too.
+            named = (confirm or "").strip().lower().rstrip("/")
+            if named.removeprefix("http://").removeprefix("https://") != here:
                 raise SettingsError(f"To write to {here}, confirm its name: --confirm {here}")
             self.tenant.require(*needs.reads, *needs.writes)
             return

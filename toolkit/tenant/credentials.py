@@ -54,11 +54,11 @@ class Settings(BaseSettings):
     def __reduce_ex__(self, protocol: SupportsIndex) -> Never:
         raise TypeError("Settings hold credentials: read them where they are needed")
 
-    @field_validator("domain", "audience", "client_id")
+    @field_validator("*", mode="before")
     @classmethod
-    def _bare(cls, text: str | None) -> str | None:
+    def _bare(cls, value: object) -> object:
         """Remove what is copied along; of nothing else, None is left."""
-        return (text or "").strip(_COPIED_ALONG) or None
+        return value.strip(_COPIED_ALONG) or None if isinstance(value, str) else value
 
     @property
     def given(self) -> tuple[str, ...]:

@@ -252,6 +252,7 @@ class ManagementApi:
                 error.status_code or 0,
                 error.body,
                 token=self._token.text,
+                renewable=self._token.renewable,
                 hide=(self._token.text, self._token.secret),
             ) from None
         except RecursionError:

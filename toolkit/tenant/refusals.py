@@ -130,7 +130,13 @@ def is_job_limit(body: object) -> bool:
 
 
 def refusal(
-    domain: str, status: int, body: object, *, token: str = "", hide: Iterable[str] = ()
+    domain: str,
+    status: int,
+    body: object,
+    *,
+    token: str = "",
+    renewable: bool = False,
+    hide: Iterable[str] = (),
 ) -> TenantError:
     """Return the error for an answer of the Management API that is no success.
 
@@ -139,13 +145,14 @@ def refusal(
         status: HTTP's.
         body: JSON as it came, or anything else.
         token: the token that was sent: its claims say which tenant issued it.
+        renewable: whether it was fetched with the client's credentials.
         hide: what must not be shown.
     """
     code, message = _told(body)
     sentence = quoted(message, hide)
     scopes = list(dict.fromkeys(_SCOPE.findall(message)))
     if status == _UNAUTHORIZED:
-        return CredentialsError(_token_words(domain, message, sentence, token))
+        return CredentialsError(_token_words(domain, message, sentence, token, renewable))
     if is_job_limit(body):
         return JobLimitError(
             f"{domain} runs as many jobs as it allows (HTTP {status}): wait until they are "
@@ -225,7 +232,7 @@ def token_refusal(
 def _told(body: object) -> tuple[str, str]:
     """Return the code and the sentence of an error's body; "" where there is none."""
     if not isinstance(body, Mapping):
-        return "", ""
+        return "", body if isinstance(body, str) else ""
     code = body.get("errorCode") or body.get("error")
     message = body.get("message") or body.get("error_description")
     code = code if isinstance(code, str) and re.fullmatch(r"[A-Za-z_]{1,60}", code) else ""
@@ -243,7 +250,7 @@ def _refused(domain: str, status: int, code: str, sentence: str, advice: str = "
     return f"{domain} refuses ({told}){said}: {advice or _advice(code, sentence, _UNKNOWN)}"
 
 
-def _token_words(domain: str, message: str, sentence: str, token: str) -> str:
+def _token_words(domain: str, message: str, sentence: str, token: str, renewable: bool) -> str:
     issuer, lower = _issuer(token), message.lower()
     told = f"{domain} does not accept the token (HTTP 401{sentence and f', {sentence}'})"
     if issuer and issuer != domain.lower().partition(":")[0]:
@@ -256,6 +263,8 @@ def _token_words(domain: str, message: str, sentence: str, token: str) -> str:
             f"{told}: it is for another API than https://TENANT.REGION.auth0.com/api/v2/. "
             "Take a token for the Management API; with a custom domain set AUTH0_AUDIENCE."
         )
+    if renewable:
+        return f"{told}, although it is new: check {_REGION}, and AUTH0_AUDIENCE if that is set."
     if "expired" in lower:
         return f"{told}: it has expired, so put a new one into AUTH0_TOKEN."
     if "signature" in lower or "issuer" in lower:
