@@ -171,7 +171,7 @@ def test_an_override_that_nothing_shows_is_a_finding_and_names_the_rule_that_sto
     assert one.severity == "high"
     assert one.users == 1
     assert (
-        "By Auth0's schedule Rules ended on 2026-11-18; this tenant still lists “Pictures”."
+        "By Auth0's schedule Rules ended on 2026-11-18; this tenant still lists Rule “Pictures”."
         in one.meaning
     )
     assert "override-unwired" not in found(OVERRIDDEN, wired=wired_by(OVERRIDE))

@@ -255,7 +255,7 @@ def test_people_are_named_where_that_is_asked_for(told):
 
 def test_it_says_whether_overrides_reach_people_and_what_stopped(read, told):
     assert "No: nothing puts user_metadata.picture into the ID token." in read.text
-    assert "by Auth0&#39;s schedule Rules ended on 2026-11-18" in read.text
+    assert "by Auth0's schedule Rules ended on 2026-11-18" in read.text
     assert "Old <b>pictures</b>" in read.text
     assert "nothing shows these" in read.text
     running = replace(RULE, kind="action", runs=True)

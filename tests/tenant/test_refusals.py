@@ -124,6 +124,17 @@ def test_a_token_that_was_just_fetched_is_not_said_to_be_the_users():
     assert "AUTH0_TOKEN" not in told
 
 
+def test_a_tenant_that_does_not_exist_there_is_no_user_who_is_missing():
+    error = said(404, "Tenant does not exist.")
+    assert type(error) is CredentialsError
+    assert "its region included" in str(error)
+
+
+@pytest.mark.parametrize("code", [5, "a b", KEY, f"key_{KEY}", "x" * 99])
+def test_what_is_no_code_is_not_shown_as_one(code):
+    assert "(HTTP 403)" in str(said(403, "No", code))
+
+
 OTHERS = {
     (404, "The user does not exist.", "inexistent_user"): MissingError,
     (429, "Global limit has been reached", "too_many_requests"): BusyError,

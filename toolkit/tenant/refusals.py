@@ -39,6 +39,8 @@ _LONGEST = 200  # characters of Auth0's sentence that are shown
 _PRIVATE = re.compile(
     r"eyJ[\w.-]+|(?=[\w+/=-]*[0-9])[\w+/=-]{24,}|[^\s@\"'<>]+@[^\s@\"'<>]+|[^\s|\"'<>]+\|[^\s\"'<>]+"
 )
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,59}")
+_NO_TENANT = re.compile(r"\btenant\b.*\b(?:exist|found|unknown)", re.IGNORECASE)
 _URL = re.compile(r"https?://[a-z0-9.:-]+(?:/api/v2/?)?", re.IGNORECASE)
 
 _GRANT: Final = (
@@ -169,10 +171,12 @@ def refusal(
         kind = UndeployedError if _UNDEPLOYED.search(message) else QueryError
         told = f"HTTP {status}{code and f' {code}'}"
         return kind(f"{domain} refused a request ({told}).", code)
-    return _by_status(domain, status)
+    return _by_status(domain, status, message)
 
 
-def _by_status(domain: str, status: int) -> TenantError:
+def _by_status(domain: str, status: int, message: str) -> TenantError:
+    if status == _MISSING and _NO_TENANT.search(message):
+        return CredentialsError(f"{domain} knows no tenant of that name: check {_REGION}.")
     again = status in _MAY_WORK_LATER or status >= _SERVER_ERROR
     usual = BusyError if again else TenantError, f"answered HTTP {status}. Try again later."
     kind, text = _MEANINGS.get(status, usual)
@@ -219,7 +223,7 @@ def token_refusal(
             "the application may not use client credentials: use one of the type Machine to "
             "Machine."
         )
-    elif status == _MISSING or ("tenant" in lower and "exist" in lower):
+    elif status == _MISSING or _NO_TENANT.search(message):
         advice = f"no tenant has that name: check {_REGION}."
     elif status >= _SERVER_ERROR or status == _TOO_MANY:
         return TenantError(f"{domain} cannot issue a token now (HTTP {status}). Try again later.")
@@ -233,10 +237,11 @@ def _told(body: object) -> tuple[str, str]:
     """Return the code and the sentence of an error's body; "" where there is none."""
     if not isinstance(body, Mapping):
         return "", body if isinstance(body, str) else ""
-    code = body.get("errorCode") or body.get("error")
+    # In answers of the Management API, `error` is only the name of the status.
+    code = body.get("errorCode") or (None if "statusCode" in body else body.get("error"))
     message = body.get("message") or body.get("error_description")
-    code = code if isinstance(code, str) and re.fullmatch(r"[A-Za-z_]{1,60}", code) else ""
-    return code.lower(), message if isinstance(message, str) else ""
+    fits = isinstance(code, str) and _CODE.fullmatch(code) and not _PRIVATE.search(code)
+    return str(code).lower() if fits else "", message if isinstance(message, str) else ""
 
 
 def _advice(code: str, message: str, otherwise: str) -> str:
@@ -253,15 +258,15 @@ def _refused(domain: str, status: int, code: str, sentence: str, advice: str = "
 def _token_words(domain: str, message: str, sentence: str, token: str, renewable: bool) -> str:
     issuer, lower = _issuer(token), message.lower()
     told = f"{domain} does not accept the token (HTTP 401{sentence and f', {sentence}'})"
-    if issuer and issuer != domain.lower().partition(":")[0]:
-        return (
-            f"{told}: {issuer} issued it, so set AUTH0_DOMAIN to that tenant, or use a token of "
-            f"{domain}."
-        )
     if "audience" in lower:
         return (
             f"{told}: it is for another API than https://TENANT.REGION.auth0.com/api/v2/. "
             "Take a token for the Management API; with a custom domain set AUTH0_AUDIENCE."
+        )
+    if issuer and issuer != domain.lower().partition(":")[0]:
+        return (
+            f"{told}: {issuer} issued it, so set AUTH0_DOMAIN to that tenant, or use a token of "
+            f"{domain}."
         )
     if renewable:
         return f"{told}, although it is new: check {_REGION}, and AUTH0_AUDIENCE if that is set."
