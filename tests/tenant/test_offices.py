@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import httpx
 import pytest
+import truststore
 
 from tests.lying import TOKEN, Liar, whole
 from tests.tenant.office import AUTHORITY, PAGE, Proxy, TLSServer, tenant_behind, tenant_server, tls
@@ -288,6 +289,18 @@ def test_a_folder_of_certificates_counts_and_the_systems_still_do(monkeypatch, t
         monkeypatch.setenv("HTTPS_PROXY", proxy.place)
         with tenant_at() as tenant:
             assert tenant.search("name:Bo").total == 0
+
+
+def test_by_the_systems_own_verification_the_same_holds(monkeypatch):
+    monkeypatch.setattr(network_settings, "_by_openssl", lambda: False)
+    with tenant_behind(NAME) as (proxy, _), monkeypatch.context() as patch:
+        patch.setenv("HTTPS_PROXY", proxy.place)
+        with tenant_at() as tenant:
+            assert tenant.search("name:Bo").total == 0
+    with TLSServer(tls("other.example")) as server:
+        assert "is for another host" in failure(domain=f"localhost:{server.port}")
+    assert type(network_settings.trusted()) is truststore.SSLContext
+    assert network_settings.trusted() is network_settings.trusted()
 
 
 def test_a_broken_certificate_setting_does_not_matter_on_this_machine(monkeypatch):

@@ -104,7 +104,7 @@ UNAUTHORIZED = {
     ("Invalid token", ""): "check AUTH0_TOKEN",
     ("Invalid token", token_of("https://tenant.us.auth0.com/")): "tenant.us.auth0.com issued it",
     ("Invalid token", token_of(f"https://{DOMAIN}/")): "check AUTH0_TOKEN",
-    ("Invalid token", token_of(5)): "check AUTH0_TOKEN",
+    ("Invalid token", token_of("here")): "check AUTH0_TOKEN",
     ("Invalid token", "opaque"): "check AUTH0_TOKEN",
 }
 

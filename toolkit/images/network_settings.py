@@ -9,9 +9,11 @@ Certificates: those that the system trusts, and those of `SSL_CERT_FILE` and `SS
 """
 
 import os
+import platform
 import re
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -32,6 +34,7 @@ from toolkit.images.address import is_loopback
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}  # as httpcore takes them
 _LAST_PORT = 65535
 _FILE, _FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"
+_HASHED = re.compile(r"[0-9a-fA-F]{8}\.[0-9]+")  # how OpenSSL names files in such a folder
 _STATUS = re.compile(r"([1-5][0-9]{2})\b")
 _WANTS_PASSWORD, _SERVER_ERROR = 407, 500
 # OpenSSL's codes (x509_vfy.h): not yet valid, expired; for another name or address.
@@ -129,24 +132,44 @@ def trusted() -> ssl.SSLContext:
     Raises:
         UnusableSettingError: where `SSL_CERT_FILE` or `SSL_CERT_DIR` leads is no certificate.
     """
-    return _certificates(os.environ.get(_FILE), os.environ.get(_FOLDER))
+    # A truststore.SSLContext does one handshake at a time: each thread has its own.
+    thread = 0 if _by_openssl() else threading.get_ident()
+    return _certificates(os.environ.get(_FILE), os.environ.get(_FOLDER), thread)
 
 
-@lru_cache(maxsize=4)
-def _certificates(file: str | None, folder: str | None) -> ssl.SSLContext:
-    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+@lru_cache(maxsize=64)
+def _certificates(file: str | None, folder: str | None, _: int) -> ssl.SSLContext:
+    context = _of_system()
     if file:
         _add(context, [Path(file)], f"{_FILE} names {file}")
     if folder:
         files = [one for part in folder.split(os.pathsep) for one in _files(Path(part))]
         _add(context, files, f"{_FOLDER} names {folder}")
-    if file or folder:
-        # OpenSSL takes both variables instead of the system's certificates: add those again.
-        places = ssl.get_default_verify_paths()
-        with suppress(OSError):
-            context.load_verify_locations(places.openssl_cafile)
-        if Path(places.openssl_capath).is_dir():
-            context.load_verify_locations(capath=places.openssl_capath)
+    return context
+
+
+@lru_cache(maxsize=1)
+def _by_openssl() -> bool:
+    """Whether OpenSSL itself finds the system's certificates, as on most Linux systems.
+
+    truststore would do the same, but read them again for each connection, some 20 ms each time.
+    """
+    places = ssl.get_default_verify_paths()
+    folder = Path(places.openssl_capath)
+    hashed = any(_HASHED.fullmatch(one.name) for one in _files(folder))
+    found = hashed or Path(places.openssl_cafile).is_file()
+    return found and platform.system() not in {"Windows", "Darwin"}
+
+
+def _of_system() -> ssl.SSLContext:
+    """Return the system's certificates; to OpenSSL, the environment's would replace them."""
+    if not _by_openssl():
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context, places = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.get_default_verify_paths()
+    with suppress(OSError):
+        context.load_verify_locations(places.openssl_cafile)
+    with suppress(OSError):
+        context.load_verify_locations(capath=places.openssl_capath)
     return context
 
 

@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -177,11 +177,14 @@ class Proxied(Layer):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, or raise ProxyError."""
-        with _tunnel(request) as hear:
+        streams: list[httpcore.NetworkStream] = []
+        with _tunnel(request, streams) as hear:
             outer = request.extensions.get("trace")
 
-            def trace(event: str, info: object) -> None:
+            def trace(event: str, info: Mapping[str, Any]) -> None:
                 hear(event)
+                if event == "socks.connect_tcp.complete":
+                    streams.append(info["return_value"])
                 if outer is not None:
                     outer(event, info)
 
@@ -211,8 +214,13 @@ class AsyncProxied(httpx.AsyncBaseTransport):
 
 
 @contextmanager
-def _tunnel(request: httpx.Request) -> Iterator[Callable[[str], None]]:
-    """Turn errors of a proxy into ProxyError; yields what is to hear httpcore's events."""
+def _tunnel(
+    request: httpx.Request, streams: Iterable[httpcore.NetworkStream] = ()
+) -> Iterator[Callable[[str], None]]:
+    """Turn errors of a proxy into ProxyError; yields what is to hear httpcore's events.
+
+    `streams` are those that httpcore does not close if what answers is no SOCKS proxy.
+    """
     with_proxy, extensions = False, request.extensions
 
     def hear(event: str) -> None:
@@ -229,6 +237,8 @@ def _tunnel(request: httpx.Request) -> Iterator[Callable[[str], None]]:
         known = isinstance(error, httpx.TransportError) or "socksio" in type(error).__module__
         if not (with_proxy and known) or isinstance(error, httpx.ProxyError):
             raise
+        for stream in streams:
+            stream.close()
         raise httpx.ProxyError("no tunnel", request=request) from error
     finally:
         request.extensions = extensions
