@@ -19,8 +19,8 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PAGE = ROOT / "notebooks" / "guides" / "licences.md"
 
-# Started as programs: `picture-audit lab` and the notebooks' kernel.
-PROGRAMS = {"jupyterlab", "ipykernel"}
+# Started as programs: `picture-audit lab` and the notebooks' kernel; httpx imports the last itself.
+PROGRAMS = {"jupyterlab", "ipykernel", "socksio"}
 
 PERMISSIVE = set(
     "0BSD Apache-2.0 BSD BSD-2-Clause BSD-3-Clause CC0-1.0 HPND ISC MIT MIT-0 MIT-CMU PSF-2.0 "

@@ -120,6 +120,7 @@ def picture_audit(
 
     Credentials come from the environment or `.env`: AUTH0_DOMAIN, and AUTH0_CLIENT_ID with
     AUTH0_CLIENT_SECRET, or AUTH0_TOKEN. Without any, `picture-audit demo` shows the main job.
+    HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE count, too.
     """
 
 

@@ -25,6 +25,9 @@ _IS_WINDOWS: Final = os.name == "nt"
 _BRIEFLY: Final = 0.2  # seconds: who only looks whether a lock is held has it for a moment
 _PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.4)  # seconds, between tries to replace a file
 
+CERTIFICATES_IN_FILES: Final = sys.platform not in {"win32", "darwin"}
+"""Whether OpenSSL finds the certificates that this system trusts by itself, in files."""
+
 LINK: Final = "it is a symbolic link; name the file that it points to"
 
 ENDING: Final = tuple(

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.lying import Liar, head, whole
+from tests.tenant.office import Proxy
 from toolkit.collection import export_job
 from toolkit.collection.export_job import Bounds, exported_users, exporting
 from toolkit.errors import IncompleteError
@@ -213,3 +214,18 @@ def test_a_file_that_repeats_its_users_is_given_up_long_before_the_largest_size(
 def test_users_who_come_twice_do_not_make_a_file_repeat_itself(downloaded):
     file, _ = downloaded(lambda _: [head(), gzip.compress(b"\n" + USERS), gzip.compress(USERS)])
     assert len(list(exported_users(file))) == 2000
+
+
+def test_a_proxy_that_does_not_let_the_file_through_is_told(monkeypatch, tmp_path, no_credentials):
+    job = {"id": "job_1", "status": "completed", "type": "users_export"}
+    body = json.dumps(job | {"location": "https://exports.example/file?Signature=x"})
+    with Proxy() as proxy, Liar(lambda _: [whole(body)]) as liar:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.place)
+        settings = Settings(_env_file=None, domain=liar.base_url, token="t")
+        with (
+            Tenant(settings) as tenant,
+            pytest.raises(IncompleteError, match=r"anybody reach exports\.example") as raised,
+        ):
+            list(exporting(tenant, State(), tmp_path / "s.gz", deadline=30.0, bounds=CALM))
+    assert "Signature" not in str(raised.value)
+    assert set(proxy.requests) == {"CONNECT exports.example:443"}

@@ -133,6 +133,13 @@ def test_this_machine_is_known(host, own):
         ("http://127.0.0.1:5000/", "http://127.0.0.1:5000"),
         ("HTTP://localhost:5000", "http://localhost:5000"),
         ("http://[::1]:5000", "http://[::1]:5000"),
+        ("[::1]:443", "https://[::1]"),
+        ("t.example:", "https://t.example"),
+        ("t.example:443/", "https://t.example"),
+        (" t.example", "https://t.example"),
+        ("t.example\n", "https://t.example"),
+        ("https://t.example", "https://t.example"),
+        ("http://127.0.0.1:80/a", "http://127.0.0.1"),
     ],
 )
 def test_a_tenant_has_one_address_however_it_is_written(domain, base_url):
@@ -144,24 +151,16 @@ def test_a_tenant_has_one_address_however_it_is_written(domain, base_url):
     [
         "t.example:0",
         "t.example:65536",
-        "t.example:",
         "t.example:+443",
         "t.example:４４３",  # noqa: RUF001 - digits to int()
         "t.example: 443",
-        "t.example:443/",
-        " t.example",
-        "t.example\n",
-        "ſ.example",  # noqa: RUF001 - lower case of it is none
-        "[::1]:443",
         "http://t.example",
         "http://[::1%lo]:80",
         "http://127.0.0.1:0",
         "http://127.0.0.1:80:80",
-        "http://127.0.0.1:80/a",
         "http://127.0.0.1:80@evil.example",
-        "https://t.example",
     ],
 )
 def test_what_is_no_tenants_address_is_refused(domain):
-    with pytest.raises(SettingsError, match="must be a host name"):
+    with pytest.raises(SettingsError, match=r"must be a host name|contains an @"):
         _ = Settings(_env_file=None, domain=domain).base_url

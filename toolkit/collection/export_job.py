@@ -22,6 +22,7 @@ from toolkit.collection.place import State
 from toolkit.errors import IncompleteError, MissingError, TenantError
 from toolkit.images.address import PORTS, host_refusal, is_loopback
 from toolkit.images.limited_stream import bounded
+from toolkit.images.network_settings import connection_failure
 from toolkit.progress import Progress
 from toolkit.system import private_opener
 from toolkit.tenant.client import Tenant
@@ -81,13 +82,13 @@ def exporting(
             or at an address that is not asked.
     """
     job = yield from _finished(tenant, state, deadline)
-    until, bounds = time.monotonic() + deadline, bounds or Bounds()
+    until, bounds, why = time.monotonic() + deadline, bounds or Bounds(), [""]
     for _ in range(_DOWNLOADS):
         if job.location is None:
             raise TenantError("The export is completed, but the tenant names no file.")
         try:
             url = _address(job.location, sandbox=tenant.sandbox)
-            whole = yield from _downloaded(url, file, until, bounds)
+            whole = yield from _downloaded(url, file, until, bounds, why)
         except _UselessError:
             state.note_job(None)
             raise
@@ -99,8 +100,8 @@ def exporting(
         job = tenant.export_job(job.id)
     state.note_job(None)
     raise IncompleteError(
-        f"The export's file was cut short, refused or too slow {_DOWNLOADS} times. Run the same "
-        "command again for a new export, or with --method search."
+        f"The export's file was cut short, refused or too slow {_DOWNLOADS} times. {why[-1]}Run "
+        "the same command again for a new export, or with --method search."
     )
 
 
@@ -141,9 +142,9 @@ def _started(tenant: Tenant, state: State) -> Job:
 
 
 def _downloaded(
-    url: httpx.URL, file: Path, until: float, bounds: Bounds
+    url: httpx.URL, file: Path, until: float, bounds: Bounds, why: list[str]
 ) -> Generator[Progress, None, bool]:
-    """Download the file; return whether it is complete."""
+    """Download the file; return whether it is complete, or add to `why` it could not begin."""
     started, done, shown = time.monotonic(), 0, 0
     check = _Check(file.parent, bounds)
     # A separate client, so that the tenant's token is not sent to this address.
@@ -167,7 +168,9 @@ def _downloaded(
                             shown = done
                             seconds = time.monotonic() - started
                             yield Progress.after(seconds, done, size, "downloading the export")
-        except (httpx.RequestError, zlib.error):
+        except (httpx.RequestError, zlib.error) as error:
+            if words := connection_failure(error, str(url)):
+                why.append(f"{words} ")
             return False
     return check.inflate.is_whole
 

@@ -9,7 +9,6 @@ Certificates: those that the system trusts, and those of `SSL_CERT_FILE` and `SS
 """
 
 import os
-import platform
 import re
 import socket
 import ssl
@@ -158,7 +157,7 @@ def _by_openssl() -> bool:
     folder = Path(places.openssl_capath)
     hashed = any(_HASHED.fullmatch(one.name) for one in _files(folder))
     found = hashed or Path(places.openssl_cafile).is_file()
-    return found and platform.system() not in {"Windows", "Darwin"}
+    return found and system.CERTIFICATES_IN_FILES
 
 
 def _of_system() -> ssl.SSLContext:
