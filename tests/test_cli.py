@@ -243,11 +243,13 @@ def test_an_unreachable_tenant_is_one_line(run, sandbox):
 
 
 @pytest.mark.parametrize(
-    "domain", ["https://tenant.example", "http://tenant.example", "a b", "tenant.example/x", "@"]
+    "domain", ["http://tenant.example", "a b", "tenant_1.example", "ftp://tenant.example", "bo@"]
 )
 def test_a_domain_that_is_no_host_name_is_refused(run, domain):
     environment = {"AUTH0_DOMAIN": domain, "AUTH0_TOKEN": "canary"}
-    assert "host name" in failed(run("collect", "--out", "t.parquet", environment=environment), 2)
+    said = failed(run("collect", "--out", "t.parquet", environment=environment), 2)
+    assert "AUTH0_DOMAIN" in said
+    assert "such as tenant.eu.auth0.com" in said
 
 
 def test_a_place_that_cannot_be_written_is_said_before_anything_is_read(run, sandbox, tmp_path):
