@@ -225,8 +225,13 @@ def test_made_up_people_never_take_the_place_of_real_ones(panel, tenant, tmp_pat
 
 
 def test_a_domain_that_is_no_host_name_is_a_visible_line(no_credentials, monkeypatch):
-    monkeypatch.setenv("AUTH0_DOMAIN", "https://tenant.example")
+    monkeypatch.setenv("AUTH0_DOMAIN", "http://tenant.example")
     assert "host name" in collector().alert.value
+
+
+def test_credentials_without_a_domain_are_a_visible_line(no_credentials, monkeypatch):
+    monkeypatch.setenv("AUTH0_TOKEN", "t")
+    assert "AUTH0_DOMAIN is not set" in collector().alert.value
 
 
 def test_the_dashboard_shows_what_was_collected(tenant, tmp_path):
