@@ -309,7 +309,6 @@ def test_users_whose_profile_would_grow_too_large_are_left_alone_and_reported(tm
         assert list(map(_kept, sandbox.users())) == list(map(_kept, before))
 
 
-@pytest.mark.xfail(reason="the binding is not waited for yet", strict=False)
 def test_a_binding_that_is_refused_for_some_seconds_is_waited_for(tmp_path):
     with Sandbox([person(1, picture=None)], faults=["bind-lag"]) as sandbox:
         made = plan(snapshot_of(sandbox), NEW, through="action", out=tmp_path / "a.plan")

@@ -28,6 +28,7 @@ import truststore
 # httpx has no public name for its rules, and applies them only where it makes the transport.
 from httpx._utils import URLPattern, get_environment_proxies
 
+from toolkit import system
 from toolkit.images.address import is_loopback
 
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}  # as httpcore takes them
