@@ -457,6 +457,16 @@ def test_columns_can_hold_users_or_be_theirs():
     assert names.titles([" customer", "Picture"]) == ["customer", "Picture"]
 
 
+def test_users_in_a_page_that_has_an_id_itself_are_not_lost():
+    page = {"user_id": "auth0|page", "picture": None, "users": [PERSON, PERSON], "total": 3}
+    for names in (FieldNames(), FieldNames()):
+        for _ in range(2):  # the second time it is known what these keys mean
+            found = [one["user_id"] for one in names.users(page)]
+            assert found == ["auth0|page", PERSON["user_id"], PERSON["user_id"]]
+    alone = {"user_id": "auth0|1", "picture": None, "users": ["auth0|2"], "data": [{"a": 1}]}
+    assert list(FieldNames().users(alone)) == [alone]
+
+
 def test_rows_that_hold_users_are_present_by_what_is_inside():
     names = FieldNames()
     assert names.titles(["_airbyte_ab_id", "_airbyte_data"]) == ["_airbyte_ab_id", "_airbyte_data"]

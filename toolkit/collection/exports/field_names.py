@@ -170,7 +170,8 @@ class FieldNames:
         """
         if isinstance(record, dict):
             plan = self._plans.get(tuple(record))
-            if plan and plan.claim is _Claim.USER and (one := self._user(record, plan)):
+            is_one = plan and plan.claim is _Claim.USER and not plan.around
+            if plan and is_one and (one := self._user(record, plan)):
                 return iter((one,))
         return self._opened(record, 0)
 
@@ -362,6 +363,7 @@ class FieldNames:
         plan = self._plan(record, depth)
         if plan.claim is _Claim.USER and (one := self._user(record, plan)) is not None:
             yield one
+            yield from self._others(record, plan, depth + 1)
             return
         if _is_no_row(record):
             return
@@ -378,6 +380,12 @@ class FieldNames:
         is_users = plan.claim is _Claim.USER and isinstance(record.get("identities"), list)
         is_other = "user_id" in record and not is_users
         yield {"not a user object": record} if is_other else record
+
+    def _others(self, user: Mapping[str, Any], plan: "_Plan", depth: int) -> Iterator[object]:
+        """Yield the users in a user: it is a page with an id, perhaps by damage."""
+        for inside in map(user.get, plan.around):
+            if isinstance(inside, list) and self._holds(inside, depth):
+                yield from self._opened(inside, depth)
 
     def _compare(self, page: Mapping[str, Any], users: int) -> None:
         length, total = page.get("length"), page.get("total")
