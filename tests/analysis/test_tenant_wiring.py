@@ -284,6 +284,11 @@ ELSEWHERE = "event.user.user_metadata.picture"
             False,
         ),
         (
+            "api.idToken.setCustomClaim('picture', event.user.picture ? DEFAULT : null)",
+            False,
+            True,
+        ),
+        (
             f"api.idToken.setCustomClaim('picture', {ELSEWHERE} ? {ELSEWHERE} : null)",
             True,
             False,
