@@ -1,6 +1,7 @@
 """Offices: what goes to a proxy, what does not, which certificates count, and how it is said."""
 
 import asyncio
+import ssl
 from dataclasses import replace
 
 import httpx
@@ -135,7 +136,10 @@ def test_a_proxy_that_hiccups_in_the_middle_is_asked_again(monkeypatch):
             assert tenant.search("name:Bo").total == 0
 
 
-NO_PROXY = [NAME, ".auth0.com", "auth0.com", "*.auth0.com", "*", f"a.example, {NAME}:443"]
+NO_PROXY = [
+    *(NAME, ".auth0.com", "auth0.com", "*.auth0.com", "*auth0.com", "*", f"a.example, {NAME}:443"),
+    *(f"a.example {NAME}", f"<local>;{NAME}", f"{NAME}.", f'"{NAME}"', NAME.upper(), "auth0.com/"),
+]
 
 
 @pytest.mark.parametrize("listed", NO_PROXY)
@@ -143,9 +147,9 @@ NO_PROXY = [NAME, ".auth0.com", "auth0.com", "*.auth0.com", "*", f"a.example, {N
 def test_a_proxy_is_not_asked_for_a_host_of_no_proxy(monkeypatch, listed, variable):
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv(variable, listed)
-    port = ":443" if listed.endswith(":443") else ""
-    assert network_settings.proxy_for(f"https://{NAME}{port}/") is None or port
-    monkeypatch.setenv(variable, "other.example,[,.eu.auth0.com.example,10.0.0.0/8")
+    assert network_settings.proxy_for(f"https://{NAME}/") is None
+    others = f"other.example,[,.eu.auth0.com.example,10.0.0.0/8,{NAME}:8443,eu.auth0,.,,:"
+    monkeypatch.setenv(variable, others)
     assert network_settings.proxy_for(f"https://{NAME}/").place == "127.0.0.1:9"
 
 
@@ -191,12 +195,45 @@ def test_nothing_on_this_machine_goes_to_a_proxy(monkeypatch):
         "socks4://proxy.example:1",
         "http://[::1",
         "http://proxy.example:99999999",
+        "http:/proxy.example:3128",
+        "PROXY proxy.example:3128",
+        "https=proxy.example:3128",
     ],
 )
 def test_what_is_no_proxy_is_told_by_its_variable(monkeypatch, proxy):
     monkeypatch.setenv("HTTPS_PROXY", f" {proxy}")
     with pytest.raises(SettingsError, match="HTTPS_PROXY is not the address of a proxy"):
         tenant_at()
+
+
+@pytest.mark.parametrize("quote", ["'", '"', " "])
+def test_quotation_marks_and_blanks_around_a_proxy_do_not_matter(monkeypatch, quote):
+    for scheme in ("", "http://"):
+        monkeypatch.setenv("HTTPS_PROXY", f"{quote}{scheme}proxy.example:3128{quote}")
+        assert network_settings.proxy_for(f"https://{NAME}/").place == "proxy.example:3128"
+
+
+def test_an_https_proxy_that_does_not_speak_tls_says_what_to_write(monkeypatch):
+    with TLSServer(None) as server:
+        monkeypatch.setenv("HTTPS_PROXY", f"https://127.0.0.1:{server.port}")
+        assert "most want http://" in failure()
+
+
+def test_a_page_in_place_of_a_tunnel_is_told_with_the_proxy(monkeypatch):
+    page = b"HTTP/1.1 200 OK\r\n\r\n<html>Please sign in</html>"
+    with Proxy(refusal=page) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.place)
+        told = failure()
+    assert f"Through the proxy {proxy.place} (HTTPS_PROXY), in place of {NAME}" in told
+
+
+def test_tls_that_is_refused_is_not_said_to_be_none():
+    context = tls("localhost")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with TLSServer(context) as server:
+        told = failure(domain=f"localhost:{server.port}")
+    assert "At localhost the TLS connection cannot be made" in told
 
 
 def test_the_most_special_variable_decides_and_is_named(monkeypatch):
@@ -237,7 +274,7 @@ def test_an_untrusted_certificate_is_called_by_that_name(monkeypatch):
         monkeypatch.delenv("SSL_CERT_FILE")
         told = failure(domain=f"localhost:{server.port}")
     assert "The certificate of localhost is signed by an authority that this computer" in told
-    assert "SSL_CERT_FILE" in told
+    assert told.endswith("set SSL_CERT_FILE to that authority's certificate (PEM).")
 
 
 @pytest.mark.parametrize(
@@ -255,7 +292,7 @@ def test_expired_and_foreign_certificates_are_told_apart(names, expired, words):
 def test_what_does_not_speak_tls_is_told():
     with TLSServer(None) as server:
         told = failure(domain=f"localhost:{server.port}")
-    assert "localhost answers, but not with TLS" in told
+    assert "At localhost something answers, but not with TLS" in told
 
 
 def test_the_certificate_of_a_tenant_behind_a_proxy_is_checked_too(monkeypatch):
@@ -272,10 +309,56 @@ def test_certificates_that_are_not_there_are_told_by_variable_and_path(
     assert f"{variable} names /nowhere/office.pem, where there is no file" in failure()
     path = tmp_path / "folder" / "empty.pem"
     path.parent.mkdir()
+    monkeypatch.setenv(variable, "/" + "x" * 5000)
+    assert "where there is no file" in failure()
     path.write_text("nothing")
     named = path if variable == "SSL_CERT_FILE" else path.parent
     monkeypatch.setenv(variable, str(named))
     assert f"{variable} names {named}, where no certificate can be read" in failure()
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ("empty", "the file is empty"),
+        ("der", "openssl x509 -inform der"),
+        ("key", "it is a private key"),
+        ("pkcs7", "openssl pkcs7"),
+    ],
+)
+def test_what_stands_there_in_place_of_a_certificate_is_told(
+    monkeypatch, tmp_path, variable, form, words
+):
+    content = {
+        "empty": b"\n",
+        "der": ssl.PEM_cert_to_DER_cert(AUTHORITY.cert_pem.bytes().decode()),
+        "key": AUTHORITY.private_key_pem.bytes(),
+        "pkcs7": b"-----BEGIN PKCS7-----\n",
+    }
+    path = tmp_path / "folder" / "office.crt"
+    path.parent.mkdir()
+    path.write_bytes(content[form])
+    monkeypatch.setenv(variable, str(path if variable == "SSL_CERT_FILE" else path.parent))
+    told = failure()
+    assert f"{variable} names" in told
+    assert words in told
+
+
+def test_a_folder_in_place_of_a_file_names_the_other_variable(monkeypatch, tmp_path):
+    path = tmp_path / "office.pem"
+    monkeypatch.setenv("SSL_CERT_DIR", str(path))
+    assert "SSL_CERT_FILE is the variable for one file" in failure()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path))
+    assert "SSL_CERT_DIR is the variable for folders" in failure()
+
+
+def test_quotation_marks_around_a_path_do_not_matter(monkeypatch, tmp_path):
+    monkeypatch.setenv("SSL_CERT_FILE", f' "{tmp_path / "office.pem"}" ')
+    with tenant_behind(NAME) as (proxy, _):
+        monkeypatch.setenv("HTTPS_PROXY", proxy.place)
+        with tenant_at() as tenant:
+            assert tenant.search("name:Bo").total == 0
 
 
 def test_a_folder_of_certificates_counts_and_the_systems_still_do(monkeypatch, tmp_path):
@@ -315,7 +398,7 @@ LOGIN = whole("<!DOCTYPE html><title>Guest network</title>").replace(
     b"application/json", b"text/html"
 )
 PORTALS = {
-    "a page": (LOGIN, "a web page came back"),
+    "a page": (LOGIN, r"a web page came back instead of data \(HTTP 200, “Guest network”\)"),
     "a page without a type": (whole("\ufeff <html>"), "a web page came back"),
     "a page that is forbidden": (LOGIN.replace(b"200 OK", b"403 No"), "a web page came back"),
     "a page that is missing": (LOGIN.replace(b"200 OK", b"404 No"), "a web page came back"),

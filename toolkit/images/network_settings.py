@@ -2,8 +2,9 @@
 
 Proxies are found by httpx's own rules: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` in
 upper or lower case, else the settings of Windows or macOS. What httpx cannot read, but curl or an
-office's settings have, is accepted, too: an address without a scheme, `socks://`, `*.example.com`
-and networks such as `10.0.0.0/8` in `NO_PROXY`. Loopback never goes to a proxy.
+office's settings have, is accepted, too: an address without a scheme, `socks://`, `*.example.com`,
+blanks between hosts, ports, and networks such as `10.0.0.0/8` in `NO_PROXY`. Loopback never goes to
+a proxy.
 
 Certificates: those that the system trusts, and those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 """
@@ -33,10 +34,15 @@ from toolkit.images.address import is_loopback
 
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}  # as httpcore takes them
 _LAST_PORT = 65535
+_BETWEEN = re.compile(r"[\s,;]+")
+_WITH_PORT = re.compile(r"([^:\[\]]+|\[[^\[\]]*\]):([0-9]{1,5})", re.ASCII)
+_PROXY_HOST = re.compile(r"[a-z0-9._:-]+", re.ASCII)  # as httpx writes it
 _FILE, _FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"
 _HASHED = re.compile(r"[0-9a-fA-F]{8}\.[0-9]+")  # how OpenSSL names files in such a folder
 _STATUS = re.compile(r"([1-5][0-9]{2})\b")
 _WANTS_PASSWORD, _SERVER_ERROR = 407, 500
+_HEAD = 4096  # bytes of a file by which its form is told
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER", "UNEXPECTED_MESSAGE", "PACKET")
 # OpenSSL's codes (x509_vfy.h): not yet valid, expired; for another name or address.
 _EXPIRED, _OTHER_HOST = frozenset({9, 10}), frozenset({62, 64})
 
@@ -74,7 +80,7 @@ def proxy_for(url: str) -> Proxy | None:
         UnusableSettingError: the proxy's address cannot be used, or a package is missing.
     """
     address = httpx.URL(url)
-    if is_loopback(address.host) or _in_excluded_network(address.host):
+    if is_loopback(address.host) or _is_excluded(address):
         return None
     patterns = []
     for text, proxy in get_environment_proxies().items():
@@ -87,14 +93,20 @@ def proxy_for(url: str) -> Proxy | None:
     return None
 
 
-def _in_excluded_network(host: str) -> bool:
-    """Whether `NO_PROXY` names a network that contains an IP address; httpx reads no networks."""
-    with suppress(ValueError):
-        ip = ip_address(host)
-        for text in getproxies().get("no", "").split(","):
-            with suppress(ValueError):
-                if ip in ip_network(text.strip(), strict=False):
-                    return True
+def _is_excluded(address: httpx.URL) -> bool:
+    """Whether `NO_PROXY` names a URL's host in a form that curl reads, and httpx does not."""
+    port = address.port or _PORTS.get(address.scheme)
+    for entry in _BETWEEN.split(getproxies().get("no", "").lower()):
+        text = entry.strip("\"'").removesuffix("/").rstrip(".")
+        named = _WITH_PORT.fullmatch(text)
+        if named and int(named[2]) == port:
+            text = named[1]
+        with suppress(ValueError):
+            if ip_address(address.host) in ip_network(text.strip("[]"), strict=False):
+                return True
+        name = text.removeprefix("*").removeprefix(".")
+        if name and f".{address.host}".endswith(f".{name}"):
+            return True
     return False
 
 
@@ -106,13 +118,17 @@ def _variable(scheme: str) -> str:
 
 
 def _proxy(name: str, text: str) -> Proxy:
-    text = re.sub(r"\Asocks://", "socks5://", text.strip().strip("\"'"), flags=re.IGNORECASE)
+    # httpx puts http:// before what has no scheme, blanks and quotation marks included.
+    text = re.sub(r"\A(https?://)?[\s\"']+|[\s\"']+\Z", r"\1", text)
+    text = re.sub(r"\Asocks://", "socks5://", text, flags=re.IGNORECASE)
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL:
         url = httpx.URL()
     port = url.port or _PORTS.get(url.scheme, 0)
-    if not url.host or url.scheme not in _PORTS or port > _LAST_PORT:
+    # A scheme as the host is a mistyped address, such as http:/proxy.
+    wrong = url.host in _PORTS or not _PROXY_HOST.fullmatch(url.raw_host.decode())
+    if wrong or url.scheme not in _PORTS or port > _LAST_PORT:
         raise UnusableSettingError(
             f"{name} is not the address of a proxy: write http://HOST:PORT, with a password "
             "http://NAME:PASSWORD@HOST:PORT (special characters as %40), or socks5://HOST:PORT."
@@ -140,12 +156,22 @@ def trusted() -> ssl.SSLContext:
 @lru_cache(maxsize=64)
 def _certificates(file: str | None, folder: str | None, _: int) -> ssl.SSLContext:
     context = _of_system()
-    if file:
-        _add(context, [Path(file)], f"{_FILE} names {file}")
-    if folder:
-        files = [one for part in folder.split(os.pathsep) for one in _files(Path(part))]
-        _add(context, files, f"{_FOLDER} names {folder}")
+    if file := _bare(file):
+        what = f"{_FILE} names {file}"
+        if os.path.isdir(file):  # noqa: PTH112 - Path's raises an error for a name that is too long
+            raise UnusableSettingError(f"{what}, a folder: {_FOLDER} is the variable for folders.")
+        _add(context, [Path(file)], what)
+    if folder := _bare(folder):
+        what, parts = f"{_FOLDER} names {folder}", folder.split(os.pathsep)
+        if os.path.isfile(folder):  # noqa: PTH113 - likewise
+            raise UnusableSettingError(f"{what}, a file: {_FILE} is the variable for one file.")
+        _add(context, [one for part in parts for one in _files(Path(part))], what)
     return context
+
+
+def _bare(path: str | None) -> str:
+    """Return a path without what is copied along; no shell replaces the ~ in a file of settings."""
+    return os.path.expanduser((path or "").strip(" \t\r\n\"'"))  # noqa: PTH111 - never an error
 
 
 @lru_cache(maxsize=1)
@@ -181,7 +207,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _add(context: ssl.SSLContext, files: list[Path], what: str) -> None:
     """Trust the certificates in some files; some of the files may hold none."""
-    if not any(one.exists() for one in files):
+    if not any(os.path.exists(one) for one in files):  # noqa: PTH110 - never an error
         raise UnusableSettingError(
             f"{what}, where there is no file: correct the path, or unset it."
         )
@@ -192,9 +218,27 @@ def _add(context: ssl.SSLContext, files: list[Path], what: str) -> None:
             good += 1
     if not good:
         raise UnusableSettingError(
-            f"{what}, where no certificate can be read: it must be PEM, with lines "
-            "-----BEGIN CERTIFICATE-----."
+            f"{what}, where no certificate can be read: {_wrong_form(files)}"
         )
+
+
+def _wrong_form(files: list[Path]) -> str:
+    """Say what files without a readable certificate are, and what to do."""
+    begins = b""
+    with suppress(OSError), files[0].open("rb") as file:
+        begins = file.read(_HEAD)
+    if not begins.strip():
+        return "the file is empty."
+    if begins.startswith(b"\x30"):  # ASN.1: a sequence
+        return (
+            "it seems to be in the form DER. Convert it with `openssl x509 -inform der -in FILE "
+            "-out NEW.pem` (.p12 or .pfx: `openssl pkcs12 -nokeys -in FILE -out NEW.pem`)."
+        )
+    if b"PRIVATE KEY-----" in begins and b"BEGIN CERTIFICATE-----" not in begins:
+        return "it is a private key. Name the file with the authority's certificate instead."
+    if b"BEGIN PKCS7-----" in begins:
+        return "convert it with `openssl pkcs7 -print_certs -in FILE -out NEW.pem`."
+    return "it must be PEM, complete, with lines -----BEGIN CERTIFICATE-----."
 
 
 def connection_failure(error: BaseException, url: str) -> str | None:
@@ -209,17 +253,30 @@ def connection_failure(error: BaseException, url: str) -> str | None:
             return _certificate_words(one, at_proxy.place if at_proxy else host)
     if at_proxy is not None:
         return _proxy_words(str(through), at_proxy, host, reached=reached)
-    if any(isinstance(one, ssl.SSLError) for one in errors):
-        return (
-            f"{host} answers, but not with TLS: check the address, its port included, and whether "
-            "this network needs a proxy (HTTPS_PROXY)."
-        )
+    if broken := next((one for one in errors if isinstance(one, ssl.SSLError)), None):
+        return _tls_words(broken, host, proxy)
     if any(isinstance(one, socket.gaierror) for one in errors):
         return (
             f"No host {host} is known here: check the name, its region included, and whether this "
             "network needs a proxy (HTTPS_PROXY)."
         )
     return None
+
+
+def _tls_words(error: ssl.SSLError, host: str, proxy: Proxy | None) -> str:
+    reason = error.reason or ""
+    what = "something answers, but not with TLS"
+    if reason and not any(one in reason for one in _NO_TLS):
+        what = f"the TLS connection cannot be made ({reason[:60]})"
+    if proxy is not None:
+        return (
+            f"Through the proxy {proxy.place} ({proxy.name}), in place of {host} {what}: ask those "
+            f"who run the proxy, or name {host} in NO_PROXY if it can be reached without."
+        )
+    return (
+        f"At {host} {what}: check the address, its port included, and whether this network needs a "
+        "proxy (HTTPS_PROXY)."
+    )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -249,7 +306,8 @@ def _certificate_words(error: ssl.SSLCertVerificationError, host: str) -> str:
         )
     return (
         f"The certificate of {host} is signed by an authority that this computer does not trust: "
-        f"if an office's proxy signs it, set {_FILE} to that authority's certificate (PEM)."
+        f"if an office's proxy signs it, set {_FILE} to that authority's certificate (PEM)"
+        f"{'; the one named there now did not sign it' if os.environ.get(_FILE) else ''}."
     )
 
 
@@ -260,7 +318,8 @@ def _proxy_words(text: str, proxy: Proxy, host: str, *, reached: bool) -> str:
     if status == _WANTS_PASSWORD and proxy.has_password:
         return (
             f"{name} does not accept the name and password that stand there (HTTP 407): check "
-            "them; special characters are written as %40."
+            "them; special characters are written as %40. A sign-in by NTLM or Kerberos cannot be "
+            "used: ask those who run it for another way."
         )
     if status == _WANTS_PASSWORD:
         return (
@@ -275,6 +334,8 @@ def _proxy_words(text: str, proxy: Proxy, host: str, *, reached: bool) -> str:
             "allow that host, or name it in NO_PROXY if it can be reached without."
         )
     what = "does not answer as a proxy does" if reached else "cannot be reached"
+    if proxy.url.startswith("https:"):
+        what += " (https:// is right only where the proxy itself speaks TLS; most want http://)"
     return (
         f"{name} {what}: check its address, or name {host} in NO_PROXY if that can be reached "
         "without."

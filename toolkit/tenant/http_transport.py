@@ -6,7 +6,9 @@ soon after the read, or not at all.
 """
 
 import asyncio
+import html
 import logging
+import re
 import ssl
 import threading
 import time
@@ -22,7 +24,7 @@ import httpx
 from toolkit.errors import SettingsError, SlowQueryError, StaleError
 from toolkit.images.limited_stream import TooLargeError, bounded, limited, pause
 from toolkit.images.network_settings import UnusableSettingError, proxy_for, trusted
-from toolkit.tenant.refusals import is_job_limit
+from toolkit.tenant.refusals import is_job_limit, quoted
 
 # httpx logs every address at INFO. Some of them give access to all users (the link to an export) or
 # contain parts of e-mail addresses (searches).
@@ -40,6 +42,8 @@ _PIECE = 1 << 16  # bytes that are decompressed at a time
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 32.0  # seconds before a request is sent again
 _TIMEOUT, _TOO_MANY, _SERVER_ERROR, _UNAVAILABLE = 408, 429, 500, 503
 _PROXY_PASSWORD, _SIGN_IN = 407, 511  # "Proxy", "Network Authentication Required" (RFC 9110, 6585)
+_TITLE = re.compile(r"<title[^<>]{0,200}>([^<]{1,1000})", re.IGNORECASE)
+_HEAD = 1 << 14  # bytes of a page in which its title is looked for
 # Headers that are wrong after decompression.
 _FRAMING = frozenset({"content-length", "content-encoding", "transfer-encoding"})
 
@@ -482,9 +486,12 @@ def _foreign(response: httpx.Response) -> str:
     said = response.headers.get("content-type", "").lower()
     is_page = body.startswith(b"<") or ("html" in said and body and body[:1] not in b'{["')
     if is_page and (status < _SERVER_ERROR or status == _SIGN_IN):
+        titled = _TITLE.search(body[:_HEAD].decode("utf-8", "replace"))
+        title = quoted(html.unescape(titled[1])) if titled else ""
         return (
-            f"a web page came back instead of data {told}: sign in to this network in a browser "
-            "(captive portal), set HTTPS_PROXY if it needs a proxy, and check AUTH0_DOMAIN"
+            f"a web page came back instead of data (HTTP {status}{title and f', {title}'}): sign "
+            "in to this network in a browser (captive portal), ask whether a firewall blocks the "
+            "address, set HTTPS_PROXY if the network needs a proxy, and check AUTH0_DOMAIN"
         )
     return ""
 
