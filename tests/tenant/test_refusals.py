@@ -34,7 +34,10 @@ def said(status, message=None, code=None, **options):
 
 
 FORBIDDEN = {
-    ("This tenant has been suspended", "tenant_suspended"): "tenant is suspended: its owner",
+    ("This tenant has been suspended", "tenant_suspended"): "tenant is suspended, closed or",
+    ("This tenant has been paused", "tenant_paused"): "tenant is suspended, closed or",
+    ("No access", "tenant_deleted"): "tenant is suspended, closed or deleted: its owner",
+    ("Blocked by WAF", None): "requests from here are blocked",
     ("Insufficient privileges to use this deprecated feature", "rules_not_allowed"): (
         "2026-11-18 by Auth0's schedule"
     ),
@@ -54,7 +57,7 @@ def test_a_403_is_told_by_what_it_is_about_with_auth0s_own_sentence(what):
     error = said(403, message, code)
     assert type(error) is ForbiddenError
     assert FORBIDDEN[what] in str(error)
-    assert f"HTTP 403 {code}" in str(error)
+    assert f"HTTP 403 {code}" in str(error) or code is None
     assert f"“{message}”" in str(error)
     assert "scope" not in str(error)
 
@@ -68,7 +71,43 @@ def test_a_403_without_words_is_no_riddle(body):
 
 
 def test_a_refusal_that_is_no_json_is_told_as_it_came():
-    assert "says “error code: 1020”" in str(refusal(DOMAIN, 403, "error code: 1020\n"))
+    told = str(refusal(DOMAIN, 403, "error code: 1020\n"))
+    assert "says “error code: 1020”" in told
+    assert "requests from here are blocked" in told
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"code": "odd", "message": "Not today"}},
+        {"code": "odd", "description": "Not today"},
+        {"errorCode": "odd", "detail": "Not today"},
+        {"error": "odd", "error_description": "Not today"},
+    ],
+)
+def test_words_are_found_in_each_form_of_an_error(body):
+    assert "(HTTP 403 odd) and says “Not today”" in str(refusal(DOMAIN, 403, body))
+    assert "(HTTP 403 odd), “Not today”" in str(token_refusal(DOMAIN, 403, body))
+
+
+@pytest.mark.parametrize("status", [400, 404, 410, 423, 451])
+def test_a_tenant_that_is_gone_is_told_by_any_status(status):
+    error = said(status, "The tenant has been deleted")
+    assert type(error) is ForbiddenError
+    assert "tenant is suspended, closed or deleted" in str(error)
+
+
+@pytest.mark.parametrize("status", [200, 204, 304, 405, 421, 451])
+def test_what_auth0_does_not_answer_is_not_said_to_pass(status):
+    told = str(refusal(DOMAIN, status, ""))
+    assert f"something else than data (HTTP {status}): check AUTH0_DOMAIN" in told
+    assert "later" not in told
+
+
+def test_a_sentence_of_400_is_told_unless_it_may_cite_what_was_sent():
+    assert "and says “Tenant is not valid”" in str(said(400, "Tenant is not valid"))
+    cited = said(400, "Query validation error: 'Bo Svensson' is not valid", "invalid_query_string")
+    assert str(cited) == f"{DOMAIN} refused a request (HTTP 400 invalid_query_string)."
 
 
 def test_a_missing_scope_is_named_with_the_place_to_grant_it():
@@ -86,6 +125,8 @@ def test_a_scope_that_is_not_named_is_not_claimed_to_be_missing():
     assert type(error) is ScopeError
     assert "lacks" not in str(error)
     assert "--help" in str(error)
+    assert type(said(403, "You do not have the permission to do this")) is ScopeError
+    assert type(said(403, "The tenant is suspended: no permission")) is ForbiddenError
 
 
 def test_a_feature_may_be_refused_with_400_too():
@@ -139,6 +180,7 @@ OTHERS = {
     (404, "The user does not exist.", "inexistent_user"): MissingError,
     (429, "Global limit has been reached", "too_many_requests"): BusyError,
     (503, "The query exceeded the timeout.", None): SlowQueryError,
+    (503, "Service unavailable", None): BusyError,
     (500, None, None): BusyError,
     (409, None, None): BusyError,
     (418, None, None): TenantError,
@@ -183,6 +225,12 @@ TOKENS = {
     (401, "access_denied", "Unauthorized"): "AUTH0_CLIENT_SECRET, that they are of this tenant",
     (401, "invalid_client", None): "its region included",
     (403, "access_denied", "This tenant is suspended"): "the tenant is suspended",
+    (403, "access_denied", "Client has not been granted scopes: read:users"): "not authorised for",
+    (401, "invalid_client", "Client assertion is required"): "does not prove itself by a secret",
+    (401, "invalid_client", "Client certificate required"): "does not prove itself by a secret",
+    (403, "access_denied", "Only from the office, says an Action"): "Monitoring → Logs",
+    (401, "too_many_attempts", "Try again later"): "requests from here are blocked",
+    (405, None, None): "whether a proxy, a firewall",
     (403, "access_denied", "Requests from this IP are blocked"): "blocked addresses",
     (404, None, None): "no tenant has that name",
     (403, "access_denied", "Tenant does not exist."): "no tenant has that name",
@@ -209,7 +257,11 @@ def test_an_audience_that_was_set_is_what_is_wrong():
 
 def test_a_tenant_that_is_busy_is_not_said_to_refuse_the_credentials():
     for status in (429, 500):
-        assert type(token_refusal(DOMAIN, status, {})) is TenantError
+        error = token_refusal(DOMAIN, status, {})
+        assert type(error) is TenantError
+        assert str(error).endswith("Try again later.")
+    quota = {"error": "access_denied", "error_description": "M2M quota exceeded"}
+    assert "Settings → Subscription" in str(token_refusal(DOMAIN, 429, quota))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from toolkit.errors import SettingsError, TenantError
 from toolkit.images.address import PORTS, Refusal, is_loopback, parsed
-from toolkit.tenant.refusals import token_refusal
+from toolkit.tenant.refusals import ON_THE_WAY, token_refusal
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE | re.ASCII)
@@ -28,6 +28,14 @@ _REGIONS = frozenset({"us", "eu", "au", "jp", "uk", "ca"})
 # Blanks, also those that are not seen, and quotation marks.
 _COPIED_ALONG = " \t\r\n\f\v\u00a0\u200b\u200c\u200d\u2060\ufeff\"'`<>,;“”„\u2018\u2019«»"
 _RENEW_BEFORE = 30.0  # seconds
+# What precedes a domain in a line of settings that was copied whole, or as a link of Markdown.
+_LINE = re.compile(
+    r"\A(?:(?:export|set)\s+)?\$?(?:env:)?[a-z0-9_]*domain[\"']?\s*[=:]\s*|\A-\s+|\A\[[^\]:]*\]\(",
+    re.IGNORECASE,
+)
+# The beginning of an address, also mistyped or twice.
+_BEGINNING = re.compile(r"\A(?:(https?)(?::[/\\]*|[/\\]{2})|[/\\]{2})", re.IGNORECASE)
+_OTHER_SCHEME = re.compile(r"[a-z0-9+.-]*://", re.IGNORECASE)
 # Auth0's tokens are good for 30 days at most ("Update Access Token Lifetime").
 _SHORTEST, _LONGEST, _UNKNOWN = 1.0, 30 * 86400.0, 60.0  # seconds
 _MAX_TOKEN = 1 << 16  # characters; servers accept less in a header
@@ -105,9 +113,11 @@ class Settings(BaseSettings):
 
 def _base_url(domain: str, *, other_name: bool) -> str:
     """Read AUTH0_DOMAIN; `other_name`: whether AUTH0_AUDIENCE names the tenant itself."""
-    scheme, slashes, rest = domain.partition("://")
-    scheme = scheme.lower() if slashes else "https"
-    address = parsed(f"{scheme}://{rest if slashes else domain}")
+    rest, scheme = _LINE.sub("", domain).strip(f"{_COPIED_ALONG}()\\"), "https"
+    while begins := _BEGINNING.match(rest):
+        rest, scheme = rest[begins.end() :], (begins[1] or "https").lower()
+    # Behind a scheme of another kind, its name would be taken for the host.
+    address = parsed("" if _OTHER_SCHEME.match(rest) else f"{scheme}://{rest}")
     if "@" in domain:
         raise SettingsError(
             "AUTH0_DOMAIN contains an @, as an e-mail address does: set it to the tenant's domain, "
@@ -125,7 +135,8 @@ def _base_url(domain: str, *, other_name: bool) -> str:
             "sandbox on loopback."
         )
     name, _, region = host.rpartition(".")
-    if not (loopback or _HOST.fullmatch(host)) or host in {"auth0.com", "www.auth0.com"}:
+    no_tenant = {"auth0.com", "www.auth0.com", *(f"{one}{_AUTH0}" for one in _REGIONS)}
+    if not (loopback or _HOST.fullmatch(host)) or host in no_tenant:
         raise SettingsError(f"AUTH0_DOMAIN is no tenant's domain: it must be one, {_EXAMPLE}.")
     short = not name or (region in _REGIONS and "." not in name and not other_name)
     if not loopback and (short or region == "auth0"):
@@ -252,7 +263,7 @@ class Access:
         try:
             body: Any = answer.json()
         except (ValueError, RecursionError):
-            body = None
+            body = answer.text
         if not answer.is_success:
             raise token_refusal(
                 host,
@@ -268,7 +279,7 @@ class Access:
         if not (isinstance(token, str) and len(token) <= _MAX_TOKEN and _FORM.fullmatch(token)):
             raise TenantError(
                 f"{host} answered the request for a token with something else (HTTP "
-                f"{answer.status_code}): check AUTH0_DOMAIN and the network."
+                f"{answer.status_code}): {ON_THE_WAY}"
             )
         self._text = token
         seconds = _lifetime(lifetime)

@@ -27,9 +27,11 @@ from toolkit.errors import (
 from toolkit.formatting import harmless
 
 _SCOPE = re.compile(r"\b(?:read|update|create|delete):[a-z_]+\b")
-_PAYMENT, _UNAUTHORIZED, _FORBIDDEN, _MISSING, _SERVER_ERROR = 402, 401, 403, 404, 500
+_PAYMENT, _UNAUTHORIZED, _FORBIDDEN, _MISSING = 402, 401, 403, 404
+_SERVER_ERROR, _UNAVAILABLE = 500, 503
 _WRONG_REQUEST: Final = frozenset({400, 414, 431})  # or too long
 _MAY_WORK_LATER: Final = frozenset({408, 409})  # besides 429, 500 and above
+_GONE: Final = frozenset({400, 404, 410, 423, 451})  # said of a tenant, too
 _TOO_MANY: Final = 429
 _FORBIDDING: Final = frozenset({"feature_not_enabled", "rules_not_allowed"})  # with 400, too
 _SHORTEST_SECRET = 8
@@ -56,6 +58,17 @@ _CREDENTIALS: Final = (
     "AUTH0_DOMAIN, its region included."
 )
 _REGION: Final = "AUTH0_DOMAIN, its region included (TENANT.eu.auth0.com)"
+ON_THE_WAY: Final = (
+    "check AUTH0_DOMAIN, and whether a proxy, a firewall or a network's sign-in page answers in "
+    "its place."
+)
+"""What to check where something else than Auth0 seems to answer."""
+
+# Statuses by which a server that issues tokens refuses one (RFC 6749, 5.2; Auth0's is 403).
+_REFUSES: Final = frozenset({400, 401, 403})
+_NOT_GRANTED: Final = re.compile(
+    r"not authorized to access|client-grant|not been granted", re.IGNORECASE
+)
 
 _JOBS: Final = re.compile(r"\bactive\b.*\bjobs?\b", re.IGNORECASE)
 _UNDEPLOYED: Final = re.compile(r"\bnot (?:yet )?(?:been )?deployed\b", re.IGNORECASE)
@@ -66,10 +79,13 @@ _ABOUT: Final = tuple(
     (re.compile(words, re.IGNORECASE), advice)
     for words, advice in (
         (
-            r"suspend|deactivat|tenant_disabled|disabled tenant",
             (
-                "the tenant is suspended: its owner finds out why in Auth0's dashboard, or from "
-                "Auth0's support."
+                r"suspend|deactivat|disabled tenant|tenant[_ ](?:(?:is|was|has been)[_ ])?"
+                r"(?:paus|inactiv|disabl|lock|block|delet|remov|clos|expir)"
+            ),
+            (
+                "the tenant is suspended, closed or deleted: its owner finds out why in Auth0's "
+                "dashboard, or from Auth0's support."
             ),
         ),
         (
@@ -94,7 +110,10 @@ _ABOUT: Final = tuple(
             ),
         ),
         (
-            r"\bip\b|\bip_|\bacl\b|blocked|blacklist",
+            (
+                r"\bip\b|\bip_|\bacl\b|blocked|blacklist|too_many_attempts|firewall|\bwaf\b"
+                r"|error code: 10\d\d"  # Cloudflare's
+            ),
             (
                 "requests from here are blocked: ask the tenant's administrator about its lists of "
                 "allowed and blocked addresses."
@@ -103,6 +122,17 @@ _ABOUT: Final = tuple(
     )
 )
 _UNKNOWN: Final = "ask the tenant's administrator, who sees more under Monitoring → Logs."
+# Lacking is said in other words, too, without the code.
+_SCOPE_CODE: Final = "insufficient_scope"
+_LACKS: Final = re.compile(r"\bscopes?\b|\bpermissions?\b", re.IGNORECASE)
+# A client that proves itself by a key or a certificate (Auth0, "Application Credentials").
+_KEY: Final = re.compile(
+    r"client[_ ](?:assertion|certificate)|private_key_jwt|\bmtls\b|auth(?:entication)?[_ ]method",
+    re.IGNORECASE,
+)
+# What Auth0 says of wrong credentials.
+_WRONG: Final = re.compile(r"unauthori[sz]ed|\bclient|secret|credential", re.IGNORECASE)
+_CITES: Final = re.compile(r"[\"'`“”:=]")
 
 
 def quoted(text: object, hide: Iterable[str] = ()) -> str:
@@ -162,29 +192,42 @@ def refusal(
         )
     if status == _FORBIDDEN and scopes:
         return scope_error(domain, scopes, any_of="any of" in message)
-    if status in {_PAYMENT, _FORBIDDEN} or code in _FORBIDDING:
-        lacks = code == "insufficient_scope"
+    closed = status in _GONE and _ABOUT[0][0].search(f"{code} {message}")
+    if status in {_PAYMENT, _FORBIDDEN} or code in _FORBIDDING or closed:
+        other = _advice(code, message, "")
+        lacks = code == _SCOPE_CODE or (not other and _LACKS.search(message))
         advice = f"grant the application what `--help` of the command lists, {_GRANT}."
         words = _refused(domain, status, code, sentence, advice if lacks else "")
         return ScopeError(words) if lacks else ForbiddenError(words)
     if status in _WRONG_REQUEST:
         kind = UndeployedError if _UNDEPLOYED.search(message) else QueryError
         told = f"HTTP {status}{code and f' {code}'}"
-        return kind(f"{domain} refused a request ({told}).", code)
+        # What a sentence cites may be what was sent, such as a name.
+        said = f" and says {sentence}" if sentence and not _CITES.search(message) else ""
+        return kind(f"{domain} refused a request ({told}){said}.", code)
     return _by_status(domain, status, message)
 
 
 def _by_status(domain: str, status: int, message: str) -> TenantError:
     if status == _MISSING and _NO_TENANT.search(message):
         return CredentialsError(f"{domain} knows no tenant of that name: check {_REGION}.")
+    if status == _UNAVAILABLE and "timeout" in message:
+        return SlowQueryError(f"{domain} did not finish a query in time (HTTP {status}).")
     again = status in _MAY_WORK_LATER or status >= _SERVER_ERROR
-    usual = BusyError if again else TenantError, f"answered HTTP {status}. Try again later."
+    usual = (
+        (BusyError, f"answered HTTP {status}. Try again later.")
+        if again
+        else (TenantError, f"answered something else than data (HTTP {status}): {ON_THE_WAY}")
+    )
     kind, text = _MEANINGS.get(status, usual)
     return kind(f"{domain} {text}")
 
 
 _MEANINGS: dict[int, tuple[type[TenantError], str]] = {
-    _MISSING: (MissingError, "does not know what was asked for (HTTP 404)."),
+    _MISSING: (
+        MissingError,
+        f"does not know what was asked for (HTTP 404): if it should, check {_REGION}.",
+    ),
     _TOO_MANY: (
         BusyError,
         (
@@ -192,7 +235,6 @@ _MEANINGS: dict[int, tuple[type[TenantError], str]] = {
             "rate limit. Try again later, or with a lower --rate."
         ),
     ),
-    503: (SlowQueryError, "did not finish a query in time (HTTP 503)."),
 }
 
 
@@ -216,30 +258,57 @@ def token_refusal(
             else _CUSTOM_DOMAIN
         )
         return CredentialsError(f"{told}, {sentence}. {advice}")
-    if "not authorized to access" in lower or "client-grant" in lower:
+    if _NOT_GRANTED.search(message):
         advice = f"the application is not authorised for the Management API: authorise it {_GRANT}."
     elif "grant type" in lower or code in {"unauthorized_client", "unsupported_grant_type"}:
         advice = (
             "the application may not use client credentials: use one of the type Machine to "
             "Machine."
         )
-    elif status == _MISSING or _NO_TENANT.search(message):
+    elif _KEY.search(message):
+        advice = (
+            "the application does not prove itself by a secret: set it to Client Secret under "
+            "Applications → your application → Credentials, or put a token into AUTH0_TOKEN."
+        )
+    elif _NO_TENANT.search(message):
         advice = f"no tenant has that name: check {_REGION}."
     elif status >= _SERVER_ERROR or status == _TOO_MANY:
-        return TenantError(f"{domain} cannot issue a token now (HTTP {status}). Try again later.")
+        why = _advice(code, message, "")
+        return TenantError(
+            f"{domain} cannot issue a token now (HTTP {status}{code and f' {code}'})"
+            f"{sentence and f', {sentence}'}{f': {why}' if why else '. Try again later.'}"
+        )
     else:
-        # `access_denied` is said of wrong credentials, and of most else, too.
-        advice = _advice("", message, _CREDENTIALS)
+        advice = _advice(code, message, _no_token(status, code, message))
     return CredentialsError(f"{told}{sentence and f', {sentence}'}: {advice}")
+
+
+def _no_token(status: int, code: str, message: str) -> str:
+    """Say what to do where the sentence is about nothing in particular.
+
+    `access_denied` is said of wrong credentials, and also where an Action denies a token.
+    """
+    if status == _MISSING:
+        return f"no tenant has that name: check {_REGION}."
+    if status not in _REFUSES:
+        return ON_THE_WAY
+    if not message.strip() or code == "invalid_client" or _WRONG.search(message):
+        return _CREDENTIALS
+    return f"if it is not clear, {_CREDENTIALS[:-1]}; else {_UNKNOWN}"
 
 
 def _told(body: object) -> tuple[str, str]:
     """Return the code and the sentence of an error's body; "" where there is none."""
     if not isinstance(body, Mapping):
         return "", body if isinstance(body, str) else ""
+    if isinstance(inner := body.get("error"), Mapping):
+        body = inner
     # In answers of the Management API, `error` is only the name of the status.
     code = body.get("errorCode") or (None if "statusCode" in body else body.get("error"))
-    message = body.get("message") or body.get("error_description")
+    code = code or body.get("code")
+    # The last ones are those of gateways and proxies.
+    names = ("message", "error_description", "description", "Message", "detail", "title")
+    message = next((text for name in names if (text := body.get(name))), None)
     fits = isinstance(code, str) and _CODE.fullmatch(code) and not _PRIVATE.search(code)
     return str(code).lower() if fits else "", message if isinstance(message, str) else ""
 
