@@ -269,6 +269,19 @@ ELSEWHERE = "event.user.user_metadata.picture"
             True,
         ),
         ("api.idToken.setCustomClaim('picture', event.user.picture)", False, False),
+        ("api.idToken.setCustomClaim('picture', (event.user.picture))", False, False),
+        ("api.idToken.setCustomClaim('picture', String(event.user.picture))", False, False),
+        ("api.idToken.setCustomClaim('picture', `${event.user.picture}`)", False, False),
+        ("api.idToken.setCustomClaim('picture', event['user']?.[\"picture\"],)", False, False),
+        ("api.idToken.setCustomClaim('picture', (D) || (event.user.picture))", False, True),
+        ("const C = 'picture'; api.idToken.setCustomClaim(C, event.user.picture)", False, False),
+        (f"const C = 'picture'; api.idToken.setCustomClaim(C, {ELSEWHERE})", True, False),
+        (
+            f"const C = 'https://x/picture'; api.idToken.setCustomClaim(C, {ELSEWHERE})",
+            False,
+            False,
+        ),
+        (f"let C = 'x'; C = f('picture'); api.idToken.setCustomClaim(C, {ELSEWHERE})", None, None),
         ("const u = event.user; api.idToken.setCustomClaim('picture', u.picture)", False, False),
         (
             (
@@ -333,7 +346,8 @@ def test_code_that_only_copies_the_picture_sets_nothing():
 
 
 @pytest.mark.parametrize(
-    "text", ["setCustomClaim(", "x.picture.", "accessToken=", "const picture = "]
+    "text",
+    ["setCustomClaim(", "x.picture.", "accessToken=", "const picture = ", "setCustomClaim(x,"],
 )
 def test_long_code_is_read_in_a_moment(text):
     started = time.monotonic()

@@ -37,6 +37,10 @@ _CLAIM = re.compile(
     r"""setCustomClaim["'`]?\s?\]?\s?\("""
 )
 _NAMED = re.compile(r"""\s?(["'`])picture\1\s?,""")
+_VARIABLE_NAME = re.compile(r"\s?([\w$]+)\s?,")
+_ASSIGNED = re.compile(
+    r"""(?<![\w$.])([\w$]++)\s?=(?![=>])(?:\s?(["'`])([^"'`$]*)\2\s?(?=[;,\n]|\Z))?"""
+)
 _LITERAL = re.compile(r"""\s?["'`]""")
 _LONGEST_CALL = 2_000  # characters of a call that are read
 _ACCESS = re.compile(
@@ -47,6 +51,10 @@ _MIRROR = re.compile(
     r"""\s?(?:([\w$]+)\s?\??\.\s?)*?([\w$]+)\s?(?:\?\.|\.|\[)\s?["'`]?picture["'`]?\s?\]?"""
     r"""(?:\s?(?:\|\||\?\?)\s?(?:""|''|``|null|undefined))?\s?"""
 )
+# What changes nothing in a value: brackets, a template of one part, `String(…)`, a last comma.
+_WRAPPED = re.compile(r"(?:String\s?)?\((.*?),?\)|`\$\{(.*)\}`|(.*),", re.DOTALL)
+_BY_NAME = re.compile(r"""(?:\?\.)?\s?\[\s?(["'`])([\w$]+)\1\s?\]""")
+_MOST_WRAPPINGS = 3
 _GUARD = re.compile(r"(?<!\?)\?(?![.?])|&&")
 _OR_NOTHING = re.compile(r"""\s?:\s?(?:""|''|``|null|undefined)\s?\Z""")
 _VARIABLE = re.compile(r"\s?([\w$]+)\s?")
@@ -284,6 +292,7 @@ def _claims(code: str) -> tuple[str, list[bool]]:
     """
     access = {"accessToken"}.union(*(found.groups() for found in _ACCESS.finditer(code)))
     other = "accessToken" in code and "idToken" not in code
+    texts = _constants(code)
     kept, named, end, done = [], [], 0, 0
     for found in _CLAIM.finditer(code):
         if found.start() < done:
@@ -291,6 +300,10 @@ def _claims(code: str) -> tuple[str, list[bool]]:
         call = _arguments(code, found.end())
         done = found.end() + len(call)
         is_named = _NAMED.match(call)
+        if (constant := _VARIABLE_NAME.match(call)) and (text := texts.get(constant[1])):
+            if text != "picture":
+                continue
+            is_named = constant
         if found[1] in access:
             kept.append(code[end : found.start()])
             end = done
@@ -299,6 +312,14 @@ def _claims(code: str) -> tuple[str, list[bool]]:
         elif not (is_named and _mirrors(code, call[is_named.end() :])):
             named.append(bool(is_named))
     return "".join([*kept, code[end:]]), named
+
+
+def _constants(code: str) -> dict[str, str]:
+    """Return the texts of variables that are given one text, and nothing else."""
+    texts: dict[str, str] = {}
+    for found in _ASSIGNED.finditer(code):
+        texts[found[1]] = "" if found[1] in texts else found[3] or ""
+    return texts
 
 
 def _arguments(code: str, start: int) -> str:
@@ -314,6 +335,10 @@ def _arguments(code: str, start: int) -> str:
 
 def _mirrors(code: str, value: str) -> bool:
     """Whether a value is the picture that the profile has anyway."""
+    value = _BY_NAME.sub(r".\2", value).strip()
+    for _ in range(_MOST_WRAPPINGS):
+        if wrapped := _WRAPPED.fullmatch(value):
+            value = next(part for part in wrapped.groups() if part is not None).strip()
     guarded = [_OR_NOTHING.sub("", one).strip() for one in _GUARD.split(value)]
     if len(set(guarded)) == 1:
         value = guarded[0]  # of `x ? x : null` and `x && x`
