@@ -274,6 +274,7 @@ ELSEWHERE = "event.user.user_metadata.picture"
         ("api.idToken.setCustomClaim('picture', `${event.user.picture}`)", False, False),
         ("api.idToken.setCustomClaim('picture', event['user']?.[\"picture\"],)", False, False),
         ("api.idToken.setCustomClaim('picture', (D) || (event.user.picture))", False, True),
+        ("api.idToken.setCustomClaim('picture', event.user.picture ? D : null)", False, True),
         ("const C = 'picture'; api.idToken.setCustomClaim(C, event.user.picture)", False, False),
         (f"const C = 'picture'; api.idToken.setCustomClaim(C, {ELSEWHERE})", True, False),
         (
