@@ -254,17 +254,18 @@ def connection_failure(error: BaseException, url: str) -> str | None:
     if at_proxy is not None:
         return _proxy_words(str(through), at_proxy, host, reached=reached)
     if broken := next((one for one in errors if isinstance(one, ssl.SSLError)), None):
-        return _tls_words(broken, host, proxy)
+        return _tls_words(broken.reason or "", host, proxy)
     if any(isinstance(one, socket.gaierror) for one in errors):
         return (
             f"No host {host} is known here: check the name, its region included, and whether this "
             "network needs a proxy (HTTPS_PROXY)."
         )
+    if proxy is not None and not reached:
+        return _tls_words("CONNECTION_LOST", host, proxy)
     return None
 
 
-def _tls_words(error: ssl.SSLError, host: str, proxy: Proxy | None) -> str:
-    reason = error.reason or ""
+def _tls_words(reason: str, host: str, proxy: Proxy | None) -> str:
     what = "something answers, but not with TLS"
     if reason and not any(one in reason for one in _NO_TLS):
         what = f"the TLS connection cannot be made ({reason[:60]})"
