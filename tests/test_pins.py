@@ -53,6 +53,8 @@ apply: PLAN --canary={0..} --confirm= --execute --format=table{table|json} --lim
 verify: PLAN --format=table{table|json} --no-progress --rate={0.01..} --sample={1..}
 undo: JOURNAL --canary={0..} --confirm= --execute --format=table{table|json} --limit={1..}
     --no-progress --rate={0.01..} --sample={1..}
+conform: --anyway --clean --connection= --format=table{table|json|csv} --no-progress
+    --out=out/conform.ndjson --rate={0.01..} --yes
 dashboard: --expose --ip=127.0.0.1 --no-browser --no-token --port=8866{0..65535}
 lab: [JUPYTERLAB OPTIONS]…
 """
@@ -74,6 +76,7 @@ collect: (tenant, *, out=None, folder=None, method='auto', since=None, deadline=
 collector: (out=None, *, folder=...)
 combine: (first, second)
 compare: (old, new, *, anyway=False)
+conform: (tenant, *, agreed=False, connection=None, out=None, anyway=False, show=None)
 connect: (settings=None, *, scopes=('read:users',), ceiling=None)
 coverage: (users, by='source', *, as_of=None, wiring=None, shared=None, absent=())
 coverage_on: (snapshot, by='source', *, scheduler='local')
@@ -112,8 +115,9 @@ what_people_see: (coverage)
 """
 
 CLASSES = """
-Bar Candidate Comparison Coverage Estimate Finding Findings Gallery Interval Outcome OwnEstimate
-PictureAuditError Plan Policy Progress Sandbox Seen Series Snapshot Source Tenant Verdict Wiring
+Bar Candidate Comparison Conformance Coverage Estimate Finding Findings Gallery Interval Outcome
+OwnEstimate PictureAuditError Plan Policy Progress Sandbox Seen Series Snapshot Source Tenant
+Verdict Wiring
 """
 
 # Keys of objects that are printed, or in the header of a file. "[]" is an item of a list; SOURCE

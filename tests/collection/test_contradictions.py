@@ -247,7 +247,6 @@ def test_one_record_without_an_id_stops_nothing(tenant_with):
         {},
         [],
         None,
-        b"<html>Sign in to go online</html>",
         b"",
     ],
     ids=str,
@@ -258,6 +257,13 @@ def test_an_answer_that_is_no_page_of_users_is_an_error_at_once(body):
             collect(tenant, method="search")
         assert tenant.requests < 10
     assert len(str(error.value)) < 300
+
+
+def test_a_page_that_stands_in_the_tenants_place_for_good_is_told_after_some_tries():
+    with lying(lambda *_: b"<html>Sign in to go online</html>") as tenant:
+        with pytest.raises(PictureAuditError, match=r"HTML|web page"):
+            collect(tenant, method="search")
+        assert tenant.requests < 60
 
 
 @pytest.mark.parametrize("method", ["search", "export"])

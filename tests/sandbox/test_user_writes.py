@@ -145,7 +145,7 @@ def test_a_deleted_user_is_gone_and_nobody_is_missed(client):
 
 
 def test_to_make_and_to_remove_users_needs_scopes(serve, person):
-    client = serve([person(1)])
+    client = serve([person(1)], scopes="read:users update:users")
     assert _created(client).json()["message"].endswith("expected any of: create:users")
     assert client.delete(ONE).json()["message"].endswith("expected any of: delete:users")
     assert client.sandbox.user_count == 1
