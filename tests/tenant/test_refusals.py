@@ -280,6 +280,12 @@ def test_nothing_that_may_be_secret_is_quoted(text):
     assert str(said(403, text, "moon_phase", hide=("hunter-22",))).count(told) == 1
 
 
+def test_an_answer_that_repeats_our_headers_is_not_quoted():
+    assert quoted("Host: a.example Accept: */* Authorization: Bearer x.y.z") == ""
+    assert quoted("[('authorization', 'Bearer x')]") == ""
+    assert quoted("Missing authorization header") == "“Missing authorization header”"
+
+
 def test_what_is_quoted_is_short_one_line_and_moves_no_cursor():
     told = quoted("a\nb\x1b[31m" + "word " * 100)
     assert "\n" not in told

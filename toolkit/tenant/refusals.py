@@ -132,12 +132,14 @@ _KEY: Final = re.compile(
 )
 # What Auth0 says of wrong credentials.
 _WRONG: Final = re.compile(r"unauthori[sz]ed|\bclient|secret|credential", re.IGNORECASE)
+# Some servers answer with the headers that they got: no sentence, and a token among them.
+_ECHO: Final = re.compile(r"\b(?:authorization|cookie)['\"]?\s*[:,]", re.IGNORECASE)
 _CITES: Final = re.compile(r"[\"'`“”:=]")
 
 
 def quoted(text: object, hide: Iterable[str] = ()) -> str:
     """Return a sentence of the tenant in quotation marks, without what may be secret; or ""."""
-    if not isinstance(text, str):
+    if not isinstance(text, str) or _ECHO.search(text):
         return ""
     for secret in hide:
         # A shorter one is none, and would be found in ordinary words.
