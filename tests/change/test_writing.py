@@ -24,6 +24,7 @@ from toolkit.errors import (
     UnreadableInputError,
 )
 from toolkit.sandbox.directory.store import Connection
+from toolkit.tenant import client
 
 WAYS = ("root", "metadata")
 
@@ -120,7 +121,9 @@ def test_a_plan_is_for_one_tenant(site_of):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_it_takes_two_requests_a_user(site_of, way):
+def test_it_takes_two_requests_a_user(site_of, way, monkeypatch):
+    # On a busy machine a user who waits longer than this for the write is read again.
+    monkeypatch.setattr(client, "_FRESH", 60.0)
     site = site_of(500)
     made = site.plan(way)
     left = len(irreplaceable(made, site.raw()))
@@ -128,9 +131,7 @@ def test_it_takes_two_requests_a_user(site_of, way):
     outcome = site.apply(made)
     assert outcome.done == made.changes - left > 180
     canary = 10
-    needed = made.changes + outcome.done + canary
-    # On a busy machine some users wait longer than a second for their write: they are read again.
-    assert needed <= site.sandbox.requests.total - before <= needed * 1.05
+    assert site.sandbox.requests.total - before == made.changes + outcome.done + canary
 
 
 def test_who_changed_since_the_plan_is_skipped_and_reported(site_of):
