@@ -1,7 +1,9 @@
 """One change at a time for a tenant, whatever plans they are of."""
 
 import json
-import time
+import os
+import signal
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -46,14 +48,26 @@ def test_of_two_plans_at_once_one_runs_and_the_other_says_who_does(site, other):
     assert SettingsError.exit_code == 2
 
 
-def test_two_processes_at_once_do_not_both_write(site, other):
+def test_two_processes_at_once_do_not_both_write(site, other, monkeypatch):
     first, second = site.plan("root"), site.plan("root", NEWER, name="newer")
+    writing, count = threading.Event(), site.sandbox.requests.add
+
+    def stop_at_the_first_write(method, path, status):
+        # Before it gets its answer: however busy the machine is, it stands in the middle.
+        if method == "PATCH" and not writing.is_set():
+            os.kill(other.child, signal.SIGSTOP)
+            writing.set()
+        count(method, path, status)
+
+    monkeypatch.setattr(site.sandbox.requests, "add", stop_at_the_first_write)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(other.run, site, "apply", first.path)
-        while not site.count("PATCH"):
-            time.sleep(0.001)
-        with pytest.raises(SettingsError, match="Another process"):
-            site.apply(second)
+        try:
+            assert writing.wait(60)
+            with pytest.raises(SettingsError, match="Another process"):
+                site.apply(second)
+        finally:
+            os.kill(other.child, signal.SIGCONT)
         _, said = running.result()
     assert f"{first.changes} of {first.changes} users changed" in said
     pictures = Counter(one.get("picture") for one in site.sandbox.users())
