@@ -133,6 +133,18 @@ def test_users_without_an_id_and_what_is_no_user_are_rows(file, out):
     snapshot = ingest([file(lines)], out, tenant="given.example")
     assert snapshot.users["source"].tolist() == [*["missing"] * 3, *["invalid"] * 3]
     assert snapshot.provenance.tenant == "given.example"
+    (note,) = [one for one in snapshot.provenance.notes if one.startswith("Rows")]
+    assert note.startswith("Rows without a user_id: 5. A file may be damaged there")
+
+
+def test_users_that_damage_put_inside_of_another_are_noted(file, out):
+    # Bytes moved: what is left of the first record is valid JSON and swallows the next two.
+    swallowed = ", ".join(map(json.dumps, PEOPLE[1:3]))
+    record = f'{{"email": "a@x.example", "identities": [{swallowed}]}}'
+    page = json.dumps({"users": [PEOPLE[0], "HERE", PEOPLE[3]]}).replace('"HERE"', record)
+    snapshot = ingest([file(page.encode(), "page.json")], out)
+    assert snapshot.users["user_id"].tolist() == [PEOPLE[0]["user_id"], "", PEOPLE[3]["user_id"]]
+    assert snapshot.provenance.notes[0].startswith("Rows without a user_id: 1.")
 
 
 def test_progress_is_in_bytes_of_the_files(file, out):

@@ -145,6 +145,7 @@ class Found(NamedTuple):
     latest: int  # time in milliseconds; 0 if there is none
     keys: npt.NDArray[np.uint64]  # hashes of the users' ids
     unread: UnreadTimes
+    without_id: int = 0  # rows
 
     @property
     def users(self) -> int:
@@ -178,6 +179,11 @@ class Found(NamedTuple):
             if names:
                 users = plural(sum(one.users for one in files), "user")
                 notes.append(f"{plural(len(files), 'file')} with {users} did not have {names}.")
+        if self.without_id:
+            notes.append(
+                f"Rows without a user_id: {self.without_id:,}. A file may be damaged there, and "
+                "other users may be lost inside of such a row."
+            )
         return list(dict.fromkeys(notes))
 
 
@@ -255,7 +261,9 @@ def write_once(
                 writer.add(table)
             content = found()
             doubtful = repeated_keys(content.keys)
-            content = content._replace(keys=doubtful)  # all keys may take much memory
+            without_id = content.users - len(content.keys)
+            # All keys may take much memory.
+            content = content._replace(keys=doubtful, without_id=without_id)
             told = origin.provenance(content, Repeats())
             if not len(doubtful):
                 writer.finish(told)
