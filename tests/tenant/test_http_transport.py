@@ -22,14 +22,8 @@ from toolkit.errors import CredentialsError, StaleError, TenantError, Unreachabl
 from toolkit.images.limited_stream import StoppedError, pause, stopping
 from toolkit.tenant.client import Tenant
 from toolkit.tenant.credentials import Settings
-from toolkit.tenant.http_transport import (
-    ClosingBackend,
-    CompleteAnswers,
-    FreshWrites,
-    Limits,
-    Retries,
-    transport,
-)
+from toolkit.tenant.host_transport import ClosingBackend, transport
+from toolkit.tenant.http_transport import CompleteAnswers, FreshWrites, Limits, Retries
 from toolkit.tenant.rate_limit import Bucket, RateLimit
 
 CALM = Limits(head=1 << 16, body=1 << 20, listed=4 << 20, attempts=2, patience=20.0, refusals=0.5)

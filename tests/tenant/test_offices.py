@@ -16,7 +16,8 @@ from toolkit.probing.gravatar import Question, asking
 from toolkit.sandbox.server import Sandbox
 from toolkit.tenant.client import Tenant, connect
 from toolkit.tenant.credentials import Settings
-from toolkit.tenant.http_transport import Limits, async_transport
+from toolkit.tenant.host_transport import async_transport
+from toolkit.tenant.http_transport import Limits
 
 NAME = "tenant.eu.auth0.com"
 CALM = Limits(attempts=3, patience=20.0, refusals=0.5)

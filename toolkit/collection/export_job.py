@@ -26,7 +26,8 @@ from toolkit.images.network_settings import connection_failure
 from toolkit.progress import Progress
 from toolkit.system import private_opener
 from toolkit.tenant.client import Tenant
-from toolkit.tenant.http_transport import Inflate, transport
+from toolkit.tenant.host_transport import transport
+from toolkit.tenant.http_transport import Inflate
 from toolkit.tenant.models import Job
 
 DEADLINE = 8 * 3600.0

@@ -37,7 +37,7 @@ from toolkit.probing.answers import RATINGS, Answer, Cache, Question
 from toolkit.progress import Progress
 from toolkit.sandbox.picture_hosts import GRAVATAR
 from toolkit.tenant.clock import read_date
-from toolkit.tenant.http_transport import async_transport
+from toolkit.tenant.host_transport import async_transport
 
 _Result = TypeVar("_Result")
 _Answers = Mapping[Question, Answer]

@@ -15,7 +15,7 @@ from toolkit.sandbox.played_hosts import ROOT, SIGN, played
 from toolkit.sandbox.server import sandbox_at
 from toolkit.snapshots.snapshot import Provenance
 from toolkit.tenant.credentials import read_settings
-from toolkit.tenant.http_transport import transport
+from toolkit.tenant.host_transport import transport
 
 GRAVATAR = "https://gravatar.com"
 """Where Gravatar answers."""

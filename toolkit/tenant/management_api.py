@@ -18,6 +18,7 @@ from toolkit.images.address import is_loopback
 from toolkit.images.network_settings import connection_failure
 from toolkit.tenant.clock import TenantClock
 from toolkit.tenant.credentials import Access, Settings, ensure_credentials
+from toolkit.tenant.host_transport import transport
 from toolkit.tenant.http_transport import (
     ENCODINGS,
     ONCE,
@@ -27,7 +28,6 @@ from toolkit.tenant.http_transport import (
     Limits,
     Retries,
     UnusableAnswerError,
-    transport,
 )
 from toolkit.tenant.models import PAGE
 from toolkit.tenant.rate_limit import RateLimit

@@ -26,7 +26,7 @@ import httpx
 
 from toolkit.images.limited_stream import pause
 from toolkit.tenant.clock import read_date
-from toolkit.tenant.http_transport import Layer
+from toolkit.tenant.host_transport import Layer
 
 LONGEST_WAIT = 60.0
 """Maximum seconds that a request waits for its turn."""

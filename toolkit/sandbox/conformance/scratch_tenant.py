@@ -19,7 +19,8 @@ from toolkit.images.address import is_loopback
 from toolkit.sandbox.conformance.made_users import MadeUp, Run
 from toolkit.sandbox.conformance.recording import Mask, exchange
 from toolkit.tenant.client import Tenant
-from toolkit.tenant.http_transport import CompleteAnswers, Inflate, Limits, transport
+from toolkit.tenant.host_transport import transport
+from toolkit.tenant.http_transport import CompleteAnswers, Inflate, Limits
 
 MOST_USERS: Final = 100
 """A tenant with more users is no scratch tenant; the export of all is tried on none larger."""
