@@ -634,8 +634,10 @@ def conform(
     if not (yes or clean):
         typer.echo(f"{notice()}\n\n{help_of('conform')}\n\nNothing was done. To do it: add --yes.")
         return
+    # It begins anew each time. What it made is removed when it is interrupted, unless that fails.
+    sure = "To remove what may be left: picture-audit conform --clean"
     with (
-        terminal.interruptible(),
+        terminal.interruptible(sure),
         toolkit.connect(scopes=(), ceiling=rate) as tenant,
         terminal.progress("Comparing", off=no_progress) as show,
     ):

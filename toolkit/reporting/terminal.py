@@ -311,14 +311,17 @@ def collected(snapshot: "Snapshot", path: Path | None) -> None:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """If the user interrupts or ends this, say how to go on, and leave no drafts behind."""
+def interruptible(then: str = "") -> Iterator[None]:
+    """If the user interrupts or ends this, say what to do, and leave no drafts behind.
+
+    That is the same command again, which goes on, or what `then` says.
+    """
     former = {number: signal.signal(number, _terminated) for number in ENDING}
     try:
         yield
     except (KeyboardInterrupt, _TerminatedExit):
-        command = command_line(["picture-audit", *sys.argv[1:]])
-        Console(stderr=True).print(Text(f"\nInterrupted. To go on: {command}"), soft_wrap=True)
+        then = then or f"To go on: {command_line(['picture-audit', *sys.argv[1:]])}"
+        Console(stderr=True).print(Text(f"\nInterrupted. {then}"), soft_wrap=True)
         raise
     finally:
         for number, handler in former.items():

@@ -33,7 +33,7 @@ for line in sys.stdin:
     if child == 0:
         os.environ.update(task["environment"])
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os.dup2(1, 2)
+        os.dup2(os.open("stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 2)
         sys.argv = ["picture-audit", *task["argv"]]
         code = 0
         try:
@@ -48,7 +48,10 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory):
-    """Return a function that starts the command, says its process id, and how it ended."""
+    """Return a function that starts the command, says its process id, and how it ended.
+
+    Its attribute `told` is the file of what the last one wrote to stderr.
+    """
     folder = tmp_path_factory.mktemp("conform")
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
@@ -68,6 +71,7 @@ def command(tmp_path_factory):
             pid.set_result(child)
         return int(process.stdout.readline())
 
+    run.told = folder / "stderr"
     yield run
     process.stdin.close()
     process.wait()
@@ -126,6 +130,9 @@ def test_interrupted_it_removes_its_users_before_it_ends(
     pid = Future()
     tenant = scratch(before=struck(pid, number, at))
     assert command(tenant, "--yes", pid=pid) == code
+    assert command.told.read_text().splitlines()[-1] == (
+        "Interrupted. To remove what may be left: picture-audit conform --clean"
+    )
     assert tenant._sandbox.user_count == 12
     assert journals() == []
 
