@@ -98,7 +98,7 @@ def test_a_long_text_is_judged_at_once():
     ],
 )
 def test_an_answer_that_is_no_page_of_users_is_an_error(answer):
-    with pytest.raises(TenantError, match="not a page of users"):
+    with pytest.raises(TenantError, match="not a page of users: check AUTH0_DOMAIN"):
         Page.of(answer, 2)
 
 
@@ -110,7 +110,7 @@ def test_a_new_job_has_neither_progress_nor_a_file():
     assert Job.of(SimpleNamespace(id="job_1", status="pending")) == Job("job_1", "pending")
     done = SimpleNamespace(id="a", status="completed", percentage_done=99.5, location="https://x")
     assert Job.of(done) == Job("a", "completed", 99, "https://x")
-    with pytest.raises(TenantError, match="not an export job"):
+    with pytest.raises(TenantError, match="not a job: check AUTH0_DOMAIN"):
         Job.of(SimpleNamespace(id="../a", status="pending"))
 
 

@@ -20,6 +20,7 @@ from toolkit.errors import (
 from toolkit.tenant.credentials import Settings, read_settings
 from toolkit.tenant.management_api import ManagementApi, raw
 from toolkit.tenant.models import PAGE, Action, Binding, Connection, Job, Page, Rule
+from toolkit.tenant.refusals import ON_THE_WAY
 
 # What is not wanted of a user. Auth0 refuses names in `fields` that are not in a list of its own
 # ("Search Users by Email"), and `thumbnailPhotoUrl` is not in it: it comes if others are left out.
@@ -297,7 +298,7 @@ def _ensure_named(user_id: str) -> None:
 
 def _user(record: object) -> Mapping[str, Any]:
     if not isinstance(record, Mapping):
-        raise TenantError("The tenant's answer is not a user.")
+        raise TenantError(f"The answer about a user is not a user: {ON_THE_WAY}")
     return record
 
 

@@ -31,7 +31,7 @@ from toolkit.tenant.http_transport import (
 )
 from toolkit.tenant.models import PAGE
 from toolkit.tenant.rate_limit import RateLimit
-from toolkit.tenant.refusals import refusal, scope_error
+from toolkit.tenant.refusals import ON_THE_WAY, refusal, scope_error
 
 _T = TypeVar("_T")
 
@@ -284,7 +284,9 @@ class ManagementApi:
             ) from None
         except (ParsingError, ValueError):
             # Also JSON with a number too long for Python, or text that is not UTF-8.
-            raise TenantError(f"{self.domain} gave an answer of an unexpected form.") from None
+            raise TenantError(
+                f"{self.domain} gave an answer of an unexpected form: {ON_THE_WAY}"
+            ) from None
 
 
 def _topic(error: httpx.RequestError) -> str:

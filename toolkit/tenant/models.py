@@ -23,6 +23,7 @@ from hashlib import sha256
 from typing import Any, Final, Self
 
 from toolkit.errors import TenantError
+from toolkit.tenant.refusals import ON_THE_WAY
 
 PAGE = 100
 """Users a page: the most that Auth0 gives (Management API, GET /users, per_page)."""
@@ -50,7 +51,7 @@ class Page:
             or not isinstance(total, int | float)
             or not (total >= 0 and total == total // 1)
         ):
-            raise TenantError("The tenant's answer to a user search is not a page of users.")
+            raise TenantError(f"The answer to a user search is not a page of users: {ON_THE_WAY}")
         return cls(users, int(total))
 
 
@@ -76,7 +77,7 @@ class Job:
         location = getattr(answer, "location", None)
         named = isinstance(answer.id, str) and _JOB_ID.fullmatch(answer.id)
         if not (named and isinstance(answer.status, str) and isinstance(location, str | None)):
-            raise TenantError("The tenant's answer is not an export job.")
+            raise TenantError(f"The answer about an export is not a job: {ON_THE_WAY}")
         possible = isinstance(done, int | float) and 0 <= done <= 100  # noqa: PLR2004 - percent
         return cls(answer.id, answer.status, int(done) if possible else None, location)
 
