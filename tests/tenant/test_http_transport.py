@@ -294,6 +294,21 @@ def test_what_is_marked_is_sent_once_and_the_mark_is_not_sent(outcome):
     assert "x-picture-audit-once" not in seen[0]
 
 
+def test_429_for_a_token_ends_after_a_minute_and_says_at_once_what_it_waits_for(caplog):
+    clock = Clock()
+    pace = RateLimit(Failing(clock, 0.1, 429), clock=clock, sleep=clock.sleep)
+    again = Retries(pace, Limits(), clock=clock, sleep=clock.sleep)
+    with httpx.Client(transport=again) as client:
+        assert client.get("http://127.0.0.1/api/v2/users").status_code == 429
+        assert not caplog.messages
+        begun = clock()
+        assert client.post("http://127.0.0.1/oauth/token").status_code == 429
+    assert 60 <= clock() - begun <= 125
+    assert caplog.messages == [
+        "127.0.0.1 has had too many requests for tokens (HTTP 429): asking again for up to 60 s."
+    ]
+
+
 def test_who_never_answered_is_not_waited_for():
     clock = Clock()
     for error in (httpx.ConnectError(""), httpx.ConnectTimeout(""), httpx.ProxyError("")):

@@ -27,6 +27,11 @@ from toolkit.tenant.refusals import is_job_limit, quoted
 # contain parts of e-mail addresses (searches).
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
+# Without any set-up, logging writes warnings to stderr.
+_log = logging.getLogger(__name__)
+_WAITING = "%s has had too many requests for tokens (HTTP 429): asking again for up to %.0f s."
+_TOKEN = "/oauth/token"  # noqa: S105 - a path
+
 ONCE = "x-picture-audit-once"
 """A request with this header is sent only once; the header itself is not sent."""
 ENCODINGS = "gzip, deflate"
@@ -59,6 +64,7 @@ class Limits:
         attempts: how often a request is sent if no usable answer comes.
         patience: seconds after which it is no longer retried if no usable answer comes.
         refusals: the same after answers 429.
+        token: the same after answers 429 to a request for a token, during which nothing is shown.
     """
 
     seconds: float = 120.0
@@ -70,6 +76,7 @@ class Limits:
     attempts: int = 8
     patience: float = 180.0
     refusals: float = 300.0
+    token: float = 60.0
 
 
 class UnusableAnswerError(httpx.TransportError):
@@ -257,6 +264,8 @@ class Retries(Layer):
         """Send a request until a usable answer comes, within the limits."""
         once = request.headers.pop(ONCE, None) is not None
         begun, failures = self._clock(), 0
+        is_for_token, told = request.url.path == _TOKEN, False
+        refusals = self._limits.token if is_for_token else self._limits.refusals
         while True:
             try:
                 response = self._sent(request)
@@ -271,8 +280,11 @@ class Retries(Layer):
                 if once or not _may_be_repeated(response):
                     return response
                 if response.status_code == _TOO_MANY:
-                    if self._clock() - begun >= self._limits.refusals:
+                    if self._clock() - begun >= refusals:
                         return response
+                    if is_for_token and not told:
+                        told = True
+                        _log.warning(_WAITING, request.url.host, refusals)
                     continue  # the rate limit waits
                 if not self._may_fail(begun, failures):
                     return response
