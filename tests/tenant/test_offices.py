@@ -1,11 +1,14 @@
 """Offices: what goes to a proxy, what does not, which certificates count, and how it is said."""
 
 import asyncio
+import socket
 import ssl
+import time
 from dataclasses import replace
 
 import httpx
 import pytest
+import trustme
 import truststore
 
 from tests.lying import TOKEN, Liar, whole
@@ -79,6 +82,18 @@ def test_a_socks_proxy_that_is_none_is_named(monkeypatch):
     with Proxy() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"socks5://{proxy.place}")
         assert "(HTTPS_PROXY) does not answer as a proxy does" in failure()
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "http"])
+def test_a_silent_proxy_is_named_soon(monkeypatch, scheme):
+    quick = replace(CALM, connect=0.4, silence=0.4 if scheme == "http" else 60.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = f"127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://{place}")
+        begun = time.monotonic()
+        told = failure(limits=quick)
+    assert f"The proxy {place} (HTTPS_PROXY) takes connections, but does not answer" in told
+    assert time.monotonic() - begun < 5
 
 
 def test_a_proxys_password_is_asked_for_sent_and_never_shown(monkeypatch):
@@ -271,11 +286,19 @@ def test_the_asynchronous_transport_knows_an_error_of_the_proxy_too(monkeypatch)
 
 
 def test_an_untrusted_certificate_is_called_by_that_name(monkeypatch):
-    with TLSServer(tls("localhost")) as server:
-        monkeypatch.delenv("SSL_CERT_FILE")
-        told = failure(domain=f"localhost:{server.port}")
-    assert "The certificate of localhost is signed by an authority that this computer" in told
-    assert told.endswith("set SSL_CERT_FILE to that authority's certificate (PEM).")
+    office = trustme.CA(organization_name="Office \x1b[31m" + "x" * 63)
+    for authority, name in ((AUTHORITY, "trustme v"), (office, f"Office 31m{'x' * 48}”")):
+        with TLSServer(tls("localhost", authority=authority)) as server, monkeypatch.context() as m:
+            m.delenv("SSL_CERT_FILE")
+            told = failure(domain=f"localhost:{server.port}")
+        assert f"The certificate of localhost is signed by “{name}" in told
+        assert "an authority that this computer does not trust" in told
+        assert told.endswith("set SSL_CERT_FILE to that authority's certificate (PEM).")
+
+
+def test_an_authority_without_a_name_is_not_named():
+    assert network_settings._name_of(()) == ""
+    assert network_settings._name_of([[("countryName", "NZ")]]) == ""
 
 
 @pytest.mark.parametrize(

@@ -84,12 +84,17 @@ def time_left(timeout: float | None = None) -> float | None:
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection with the limits of `bounded`."""
+    """A connection with the limits of `bounded`.
 
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
+    `silence` is the timeout of what is read without one: httpcore has none for a SOCKS proxy.
+    """
+
+    def __init__(self, stream: httpcore.NetworkStream, silence: float | None = None) -> None:
         self._stream = stream
+        self._silence = silence
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        timeout = self._silence if timeout is None else timeout
         data = self._read(max_bytes, time_left(timeout))
         if _bound.until is not None:
             _bound.octets -= len(data)
@@ -146,9 +151,9 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        return _Stream(
-            self._backend.connect_tcp(host, port, time_left(timeout), local_address, socket_options)
-        )
+        left = time_left(timeout)
+        stream = self._backend.connect_tcp(host, port, left, local_address, socket_options)
+        return _Stream(stream, silence=timeout)
 
 
 def limited(backend: httpcore.NetworkBackend) -> httpcore.NetworkBackend:

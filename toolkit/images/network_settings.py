@@ -14,15 +14,17 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import Any
 from urllib.request import getproxies
 
+import httpcore
 import httpx
 import truststore
 
@@ -42,6 +44,7 @@ _HASHED = re.compile(r"[0-9a-fA-F]{8}\.[0-9]+")  # how OpenSSL names files in su
 _STATUS = re.compile(r"([1-5][0-9]{2})\b")
 _WANTS_PASSWORD, _SERVER_ERROR = 407, 500
 _HEAD = 4096  # bytes of a file by which its form is told
+_LONGEST_NAME = 60  # characters of an authority's name that are shown
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER", "UNEXPECTED_MESSAGE", "PACKET")
 # OpenSSL's codes (x509_vfy.h): not yet valid, expired; for another name or address.
 _EXPIRED, _OTHER_HOST = frozenset({9, 10}), frozenset({62, 64})
@@ -169,6 +172,38 @@ def _certificates(file: str | None, folder: str | None, _: int) -> ssl.SSLContex
     return context
 
 
+class _Handshake:
+    """A handshake whose error about a certificate has the unknown authority's name, `authority`."""
+
+    def do_handshake(self, *arguments: bool) -> None:
+        try:
+            super().do_handshake(*arguments)  # type: ignore[misc] # the other base class has it
+        except ssl.SSLCertVerificationError as error:
+            # Python has no public way to the certificates that were not trusted.
+            shown = getattr(getattr(self, "_sslobj", None), "get_unverified_chain", list)() or [
+                None
+            ]
+            described: dict[str, Any] = getattr(shown[-1], "get_info", dict)()
+            error.authority = _name_of(described.get("issuer", ()))  # type: ignore[attr-defined]
+            raise
+
+
+class _Socket(_Handshake, ssl.SSLSocket):
+    """A connection of a thread."""
+
+
+class _Object(_Handshake, ssl.SSLObject):
+    """A connection of asyncio, or inside of another one."""
+
+
+def _name_of(issuer: Iterable[Iterable[tuple[str, str]]]) -> str:
+    """Return the name in a certificate, of which anybody can have written anything; or ""."""
+    parts = {name: text for some in issuer for name, text in some}
+    names = (parts.get("commonName"), parts.get("organizationName"))
+    text = next((one for one in names if one), "")
+    return " ".join(re.sub(r"[^\w .,:()&*/'-]", " ", text[:_LONGEST_NAME]).split())
+
+
 def _bare(path: str | None) -> str:
     """Return a path without what is copied along; no shell replaces the ~ in a file of settings."""
     return os.path.expanduser((path or "").strip(" \t\r\n\"'"))  # noqa: PTH111 - never an error
@@ -192,6 +227,7 @@ def _of_system() -> ssl.SSLContext:
     if not _by_openssl():
         return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context, places = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.get_default_verify_paths()
+    context.sslsocket_class, context.sslobject_class = _Socket, _Object
     with suppress(OSError):
         context.load_verify_locations(places.openssl_cafile)
     with suppress(OSError):
@@ -252,7 +288,8 @@ def connection_failure(error: BaseException, url: str) -> str | None:
         if isinstance(one, ssl.SSLCertVerificationError):
             return _certificate_words(one, at_proxy.place if at_proxy else host)
     if at_proxy is not None:
-        return _proxy_words(str(through), at_proxy, host, reached=reached)
+        is_silent = any(isinstance(one, httpcore.ReadTimeout) for one in errors)
+        return _proxy_words(str(through), at_proxy, host, reached=reached, silent=is_silent)
     if broken := next((one for one in errors if isinstance(one, ssl.SSLError)), None):
         return _tls_words(broken.reason or "", host, proxy)
     if any(isinstance(one, socket.gaierror) for one in errors):
@@ -305,14 +342,16 @@ def _certificate_words(error: ssl.SSLCertVerificationError, host: str) -> str:
             f"The certificate that {host} shows is for another host: check the address; if it is "
             "right, something else answers in its place."
         )
+    named = getattr(error, "authority", "")
+    who = f"“{named}”, an authority" if named else "an authority"
     return (
-        f"The certificate of {host} is signed by an authority that this computer does not trust: "
+        f"The certificate of {host} is signed by {who} that this computer does not trust: "
         f"if an office's proxy signs it, set {_FILE} to that authority's certificate (PEM)"
         f"{'; the one named there now did not sign it' if os.environ.get(_FILE) else ''}."
     )
 
 
-def _proxy_words(text: str, proxy: Proxy, host: str, *, reached: bool) -> str:
+def _proxy_words(text: str, proxy: Proxy, host: str, *, reached: bool, silent: bool) -> str:
     found = _STATUS.match(text)
     status = int(found[1]) if found else 0
     name = f"The proxy {proxy.place} ({proxy.name})"
@@ -335,6 +374,8 @@ def _proxy_words(text: str, proxy: Proxy, host: str, *, reached: bool) -> str:
             "allow that host, or name it in NO_PROXY if it can be reached without."
         )
     what = "does not answer as a proxy does" if reached else "cannot be reached"
+    if silent:
+        what = "takes connections, but does not answer"
     if proxy.url.startswith("https:"):
         what += " (https:// is right only where the proxy itself speaks TLS; most want http://)"
     return (
