@@ -288,6 +288,7 @@ class Library:
             self._prepare(one)
         except Blocked as blocked:
             return Row(one, str(blocked))
+        # With 404 the Action was gone: an id that nobody has. One had gone with its event stream.
         ids = {**self._versions, **self._ids} if one.status != 404 else {}
         row = self._box.ask(one, _with_ids(one.target(), ids), _with_ids(one.raw, ids))
         if one.method == "POST" and isinstance(row.body, dict) and "id" in row.body:
