@@ -149,6 +149,23 @@ def test_a_web_page_is_one(text):
     assert "is a web page" in refused(text)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "exports.onExecutePostLogin = async (event",
+        "module.exports = (user",
+        "const one = (user) => {",
+        "function (user",
+        "async function rule(user",
+        "// shows the picture",
+    ],
+)
+def test_the_code_of_an_action_or_a_rule_is_one(line):
+    message = refused({line: "secret", " api) {": ""})
+    assert "seems to be a program, such as the code of an Action" in message
+    assert "picture-audit collect" in message
+
+
 @pytest.mark.parametrize("records", [["secret"], [7, None], [["a"], []]])
 def test_what_has_no_names_is_said_to_have_none(records):
     assert "no objects with names" in refused(*records)

@@ -5,6 +5,7 @@ Streams" and "Retrieve Log Events"; the password-hash export as shown in public 
 `pandas.DataFrame.to_json` without `orient`; the files that this tool writes.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, NoReturn
@@ -17,6 +18,8 @@ _EXPORT = (
     "(POST /api/v2/jobs/users-exports)"
 )
 _USER = "picture identities last_login logins_count"
+# The first line of a program, read as the names of columns.
+_CODE = re.compile(r"\A\s*(?://|/\*)|=>|\bexports\s*[.=]|\bfunction\b\s*\w*\s*\(")
 _SHOWN = 6
 _LONGEST_KEY = 24
 _REMEMBERED = 1024
@@ -146,6 +149,11 @@ def _told(records: Sequence[object]) -> str:
         )
     if objects and not any(one.get("users") == [] for one in objects):
         seen = list(dict.fromkeys(key for one in objects for key in one if isinstance(key, str)))
+        if any(_CODE.search(key) for key in seen):
+            return (
+                "seems to be a program, such as the code of an Action: picture-audit collect reads "
+                f"the tenant's own; {_EXPORT}"
+            )
         return (
             f"has no user ids ({_named(seen) if seen else 'empty objects'}): say where they are "
             f"with --map user_id=COLUMN, or {_EXPORT}"
