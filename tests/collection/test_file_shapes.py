@@ -77,7 +77,7 @@ def test_the_size_of_what_is_read_at_once_changes_nothing(tmp_path, name, count,
 def test_a_damaged_file_loses_no_user_without_a_word(reader, tmp_path):
     wrong = [
         (result, name)
-        for result, name in fuzz.run(reader, FUZZ or 8, "suite", tmp_path)
+        for result, name in fuzz.run(reader, range(FUZZ or 8), "suite", tmp_path)
         if result.startswith("WRONG")
     ]
     assert wrong == []
