@@ -108,7 +108,7 @@ def _found_by_code(actions: Sequence[Action], bound: set[str]) -> str | None:
 def preview(now: Setup, code: str) -> ActionState:
     """Return what putting the Action in place changes."""
     names = now.names if now.bound else (*now.names, NAME)
-    return ActionState(NAME, now.deployed, code, now.names, names)
+    return ActionState(NAME, now.deployed, code, now.names, names, now.action is None)
 
 
 def overwritten(now: Setup) -> tuple[str, ...]:

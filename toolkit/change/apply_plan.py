@@ -7,7 +7,7 @@ from pathlib import Path
 from toolkit.change.action import overwritten, preview, read_setup, recorded_change
 from toolkit.change.action_steps import ChangedByOthersError, putting
 from toolkit.change.javascript import action_code
-from toolkit.change.journal import Header, Journal, State
+from toolkit.change.journal import Header, Journal, State, journal_path
 from toolkit.change.plan_file import checking, edits, read_plan
 from toolkit.change.plan_summary import Plan
 from toolkit.change.run import STOP_SHARE, WORKERS, Outcome, Run, path_of
@@ -19,6 +19,7 @@ from toolkit.progress import Progress, Show, long_job
 from toolkit.tenant.client import Tenant
 
 _ADVICE = "then undo what this plan did, or make a new plan"
+_DONE = frozenset({"written", "deployed", "bound"})
 
 
 @long_job
@@ -75,6 +76,9 @@ def apply(  # noqa: PLR0913 - one for each safeguard
     run = Run(tenant, header, execute, limit, canary, stop_share, workers)
     run.admit(confirm, scopes_of("apply", made.way))
     path = path_of(made)
+    undo = journal_path(journal_path(path))
+    if undo.exists():
+        raise SettingsError(f"This plan was undone ({undo.name}): make a new plan.")
     yield from checking(made)
     with run.journal(path) as journal:
         if made.way is Way.ACTION:
@@ -105,9 +109,16 @@ def _applying_action(run: Run, plan: Plan, journal: Journal) -> Generator[Progre
     change = preview(now, code)
     if recorded is not None:
         former = recorded.former
-        change = replace(change, before=former.deployed, bindings_before=former.names)
+        change = replace(
+            change,
+            before=former.deployed,
+            bindings_before=former.names,
+            created=former.action is None,
+        )
         if found := recorded.changes_by_others(now):
             return run.left_as_it_is(change, found, _ADVICE)
+        if recorded.steps >= _DONE:
+            return run.action_outcome(change, State.HELD)
     else:
         run.notes += overwritten(now)
         if now.bound and now.deployed == code:
@@ -115,7 +126,7 @@ def _applying_action(run: Run, plan: Plan, journal: Journal) -> Generator[Progre
     if not run.execute:
         return run.action_outcome(change, State.DONE)
     try:
-        after = yield from putting(run.tenant, code, journal, now)
+        after = yield from run.heeding(putting(run.tenant, code, journal, now))
     except ChangedByOthersError as error:
         return run.left_as_it_is(change, [str(error)], _ADVICE)
     except TenantError as error:

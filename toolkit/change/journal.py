@@ -21,8 +21,9 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any, Final
@@ -94,6 +95,7 @@ class Journal:
         chained: whether its lines have links; false for version 1.
         lines: how many lines it has.
         last_end: how the last run ended; None without an end line.
+        began, ended: when the first run began and the last one ended, in UTC; None if not known.
         missing: how many lines it lost since a run ended last.
         perhaps_unrecorded: changes that an earlier run may have made without a line about them:
             they were found made after a run without an end line.
@@ -115,6 +117,8 @@ class Journal:
         self.chained = True
         self.lines = self.missing = self._synced = 0
         self.last_end: str | None = None
+        self.began: datetime | None = None
+        self.ended: datetime | None = None
         self.perhaps_unrecorded: set[int] = set()
         self.reasons: Counter[tuple[State, str]] = Counter()
         self.steps: list[dict[str, Any]] = []
@@ -206,7 +210,8 @@ class Journal:
         """Record the end of this run; on disk when this returns."""
         if self._file is None or not self.chained or self.last_end == how:
             return
-        self._append({"end": how, "lines": self.lines})
+        self.ended = datetime.now(UTC)
+        self._append({"end": how, "lines": self.lines, "at": _written(self.ended)})
         self.last_end, self.missing = how, 0
         self._save_length()
 
@@ -214,8 +219,9 @@ class Journal:
         """Write the first line, or a line about an earlier run without an end."""
         if not self.lines:
             self._id = secrets.token_hex(8)
-            head = {"format": FORMAT, "version": VERSION, **asdict(self.header), "id": self._id}
-            self._append(head)
+            self.began = datetime.now(UTC)
+            about = {**asdict(self.header), "id": self._id, "at": _written(self.began)}
+            self._append({"format": FORMAT, "version": VERSION, **about})
             # The file's name must be on disk, too.
             sync_folder(self.path.parent)
         elif self.chained and self.incomplete_reason is not None:
@@ -353,7 +359,7 @@ class Journal:
                 f"{self.path} is no journal of this version of picture-audit."
             )
         self.header = Header(*(str(head.get(one.name)) for one in fields(Header)))
-        self.chained = version != _UNCHAINED
+        self.chained, self.began = version != _UNCHAINED, _moment(head.get("at"))
         if self.chained:
             self._id = str(head.get("id"))
         known = self.header.way in {*Way} and self.header.kind in {"apply", "undo"}
@@ -377,7 +383,7 @@ class Journal:
         elif "step" in document:
             self.steps.append(dict(document["step"]))
         elif "end" in document:
-            self.last_end = text(document["end"])
+            self.last_end, self.ended = text(document["end"]), _moment(document.get("at"))
             if document["lines"] != self.lines and self.chained:
                 raise ValueError(document["lines"])
         elif "resumed" in document:
@@ -483,6 +489,18 @@ def _alone(path: Path) -> Iterator[None]:
 
 def _length_path(journal_id: str) -> Path:
     return platformdirs.user_state_path("picture-audit") / "journals" / f"{journal_id}.json"
+
+
+def _written(time: datetime) -> str:
+    return time.isoformat(timespec="seconds")
+
+
+def _moment(value: object) -> datetime | None:
+    """Read a time; None if there is none, as in journals of earlier versions."""
+    with suppress(ValueError, TypeError):
+        found = datetime.fromisoformat(value)  # type: ignore[arg-type] # or it raises
+        return found if found.tzinfo else None
+    return None
 
 
 def _edit(document: Mapping[str, Any]) -> Edit:

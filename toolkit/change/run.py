@@ -6,21 +6,29 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import platformdirs
 
 from toolkit.change.journal import Header, Journal, State, journal_path, open_journal
 from toolkit.change.plan_summary import Plan
 from toolkit.change.scopes import Scopes
-from toolkit.errors import ForbiddenError, OutputError, SettingsError, UnreadableInputError
+from toolkit.change.stop_request import Request, asked, forget
+from toolkit.errors import (
+    ForbiddenError,
+    IncompleteError,
+    OutputError,
+    SettingsError,
+    UnreadableInputError,
+)
 from toolkit.formatting import render, visible
-from toolkit.system import locked, private_opener
+from toolkit.progress import Progress
+from toolkit.system import is_locked, locked, private_opener
 from toolkit.tenant.client import Tenant
 from toolkit.tenant.models import Connection
 
@@ -33,7 +41,16 @@ STOP_SHARE: Final = 0.05
 WORKERS: Final = 8
 """Requests under way at once."""
 
+_VERBS: Final = {"apply": "changed", "undo": "put back"}
+# By whether the Action was not there before.
+_ACTION_VERBS: Final = {
+    ("apply", True): "created",
+    ("apply", False): "updated",
+    ("undo", True): "removed",
+    ("undo", False): "put back as it was before",
+}
 _AHEAD = 4  # waiting users for each worker
+_LOOK = 0.2  # seconds between two looks whether a pause has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +62,8 @@ class ActionState:
         before: the code that ran before, or None.
         after: the code that runs afterwards, or None if it is removed.
         bindings_before: names of the Actions that ran after a login before, in order.
-        bindings_after: the same afterwards.
+        bindings_after: the same afterwards; once something was written, as they were read then.
+        created: whether the plan's change creates the Action, so that its undo removes it.
     """
 
     name: str
@@ -53,6 +71,7 @@ class ActionState:
     after: str | None
     bindings_before: tuple[str, ...]
     bindings_after: tuple[str, ...]
+    created: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -83,6 +102,7 @@ class Outcome:
         requests: requests sent by this run.
         limited: how many of them were answered 429.
         seconds: how long this run took.
+        at: when it ended, in UTC, as ISO 8601.
         action: what becomes of the Action, for the way `action`.
     """
 
@@ -106,6 +126,7 @@ class Outcome:
     requests: int = 0
     limited: int = 0
     seconds: float = 0.0
+    at: str = ""
     action: ActionState | None = None
 
     @property
@@ -123,20 +144,40 @@ class Outcome:
         """Return plain JSON values."""
         return asdict(self) | {"remaining": self.remaining, "complete": self.complete}
 
+    @property
+    def answer(self) -> str:
+        """What was done, in one sentence."""
+        verb = _VERBS[self.kind]
+        if self.action is None:
+            would = "" if self.executed else "would be "
+            return f"{self.done:,} of {self.planned:,} users {would}{verb}"
+        would = "was" if self.executed else "would be"
+        if self.done:
+            return f"The Action {would} {_ACTION_VERBS[self.kind, self.action.created]}"
+        if self.held:
+            place = "in place" if self.kind == "apply" else "taken back"
+            return f"The Action is {place} already: nothing {would} changed"
+        if self.failed:
+            return "The Action is not as it was before"
+        return f"The Action {would} left as it is: somebody else changed it"
+
     def _lines(self) -> list[str]:
-        verb = {"apply": "changed", "undo": "put back"}[self.kind]
-        would = "" if self.executed else "would be "
-        what = "users" if self.action is None else "Action"
-        lines = [f"{self.done:,} of {self.planned:,} {what} {would}{verb}"]
+        verb = _VERBS[self.kind]
+        lines = [self.answer]
+        if self.action is None:
+            untried = self.remaining - self.failed
+            shown = (
+                (self.held, "have it already"),
+                (self.drifted, "skipped, because somebody changed them"),
+                (self.refused, f"cannot be {verb}"),
+                (untried, "not tried"),
+            )
+            lines.append(", ".join(f"{number:,} {text}" for number, text in shown))
         named = (
             (self.earlier, "of them by earlier runs"),
-            (self.held, "have it already"),
-            (self.drifted, "skipped, because somebody changed them"),
-            (self.refused, f"cannot be {verb}"),
             (self.failed, "failed"),
             (self.lost, "do not have the new value when checked"),
             (self.unlisted, "changed, but not in the journal"),
-            (self.remaining, "remain"),
         )
         lines += [f"{number:,} {text}" for number, text in named if number]
         lines += [f"{state}: {count:,} {reason}" for state, reason, count in self.reasons if reason]
@@ -144,12 +185,18 @@ class Outcome:
         if self.action is not None:
             before = ", ".join(self.action.bindings_before) or "nothing"
             after = ", ".join(self.action.bindings_after) or "nothing"
-            lines.append(f"Actions at each login before: {before}; afterwards: {after}")
+            first, then = (
+                ("Before, each login ran", "It runs now")
+                if self.executed
+                else ("Each login runs today", "From then on")
+            )
+            lines.append(f"{first}: {before}. {then}: {after}.")
         lines += [f"note: {note}" for note in self.notes]
         return lines if self.executed else [*lines, "a rehearsal: nothing was written"]
 
     def __repr__(self) -> str:
-        lines = [f"{self.kind} of {self.way} at {self.tenant}", *self._lines()]
+        time = f", {self.at[:16].replace('T', ' ')} UTC" if self.at else ""
+        lines = [f"{self.kind} of {self.way} at {self.tenant}{time}", *self._lines()]
         return "\n  ".join(map(visible, lines))
 
     def _repr_html_(self) -> str:
@@ -181,6 +228,7 @@ class Run:
     _began: float = field(default_factory=time.monotonic)
     _requests: int = 0
     _limited: int = 0
+    _asked: Path | None = None  # the journal beside which requests stand
 
     def __post_init__(self) -> None:
         self._requests, self._limited = self.tenant.requests, self.tenant.refused
@@ -214,10 +262,55 @@ class Run:
     def journal(self, path: Path) -> Iterator[Journal]:
         """Open the journal beside a plan, or beside a journal that of its undo; lock the tenant."""
         header = self.header
+        place = journal_path(path)
         lock = one_at_a_time(header.tenant, header.kind, path) if self.execute else nullcontext()
-        with lock, open_journal(journal_path(path), header, write=self.execute) as journal:
+        with lock, open_journal(place, header, write=self.execute) as journal:
             self.earlier = journal.count(State.DONE)
-            yield journal
+            if not self.execute:
+                yield journal
+                return
+            forget(place)  # it was meant for an earlier run
+            self._asked = place
+            try:
+                yield journal
+            finally:
+                forget(place)
+
+    @property
+    def request(self) -> Request | None:
+        """What somebody asks this run for; None for nothing, and for a rehearsal."""
+        return asked(self._asked) if self._asked else None
+
+    def waiting(self, progress: Progress) -> Generator[Progress, None, None]:
+        """Wait as long as somebody asks for a pause."""
+        while self.request is Request.PAUSE:
+            yield replace(progress, rate=None, eta=None, note="paused")
+            time.sleep(_LOOK)
+
+    def heeding(
+        self, steps: Generator[Progress, None, _Result]
+    ) -> Generator[Progress, None, _Result]:
+        """Go through the steps of an Action, and between them do what somebody asks for.
+
+        Raises:
+            IncompleteError: somebody asked to stop.
+        """
+        with closing(steps):
+            while True:
+                try:
+                    progress = next(steps)
+                except StopIteration as end:
+                    result: _Result = end.value
+                    return result
+                yield progress
+                if progress.done == progress.total:
+                    continue
+                yield from self.waiting(progress)
+                if self.request is Request.STOP:
+                    raise IncompleteError(
+                        "Stopped, as you asked. The journal says what was done; run the same "
+                        "command again to go on."
+                    )
 
     def connections(self) -> dict[str, Connection]:
         """Read the connections by name, to predict refusals in a rehearsal, if the token may."""
@@ -249,10 +342,12 @@ class Run:
     def left_as_it_is(self, action: ActionState, changes: Iterable[str], advice: str) -> Outcome:
         """Return the outcome for an Action that somebody else changed."""
         self.notes.append(
-            f"somebody else changed it since: {'; '.join(changes)}. It is left as it is: look at "
+            f"somebody else changed it since: {'; '.join(changes)}. That is left as it is: look at "
             f"it in Auth0's dashboard; {advice}"
         )
-        return self.action_outcome(action, State.DRIFTED)
+        # What was planned is not what there is: say what runs at this moment.
+        names = tuple(one.name for one in self.tenant.bindings())
+        return self.action_outcome(replace(action, bindings_after=names), State.DRIFTED)
 
     def _outcome(self, counts: Counter[State]) -> Outcome:
         return Outcome(
@@ -271,21 +366,18 @@ class Run:
             requests=self.tenant.requests - self._requests,
             limited=self.tenant.refused - self._limited,
             seconds=round(time.monotonic() - self._began, 3),
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
 
 def path_of(plan: Plan) -> Path:
-    """Return the file of a plan that was not undone.
+    """Return the file of a plan.
 
     Raises:
         UnreadableInputError: it has no file.
-        SettingsError: it was undone, at least in part.
     """
     if plan.path is None:
         raise UnreadableInputError("The plan was only counted: make it again with a file.")
-    undo = journal_path(journal_path(plan.path))
-    if undo.exists():
-        raise SettingsError(f"This plan was undone ({undo.name}): make a new plan.")
     return plan.path
 
 
@@ -316,22 +408,45 @@ def one_at_a_time(domain: str, kind: str, path: Path) -> Iterator[None]:
                 holder.unlink(missing_ok=True)
     except BlockingIOError:
         raise SettingsError(
-            f"Another process changes {domain} at this moment: {_named(holder)}. Wait until it has "
-            "ended, or stop it; then run the same command again."
+            f"Another process changes {domain} at this moment: "
+            f"{_holder(holder) or 'it does not say who it is'}. Wait until it has ended, or stop "
+            "it (picture-audit status --stop); then run the same command again."
         ) from None
     except OSError as error:
         raise OutputError(f"Cannot write {place}: {error.strerror or error}.") from error
 
 
-def _named(holder: Path) -> str:
-    """Return who holds the lock, from the file beside it."""
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who changes a tenant: a process, `apply` or `undo` of which file, and since when (UTC)."""
+
+    tenant: str
+    pid: int
+    kind: str
+    path: Path
+    since: datetime
+
+    def __str__(self) -> str:
+        since = self.since.isoformat(timespec="seconds")
+        return f"process {self.pid}, {self.kind} of {self.path}, since {since}"
+
+
+def holders() -> Iterator[Holder]:
+    """Yield who changes a tenant at this moment, as this user."""
+    for place in platformdirs.user_state_path("picture-audit").glob("*.json"):
+        if is_locked(place.with_suffix(".lock")) and (found := _holder(place)):
+            yield found
+
+
+def _holder(place: Path) -> Holder | None:
+    """Return who holds a lock, from the file beside it; None if it does not say so."""
     try:
-        found = json.loads(holder.read_bytes())
-        return (
-            f"process {found['pid']:d}, {found['kind']} of {found['path']}, since {found['since']}"
-        )
+        found = json.loads(place.read_bytes())
+        since = datetime.fromisoformat(found["since"]).astimezone(UTC)
+        kind, path = str(found["kind"]), Path(found["path"])
+        return Holder(unquote(place.stem), int(found["pid"]), kind, path, since)
     except (OSError, ValueError, TypeError, LookupError):
-        return "it does not say who it is"
+        return None
 
 
 def in_threads(

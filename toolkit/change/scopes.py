@@ -83,7 +83,9 @@ SCOPES: Final = (
     Scopes("demo"),
     Scopes("sandbox"),
     _reading("collect"),
-    *map(Scopes, ("ingest", "explain", "coverage", "findings", "compare", "report", "redact")),
+    *map(
+        Scopes, ("ingest", "explain", "coverage", "findings", "compare", "report", "redact", "show")
+    ),
     Scopes("probe"),
     Scopes(
         "plan", extras=_CONNECTIONS, without="the plan can only guess which users can be written"
@@ -107,6 +109,7 @@ SCOPES: Final = (
         ("update:actions", "delete:actions"),
     ),
     _writing_users("undo"),
+    Scopes("status", extras=_READ_ACTIONS, without="it does not say what is live"),
     _reading("lab", _ANY_STEP),
     _reading("dashboard", _ANY_STEP),
     Scopes(

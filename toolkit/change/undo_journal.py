@@ -7,6 +7,7 @@ journal (`….journal.undo` beside the first) and can be resumed; then it checks
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from toolkit.change.action import NAME, RecordedChange, Setup, read_setup, recorded_change
 from toolkit.change.action_steps import ChangedByOthersError, restoring
@@ -29,9 +30,12 @@ from toolkit.errors import IncompleteError, SettingsError, TenantError, Unreadab
 from toolkit.progress import Progress, Show, long_job
 from toolkit.tenant.client import Tenant
 
-_ADVICE = "what stood there before is in the journal"
-# A change without a recorded result may have been made: users with the new value are restored.
-_TO_RESTORE = (State.DONE, State.BEGUN, State.FAILED)
+_ADVICE = (
+    "if it should go, unbind it there under Actions > Triggers > post-login; what stood there "
+    "before is in the journal"
+)
+TO_RESTORE: Final = (State.DONE, State.BEGUN, State.FAILED)
+"""States of changes that undo restores: one without a recorded result may have been made."""
 
 
 @long_job
@@ -85,7 +89,7 @@ def undo(  # noqa: PLR0913 - one for each safeguard
             if way is Way.ACTION:
                 outcome = yield from _undoing_action(run, done, own, change)
             else:
-                planned = sum(map(done.count, _TO_RESTORE))
+                planned = sum(map(done.count, TO_RESTORE))
                 writing = Writing(run, own, planned, reversible=False)
                 yield from writing.write_all(_inverse(done))
                 lost = 0
@@ -120,7 +124,7 @@ def undone(journal: Path) -> bool:
         return _is_restored_by(own)
     if done.may_lack_changes and own.last_end != "complete":
         return False
-    return own.settled_count >= sum(map(done.count, _TO_RESTORE))
+    return own.settled_count >= sum(map(done.count, TO_RESTORE))
 
 
 def _is_restored_by(own: Journal) -> bool:
@@ -129,7 +133,7 @@ def _is_restored_by(own: Journal) -> bool:
 
 def _inverse(done: Journal) -> Iterator[Edit]:
     """Yield the changes that restore the old values."""
-    for edit, before in done.entries(*_TO_RESTORE):
+    for edit, before in done.entries(*TO_RESTORE):
         after = edit.after if isinstance(edit.after, str) else None
         yield replace(edit, after=before, expected=((edit.field.value, after),))
 
@@ -193,7 +197,7 @@ def _undoing_action(
         return run.action_outcome(shown, State.DONE)
     try:
         own.record_step({"step": "begun", "id": now.action.id})
-        left = yield from restoring(run.tenant, change, now.action.id, own)
+        left = yield from run.heeding(restoring(run.tenant, change, now.action.id, own))
         after = read_setup(run.tenant, now.action.id)
     except ChangedByOthersError as error:
         return run.left_as_it_is(shown, [str(error)], _ADVICE)
@@ -206,6 +210,7 @@ def _undoing_action(
     found = tuple(dict.fromkeys((*left, *change.changes_by_others(after, undoing=True))))
     if found:
         return run.left_as_it_is(shown, found, _ADVICE)
+    shown = replace(shown, after=after.deployed, bindings_after=after.names)
     return run.action_outcome(shown, State.DONE if is_restored else State.FAILED)
 
 
@@ -241,7 +246,8 @@ def _preview(now: Setup, former: Setup | None) -> ActionState:
         after = now.names
     else:
         after = tuple(one.name for one in now.bindings if one.action_id != now.action.id)
-    return ActionState(NAME, now.deployed, former.deployed if former else None, now.names, after)
+    code, is_new = former.deployed if former else None, former is None or former.action is None
+    return ActionState(NAME, now.deployed, code, now.names, after, is_new)
 
 
 def _is_restored(former: Setup, now: Setup) -> bool:

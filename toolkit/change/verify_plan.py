@@ -11,9 +11,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from toolkit.change.action import read_setup
+from toolkit.change.action import read_setup, recorded_change
 from toolkit.change.edit import Edit
-from toolkit.change.journal import Header, Journal, State, journal_path, open_journal
+from toolkit.change.journal import (
+    Header,
+    Journal,
+    State,
+    journal_path,
+    open_journal,
+    read_journal,
+)
 from toolkit.change.plan_file import checking, edits, read_plan
 from toolkit.change.plan_summary import Plan
 from toolkit.change.run import WORKERS, in_threads, path_of
@@ -24,6 +31,7 @@ from toolkit.formatting import render, visible
 from toolkit.progress import Progress, Show, long_job
 from toolkit.tenant.client import Tenant
 
+_MADE = frozenset({State.DONE, State.HELD})
 _EMPTIED = (
     "keep an empty user_metadata where its last key was removed: as good as none, and counted as "
     "put back"
@@ -43,6 +51,7 @@ class Verification:
         differs: have another value, because somebody has changed them.
         gone: no longer exist.
         open: were not changed: skipped, refused, failed, or not tried yet.
+        undone: were put back by the undo of this plan.
         lines: what was found, in words.
     """
 
@@ -54,6 +63,7 @@ class Verification:
     differs: int = 0
     gone: int = 0
     open: int = 0
+    undone: int = 0
     lines: tuple[str, ...] = ()
 
     @property
@@ -67,10 +77,13 @@ class Verification:
 
     def _lines(self) -> list[str]:
         lines = [f"{self.holds:,} of {self.checked:,} checked are in place"]
+        if self.way == Way.ACTION:
+            return [*lines, *self.lines]
         named = (
             (self.differs, "have another value, because somebody changed them"),
             (self.gone, "are gone"),
-            (self.open, "were not changed: skipped, refused, or not tried yet"),
+            (self.undone, "were put back by your undo"),
+            (self.open, "are still as before: skipped, refused, or not tried"),
             (self.planned - self.checked, "were not checked: this is a sample"),
         )
         return [*lines, *(f"{count:,} {text}" for count, text in named if count), *self.lines]
@@ -103,7 +116,7 @@ def verify(
         The result; differences raise no error.
 
     Raises:
-        SettingsError: the plan is for another tenant, or was undone.
+        SettingsError: the plan is for another tenant.
         UnreadableInputError: plan or journal cannot be read.
         TenantError: the tenant refused or did not answer.
     """
@@ -114,15 +127,20 @@ def verify(
         raise SettingsError("Rules are printed, never deployed: there is nothing to verify.")
     tenant.require(*scopes_of("verify", made.way).reads)
     yield from checking(made)
+    path = journal_path(path_of(made))
+    back = journal_path(path)
+    undone = read_journal(back) if back.exists() else None
     if made.way is Way.ACTION:
         yield Progress(0, 3, note="reading Actions")
-        return _verified_action(tenant, made)
-    path, header = journal_path(path_of(made)), Header(made.tenant, made.id, made.way.value)
+        return _verified_action(tenant, made, path, undone)
+    header = Header(made.tenant, made.id, made.way.value)
     with open_journal(path, header, write=False) as journal:
         recorded = journal if path.exists() else None
         found = yield from reading_back(
-            tenant, made.way, edits(made), made.changes, sample, recorded
+            tenant, made.way, edits(made), made.changes, sample, recorded, undone
         )
+        if undone is not None:
+            found = replace(found, lines=(*found.lines, _undone_at(undone)))
         left = (
             f"{state}: {count:,} {reason}"
             for (state, reason), count in journal.reasons.most_common()
@@ -131,21 +149,46 @@ def verify(
         return replace(found, lines=(*found.lines, *left))
 
 
-def _verified_action(tenant: Tenant, plan: Plan) -> Verification:
+def _verified_action(
+    tenant: Tenant, plan: Plan, path: Path, undone: Journal | None
+) -> Verification:
     """Check code, deployment and binding of a plan's Action."""
     now = read_setup(tenant)
-    is_settled = now.action is not None and now.action.settled
+    is_there = now.action is not None and now.action.code == plan.code
+    is_deployed = now.action is not None and now.action.settled and now.deployed == plan.code
     checks = {
-        "its code": now.action is not None and now.action.code == plan.code,
-        "its deployment": is_settled and now.deployed == plan.code,
-        "its binding": now.bound,
+        "the Action is there, with the plan's code": is_there,
+        "it is deployed": is_deployed,
+        "it runs at each login": now.bound and is_deployed,
     }
     holds, count = sum(checks.values()), len(checks)
-    lines = tuple(
-        f"{name}: {'in place' if good else 'not in place'}" for name, good in checks.items()
-    )
+    lines = [f"{name}: {'yes' if good else 'no'}" for name, good in checks.items()]
+    if undone is not None:
+        lines.append(_undone_at(undone))
+    elif not path.exists():
+        lines.append("this plan was not applied: it has no journal")
+    elif now.action is None:
+        lines.append("the Action is gone: somebody deleted it")
+    elif holds < count:
+        was_put = recorded_change(read_journal(path).steps)
+        finished = was_put is not None and "bound" in was_put.steps
+        lines.append(
+            "somebody changed it since"
+            if finished
+            else "it was not put in place completely: apply the plan again to go on"
+        )
     return Verification(
-        plan.way.value, tenant.domain, count, count, holds, count - holds, lines=lines
+        plan.way.value, tenant.domain, count, count, holds, count - holds, lines=tuple(lines)
+    )
+
+
+def _undone_at(undone: Journal) -> str:
+    when = undone.ended or undone.began
+    at = f" at {when:%H:%M} UTC on {when:%Y-%m-%d}" if when else ""
+    return (
+        f"you undid this plan{at}"
+        if undone.last_end == "complete"
+        else (f"you began to undo this plan{at}, and not all of it is undone")
     )
 
 
@@ -156,11 +199,12 @@ def reading_back(
     planned: int,
     sample: int | None,
     journal: Journal | None = None,
+    undone: Journal | None = None,
 ) -> Generator[Progress, None, Verification]:
     """Read users by id, and compare each with the planned value.
 
     There are so many changes `planned`, of which a sample or all are read. The journal says which
-    were not made; without it, only the user's values show that.
+    were not made; without it, only the user's values show that. `undone` is that of an undo.
     """
     counts: Counter[str] = Counter()
     size = planned if sample is None else min(sample, planned)
@@ -175,11 +219,14 @@ def reading_back(
         record = tenant.find_user(edit.user_id)
         if record is None:
             return "gone"
+        restored = undone is not None and undone.state(edit.number) in _MADE
+        if restored and edit.is_as_expected(record):
+            return "undone"
         if edit.is_made(record):
             return "emptied" if edit.leaves_empty(record) else "holds"
         if journal is None:
             return "open" if edit.is_as_expected(record) else "differs"
-        done = journal.state(edit.number) in {State.DONE, State.HELD}
+        done = journal.state(edit.number) in _MADE
         return "differs" if done else "open"
 
     with closing(in_threads(found, lambda _: next(chosen, None), WORKERS)) as results:
@@ -195,5 +242,6 @@ def reading_back(
         counts["differs"],
         counts["gone"],
         counts["open"],
+        counts["undone"],
         (f"{counts['emptied']:,} {_EMPTIED}",) if counts["emptied"] else (),
     )

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 from toolkit.change.edit import Edit, Field
 from toolkit.change.journal import Journal, State
 from toolkit.change.run import Run, in_threads
+from toolkit.change.stop_request import Request
 from toolkit.errors import (
     CredentialsError,
     ForbiddenError,
@@ -121,26 +122,39 @@ class Writing:
         self, ready: Iterator[Edit], most: int | None, written: list[Edit] | None = None
     ) -> Generator[Progress, None, None]:
         """Change users until so many were tried, none is left, or the run stops."""
+        asked: Request | None = None
 
         def next_edit(pending: int) -> Edit | None:
+            nonlocal asked
             # Each user under way may be written and count against the limit.
             full = most is not None and self._tried + pending >= most
-            return None if full or self.stopped else next(ready, None)
+            asked = asked or self.run.request
+            return None if full or self.stopped or asked else next(ready, None)
 
         def change(edit: Edit) -> _Change:
             return _Change(self, edit).settle()
 
-        with closing(in_threads(change, next_edit, self.run.workers)) as results:
-            for changes in results:
-                for one in changes:
-                    self._tried += one.begun
-                    self._judged += one.begun or one.is_error
-                    self._errors += one.is_error
-                    self._last.append(one)
-                    if written is not None and one.begun and one.state is State.DONE:
-                        written.append(one.edit)
-                self.stopped = self.stopped or self._too_many_errors()
-                yield self._progress()
+        while True:
+            with closing(in_threads(change, next_edit, self.run.workers)) as results:
+                for changes in results:
+                    for one in changes:
+                        self._tried += one.begun
+                        self._judged += one.begun or one.is_error
+                        self._errors += one.is_error
+                        self._last.append(one)
+                        if written is not None and one.begun and one.state is State.DONE:
+                            written.append(one.edit)
+                    self.stopped = self.stopped or self._too_many_errors()
+                    yield self._progress()
+            if asked is None:
+                return
+            # What was under way is finished, and recorded.
+            yield from self.run.waiting(self._progress())
+            asked = self.run.request
+            if asked is Request.STOP:
+                if self.journal.settled_count < self.planned:
+                    self.stopped = self.stopped or "as you asked"
+                return
 
     def _too_many_errors(self) -> str | None:
         """Return why the run must stop because of errors; None if it may continue."""

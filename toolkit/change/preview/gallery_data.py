@@ -240,15 +240,15 @@ _KINDS = {
     Source.GRAVATAR: "a real Gravatar",
     Source.SOCIAL: "Google, Facebook, GitHub, …",
     Source.ENTERPRISE: "a picture of their company's",
-    Source.CUSTOM: "an address of their own",
+    Source.CUSTOM: "a picture set by your application",
     Source.PLACEHOLDER: "a stock image",
     Source.MISSING: "no picture at all",
     Source.INVALID: "no usable address",
 }
 _UPLOADS = {
-    True: "own upload in metadata",
-    False: "own upload in metadata, shown nowhere",
-    None: "own upload in metadata, shown perhaps",
+    True: "uploaded a picture",
+    False: "uploaded a picture that no application shows",
+    None: "uploaded a picture that may be shown",
 }
 
 
@@ -277,7 +277,7 @@ def _why(outcome: str, reason: str, after: Sight, shown: Source, *, late: bool) 
     if outcome != CHANGE:
         return f"unchanged: {'a picture of their own' if after is Sight.OWN else reason}"
     if after is Sight.EITHER:
-        return "only the fallback (d=) is replaced; a Gravatar, now or later, still comes first"
+        return "Gravatar stays. Only what shows without one is replaced."
     if after is Sight.OWN:
         return reason
     return "replaced: its link has expired" if late else _INSTEAD.get(shown, f"replaced: {reason}")
