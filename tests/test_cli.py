@@ -550,3 +550,103 @@ def test_conform_prints_every_fact_and_writes_a_recording(run, tmp_path):
 def test_conform_at_a_tenant_of_many_users_needs_to_be_told(run, sandbox):
     told = failed(run("conform", "--yes", environment=sandbox.environment()), 2)
     assert "more than 100 users" in told
+
+
+def test_explain_speaks_in_words_where_they_are_asked_for(run):
+    answer = run("explain", "https://cdn.auth0.com/avatars/bo.png", "--format", "words")
+    assert answer.stdout == "initials: Auth0's own initials image\n"
+    assert json.loads(run("explain", "https://cdn.auth0.com/avatars/bo.png").stdout)["source"]
+
+
+def test_collect_and_ingest_say_in_json_what_they_wrote(run, sandbox):
+    collected = ["collect", "--out", "s.parquet", "--format", "json"]
+    told = json.loads(run(*collected, environment=sandbox.environment()).stdout)
+    assert (told["path"], told["users"], told["complete"]) == ("s.parquet", 300, True)
+    Path("users.ndjson").write_text('{"user_id": "auth0|1", "picture": null}', encoding="utf-8")
+    answer = run("ingest", "users.ndjson", "--out", "i.parquet", "--format", "json")
+    told = json.loads(answer.stdout)
+    assert (told["path"], told["sources"]["missing"]["users"]) == ("i.parquet", 1)
+
+
+PLAN = ["--picture", "https://images.example/new.png", "--unseen", "--through", "root"]
+
+
+def test_every_kind_of_file_is_shown_by_its_content(run, sandbox, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(Path.cwd() / "state"))
+    environment = sandbox.environment()
+    assert run("collect", "--out", "s", environment=environment).returncode == 0
+    made = run("plan", "s", *PLAN, "--out", "p", environment=environment)
+    assert made.returncode == 0, made.stderr
+    domain = sandbox.base_url.removeprefix("http://")
+    confirmed = ["--execute", "--confirm", domain]
+    assert run("apply", "p", "--yes", *confirmed, environment=environment).returncode == 0
+    assert run("undo", "p.journal", *confirmed, environment=environment).returncode == 0
+    assert run("report", "s", "--out", "r.html").returncode == 0
+    changed = Path("p.journal").read_text(encoding="utf-8").count('"before":')
+    assert changed
+    for name, kind, words in (
+        ("s", "snapshot", ("Snapshot of", "300 users", "See a picture of their own")),
+        ("p", "plan", ("Plan ", "people see another picture", "Who changes", "each way")),
+        ("p.journal", "journal", ("Journal: apply", "changed", str(changed), "complete")),
+        ("p.journal.undo", "journal", ("Journal: undo", "put back", str(changed))),
+        ("r.json", "report", ("Report about", "300 users", "What is worth knowing")),
+    ):
+        answer = run("show", name)
+        assert answer.returncode == 0, answer.stderr
+        assert all(word in answer.stdout for word in words), answer.stdout
+        shown = run("show", name, "--format", "json").stdout
+        assert json.loads(shown)["kind"] == kind
+        assert "auth0|" not in answer.stdout + shown
+    # What `plan` printed is what stands in its file.
+    assert run("show", "p").stdout in made.stdout
+    rows = run("plan", "s", *PLAN, "--out", "q", "--format", "csv").stdout.splitlines()
+    assert rows[0] == "outcome,reason,users"
+    assert sum(int(row.rpartition(",")[2]) for row in rows[1:]) == 300
+
+
+def test_an_unfinished_collection_is_shown_without_its_users(run):
+    head = {"format": "auth0-picture-audit collection", "version": 1, "tenant": "t.example"}
+    lines = [
+        head | {"method": "search", "taken_at": "2026-11-01T10:00:00+00:00"},
+        {"window": {"query": "", "span": None, "users": [["auth0|1"], ["auth0|2"]]}},
+        {"method": "export"},
+    ]
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    Path("s.part").write_text(text + '{"window', encoding="utf-8")
+    answer = run("show", "s.part")
+    for words in ("Unfinished collection of t.example", "2 users read so far", "by export"):
+        assert words in answer.stdout
+    assert "auth0|" not in answer.stdout
+    content = json.loads(run("show", "s.part", "--format", "json").stdout)["content"]
+    assert content["users"] == 2
+    for number, change in enumerate(("taken_at", "tenant", "method")):
+        damaged = [lines[0] | {change: [number]}, *lines[1:]]
+        broken = "".join(f"{json.dumps(line)}\n" for line in damaged)
+        Path("s.part").write_text(broken, encoding="utf-8")
+        assert "s.part is no snapshot" in failed(run("show", "s.part"), 2)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "{}", "[]", "null", '{"sources": 1}', "[" * 9999, "PAR1"]
+)
+def test_what_is_no_file_of_ours_is_said_to_be_none(run, text):
+    Path("x").write_text(text, encoding="utf-8")
+    assert "x is " in failed(run("show", "x"), 2)
+    assert "cannot be read" in failed(run("show", "nothing"), 2)
+    assert "cannot be read" in failed(run("show", "."), 2)
+
+
+def test_an_unexpected_error_is_one_line(run, monkeypatch):
+    def fails(_):
+        raise KeyError("canary")
+
+    monkeypatch.setattr("toolkit.read_snapshot", fails)
+    said = failed(run("coverage", "x"), 2)
+    assert said == "Error: Unexpected error (KeyError). Run with --debug and report it.\n"
+
+
+def test_a_port_that_is_taken_says_what_to_do(run, sandbox):
+    port = sandbox.base_url.rpartition(":")[2]
+    said = failed(run("sandbox", "--users", 1, "--port", port), 2)
+    assert f"port {port}" in said
+    assert "--port" in said

@@ -32,20 +32,22 @@ demo: --force --no-progress --out=out/demo --seed=1 --users=5000{0..}
 sandbox: --env --faults= --load=
     --plan=unlimited{free|essentials|enterprise|enterprise-test|unlimited}
     --port=0{0..65535} --seed=1 --tls --users=5000{0..}
-collect: --force --method=auto{auto|export|search} --no-progress --out= --rate={0.01..} --redact=
-    --since= --timeout=28800.0{1..}
-ingest: EXPORT… --force --map*= --no-progress --out= --redact= --scheduler=
+collect: --force --format=table{table|json} --method=auto{auto|export|search} --no-progress --out=
+    --rate={0.01..} --redact= --since= --timeout=28800.0{1..}
+ingest: EXPORT… --force --format=table{table|json} --map*= --no-progress --out= --redact=
+    --scheduler=
     --taken-at={%Y-%m-%d|%Y-%m-%dT%H:%M|%Y-%m-%dT%H:%M:%S|%Y-%m-%dT%H:%M:%S%z} --tenant=
-explain: [URL | -]=- --map*=
+explain: [URL | -]=- --format={words|json} --map*=
 coverage: SNAPSHOT --by=source{source|connection|provider|cohort|activity}
     --format=table{table|json|csv}
 findings: SNAPSHOT --format=table{table|json|csv} --id= --unmasked
 compare: OLD NEW --anyway --format=table{table|json|csv} --moved= --unmasked
 report: SNAPSHOT --out!= --personal
+show: FILE --format=table{table|json}
 redact: SNAPSHOT --force --key-file= --no-progress --out!=
 probe: SNAPSHOT --all --format=table{table|json|csv} --insecure --no-progress --pictures
     --rate={0.01..} --sample={1..} --yes
-plan: SNAPSHOT --connection*= --elsewhere --format=table{table|json} --former*= --irreversible
+plan: SNAPSHOT --connection*= --elsewhere --format=table{table|json|csv} --former*= --irreversible
     --no-progress --order= --out!= --override --picture!= --source*=
     --through!={action|root|metadata|rule} --unseen
 apply: PLAN --canary={0..} --confirm= --execute --format=table{table|json} --limit={1..}
@@ -55,6 +57,7 @@ undo: JOURNAL --canary={0..} --confirm= --execute --format=table{table|json} --l
     --no-progress --rate={0.01..} --sample={1..}
 conform: --anyway --clean --connection= --format=table{table|json|csv} --no-progress
     --out=out/conform.ndjson --rate={0.01..} --yes
+status: --folder=out --format=table{table|json} --pause --resume --stop
 dashboard: --expose --ip=127.0.0.1 --no-browser --no-token --port=8866{0..65535}
 lab: [JUPYTERLAB OPTIONS]…
 """
@@ -80,7 +83,7 @@ conform: (tenant, *, agreed=False, connection=None, out=None, anyway=False, show
 connect: (settings=None, *, scopes=('read:users',), ceiling=None)
 coverage: (users, by='source', *, as_of=None, wiring=None, shared=None, absent=())
 coverage_on: (snapshot, by='source', *, scheduler='local')
-dashboard: (address='127.0.0.1', port=8866, *, open_browser=True, expose=False, token=True)
+dashboard: (out=None, *, folder=...)
 demo: (out='out/demo', *, users=5000, seed=1, force=False, show=None)
 embedded_tenant: (users=5000, *, seed=1)
 explain: (subject)
@@ -197,13 +200,13 @@ plan.effort.metadata.seconds: enterprise essentials free private
 plan.effort.rule: requests seconds users
 plan.effort.rule.seconds: enterprise essentials free private
 plan.explanation: changes lasts shows undo when whom
-apply: action complete done drifted earlier executed failed held kind limited lost notes planned
+apply: action at complete done drifted earlier executed failed held kind limited lost notes planned
     reasons refused remaining requests seconds stopped tenant unlisted unsettled way
-apply.action: after before bindings_after bindings_before name
-verify: checked complete differs gone holds lines open planned tenant way
-undo: action complete done drifted earlier executed failed held kind limited lost notes planned
+apply.action: after before bindings_after bindings_before created name
+verify: checked complete differs gone holds lines open planned tenant undone way
+undo: action at complete done drifted earlier executed failed held kind limited lost notes planned
     reasons refused remaining requests seconds stopped tenant unlisted unsettled way
-undo.action: after before bindings_after bindings_before name
+undo.action: after before bindings_after bindings_before created name
 snapshot: absent complete estimate method notes own_sample probed_at redacted requests sandbox
     seconds seed taken_at tenant toolkit_version users windows wiring
 snapshot.wiring: actions as_of flows rules setters streams writers

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version as version_of
@@ -27,7 +28,7 @@ from toolkit.system import print_anywhere
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from toolkit import Comparison, Outcome, Plan, Snapshot
+    from toolkit import Outcome, Snapshot
     from toolkit.change.verify_plan import Verification
 
 app = typer.Typer(
@@ -184,11 +185,15 @@ def sandbox(
     except ValueError as error:
         raise SettingsError(f"--faults: {error}.") from None
     except OSError as error:
-        raise SettingsError(f"Cannot serve on port {port}: {error.strerror}.") from error
+        raise SettingsError(
+            f"Cannot serve on port {port}: {error.strerror}. Choose another --port; 0 takes a free "
+            "one."
+        ) from error
 
 
 @_command
 def collect(
+    *,
     out: Path | None = _OUT,
     method: Method = _option("How to read the users.", default="auto"),
     since: Path | None = _option("Bring this snapshot up to date instead, by search.", "SNAPSHOT"),
@@ -196,6 +201,7 @@ def collect(
     rate: float | None = _RATE,
     redacted: Path | None = _REDACTED,
     force: bool = _FORCE,
+    output: ValueFormat = "table",
     no_progress: bool = _NO_PROGRESS,
 ) -> None:
     """Read every user of the tenant into a snapshot, and prove that none is missing.
@@ -227,7 +233,7 @@ def collect(
             force=force,
             show=show,
         )
-    terminal.collected(snapshot, snapshot.path)
+    _print_collected(snapshot, output)
     _share(snapshot, redacted, force=force)
 
 
@@ -257,6 +263,7 @@ def ingest(
     ),
     redacted: Path | None = _REDACTED,
     force: bool = _FORCE,
+    output: ValueFormat = "table",
     no_progress: bool = _NO_PROGRESS,
 ) -> None:
     """Read files of users that you already have into a snapshot.
@@ -281,7 +288,7 @@ def ingest(
             show=show,
             names=_names(names),
         )
-    terminal.collected(snapshot, snapshot.path)
+    _print_collected(snapshot, output)
     _share(snapshot, redacted, force=force)
 
 
@@ -293,13 +300,19 @@ def explain(
         help="A picture URL, or - for users on stdin, in any form that `ingest` reads.",
     ),
     names: list[str] | None = _MAP,
+    output: Annotated[
+        Literal["words", "json"] | None,
+        Option("--format", help="By default words on a terminal, JSON lines in a pipe."),
+    ] = None,
 ) -> None:
-    """Say in words where a picture comes from: one JSON object a line."""
+    """Say where a picture comes from, and why."""
     from toolkit.collection.exports.reader import user_objects
 
+    words = sys.stdout.isatty() if output is None else output == "words"
     users = user_objects(sys.stdin.buffer, "stdin", _names(names)) if url == "-" else [url]
     for subject in users:
-        typer.echo(json.dumps(toolkit.explain(subject)))
+        told = toolkit.explain(subject)
+        typer.echo(harmless(_explained(told)) if words else json.dumps(told))
 
 
 @_command
@@ -352,7 +365,7 @@ def compare(
     earlier, later = map(toolkit.read_snapshot, (old, new))
     if moved is None:
         found = toolkit.compare(earlier, later, anyway=anyway)
-        _print_value(found, output, lambda: found.flow)
+        _print(output, lambda: terminal.show_comparison(found), found.as_dict, lambda: found.flow)
         return
     before, colon, after = moved.partition(":")
     if not colon:
@@ -372,6 +385,30 @@ def report(
     """Write one self-contained page to hand on, and FILE.json, the same for programs."""
     toolkit.report(toolkit.read_snapshot(snapshot), out, personal=personal)
     terminal.written(Report=out, JSON=out.with_suffix(".json"))
+
+
+@_command
+def show(
+    file: Annotated[
+        Path,
+        Argument(metavar="FILE", help="A snapshot, plan, journal, .part or JSON of a report."),
+    ],
+    output: ValueFormat = "table",
+) -> None:
+    """Say what a file is, and show what stands in it. It is not changed."""
+    from toolkit.change.file_view import view
+
+    found = view(file)
+    if isinstance(found, toolkit.Snapshot):
+        snapshot = found
+        _print(
+            output,
+            lambda: _print_snapshot(snapshot),
+            lambda: {"kind": "snapshot", "content": snapshot.summary()},
+        )
+        return
+    shown = found
+    _print(output, lambda: terminal.show_parts(shown.title, *shown.parts), shown.as_dict)
 
 
 @_command
@@ -473,7 +510,7 @@ def plan(
     ),
     irreversible: bool = _flag("--irreversible", "Also change users whom undo could not restore."),
     unseen: bool = _flag("--unseen", "Do not load and check the picture."),
-    output: ValueFormat = "table",
+    output: Format = "table",
     no_progress: bool = _NO_PROGRESS,
 ) -> None:
     """Compute who would change, from what to what, and how long it takes. Touches nothing.
@@ -482,6 +519,7 @@ def plan(
     change; otherwise the plan guesses.
     """
     from toolkit.analysis.own_action import order_of
+    from toolkit.change.file_view import plan_view
     from toolkit.change.prepare import known_connections, looked_at, policy_of
 
     if order is not None and (override or elsewhere):
@@ -511,7 +549,13 @@ def plan(
             looked=seen,
             show=show,
         )
-    _print_value(made, output)
+    shown = plan_view(made)
+    _print(
+        output,
+        lambda: terminal.show_parts(shown.title, *shown.parts),
+        made.as_dict,
+        made.table,
+    )
     if output == "table":
         terminal.written(Plan=out)
 
@@ -529,7 +573,7 @@ def apply(
     output: ValueFormat = "table",
     no_progress: bool = _NO_PROGRESS,
 ) -> None:
-    """Carry a plan out; rehearse it without --execute. Journals to PLAN.journal.
+    """Apply a plan. Without --execute it only rehearses. Journals to PLAN.journal.
 
     The same command goes on where it ended.
     """
@@ -571,6 +615,53 @@ def undo(
 
 
 @_command
+def status(
+    folder: Annotated[
+        Path, Option("--folder", help="Where plans and journals are, also in folders of it.")
+    ] = Path("out"),
+    *,
+    pause: bool = _flag("--pause", "Ask what is running to pause."),
+    resume: bool = _flag("--resume", "Let what is paused go on."),
+    stop: bool = _flag("--stop", "Ask what is running to stop; it can be gone on with."),
+    output: ValueFormat = "table",
+) -> None:
+    """Say what is live at the tenant, which changes were made, and what to do next.
+
+    It finds what is running in any process, and can pause or stop it: it then ends after the users
+    under way, and nothing is lost. Without credentials it says nothing about the tenant.
+    """
+    from toolkit.change.changes_made import changes, live, running, told
+    from toolkit.change.stop_request import Request, ask
+    from toolkit.tenant.credentials import read_settings
+
+    if pause + resume + stop > 1:
+        raise SettingsError("--pause, --resume and --stop exclude each other.")
+    if pause or resume or stop:
+        request = Request.STOP if stop else Request.PAUSE if pause else None
+        for one in running(folder):
+            ask(one.written_journal, request)
+    found, now = changes(folder, deep=True), None
+    said = "The environment names no tenant: what is live there was not read."
+    settings = read_settings()
+    if settings.domain:
+        try:
+            with toolkit.connect(settings, scopes=()) as tenant:
+                now = live(tenant)
+                said = str(now)
+        except PictureAuditError as error:
+            said = f"What is live at the tenant could not be read: {error}"
+    _print(
+        output,
+        lambda: typer.echo(harmless("\n".join([said, *told(found, folder)]))),
+        lambda: {
+            "live": now and asdict(now),
+            "said": said,
+            "changes": [one.as_dict() for one in found],
+        },
+    )
+
+
+@_command
 def dashboard(
     address: Annotated[
         str, Option("--ip", help="Where to serve. Anything but loopback needs --expose.")
@@ -587,9 +678,9 @@ def dashboard(
     The address that is printed, and opened in the browser, holds a token: without it nothing is
     served. It is made anew at each start.
     """
-    code = toolkit.dashboard(
-        address, port, open_browser=not no_browser, expose=expose, token=not no_token
-    )
+    from toolkit.launch.notebook_pages import serve
+
+    code = serve(address, port, open_browser=not no_browser, expose=expose, token=not no_token)
     raise typer.Exit(code)
 
 
@@ -693,12 +784,32 @@ def _print_coverage(snapshot: "Snapshot", by: str = "source", output: str = "tab
         typer.echo(note, err=True)
 
 
-def _print_value(
-    value: "Comparison | Outcome | Plan | Verification",
-    output: str,
-    sheet: "Callable[[], DataFrame] | None" = None,
-) -> None:
-    _print(output, lambda: typer.echo(harmless(repr(value))), value.as_dict, sheet)
+def _print_snapshot(snapshot: "Snapshot") -> None:
+    """Say when a snapshot was taken, and what it counts."""
+    origin = snapshot.provenance
+    kind = "Redacted snapshot" if origin.redacted else "Snapshot"
+    typer.echo(
+        harmless(
+            f"{kind} of {origin.tenant}, taken {origin.taken_at:%Y-%m-%d %H:%M} UTC by "
+            f"{origin.method}, by version {origin.toolkit_version}"
+        )
+    )
+    _print_coverage(snapshot)
+    for note in origin.notes:
+        typer.echo(harmless(f"note: {note}"))
+
+
+def _print_collected(snapshot: "Snapshot", output: str) -> None:
+    """Say what was collected: people read it on stderr, programs on stdout."""
+    terminal.collected(snapshot, snapshot.path)
+    if output == "json":
+        typer.echo(json.dumps({"path": str(snapshot.path), **snapshot.summary()}, indent=2))
+
+
+def _explained(told: "Mapping[str, Any]") -> str:
+    """Say in words where a picture comes from."""
+    until = f" (works until {told['expires_at']})" if told["expires_at"] else ""
+    return f"{told['source']}: {told['reason']}{until}"
 
 
 def _print_users(users: "DataFrame", output: str, *, masked: bool) -> None:
@@ -728,7 +839,7 @@ def _at_tenant(
         terminal.progress(what, off=off) as show,
     ):
         ended = work(tenant, show=show)
-    _print_value(ended, output)
+    _print(output, lambda: typer.echo(harmless(repr(ended))), ended.as_dict)
     if not ended.complete:
         raise typer.Exit(1)
 
@@ -796,7 +907,4 @@ def _message(error: Exception) -> str:
         # A file's name, or what a file says whose it is, may not be printable.
         return text if text.replace("\n", "").isprintable() else harmless(text)
     # Its own words may hold what nobody should see.
-    return (
-        f"{type(error).__name__}, which nobody expected. With --debug it shows where; "
-        "please report it."
-    )
+    return f"Unexpected error ({type(error).__name__}). Run with --debug and report it."

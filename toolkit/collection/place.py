@@ -31,7 +31,7 @@ from toolkit.system import locked, make_private, private_opener
 FOLDER = Path("out")
 """The default folder of the tenants' folders."""
 
-_FORMAT = "auth0-picture-audit collection"
+FORMAT = "auth0-picture-audit collection"
 _VERSION = 1
 _NAME = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{4})(?:-(\d+))?\.parquet")
 # Windows accepts none of these as a folder name, with any ending.
@@ -52,10 +52,15 @@ def folder_name(tenant: str) -> str:
     return f"tenant-{safe}-{hashlib.sha256(lower.encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
+def kept_files(tenant: str, folder: Path | str = FOLDER) -> list[Path]:
+    """Return the snapshot files of a tenant (its domain) in its folder, the newest first."""
+    found = _numbered(Path(folder) / folder_name(tenant), "")
+    return sorted(found, key=lambda path: found[path], reverse=True)
+
+
 def latest_file(tenant: str, folder: Path | str = FOLDER) -> Path | None:
     """Return the newest snapshot file of a tenant (its domain) in its folder, or None."""
-    found = _numbered(Path(folder) / folder_name(tenant), "")
-    return max(found, key=lambda path: found[path], default=None)
+    return next(iter(kept_files(tenant, folder)), None)
 
 
 def latest_snapshot(tenant: str, folder: Path | str = FOLDER) -> Snapshot:
@@ -247,7 +252,7 @@ def open_state(
                 file.truncate(0)
                 taken_at = now()
                 state = State(path, file, choose(), taken_at)
-                header = {"format": _FORMAT, "version": _VERSION, "tenant": tenant}
+                header = {"format": FORMAT, "version": _VERSION, "tenant": tenant}
                 begun = {"method": state.method, "taken_at": taken_at.isoformat()}
                 state.append(header | begun)
             yield state
@@ -278,7 +283,7 @@ def _documents(file: IO[bytes], path: Path) -> list[Any]:
 def _resumed(path: Path, file: IO[bytes], documents: list[Any], tenant: str, method: str) -> State:
     begin_anew = "finish that one, or delete the file to begin anew."
     header = documents[0] if isinstance(documents[0], dict) else {}
-    if header.get("format") != _FORMAT or header.get("version") != _VERSION:
+    if header.get("format") != FORMAT or header.get("version") != _VERSION:
         raise SettingsError(f"{path} is not of this version of picture-audit: {begin_anew}")
     if header.get("tenant") != tenant:
         raise SettingsError(f"{path} is an unfinished collection of another tenant: {begin_anew}")

@@ -231,8 +231,8 @@ def _of_address(url: str, address: Address, exception: str | None) -> Iterator[V
         fault = f"port {address.port}: Gravatar fetches from 80 and 443 only"
         yield _verdict("port", address.default_port, "the standard port", fault)
         refused = host_refusal(address.host)
-        fault = f"{refused}: Gravatar could not reach it"
-        yield _verdict("host", not refused, "not a name or number of a local network", fault)
+        fault = f"{refused}: the internet cannot reach it"
+        yield _verdict("host", not refused, "reachable from the internet", fault)
     ending = _ending(address.path)
     fault = f"it ends in .{ending}" if ending.isalnum() else "its file name has no ending"
     fault += f"; Gravatar takes {_TAKEN}"
@@ -244,7 +244,7 @@ def _of_address(url: str, address: Address, exception: str | None) -> Iterator[V
     fault = "it carries credentials (something before an @)"
     yield _verdict("credentials", not address.credentials, "no credentials", fault)
     if url.strip() != address.url:
-        yield _warn("spelling", "it is written differently from what was typed: see the address")
+        yield _warn("spelling", "the address was corrected; please check it")
 
 
 def _ending(path: str) -> str:
@@ -297,7 +297,7 @@ def _of_picture(picture: Image.Image) -> Iterator[Verdict]:
     yield _pixels(width, height)
     yield _small(picture)
     lost = lost_in_corners(picture)
-    fault = f"cut to a circle, it loses {lost:.0%} of its detail"
+    fault = f"in a circle, {lost:.0%} of the picture is cut off"
     yield _verdict(
         "circle", lost <= _LOST, "stays complete when cut to a circle", fault, Level.WARN
     )
@@ -305,7 +305,10 @@ def _of_picture(picture: Image.Image) -> Iterator[Verdict]:
         found = rim(picture, page)
         through = "; its rim is transparent, the page shows through" if found.transparent else ""
         fine = f"stands out on a {name} background ({found.contrast:.1f}){through}"
-        fault = f"faint on a {name} background (contrast {found.contrast:.1f}){through}"
+        fault = (
+            f"hard to see on a {name} page (contrast {found.contrast:.1f}; {_VISIBLE:g} is good)"
+            f"{through}"
+        )
         yield _verdict(name, found.contrast >= _VISIBLE, fine, fault, Level.WARN)
 
 

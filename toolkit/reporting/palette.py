@@ -18,6 +18,20 @@ COLOURS: Mapping[Source, str] = {
 }
 """One colour for each source, everywhere: Okabe and Ito's, and greys for what is no picture."""
 
+LETTERS: Mapping[Source, str] = {
+    Source.SOCIAL: "S",
+    Source.ENTERPRISE: "E",
+    Source.GRAVATAR: "G",
+    Source.METADATA: "M",
+    Source.CUSTOM: "C",
+    Source.UNRESOLVED: "?",
+    Source.INITIALS: "I",
+    Source.PLACEHOLDER: "P",
+    Source.MISSING: "-",
+    Source.INVALID: "X",
+}
+"""One letter for each source: a terminal may have no colours, and not everybody sees them."""
+
 DARK = frozenset({Source.SOCIAL, Source.MISSING, None})
 """The sources on whose colours letters are white: their relative luminance is below 0.2.
 

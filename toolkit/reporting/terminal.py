@@ -1,15 +1,17 @@
 """What a terminal shows: coverage, findings, and the progress of long work."""
 
 import math
+import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Column, Table
@@ -19,7 +21,7 @@ from toolkit.analysis.groups import Seen
 from toolkit.classification.sources import Source
 from toolkit.formatting import csv, harmless, percent, shorten, visible
 from toolkit.progress import Progress
-from toolkit.reporting.palette import COLOURS
+from toolkit.reporting.palette import COLOURS, DARK, LETTERS, ON_DARK, ON_LIGHT
 from toolkit.system import ENDING, command_line, write_data
 
 # What loads pandas is imported where it is used: progress is drawn without it.
@@ -28,15 +30,20 @@ if TYPE_CHECKING:
 
     from toolkit.analysis.coverage_count import Coverage
     from toolkit.analysis.finding_counts import Findings
+    from toolkit.snapshots.comparison import Comparison
     from toolkit.snapshots.snapshot import Provenance, Snapshot
 
 _WIDTH = 30
 _FEWEST_WORDS = 20
 _PIPED = 120
-_LONGEST_NAME, _LONGEST_CELL = 40, 200
+_LONGEST_NAME, _LONGEST_CELL, _LONGEST_WORD = 40, 200, 24
+_MOST_COLUMNS = 7  # with two blanks between them
+_NUMBER = re.compile(r"[+-]?[\d,.]*( %)?")
 _MOST_USERS = 20
 _OF_USERS = ("user_id", "email", "connection", "source", "seen")
-_WIDE = 100  # columns; below that a group's numbers leave no room for its bar
+_WIDE = 100  # columns; below that words stand below the bars, or on two lines
+_NARROW_BAR, _FEWEST_CELLS, _SHORTEST_NAME = 12, 8, 20
+_OF_GROUPS = ("users", "share", "own picture")
 _SEVERITIES = {"high": "bold red", "medium": "yellow", "low": "cyan", "info": "dim"}
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _SOLID, _STRIPED, _BROKEN = "█", "░", "▒"
@@ -120,7 +127,8 @@ def _source_table(coverage: "Coverage", width: int, hints: Mapping[Source, str])
     )
     widths = [max(map(len, column), default=1) for column in numbers]
     fixed = len("placeholder") + sum(widths) + 8  # between columns
-    bar_width = max(4, min(_WIDTH, width - fixed))
+    narrow = width < _WIDE
+    bar_width = max(4, min(_NARROW_BAR if narrow else _WIDTH, width - fixed))
     words = width - fixed - bar_width - 2
     worded = words >= _FEWEST_WORDS
     table = Table(box=None, show_header=False, pad_edge=True, padding=(0, 1))
@@ -129,7 +137,8 @@ def _source_table(coverage: "Coverage", width: int, hints: Mapping[Source, str])
     for column in widths:
         table.add_column(no_wrap=True, min_width=column)
     if worded:
-        table.add_column("meaning", overflow="ellipsis", no_wrap=True, max_width=words)
+        overflow: Literal["fold", "ellipsis"] = "fold" if narrow else "ellipsis"
+        table.add_column("meaning", overflow=overflow, no_wrap=not narrow, max_width=words)
     largest = max([1, *(users for _, users in rows)])
     for (source, users), *told in zip(rows, *numbers, strict=True):
         late = broken.get(source, 0) if source is not Source.INVALID else 0
@@ -153,47 +162,76 @@ def _group_table(coverage: "Coverage", width: int) -> Table:
 
     table = _table()
     table.add_column(coverage.by, overflow="fold")
-    for name in ("users", "share", "own picture"):
+    for name in _OF_GROUPS:
         table.add_column(name, justify="right", no_wrap=True)
-    drawn = width >= _WIDE
+    rows = coverage.table().to_dict("records")
+    told = [_told(row, between(float(row["own_low"]), float(row["own_high"]))) for row in rows]
+    beside = sum(max(map(len, column)) + 2 for column in zip(_OF_GROUPS, *told, strict=True)) + 4
+    longest = min(_LONGEST_NAME, max(_SHORTEST_NAME, width - beside - _FEWEST_CELLS))
+    names = [shorten(str(row["group"]), longest) for row in rows]
+    bar = min(_WIDTH, width - beside - max(map(len, [coverage.by, *names])))
+    drawn = bar >= _FEWEST_CELLS
     if drawn:
-        table.add_column("sources, by share of the group", no_wrap=True)
+        title = "sources, by share of the group"
+        table.add_column(title if bar == _WIDTH else "sources", no_wrap=True, min_width=bar)
     broken = coverage.counts[coverage.counts["seen"] == Seen.BROKEN]
     late = broken.groupby(["group", "source"])["users"].sum().to_dict()
-    for row in coverage.table().to_dict("records"):
+    for row, shown, numbers in zip(rows, names, told, strict=True):
         name, users = str(row["group"]), int(row["users"])
         parts = {}
         for source in coverage.sources:
             gone = 0 if source is Source.INVALID else int(late.get((name, source.value), 0))
             parts[source, False] = int(row[source]) - gone
             parts[source, True] = gone
-        own = between(float(row["own_low"]), float(row["own_high"]))
-        group = escape(shorten(name, _LONGEST_NAME))
-        cells = [group, f"{users:,}", percent(float(row["share"]), 1), own]
-        table.add_row(*cells, *([_stack(parts, users)] if drawn else []))
-    keys = [Text(f"{_cell_of(source)} {source} ", COLOURS[source]) for source in coverage.sources]
+        stack = [_stack(parts, users, bar)] if drawn else []
+        table.add_row(escape(shown), *numbers, *stack)
+    keys = [_key(source) for source in coverage.sources]
     if set(coverage.broken) - {Source.INVALID}:
-        keys.append(Text(f"{_BROKEN} broken "))
-    table.caption = Text(" ").join(keys) if drawn else ""
+        keys.append(Text("small letters: a broken image"))
+    narrow = Text("The bars of the sources need a wider terminal.")
+    room = beside + max(map(len, [coverage.by, *names])) + bar
+    table.caption = _filled(keys, room) if drawn else narrow
     table.caption_justify = "left"
+    table.caption_style = "none"
     return table
 
 
-def _stack(parts: Mapping[tuple[Source, bool], int], users: int) -> Text:
-    """Draw a group's sources, each with what does not load, as one bar of one width."""
+def _told(row: Mapping[Hashable, Any], own: str) -> tuple[str, str, str]:
+    """Write the numbers of a group."""
+    return f"{int(row['users']):,}", percent(float(row["share"]), 1), own
+
+
+def _key(source: Source) -> Text:
+    """Say which letter stands for a source."""
+    return Text(LETTERS[source], _ground(source)).append(f" {source}", "none")
+
+
+def _filled(keys: list[Text], width: int) -> Text:
+    """Put the parts of a legend on lines, none of which ends within a part."""
+    lines = [Text()]
+    for key in keys:
+        if lines[-1] and len(lines[-1]) + len(key) + 2 > width:
+            lines.append(Text())
+        lines[-1].append(" ").append_text(key).append(" ")
+    return Text("\n").join(lines)
+
+
+def _ground(source: Source) -> str:
+    """Return the style of a letter on the colour of its source."""
+    return f"{ON_DARK if source in DARK else ON_LIGHT} on {COLOURS[source]}"
+
+
+def _stack(parts: Mapping[tuple[Source, bool], int], users: int, width: int) -> Text:
+    """Draw a group's sources as one bar of letters; small ones are of what does not load."""
     text = Text()
     done = drawn = 0
     for (source, broken), count in parts.items():
         done += count
-        cells = round(done / max(users, 1) * _WIDTH) - drawn
+        cells = round(done / max(users, 1) * width) - drawn
         drawn += cells
-        cell = _BROKEN if broken else _cell_of(source)
-        text.append(cell * cells, style=COLOURS[source])
+        letter = LETTERS[source].lower() if broken else LETTERS[source]
+        text.append(letter * cells, style=_ground(source))
     return text
-
-
-def _cell_of(source: Source) -> str:
-    return _STRIPED if source is Source.UNRESOLVED else _SOLID
 
 
 def _stdout() -> Console:
@@ -204,7 +242,7 @@ def _stdout() -> Console:
 def show_coverage(coverage: "Coverage", provenance: "Provenance") -> None:
     """Print a coverage to stdout."""
     console = _stdout()
-    console.print(headline(coverage.users, provenance), soft_wrap=True)
+    console.print(headline(coverage.users, provenance))
     console.print()
     said = hints(coverage, provenance) if coverage.by == "source" else {}
     beside = console.width >= _WIDE
@@ -256,18 +294,51 @@ def findings_table(findings: "Findings") -> Table:
     return table
 
 
+def show_parts(title: str, *parts: "str | tuple[str, DataFrame]") -> None:
+    """Print a title, and below it lines and tables, each of which has a heading."""
+    console = _stdout()
+    console.print(Text(visible(title), "bold"))
+    for part in parts:
+        if isinstance(part, str):
+            console.print(Padding(Text(harmless(part)), (0, 0, 0, 2), expand=False))
+        else:
+            heading, frame = part
+            console.print(Text(f"\n{heading}", "bold"))
+            console.print(frame_table(frame))
+
+
+def show_comparison(comparison: "Comparison") -> None:
+    """Print a comparison to stdout."""
+    title, *sums = comparison.lines()
+    moves, sources = comparison.tables()
+    tables = [("Whose pictures come from another source", moves)] if len(moves) else []
+    show_parts(title, *sums, *tables, ("Each source", sources), *comparison.notes)
+
+
 def show_frame(frame: "DataFrame") -> None:
     """Print a frame to stdout; what somebody typed stays text."""
-    from pandas.api.types import is_numeric_dtype  # noqa: PLC0415 - heavy
+    _stdout().print(frame_table(frame))
 
+
+def frame_table(frame: "DataFrame") -> Table:
+    """Draw a frame: numbers to the right, texts to the left, lines that end between words."""
     table = _table()
-    for name in frame.columns:
-        side: Literal["right", "left"] = "right" if is_numeric_dtype(frame[name]) else "left"
-        title = Text(shorten(str(name), _LONGEST_NAME))
-        table.add_column(title, justify=side, overflow="fold")
-    for row in frame.itertuples(index=False, name=None):
-        table.add_row(*(Text(_cell(value)) for value in row))
-    _stdout().print(table)
+    table.collapse_padding = len(frame.columns) > _MOST_COLUMNS
+    rows = [[_cell(value) for value in row] for row in frame.itertuples(index=False, name=None)]
+    titles = [shorten(str(name), _LONGEST_NAME) for name in frame.columns]
+    for place, title in enumerate(titles):
+        cells = [row[place] for row in rows]
+        numbers = any(cells) and all(map(_NUMBER.fullmatch, cells))
+        longest = max(len(word) for cell in (title, *cells) for word in [*cell.split(), ""])
+        table.add_column(
+            Text(title),
+            justify="right" if numbers else "left",
+            overflow="fold",
+            min_width=min(longest, _LONGEST_WORD),
+        )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
 
 
 def show_users(users: "DataFrame") -> None:
@@ -298,16 +369,23 @@ def show_sheet(frame: "DataFrame") -> None:
 
 def written(**places: Path | str) -> None:
     """Print to stdout what stands where."""
-    line = "      ".join(f"{what}  {place}" for what, place in places.items())
-    _stdout().print(Text(f"\n  {line}", "dim"), soft_wrap=True)
+    console, parts = _stdout(), [f"{what}  {place}" for what, place in places.items()]
+    line = "      ".join(parts)
+    if len(line) + 2 > console.width:  # a path is copied: no line ends within it
+        line = "\n  ".join(parts)
+    console.print(Text(f"\n  {line}", "dim"), soft_wrap=True)
 
 
 def collected(snapshot: "Snapshot", path: Path | None) -> None:
     """Print to stderr what was collected."""
     console = Console(stderr=True)
-    console.print(headline(len(snapshot), snapshot.provenance), soft_wrap=True)
-    for line in (*map(visible, snapshot.provenance.notes), f"Snapshot  {path}"):
-        console.print(Text(line, "dim"), soft_wrap=True)
+    piped = not console.is_terminal
+    for line in (
+        headline(len(snapshot), snapshot.provenance),
+        *(Text(visible(note), "dim") for note in snapshot.provenance.notes),
+    ):
+        console.print(line, soft_wrap=piped)
+    console.print(Text(f"Snapshot  {path}", "dim"), soft_wrap=True)
 
 
 @contextmanager
