@@ -6,7 +6,14 @@ import pytest
 from toolkit.analysis.coverage_count import Coverage
 from toolkit.analysis.estimate import Estimate, Interval, OwnEstimate, OwnStratum, Stratum
 from toolkit.analysis.groups import Seen
-from toolkit.analysis.headline_words import between, headline, people_see, problem, sampled
+from toolkit.analysis.headline_words import (
+    between,
+    difference,
+    headline,
+    people_see,
+    problem,
+    sampled,
+)
 from toolkit.classification.sources import Source
 
 
@@ -193,3 +200,28 @@ def test_what_is_wrong_for_most_people_is_one_sentence(rows, overrides, sentence
 
 def test_nobody_has_no_problem():
     assert problem(Coverage.empty(), overrides=None) == ""
+
+
+def sampled_own(share: float):
+    """A tenant of 1,000 whose pictures are all unresolved, of whom 400 were asked about."""
+    stratum = Stratum("pw", Source.INITIALS, 1000, 400, round(400 * share))
+    return counted(("unresolved", "unknown", 1000), estimate=Estimate((stratum,)))
+
+
+FEWER = counted(("social", "own", 50), ("initials", "initials", 50))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (FEWER, KNOWN, "+4.0 points. Everybody was counted"),
+        (KNOWN, KNOWN, "54.0 % before, 54.0 % now: unchanged"),
+        (sampled_own(0.3), sampled_own(0.5), "that is more than chance."),
+        (sampled_own(0.3), sampled_own(0.37), "that is more than chance."),
+        (sampled_own(0.3), sampled_own(0.32), "a difference below 5.1 points can be chance."),
+        (UNRESOLVED, KNOWN, "not enough is known to say whether it changed."),
+        (Coverage.empty(), KNOWN, "Nobody was counted on one of these days."),
+    ],
+)
+def test_a_difference_is_told_from_chance(old, new, said):
+    assert said in difference(old, new)

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from toolkit.analysis.selection import Selection
 from toolkit.reporting.html_report import report
-from toolkit.snapshots.query import Roster
+from toolkit.snapshots.query import ORDERS, Roster
 from toolkit.snapshots.snapshot import read_snapshot
 
 _CHANGES = (
@@ -18,6 +18,7 @@ _CHANGES = (
     Selection(sources=("unresolved",), activity=("older",)),
     Selection(connections=("google-oauth2",), joined_from="2023-01"),
     Selection(seen=("own",)),
+    Selection(connections=("google-oauth2", "facebook"), excluding=("connections",)),
     Selection(),
 )
 _TIMES = 5
@@ -30,7 +31,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def measured(path: Path) -> dict[str, float]:
-    """Measure opening, changing filters, searching and reporting, in seconds."""
+    """Measure opening, changing filters, searching, sorting and reporting, in seconds."""
     snapshot = read_snapshot(path)
     started = time.perf_counter()
     with Roster(snapshot) as roster:
@@ -41,6 +42,16 @@ def measured(path: Path) -> dict[str, float]:
         ]
         pages = [_seconds(lambda one=one: roster.page(one)) for one in _CHANGES * _TIMES]
         first = _seconds(lambda: roster.users(Selection(text="ann")))
+        loaded = _seconds(lambda: roster.prepare("concerned"))
+        findings = [
+            _seconds(lambda one=one: roster.users(Selection(finding=one)))
+            for one in ("expired", "unresolved", "hash-mismatch")
+        ]
+        sorts = [
+            _seconds(lambda one=one, order=order: roster.page(one, order=order, descending=True))
+            for one in _CHANGES
+            for order in ORDERS
+        ]
         searches = [
             _seconds(lambda text=text: roster.users(Selection(text=text)))
             for text in ("lee", "mail.example", "auth0|5", "o'")
@@ -53,6 +64,9 @@ def measured(path: Path) -> dict[str, float]:
         "page": median(pages),
         "first search": first,
         "search": median(searches),
+        "load findings": loaded,
+        "finding": median(findings),
+        "sorted page": median(sorts),
         "report": written,
     }
 

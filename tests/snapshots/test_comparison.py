@@ -243,7 +243,7 @@ def test_json_has_all_of_it():
 def test_text_states_the_numbers():
     text = repr(compare(OLD, NEW))
     assert "What changed in tenant.example from 2026-11-01 to 2026-11-21" in text
-    assert "4 users became 4: 1 came, 1 went." in text
+    assert "4 users became 4: 1 new, 1 deleted." in text
     assert "2 of the 3 in both (66.7 %) moved to another source." in text
     assert "before 0.0 to 100.0 %, after 0.0 to 25.0 %" in text
 

@@ -8,7 +8,7 @@ import pytest
 
 from toolkit.analysis.coverage_count import coverage
 from toolkit.analysis.duckdb_engine import engine_with
-from toolkit.analysis.groups import NONE
+from toolkit.analysis.groups import NONE, Seen
 from toolkit.analysis.selection import Selection
 from toolkit.analysis.shown_picture import shared_pictures
 from toolkit.analysis.tenant_wiring import Setter, Wiring
@@ -164,8 +164,11 @@ def test_what_the_files_lacked_is_not_known_and_last_in_the_list():
         assert counted == content.coverage("activity")
         groups = dict(zip(counted.counts["group"], counted.counts["users"], strict=True))
         assert groups == {"unknown": 2, "never": 1, "30 days": 1}
-        listed = roster.page(order="longest away first")["user_id"]
-        assert list(listed) == ["auth0|0002", "auth0|0004", "auth0|0001", "auth0|0003"]
+        for descending in (False, True):
+            listed = roster.page(order="last login", descending=descending)["user_id"]
+            never, seen, unknown = ["auth0|0002"], ["auth0|0004"], ["auth0|0001", "auth0|0003"]
+            expected = seen + unknown + never if descending else never + seen + unknown
+            assert list(listed) == expected
     assert content.summary("activity")["notes"][-1] == counted.note != ""
 
 
@@ -199,16 +202,76 @@ def test_choices_count_what_each_filter_could_be_set_to(roster, frame):
     assert list(choices["cohort"])[:-1] == sorted(list(choices["cohort"])[:-1])
 
 
-@pytest.mark.parametrize("order", ORDERS)
-def test_pages_in_any_order_hold_everybody_once(order, roster):
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("order", ["", *ORDERS])
+def test_pages_in_any_order_hold_everybody_once(order, descending, roster):
     chosen = Selection(sources=("social",))
     users = roster.users(chosen)
     pages = [
-        roster.page(chosen, order=order, limit=100, offset=first) for first in range(0, users, 100)
+        roster.page(chosen, order=order, descending=descending, limit=100, offset=first)
+        for first in range(0, users, 100)
     ]
     listed = pd.concat(pages)["user_id"]
     assert len(listed) == users
     assert listed.is_unique
+
+
+FINDINGS = ("hash-mismatch", "expired", "missing", "photo-elsewhere", "expiring", "drawn")
+
+
+@pytest.mark.parametrize("finding", FINDINGS)
+def test_a_finding_lists_the_users_whom_it_concerns(finding, roster, snapshot):
+    concerned = snapshot.users_of(finding)
+    chosen = Selection(finding=finding)
+    assert roster.users(chosen) == len(concerned)
+    listed = roster.page(chosen, limit=5000)
+    assert list(listed["user_id"]) == list(concerned["user_id"])
+    assert list(listed["sight"]) == list(concerned["seen"])
+    some = replace(chosen, connections=("google-oauth2",), text="e")
+    both = (concerned["connection"] == "google-oauth2") & contains(concerned, "e")
+    assert list(roster.page(some, limit=5000)["user_id"]) == list(concerned[both]["user_id"])
+    assert roster.users(replace(chosen, excluding=("finding",))) == len(snapshot) - len(concerned)
+
+
+def test_every_finding_counts_the_users_that_its_row_says(roster, snapshot):
+    found = snapshot.findings()
+    assert len(found) > 10
+    for one in found:
+        assert roster.users(Selection(finding=one.id)) == one.users, one.id
+
+
+@pytest.mark.parametrize("override", [False, True])
+def test_findings_about_actions_depend_on_those_of_the_tenant(override, frame):
+    setter = Setter("action", "shows it", True, True, override, False, True)
+    wired = Snapshot(provenance(len(frame), wiring=Wiring((setter,), True, True, NOW)), frame)
+    overrides = int((frame["source"] == "metadata").sum())
+    with Roster(wired) as roster:
+        unwired = roster.users(Selection(finding="override-unwired"))
+        assert unwired == (0 if override else overrides)
+        found = {one.id: one.users for one in wired.findings()}
+        assert unwired == found.get("override-unwired", 0)
+
+
+def test_no_finding_of_that_name_is_an_error(roster):
+    with pytest.raises(SettingsError, match="No finding is called it"):
+        roster.users(Selection(finding="it"))
+
+
+def test_listed_user_ids_are_a_selection_like_any_other(roster, frame, tmp_path):
+    wanted = (*frame["user_id"][10:60:2], "nobody|0")
+    chosen = Selection(user_ids=wanted, excluding=("sources",), sources=("initials",))
+    expected = frame[frame["user_id"].isin(wanted) & (frame["source"] != "initials")]
+    assert roster.users(chosen) == len(expected) > 5
+    assert list(roster.page(chosen, limit=99)["user_id"]) == list(expected["user_id"])
+    assert roster.write_parquet(tmp_path / "some.parquet", chosen) == len(expected)
+    assert roster.users(Selection(user_ids=("nobody|0",))) == 0
+
+
+def test_what_is_excluded_is_all_the_others(roster, frame):
+    chosen = Selection(connections=("google-oauth2", "github"), excluding=("connections",))
+    others = ~frame["connection"].isin(["google-oauth2", "github"])
+    assert list(roster.page(chosen, limit=5000)["user_id"]) == list(frame[others]["user_id"])
+    assert roster.users(chosen) == int(others.sum())
 
 
 def test_what_nobody_counts_by_is_said(roster):
@@ -225,10 +288,12 @@ def test_threads_may_ask_at_once(snapshot):
 
 
 def test_an_order_sorts(roster):
-    newest = roster.page(order="newest first", limit=50)["created_at"]
+    newest = roster.page(order="joined", descending=True, limit=50)["created_at"]
     assert newest.is_monotonic_decreasing
-    expired = roster.page(order="expired first", limit=50)["expires_at"]
+    expired = roster.page(order="expires", limit=50)["expires_at"]
     assert expired.is_monotonic_increasing
+    seen = roster.page(order="people see", limit=5000)["sight"]
+    assert list(dict.fromkeys(seen)) == [one for one in Seen if one in set(seen)]
 
 
 def test_csv_holds_the_selection_and_no_formula(roster, frame, tmp_path):

@@ -5,6 +5,7 @@ A condition is DuckDB's SQL over the columns of `toolkit.analysis.shown_picture.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Literal
 
 from toolkit.analysis.tenant_wiring import RULES_ENDED, Setter, Wiring
@@ -124,7 +125,7 @@ CHECKS = (
     Check(
         "resolved-copy",
         "low",
-        "Initials from the image proxy",
+        "Initials frozen in the profile",
         _where(
             f"below = 'initials' AND gravatar_hash IS NULL AND {_PROFILE}",
             f"regexp_matches(picture, '{_COPY}', 'i')",
@@ -261,6 +262,26 @@ CHECKS = (
     ),
 )
 """The findings that need only the profiles."""
+
+IDS = (
+    *(one.id for one in CHECKS),
+    *("override-unwired", "default-stopped", "default-for-everybody"),
+)
+"""The ids of all findings, those of `wired` last."""
+
+
+def concerns(as_of: datetime, wiring: Wiring | None) -> str:
+    """Return SQL for the findings that concern a user: the sum of 2 ** its position in `IDS`.
+
+    A finding of `wired` that a tenant with this wiring cannot have concerns nobody.
+    """
+    parts = " + ".join(
+        f"CASE WHEN {one.condition} THEN {1 << IDS.index(one.id)} ELSE 0 END"
+        for one in (*CHECKS, *wired(wiring))
+    )
+    for name, moment in (("$as_of", as_of), ("$soon", as_of + timedelta(days=SOON))):
+        parts = parts.replace(name, f"TIMESTAMPTZ '{moment.isoformat()}'")
+    return f"CAST({parts} AS BIGINT)"
 
 
 def wired(wiring: Wiring | None) -> Iterator[Check]:

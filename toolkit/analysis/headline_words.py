@@ -81,6 +81,34 @@ def deviation(interval: Interval) -> float:
     return max(interval.high - interval.middle, interval.middle - interval.low)
 
 
+def difference(old: Coverage, new: Coverage) -> str:
+    """Say in a sentence whether the share with a picture of their own has changed.
+
+    It is more than chance if that is outside of the 95 % interval of the difference.
+    """
+    if not old.users or not new.users:
+        return "Nobody was counted on one of these days."
+    was, became = headline(old, 1), headline(new, 1)
+    said = f"Own pictures: {was} before, {became} now"
+    shares = [
+        [end / one.users for end in (one.own.low, one.own.high, one.own.middle)]
+        for one in (old, new)
+    ]
+    (low, high, middle), (now_low, now_high, now_middle) = shares
+    if low == high and now_low == now_high:
+        change = now_middle - middle
+        how = "unchanged" if not change else f"{100 * change:+.1f} points"
+        return f"{said}: {how}. Everybody was counted, so chance plays no part."
+    if now_low > high or now_high < low:
+        return f"{said}: that is more than chance."
+    if any(one.doubt.startswith("up") for one in (was, became)):
+        return f"{said}: not enough is known to say whether it changed. Ask Gravatar about both."
+    least = math.hypot(*(deviation(one.own) / one.users for one in (old, new)))
+    if abs(now_middle - middle) > least:
+        return f"{said}: that is more than chance."
+    return f"{said}: a difference below {100 * least:.1f} points can be chance."
+
+
 def between(low: float, high: float, digits: int = 0) -> str:
     """Write a share (0 to 1) with its lower and upper end: "38 to 73 %"."""
     first, last = percent(low, digits), percent(high, digits)

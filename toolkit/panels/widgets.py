@@ -1,19 +1,24 @@
 """What all panels share: their look, a progress bar, a line that says what went wrong, buttons."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from functools import wraps
-from html import escape
+from html import escape, unescape
 from importlib.resources import files
-from typing import Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import ipywidgets
 from IPython.display import display
 
 from toolkit.classification.sources import Source
 from toolkit.errors import PictureAuditError
-from toolkit.formatting import visible
+from toolkit.formatting import render, visible
 from toolkit.progress import Progress
 from toolkit.reporting.palette import COLOURS, CROSSES, EDGES, ON_DARK, ON_LIGHT, STRIPE
+from toolkit.snapshots.snapshot import Provenance
+
+if TYPE_CHECKING:
+    from toolkit.reporting.charts.chart import Chart
 
 _STRIPED = "repeating-linear-gradient(45deg, {0} 0 5px, {1} 5px 9px)"
 _CROSSED = (
@@ -21,6 +26,7 @@ _CROSSED = (
     "repeating-linear-gradient(-45deg, {0} 0 1px, {1} 1px 7px)"
 )
 _DARK = frozenset({Source.SOCIAL, Source.GRAVATAR, Source.MISSING})
+_TAG = re.compile("<[^>]*>")
 _P = ParamSpec("_P")
 
 
@@ -75,6 +81,23 @@ def text(progress: Progress) -> str:
     """Write progress as people read it: count, rate, time left, note."""
     parts = (progress.count, progress.speed, progress.left, progress.note)
     return " · ".join(filter(None, parts))
+
+
+class Printed:
+    """A panel that shows a static picture of itself where no kernel runs; first among the bases."""
+
+    def static(self) -> tuple[str, Mapping[Source, int]]:
+        """Return its first lines as HTML, and users by source to draw; neither names a user."""
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **wanted: Any) -> dict[str, Any]:  # noqa: ANN401 - as in ipywidgets
+        bundle: dict[str, Any] = super()._repr_mimebundle_(**wanted)  # type: ignore[misc] # of the other base
+        head, sources = self.static()
+        total = max(sum(sources.values()), 1)
+        rows = [(source, users, users / total) for source, users in sources.items()]
+        drawn = render("panels/static.html.j2", head=head, rows=rows)
+        words = " ".join(unescape(_TAG.sub(" ", drawn)).split())
+        return bundle | {"text/html": drawn, "text/plain": words}
 
 
 class Alert(ipywidgets.HTML):  # type: ignore[misc] # ipywidgets has no types
@@ -142,6 +165,26 @@ def button(words: str, tooltip: str, width: str, press: Callable[[], object]) ->
 def title(words: str) -> str:
     """Write the title of a card."""
     return f'<div class="pa-title">{escape(words)}</div>'
+
+
+MADE_UP = '<span class="pa-made-up">MADE-UP PEOPLE</span>'
+"""What every panel says in yellow where nobody is real."""
+
+
+def heading(words: str, origin: Provenance) -> str:
+    """Write the heading of a task, and below which snapshot it is about."""
+    state = "complete" if origin.complete else "NOT COMPLETE"
+    told = (
+        f"{origin.tenant} · {origin.taken_at:%Y-%m-%d %H:%M} UTC · {origin.users:,} users · {state}"
+    )
+    badge = MADE_UP if origin.sandbox else ""
+    head = f'<span class="pa-big">{escape(words)}</span>{badge}'
+    return f'<div class="pa-heading">{head}</div>{muted(told)}'
+
+
+def drawn(chart: "Chart", name: str) -> str:
+    """Draw a chart in the colours of the page; `name`: as for `Chart.inline_svg`."""
+    return f'<div class="pa-chart">{chart.inline_svg(name)}</div>'
 
 
 def muted(words: str, *, status: bool = False) -> str:

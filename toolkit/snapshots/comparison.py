@@ -160,14 +160,21 @@ class Comparison:
             "notes": list(self.notes),
         }
 
+    def lines(self) -> list[str]:
+        """Return in sentences what it is, and what has changed."""
+        return [_caption(self), *_sums(self)]
+
+    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return two tables for people to read: who moved, and the changes of each source."""
+        return _moves_in_words(self), _words(self.table())
+
     def __repr__(self) -> str:
-        moves = _moves_in_words(self).to_string(index=False) if self.changes else ""
-        table = _words(self.table()).to_string(index=False)
+        moves, table = (one.to_string(index=False) for one in self.tables())
         notes = map(visible, self.notes)
-        return "\n".join([_caption(self), *_sums(self), *filter(None, (moves, table)), *notes])
+        return "\n".join([*self.lines(), *([moves] if self.changes else ()), table, *notes])
 
     def _repr_html_(self) -> str:
-        moves = html_table(_moves_in_words(self), "Who moved, came and went")
+        moves = html_table(_moves_in_words(self), "Whose pictures come from another source")
         return render(
             "snapshots/comparison.html.j2",
             sources=html_table(_words(self.table()), _caption(self)),
@@ -345,6 +352,8 @@ def _frame(rows: list[tuple[Any, ...]], names: list[str]) -> pd.DataFrame:
 
 def _caption(one: Comparison) -> str:
     days = [f"{moment.taken_at:%Y-%m-%d}" for moment in (one.old, one.new)]
+    if days[0] == days[1]:
+        days = [f"{moment.taken_at:%Y-%m-%d %H:%M}" for moment in (one.old, one.new)]
     return visible(f"What changed in {one.new.tenant} from {days[0]} to {days[1]}")
 
 
@@ -354,15 +363,17 @@ def _sums(one: Comparison) -> list[str]:
     part = percent(one.moved / max(one.matched, 1), 1)
     own = [between(moment.own_low, moment.own_high, 1) for moment in (one.old, one.new)]
     return [
-        f"{one.old.users:,} users became {one.new.users:,}: {came:,} came, {went:,} went.",
+        f"{one.old.users:,} users became {one.new.users:,}: {came:,} new, {went:,} deleted.",
         f"{one.moved:,} of the {one.matched:,} in both ({part}) moved to another source.",
-        f"{changed:,} have another picture of the same source.",
+        f"{changed:,} have a new picture from the same source."
+        if changed
+        else "Nobody exchanged their picture for another from the same source.",
         f"A picture of their own: before {own[0]}, after {own[1]} of people.",
     ]
 
 
 def _moves_in_words(one: Comparison) -> pd.DataFrame:
-    rows = [(m.before or "(came)", m.after or "(went)", f"{m.users:,}") for m in one.changes]
+    rows = [(m.before or "(new user)", m.after or "(deleted)", f"{m.users:,}") for m in one.changes]
     return pd.DataFrame(rows, columns=["from", "to", "users"], dtype="str")
 
 
@@ -371,4 +382,14 @@ def _words(table: pd.DataFrame) -> pd.DataFrame:
     for name in rows.columns[1:]:
         sign = "+" if name == "change" else ""
         rows[name] = [f"{n:{sign if n else ''},d}" for n in table[name]]
-    return rows.rename(columns=lambda name: name.replace("_", " "))
+    return rows.rename(columns=_COLUMNS)
+
+
+_COLUMNS = {
+    "came": "new users",
+    "went": "deleted users",
+    "moved_in": "from another source",
+    "moved_out": "to another source",
+    "stayed": "same source",
+    "changed": "new picture",
+}

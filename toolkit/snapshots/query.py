@@ -1,8 +1,8 @@
 """Count, list, search and export the users of a snapshot, fast enough for a panel.
 
 Users who are equal in everything that is counted are one row of a small table in memory, which
-answers every filter. The first search loads names into memory. Pages and files are read from the
-snapshot's Parquet.
+answers every filter. Names, dates and findings are loaded when they are first needed. Pages and
+files are read from the snapshot's Parquet.
 """
 
 import threading
@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from toolkit.analysis.coverage_count import Coverage
 from toolkit.analysis.duckdb_engine import one_line_for_damage, stored_users
-from toolkit.analysis.groups import ACTIVITY, ensure_choice, lacking, named
+from toolkit.analysis.finding_counts import Findings, findings
+from toolkit.analysis.groups import ACTIVITY, Seen, ensure_choice, lacking, named
 from toolkit.analysis.selection import Selection, derived
 from toolkit.analysis.shown_picture import show
 from toolkit.classification.schema import SNAPSHOT, to_frame
@@ -28,18 +29,17 @@ from toolkit.formatting import csv
 from toolkit.snapshots.snapshot import Snapshot, writing
 from toolkit.snapshots.storage import replacing
 
+_PLACES = ", ".join(f"'{seen}'" for seen in Seen)
 ORDERS: Mapping[str, str] = {
-    "as stored": "",
-    "newest first": "ORDER BY created_at DESC NULLS LAST, row_number",
-    "oldest first": "ORDER BY created_at ASC NULLS LAST, row_number",
-    "last seen first": "ORDER BY last_login DESC NULLS LAST, row_number",
-    "longest away first": (
-        f"ORDER BY activity_group = {tuple(ACTIVITY).index('unknown')}, "
-        "last_login ASC NULLS FIRST, row_number"
-    ),
-    "expired first": "ORDER BY expires_at ASC NULLS LAST, row_number",
+    "user": "searched",
+    "connection": "connection_group",
+    "source": "source",
+    "people see": f"list_position([{_PLACES}], sight)",
+    "joined": "created_at",
+    "last login": "last_login",
+    "expires": "expires_at",
 }
-"""How a page can be sorted."""
+"""The columns that a page can be sorted by. Who never logged in comes before the first login."""
 
 _MEMORY = "1GB"
 _ROWS = 50_000  # users written at a time
@@ -55,7 +55,7 @@ _GROUPS = {
 _COUNTED = ", ".join(column for column, _ in _GROUPS.values())
 _KIND = f"hash({_COUNTED}) AS kind"  # the users who are counted together
 _NAMES = ", ".join(SNAPSHOT.names)
-_PAGE = SNAPSHOT.append(pa.field("shows", pa.string()))
+_PAGE = pa.schema([*SNAPSHOT, pa.field("shows", pa.string()), pa.field("sight", pa.string())])
 _VIEW = """
     CREATE VIEW listed AS
         SELECT * EXCLUDE file_row_number, file_row_number AS row_number, {} FROM shown
@@ -63,19 +63,25 @@ _VIEW = """
 _EVERYBODY = f"""
     CREATE TABLE everybody AS SELECT {_COUNTED}, {_KIND}, count(*) AS users FROM listed GROUP BY ALL
 """  # noqa: S608 - names of this module
+# What is loaded once, for searches and sorted pages.
+_LOADED = {
+    "people": f"{_KIND}, searched, created_at, last_login, expires_at",
+    "concerned": "concerns",
+    "named": "user_id",
+}
 _FOUND = """
-    CREATE OR REPLACE TEMP VIEW matching AS
-        SELECT * FROM listed WHERE row_number IN (SELECT row_number FROM found);
     CREATE OR REPLACE TEMP TABLE counted AS
         SELECT everybody.* REPLACE (met.users AS users) FROM everybody
         JOIN (SELECT kind, count(*) AS users FROM found GROUP BY kind) AS met USING (kind)
 """
+# The fields of a selection that `everybody` cannot answer, and the table that has what they need.
+_SEARCHED = {"text": "people", "finding": "concerned", "user_ids": "named"}
 
 
 class Roster:
     """The users of one snapshot. Threads may share it.
 
-    Searching for text keeps about 120 bytes a user in memory from the first search on.
+    The first search, finding or order loads about 150 bytes a user into memory.
 
     Args:
         snapshot: any snapshot; if it is in memory only, it is written to a private file first.
@@ -98,11 +104,11 @@ class Roster:
             config={"memory_limit": _MEMORY, "temp_directory": self._folder.name}
         )
         # Lock order: these before the lock above, or without it.
-        self._naming, self._streaming = threading.Lock(), threading.Lock()
-        self._has_names = False
+        self._loading, self._streaming = threading.Lock(), threading.Lock()
+        self._loaded: set[str] = set()
         # DuckDB reports an error if a process ends while a connection is open.
         weakref.finalize(self, self._engine.close)
-        self._found = ""
+        self._found = Selection()
         try:
             with one_line_for_damage(self._path):
                 self._engine.execute("SET TimeZone = 'UTC'")
@@ -110,7 +116,7 @@ class Roster:
                 taken_at, wiring = self.provenance.taken_at, self.provenance.wiring
                 absent = self.provenance.absent
                 show(self._engine, "shown", as_of=taken_at, wiring=wiring)
-                self._engine.execute(_VIEW.format(derived(taken_at, absent)))
+                self._engine.execute(_VIEW.format(derived(taken_at, absent, wiring)))
                 self._engine.execute(_EVERYBODY)
         except UnreadableInputError:
             self.close()
@@ -118,7 +124,7 @@ class Roster:
 
     def close(self) -> None:
         """Release memory and files after the writes under way."""
-        with self._naming, self._streaming, self._lock:
+        with self._loading, self._streaming, self._lock:
             self._engine.close()
             self._folder.cleanup()
 
@@ -162,32 +168,37 @@ class Roster:
         rows = self._sums(_GROUPS[by][0], selection, "ORDER BY ALL")
         return {named(by, key): int(users) for key, users in rows}
 
+    def findings(self) -> Findings:
+        """Return what is wrong with the pictures of all users, as `Snapshot.findings` does."""
+        facts = self.provenance
+        self._ensure_unchanged()
+        return findings(self._path, as_of=facts.taken_at, wiring=facts.wiring, absent=facts.absent)
+
     def page(
         self,
         selection: Selection | None = None,
         *,
-        order: str = "as stored",
+        order: str = "",
+        descending: bool = False,
         limit: int = 25,
         offset: int = 0,
     ) -> pd.DataFrame:
-        """Read at most `limit` users of a selection behind the first ones, in one of `ORDERS`.
+        """Read at most `limit` users of a selection behind the first ones.
 
-        Also the column `shows` of `toolkit.analysis.shown_picture`.
+        By one of `ORDERS`, those without a value last, or as they are stored. Also the columns
+        `shows` and `sight` of `toolkit.analysis.shown_picture`.
         """
         chosen = selection or Selection()
-        if chosen.text:
-            self.prepare_search()
+        rows = self._rows(chosen, order, descending=descending, limit=limit, offset=offset)
         with self._lock, one_line_for_damage(self._path):
-            _, users, condition, values = self._where(chosen)
-            # What is shown is worked out for one page only: for everybody it takes twice as long.
-            page = f"SELECT row_number FROM {users} WHERE {condition} {ORDERS[order]}"  # noqa: S608 - names of this package; values are bound
-            rows = self._engine.sql(
-                f"SELECT {_NAMES}, shows FROM listed "  # noqa: S608 - same
-                f"WHERE row_number IN ({page} LIMIT $limit OFFSET $offset) "
-                f"{ORDERS[order] or 'ORDER BY row_number'}",
-                params=values | {"limit": limit, "offset": offset},
+            self._ensure_unchanged()
+            # What is shown is worked out for one page only: for everybody it takes seconds.
+            numbers = ", ".join(map(str, rows)) or "NULL"
+            found = self._engine.sql(
+                f"SELECT {_NAMES}, shows, sight FROM listed WHERE row_number IN ({numbers}) "  # noqa: S608 - numbers, and names of this package
+                f"ORDER BY list_position([{numbers}], row_number)"
             )
-            return to_frame(rows.to_arrow_table().cast(_PAGE))
+            return to_frame(found.to_arrow_table().cast(_PAGE))
 
     def write_csv(self, path: Path, selection: Selection | None = None) -> int:
         """Write the users of a selection as `csv` does, for spreadsheets; returns how many."""
@@ -232,48 +243,88 @@ class Roster:
         return engine.execute("SET TimeZone = 'UTC'")
 
     def _sums(self, columns: str, selection: Selection, order: str = "") -> list[tuple[Any, ...]]:
-        if selection.text:
-            self.prepare_search()
+        searched, rest = self._parted(selection)
         with self._lock, one_line_for_damage(self._path):
-            counted, _, condition, values = self._where(selection)
+            self._ensure_unchanged()
+            self._search(searched)
+            condition, values = rest.condition()
+            counted = "everybody" if searched == Selection() else "counted"
             return self._engine.execute(
                 f"SELECT {columns}, sum(users) FROM {counted} WHERE {condition} "  # noqa: S608 - names of this module; values are bound
                 f"GROUP BY ALL {order}",
                 values,
             ).fetchall()
 
-    def _where(self, selection: Selection) -> tuple[str, str, str, dict[str, Any]]:
-        """Return the tables to count and to read, and the condition and its values for both."""
-        self._ensure_unchanged()
-        rest = replace(selection, text="")
-        condition, values = rest.condition()
-        if rest == selection:
-            return "everybody", "listed", condition, values
-        self._search(selection.text)
-        return "counted", "matching", condition, values
+    def _rows(
+        self, selection: Selection, order: str, *, descending: bool, limit: int, offset: int
+    ) -> list[int]:
+        """Return the numbers of the rows of a page, in its order."""
+        if selection == Selection() and not order:
+            return list(range(offset, min(offset + limit, self.provenance.users)))
+        searched, rest = self._parted(selection)
+        self.prepare("people")
+        with self._lock, one_line_for_damage(self._path):
+            self._ensure_unchanged()
+            self._search(searched)
+            condition, values = rest.condition()
+            if searched != Selection():
+                condition += " AND row_number IN (SELECT row_number FROM found)"
+            first = (
+                f"{ORDERS[order]} {'DESC' if descending else 'ASC'} NULLS LAST, " if order else ""
+            )
+            if order == "last login":
+                # At one end who has never logged in, at the other of whom it is not known.
+                never = tuple(ACTIVITY).index("never")
+                end = "ASC" if descending else "DESC"
+                first = f"activity_group = {never} {end}, {first}"
+            return [
+                number
+                for (number,) in self._engine.execute(
+                    "SELECT row_number FROM people JOIN everybody USING (kind) "  # noqa: S608 - names of this module; values are bound
+                    f"WHERE {condition} ORDER BY {first}row_number LIMIT $limit OFFSET $offset",
+                    values | {"limit": limit, "offset": offset},
+                ).fetchall()
+            ]
 
-    def prepare_search(self) -> None:
-        """Load names into memory before the first search. Other threads may ask meanwhile."""
-        with self._naming:
-            if self._has_names:
+    def _parted(self, selection: Selection) -> tuple[Selection, Selection]:
+        """Return what is searched for in the people, which is loaded, and what `everybody` has."""
+        given = {name: getattr(selection, name) for name in _SEARCHED if getattr(selection, name)}
+        if not given:
+            return Selection(), selection
+        for table in ("people", *(_SEARCHED[name] for name in given)):
+            self.prepare(table)
+        without = replace(selection, **{name: type(value)() for name, value in given.items()})
+        return Selection(**given, excluding=selection.excluding), without
+
+    def prepare(self, table: str) -> None:
+        """Load "people" (to search and sort) or "concerned" (findings), if not there yet.
+
+        Other threads may ask meanwhile.
+        """
+        if table in self._loaded:
+            return  # without waiting for another one
+        with self._loading:
+            if table in self._loaded:
                 return
             with self._cursor() as engine, one_line_for_damage(self._path):
                 engine.execute(
-                    f"CREATE TABLE names AS SELECT row_number, searched, {_KIND} FROM listed"  # noqa: S608 - names of this module
+                    f"CREATE TABLE {table} AS SELECT row_number, {_LOADED[table]} FROM listed"  # noqa: S608 - names of this module
                 )
-            self._has_names = True
+            self._loaded.add(table)
 
-    def _search(self, text: str) -> None:
-        if text == self._found:
+    def _search(self, searched: Selection) -> None:
+        if searched in (self._found, Selection()):
             return
-        condition, values = Selection(text=text).condition()
+        condition, values = searched.condition()
+        others = {table for name, table in _SEARCHED.items() if getattr(searched, name)}
+        joined = " ".join(f"JOIN {table} USING (row_number)" for table in others - {"people"})
         self._engine.execute(
             "CREATE OR REPLACE TEMP TABLE found AS "  # noqa: S608 - a selection's condition; values are bound
-            f"SELECT row_number, kind FROM names WHERE {condition}",
+            f"SELECT row_number, kind FROM people {joined} WHERE {condition}",
             values,
         )
         self._engine.execute(_FOUND)
-        self._found = text
+        self._found = searched
 
     def _state(self) -> tuple[int, int, int]:
         try:

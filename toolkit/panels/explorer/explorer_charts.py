@@ -1,13 +1,15 @@
 """The explorer's charts: bars whose parts are buttons, and own pictures by month of joining."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from html import escape
+from importlib.resources import files
 from itertools import product
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import anywidget
 import ipywidgets
+import traitlets
 
 from toolkit.analysis.coverage_count import Coverage
 from toolkit.analysis.groups import ACTIVITY, UNKNOWN, Seen
@@ -19,6 +21,9 @@ from toolkit.reporting.palette import COLOURS
 
 GROUPS = {"connection": "connection", "provider": "provider", "activity": "last login"}
 """What users can be grouped by here, and what it is called."""
+
+NOBODY = "Nobody is left: remove a filter"
+"""The title of a chart of nobody."""
 
 _ROWS = 9
 _LONGEST, _TOLD = 17, 80  # characters of a group's name, beside its bar and in a sentence
@@ -47,74 +52,90 @@ class Part:
         return "" if self.group is None else f" of {shorten(self.group, _TOLD)}"
 
 
+class Bars(anywidget.AnyWidget):
+    """The bars in the browser.
+
+    Attributes:
+        chart: the parts of the legend, the rows (name, words, parts), and the words below.
+    """
+
+    _esm = files("toolkit.panels.explorer").joinpath("bars.js").read_text("utf-8")
+    chart = traitlets.Dict().tag(sync=True)
+
+
 class Stacks(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
-    """A chart that can be pressed: a legend with numbers, and a bar for each group."""
+    """A chart that can be pressed: a legend with numbers, and a bar for each group.
+
+    Attributes:
+        parts: what can be pressed, by its key in the page: the legend first, then each row from
+            the left.
+    """
 
     def __init__(self, pick: Callable[[Part], None]) -> None:
         self._pick = pick
         self._title = ipywidgets.HTML()
-        self._legend = ipywidgets.HBox().add_class("pa-legend")
-        self._names = [ipywidgets.HTML().add_class("pa-name") for _ in range(_ROWS)]
-        self._bars = [ipywidgets.HBox().add_class("pa-bar") for _ in range(_ROWS)]
-        self._smaller = ipywidgets.HTML()
-        # Buttons are made once and used again: making them is what takes time.
-        self._buttons: dict[tuple[int | None, Source, bool | None], ipywidgets.Button] = {}
-        self._parts: dict[ipywidgets.Button, Part] = {}
-        self._rows = [
-            ipywidgets.HBox(row).add_class("pa-stack")
-            for row in zip(self._names, self._bars, strict=True)
-        ]
-        super().__init__([self._title, self._legend, *self._rows, self._smaller])
+        self.parts: dict[str, Part] = {}
+        self.bars = Bars(chart={"legend": [], "rows": [], "smaller": ""})
+        self.bars.on_msg(lambda _, message, __: self.press(message["key"]))
+        super().__init__([self._title, self.bars])
+
+    def press(self, key: str) -> None:
+        """Pick a part that was pressed in the page, unless all was drawn anew meanwhile."""
+        if key in self.parts:
+            self._pick(self.parts[key])
 
     def show(self, coverage: Coverage, picked: Part | None) -> None:
         """Draw a coverage by connection, provider or activity, with one part as pressed."""
         groups = list(_groups(coverage).items())
-        self._parts = {}
         self._title.value = _title(coverage, groups[0][1])
-        self._legend.children = [
-            self._button(None, Part(None, source), users, coverage.users, picked)
-            for source, users in coverage.sources.items()
-        ]
-        for place, row in enumerate(self._rows):
-            row.layout.display = None if place < len(groups) else "none"
-        for place, (group, parts) in enumerate(groups[:_ROWS]):
-            total = parts.total()
-            name = "everybody" if group is None else shorten(group, _LONGEST)
-            self._names[place].value = f"<bdi>{escape(name)}</bdi> · {total:,}"
-            self._bars[place].children = [
-                self._button(place, Part(group, source, broken), users, total, picked)
-                for (source, broken), users in parts.items()
-            ]
+        self.parts = {}
         smaller = [parts.total() for _, parts in groups[_ROWS:]]
-        count, users = len(smaller), sum(smaller)
-        words = f"… and {count:,} smaller ones with {users:,} users: choose them above."
-        self._smaller.value = muted(words) if smaller else ""
+        words = (
+            f"… and {len(smaller):,} smaller ones with {sum(smaller):,} users: choose them above."
+        )
+        legend = {Part(None, source): users for source, users in coverage.sources.items()}
+        self.bars.chart = {
+            "legend": self._drawn("all", legend, picked),
+            "rows": [
+                {
+                    "name": "everybody" if group is None else shorten(group, _LONGEST),
+                    "words": f" · {parts.total():,}",
+                    "parts": self._drawn(
+                        str(place),
+                        {Part(group, *one): users for one, users in parts.items()},
+                        picked,
+                    ),
+                }
+                for place, (group, parts) in enumerate(groups[:_ROWS])
+            ],
+            "smaller": words if smaller else "",
+        }
 
-    def _button(
-        self, place: int | None, part: Part, users: int, total: int, picked: Part | None
-    ) -> ipywidgets.Button:
-        """Return the button of a part in a row, or in the legend, with its share of a total."""
-        key = (place, part.source, part.broken)
-        button = self._buttons.get(key)
-        if button is None:
-            button = self._buttons[key] = ipywidgets.Button()
-            button.add_class(looks(part.source, broken=bool(part.broken)))
-            button.on_click(lambda pressed: self._pick(self._parts[pressed]))
-        self._parts[button] = part
-        share = users / total
-        if place is None:
-            text = f"{part.source} · {users:,} · {percent(share, 1)}"
-        else:
-            text = percent(share).removesuffix(" %") if share >= _LABELLED else ""
-            button.layout.width = f"{share * 100:.2f}%"
-        with button.hold_sync():
-            button.description = text
-            button.tooltip = (
-                f"{part.what}: {users:,} users{part.whose}, {percent(share, 1)}. Press to list "
-                "them."
+    def _drawn(
+        self, row: str, users_of: Mapping[Part, int], picked: Part | None
+    ) -> list[dict[str, Any]]:
+        """Return how each part of a row looks, and what it says."""
+        total, drawn = sum(users_of.values()), []
+        for part, users in users_of.items():
+            share, look = users / total, looks(part.source, broken=bool(part.broken))
+            key = f"{row} {look}"
+            self.parts[key] = part
+            told = f"{part.what}: {users:,} users{part.whose}, {percent(share, 1)}. Press to list"
+            if part.broken is None:
+                words = f"{part.source} · {users:,} · {percent(share, 1)}"
+            else:
+                words = percent(share).removesuffix(" %") if share >= _LABELLED else ""
+            drawn.append(
+                {
+                    "key": key,
+                    "words": words,
+                    "told": f"{told} them.",
+                    "share": share,
+                    "looks": look,
+                    "picked": part == picked,
+                }
             )
-        (button.add_class if part == picked else button.remove_class)("pa-picked")
-        return button
+        return drawn
 
 
 def _groups(coverage: Coverage) -> dict[str | None, _Parts]:
@@ -129,18 +150,21 @@ def _groups(coverage: Coverage) -> dict[str | None, _Parts]:
         groups = [name for name in ACTIVITY if name in found]
     else:
         groups = sorted(found, key=lambda name: -found[name].total())
-    return {None: +everybody, **{name: found[name] for name in groups}}
+    # One order in every row, or nobody could compare them.
+    return {None: +everybody} | {
+        name: +Counter({part: found[name][part] for part in everybody}) for name in groups
+    }
 
 
 def _title(coverage: Coverage, everybody: _Parts) -> str:
-    words = "Nobody is left: clear a filter"
+    words = NOBODY
     if everybody:
         (source, broken), users = everybody.most_common(1)[0]
         what = f"{source}{', and broken' if broken else ''}"
         words = f"{percent(users / coverage.users)} of these pictures are {what}"
     return (
         f'{title(words)}<div class="pa-muted">source by {GROUPS[coverage.by]}, share of its '
-        "users in %; press a part for its people</div>"
+        "users in %; click a colour to list these people</div>"
         f"{muted(coverage.note) if coverage.note else ''}"
     )
 
@@ -162,7 +186,7 @@ def trend(cohorts: Coverage) -> str:
     """
     periods = _periods(cohorts)
     if not periods:
-        return "<div class='pa-title'>Nobody's date of joining is known</div>"
+        return title("Nobody's date of joining is known" if cohorts.users else NOBODY)
     names = list(periods)
     shares = {}
     for name, users in periods.items():

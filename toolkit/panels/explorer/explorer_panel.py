@@ -1,10 +1,11 @@
 """The explorer: filters, a chart that can be pressed, and the users behind it."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
+from functools import partial
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import ipywidgets
 import traitlets
 
 from toolkit.analysis.coverage_count import Coverage
+from toolkit.analysis.finding_counts import Finding
 from toolkit.analysis.groups import ACTIVITY, UNKNOWN, Seen
 from toolkit.analysis.headline_words import headline
 from toolkit.analysis.selection import Selection
@@ -19,8 +21,9 @@ from toolkit.classification.sources import Source
 from toolkit.formatting import render, shorten
 from toolkit.panels.background import Worker
 from toolkit.panels.explorer.explorer_charts import GROUPS, Part, Stacks, trend
+from toolkit.panels.explorer.finding_list import FindingList
 from toolkit.panels.explorer.user_table import Table, Writer
-from toolkit.panels.widgets import Alert, button, guarded, stylesheet, title
+from toolkit.panels.widgets import Alert, Printed, button, guarded, stylesheet, title
 from toolkit.snapshots.query import Roster
 from toolkit.snapshots.snapshot import Snapshot
 
@@ -38,16 +41,19 @@ _LABELS = {"seen": "people see", "activity": "last login"}
 _ORDER = {name: place for names in (Source, Seen, ACTIVITY) for place, name in enumerate(names)}
 
 
-class Filters(ipywidgets.HBox):  # type: ignore[misc] # ipywidgets has no types
+class Filters(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     """Fields for connection, source, provider, what people see, last login, months and text.
 
-    Their choices are what `toolkit.snapshots.query.Roster.choices` returns.
+    A choice in a field is added to those before it, or removed if it is one of them; the buttons
+    below remove it, too, or turn the filter into its contrary. The choices are what
+    `toolkit.snapshots.query.Roster.choices` returns.
     """
 
     selection = traitlets.Instance(Selection, args=())
 
     def __init__(self, choices: Mapping[str, Mapping[str, int]]) -> None:
         self._updating = False
+        self._usual = choices
         self.fields = {by: _field(_LABELS.get(by, by)) for by in _FIELDS}
         self.joined_from, self.joined_to = _field("joined from"), _field("joined until")
         self.text = ipywidgets.Text(
@@ -56,64 +62,138 @@ class Filters(ipywidgets.HBox):  # type: ignore[misc] # ipywidgets has no types
             continuous_update=False,
         ).add_class("pa-field")
         self.reset = button("Clear", "Clear all filters", "70px", self.clear)
-        self._every = [*self.fields.values(), self.joined_from, self.joined_to, self.text]
-        super().__init__([*self._every, self.reset])
-        self.add_class("pa-row")
+        self.chips = ipywidgets.HBox().add_class("pa-chips")
+        plain = [self.joined_from, self.joined_to, self.text]
+        fields = ipywidgets.HBox([*self.fields.values(), *plain, self.reset]).add_class("pa-row")
+        super().__init__([fields, self.chips])
         self.update(choices)
-        for field in self._every:
+        for by, field in self.fields.items():
+            field.observe(lambda change, by=by: self._add(by, change["new"]), "value")
+        for field in plain:
             field.observe(self._select, "value")
 
     def update(self, choices: Mapping[str, Mapping[str, int]]) -> None:
-        """Show how many users each choice has now; what is chosen stays."""
+        """Show how many users each choice would leave or add now; what is chosen stays."""
         months = {name: n for name, n in choices["cohort"].items() if name != UNKNOWN}
+        first, last = self.joined_from.value, self.joined_to.value
+        # What is left from a month on, and up to a month, while the other end stays.
+        since = {one: n for one, n in months.items() if not last or one <= last}
+        until = {one: n for one, n in months.items() if not first or one >= first}
         with self._all_at_once():
             for by, field in self.fields.items():
-                _offer(field, dict(sorted(choices[by].items(), key=_place)))
-            _offer(self.joined_from, months)
-            _offer(self.joined_to, months)
+                usual = self._usual[by] if len(choices[by]) <= _MOST else choices[by]
+                # In one order, so that a choice is the one that was seen when it was made.
+                names = sorted(choices[by], key=lambda name: _place(name, usual.get(name, 0)))
+                chosen = getattr(self.selection, _FIELDS[by])
+                _offer(field, {name: choices[by][name] for name in names}, chosen)
+            counted = accumulate(reversed(since.values()))
+            _offer(self.joined_from, dict(zip(since, reversed([*counted]), strict=True)))
+            _offer(self.joined_to, dict(zip(until, accumulate(until.values()), strict=True)))
 
     def clear(self) -> None:
         """Choose all users."""
+        self.choose(Selection())
+
+    def choose(self, selection: Selection) -> None:
+        """Show a selection in the fields, and make it the selection."""
         with self._all_at_once():
-            for field in self._every:
-                field.value = ""
-        self._select()
+            for field, value in (
+                (self.joined_from, selection.joined_from),
+                (self.joined_to, selection.joined_to),
+            ):
+                if value and value not in dict(field.options).values():
+                    field.options = [*field.options, (value, value)]
+                field.value = value or ""
+            self.text.value = selection.text
+        self._tell(selection)
+
+    def _add(self, by: str, value: str) -> None:
+        if self._updating or not value:
+            return
+        with self._all_at_once():
+            self.fields[by].value = ""
+        name = _FIELDS[by]
+        if value in getattr(self.selection, name):
+            self._remove(name, value)
+            return
+        added: dict[str, Any] = {name: (*getattr(self.selection, name), value)}
+        self._tell(replace(self.selection, **added))
+
+    def _remove(self, name: str, value: str) -> None:
+        left: Any = ""
+        if name != "finding":
+            left = tuple(one for one in getattr(self.selection, name) if one != value and value)
+        self._tell(replace(self.selection, **{name: left}))
+
+    def _turn(self, name: str) -> None:
+        """Turn a filter into its contrary, or back."""
+        self._tell(replace(self.selection, excluding=tuple({*self.selection.excluding} ^ {name})))
+
+    def _select(self, _: object = None) -> None:
+        if not self._updating:
+            self._tell(
+                replace(
+                    self.selection,
+                    joined_from=self.joined_from.value or None,
+                    joined_to=self.joined_to.value or None,
+                    text=self.text.value.strip(),
+                )
+            )
+
+    def _tell(self, selection: Selection) -> None:
+        filled = tuple(sorted(one for one in selection.excluding if getattr(selection, one)))
+        told = replace(selection, excluding=filled)
+        self.chips.children = list(self._drawn(told))
+        self.selection = told
+
+    def _drawn(self, selection: Selection) -> Iterator[ipywidgets.Button]:
+        chosen: dict[str, list[tuple[str, str]]] = {
+            name: [(one, shorten(one, _LONGEST)) for one in getattr(selection, name)]
+            for name in _FIELDS.values()
+        }
+        if selection.finding:
+            chosen["finding"] = [(selection.finding, selection.finding)]
+        if selection.user_ids:
+            chosen["user_ids"] = [("", f"one of {len(selection.user_ids):,} in a list")]
+        names = {name: _LABELS.get(by, by) for by, name in _FIELDS.items()} | {"user_ids": "user"}
+        for name, values in chosen.items():
+            is_not = " not" if name in selection.excluding else ""
+            if values:
+                label = f"{names.get(name, name)} is{is_not}"
+                turned = "these users instead of all others" if is_not else "all others instead"
+                whose = button(label, turned, "auto", partial(self._turn, name))
+                yield whose.add_class("pa-whose")
+            for value, words in values:
+                remove = partial(self._remove, name, value)
+                yield button(f"{words} ✕", f"remove {words}", "auto", remove)
 
     @contextmanager
     def _all_at_once(self) -> Iterator[None]:
         """Leave the selection as it is while several fields change."""
-        self._updating = True
+        before, self._updating = self._updating, True
         try:
             yield
         finally:
-            self._updating = False
-
-    def _select(self, _: object = None) -> None:
-        if self._updating:
-            return
-        chosen = {
-            name: (self.fields[by].value,) for by, name in _FIELDS.items() if self.fields[by].value
-        }
-        self.selection = Selection(
-            **chosen,
-            joined_from=self.joined_from.value or None,
-            joined_to=self.joined_to.value or None,
-            text=self.text.value.strip(),
-        )
+            self._updating = before
 
 
 def _field(label: str) -> ipywidgets.Dropdown:
     return ipywidgets.Dropdown(options=[("all", "")], description=label).add_class("pa-field")
 
 
-def _offer(field: ipywidgets.Dropdown, users: Mapping[str, int]) -> None:
+def _offer(
+    field: ipywidgets.Dropdown, users: Mapping[str, int], ticked: Collection[str] = ()
+) -> None:
     listed = dict(islice(users.items(), _MOST))
-    if field.value in users:
-        listed[field.value] = users[field.value]
-    more = len(users) - len(listed)
+    if field.value:
+        listed[field.value] = users.get(field.value, 0)
+    left, first = max(len(users) - len(listed), 0), "add another" if ticked else "all"
     offered = [
-        (f"all (search finds {more:,} smaller ones)" if more else "all", ""),
-        *((f"{shorten(name, _LONGEST)} · {n:,}", name) for name, n in listed.items()),
+        (f"{first} (search finds {left:,} smaller ones)" if left else first, ""),
+        *(
+            (f"{'✓ ' if name in ticked else ''}{shorten(name, _LONGEST)} · {n:,}", name)
+            for name, n in listed.items()
+        ),
     ]
     if offered != list(field.options):
         chosen = field.value
@@ -122,45 +202,52 @@ def _offer(field: ipywidgets.Dropdown, users: Mapping[str, int]) -> None:
             field.value = chosen
 
 
-def _place(choice: tuple[str, int]) -> tuple[int, int]:
+def _place(name: str, users: int) -> tuple[int, int]:
     """Sort by the order that a name has in words, or else the most users first."""
-    name, users = choice
     return (_ORDER[name], 0) if name in _ORDER else (0, -users)
 
 
-class Explorer(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
+class Explorer(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     """A snapshot to look around in. Made by `explore`; the roster is closed with it."""
 
-    def __init__(self, roster: Roster, folder: Path, stem: str) -> None:
+    def __init__(
+        self, roster: Roster, folder: Path, stem: str, *, path: Path | None = None
+    ) -> None:
         self._lock = threading.RLock()
         self._picked: Part | None = None
+        self._words = (Selection(), "")
         self.roster = roster
         self.alert = Alert()
         self.filters = Filters(roster.choices())
         self.headline, self.trend, self.chosen = (ipywidgets.HTML() for _ in range(3))
         self.by = ipywidgets.Dropdown(
             options=[(f"by {name}", by) for by, name in GROUPS.items()],
-            layout=ipywidgets.Layout(width="150px"),
+            description="bars",  # a field without a name is read as nothing
+            style={"description_width": "initial"},
+            layout=ipywidgets.Layout(width="190px"),
         )
         self.stacks = Stacks(self.pick)
-        self.table = Table(roster, self.alert)
+        self.findings = FindingList(self._show_finding)
+        self.table = Table(roster, self.alert, path=path)
         self.everybody = button(
             "Show all", "Undo the press on a bar", "90px", lambda: self.pick(None)
         )
-        self.writer = Writer(roster, folder, stem, self.alert)
+        self.writer = Writer(roster, folder, stem, self.alert, self._download)
         self.filters.observe(self._filter, "selection")
         self.by.observe(self._filter, "value")
         left, right = ipywidgets.VBox([self.by, self.stacks]), ipywidgets.VBox([self.trend])
         cards = ipywidgets.HBox([left, right]).add_class("pa-cards")
         picked = ipywidgets.HBox([self.chosen, self.everybody]).add_class("pa-between")
         below = ipywidgets.VBox([picked, self.table, self.writer])
-        for card in (left, right, below):
+        for card in (left, right, self.findings, below):
             card.add_class("pa-card")
-        super().__init__([stylesheet(), self.headline, self.filters, self.alert, cards, below])
+        shown = [self.headline, self.filters, self.alert, cards, self.findings, below]
+        super().__init__([stylesheet(), *shown])
         self.add_class("pa-panel")
         self.refresh()
-        # A search is made ready while somebody looks at what is there.
-        Worker("names", self.alert.show).ask(roster.prepare_search)
+        # Searches, orders and findings are made ready while somebody looks at what is there.
+        self._worker = Worker("loading", self._failed)
+        self._worker.ask(self._load)
 
     @property
     def selection(self) -> Selection:
@@ -177,6 +264,19 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             kinds &= {Seen(name) for name in chosen.seen} or {*Seen}
             narrow["seen"] = tuple(sorted(kinds))
         return replace(chosen, **narrow)
+
+    @guarded
+    def show(self, selection: Selection, words: str = "") -> None:
+        """Show the users of a selection, as if its filters were chosen.
+
+        Args:
+            selection: such as `Selection(finding="expired")`.
+            words: who they are, for the title, to stand after "The 66 users".
+        """
+        with self._lock:
+            self.filters.choose(selection)
+            self._words = (self.filters.selection, words)
+            self._list()
 
     def refresh(self) -> None:
         """Draw everything again by the filters."""
@@ -201,11 +301,40 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             self._draw_bars()
             self._list()
 
+    def static(self) -> tuple[str, Mapping[Source, int]]:
+        """Return the headline, and users by source as far as the filters choose them."""
+        chosen = self.roster.coverage("source", self.filters.selection)
+        return self.headline.value, chosen.sources
+
     def close(self) -> None:
         """Close the files, and free the memory."""
+        self._worker.stop()
         self.table.close()
         self.roster.close()
         super().close()
+
+    def _load(self) -> None:
+        work: tuple[Callable[[], None], ...] = (
+            partial(self.roster.prepare, "people"),
+            self._find,
+            partial(self.roster.prepare, "concerned"),
+        )
+        for part in work:
+            if not self._worker.superseded:
+                part()
+
+    def _find(self) -> None:
+        self.findings.fill(self.roster.findings())
+
+    def _failed(self, error: BaseException) -> None:
+        if not self._worker.superseded:  # the panel may have been closed meanwhile
+            self.alert.show(error)
+
+    def _show_finding(self, finding: Finding) -> None:
+        self.show(Selection(finding=finding.id), f" of “{finding.title}”")
+
+    def _download(self, name: str, content: bytes) -> None:
+        self.table.people.send({"save": name}, [content])
 
     @guarded
     def _filter(self, _: object) -> None:
@@ -223,7 +352,9 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         users = self.roster.users(selection)
         # First what may fail: title and files are of those whose rows are shown.
         self.table.show(selection, users)
-        which = "" if part is None else f"{part.whose} whose picture is {part.what}"
+        shown, words = self._words
+        which = words if shown == self.filters.selection else ""
+        which += "" if part is None else f"{part.whose} whose picture is {part.what}"
         self.chosen.value = title(f"The {users:,} users{which}")
         self.everybody.layout.display = "none" if part is None else None
         self.writer.selection = selection
@@ -244,4 +375,5 @@ def explore(snapshot: Snapshot, folder: Path | str | None = None) -> Explorer:
     """
     beside = snapshot.path.parent if snapshot.path else Path.cwd()
     stem = snapshot.path.stem if snapshot.path else "snapshot"
-    return Explorer(Roster(snapshot), Path(folder) if folder else beside, stem)
+    where = Path(folder) if folder else beside
+    return Explorer(Roster(snapshot), where, stem, path=snapshot.path)
