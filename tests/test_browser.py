@@ -18,11 +18,13 @@ import pandas as pd
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from tests.npm import installed
 from toolkit.launch.notebook_pages import _notebook, served
 from toolkit.sandbox.made_up.tenants import loadable, people
 from toolkit.sandbox.server import Sandbox
 
-FOLDER = Path(__file__).parent.parent / "notebooks"
+HERE = Path(__file__).parent
+FOLDER = HERE.parent / "notebooks"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 REQUIRED = os.environ.get("PICTURE_AUDIT_BROWSER") == "required"
 PICTURES = os.environ.get("PICTURE_AUDIT_SCREENSHOTS")
@@ -239,16 +241,25 @@ def alert(page):
     return page.locator(".pa-panel [role=alert]")
 
 
+def step(page, name):
+    """Press a step on the left."""
+    page.locator(".pa-steps button", has_text=name).click()
+
+
 def explored(page):
-    """The panel with a snapshot shown: collected, unless a test before has done it."""
+    """The people of a snapshot: collected, unless a test before has done it."""
     if not page.locator(".pa-table table").count():
+        step(page, "Connect")
         field(page, "tenant").select_option(label="the embedded tenant (made-up people)")
         button(page, "Collect").click()
-        page.locator(".pa-table table").wait_for(timeout=120_000)
+        page.locator(".pa-settle").wait_for(timeout=120_000)
+    step(page, "People")
+    page.locator(".pa-table table").wait_for(timeout=120_000)
     if button(page, "Show all").is_visible():
         button(page, "Show all").click()
     button(page, "Clear").click()
-    expect(page.locator(".pa-big")).to_have_text("5,000 users")
+    expect(page.locator(".pa-big:visible")).to_have_text("5,000 users")
+    expect(page.locator(".pa-foot [role=status]")).to_have_text("1 to 25 of 5,000")
     return page
 
 
@@ -281,9 +292,9 @@ def test_a_filter_changes_chart_and_table(panel):
     explored(panel)
     everybody = panel.locator(".pa-stack .pa-name").first.inner_text()
     field(panel, "source").select_option(index=1)
-    expect(panel.locator(".pa-big")).not_to_have_text("5,000 users")
+    expect(panel.locator(".pa-big:visible")).not_to_have_text("5,000 users")
     expect(panel.locator(".pa-stack .pa-name").first).not_to_have_text(everybody)
-    expect(panel.locator(".pa-table tbody tr td:nth-child(3)")).to_have_text(["social"] * 25)
+    expect(panel.locator(".pa-table tbody tr td:nth-child(4)")).to_have_text(["social"] * 25)
     expect(panel.locator(".pa-legend button")).to_have_count(1)
 
 
@@ -299,9 +310,9 @@ def test_a_press_on_a_bar_lists_its_users(panel):
     ).to_be_visible()
     rows = panel.locator(".pa-table tbody tr")
     some = min(25, int(users[1].replace(",", "")))
-    expect(rows.locator("td:nth-child(3)")).to_have_text(["custom"] * some)
+    expect(rows.locator("td:nth-child(4)")).to_have_text(["custom"] * some)
     expect(rows.locator("td:nth-child(2)")).to_have_text([users[2]] * some)
-    expect(panel.locator(".pa-big")).to_have_text("5,000 users")
+    expect(panel.locator(".pa-big:visible")).to_have_text("5,000 users")
 
 
 def test_names_and_pictures_are_shown_only_when_asked_for(panel):
@@ -323,20 +334,91 @@ def test_names_and_pictures_are_shown_only_when_asked_for(panel):
     expect(table).to_contain_text("•••@")
 
 
-def test_listed_users_are_written_to_a_file(panel):
-    """Fails if the CSV button writes nothing, or does not say where."""
+def test_listed_users_are_downloaded(panel):
+    """Fails if the CSV button downloads nothing, or others than those in the table."""
     explored(panel)
     panel.locator(".pa-legend button.pa-custom").click()
     expect(panel.locator(".pa-title", has_text="whose picture is custom")).to_be_visible()
-    button(panel, "CSV").click()
-    said = panel.get_by_text(re.compile(r"^Wrote [\d,]+ users to "))
-    said.wait_for(timeout=90_000)
-    (written,) = (panel.folder / "out").rglob(said.inner_text().rpartition("/")[2])
-    assert set(pd.read_csv(written)["source"]) == {"custom"}
+    with panel.expect_download(timeout=90_000) as download:
+        button(panel, "CSV").click()
+    assert download.value.suggested_filename.endswith("-selection.csv")
+    assert set(pd.read_csv(download.value.path())["source"]) == {"custom"}
+    expect(panel.get_by_text(re.compile(r"^Downloaded [\d,]+ users as "))).to_be_visible()
+
+
+def test_the_table_is_sorted_opened_and_turned_by_mouse_and_by_keyboard(panel):
+    """Fails if a head does not sort, a row does not open, or the focus is lost with a key."""
+    explored(panel)
+    table, where = panel.locator(".pa-table table"), panel.locator(".pa-foot [role=status]")
+    joined = table.locator("th", has_text="joined")
+    for state in ("ascending", "descending"):
+        joined.locator("button").press("Enter")
+        expect(joined).to_have_attribute("aria-sort", state)
+        expect(joined.locator("button")).to_be_focused()
+    days = table.locator("tbody td:nth-child(5)").all_text_contents()
+    assert days == sorted(days, reverse=True)
+    people = table.locator("tbody th button")
+    people.nth(2).press("Enter")
+    expect(people.nth(2)).to_have_attribute("aria-expanded", "true")
+    expect(people.nth(2)).to_be_focused()
+    expect(table.locator(".pa-why")).to_contain_text("The picture counts as")
+    expect(table.locator(".pa-why")).to_contain_text("show names and e-mail addresses to see it")
+    people.nth(2).click()
+    expect(table.locator(".pa-why")).to_have_count(0)
+    button(panel, "Next").press("Enter")
+    expect(where).to_have_text("26 to 50 of 5,000")
+    button(panel, "Back").click()
+    expect(where).to_have_text("1 to 25 of 5,000")
+    button(panel, "Copy as Python").click()
+    expect(panel.locator(".pa-code")).to_have_value(
+        re.compile(r"order='joined', descending=True, limit=5000")
+    )
+    table.locator("th", has_text="user").locator("button").click()
+    picture(panel, f"people-{panel.face}")
+
+
+def test_a_finding_shows_its_users_and_filters_take_more_values_or_their_contrary(panel):
+    """Fails if a finding cannot list its people, or a second value replaces the first one."""
+    explored(panel)
+    row = panel.locator(".pa-finding", has_text="Gravatars of another e-mail address")
+    shown = row.get_by_role("button", name=re.compile("^Show the"))
+    users = shown.inner_text().removeprefix("Show the ")
+    shown.click()
+    expect(panel.locator(".pa-title", has_text=f"The {users} users of “Grav")).to_be_visible()
+    expect(panel.locator(".pa-foot [role=status]")).to_contain_text(f"of {users}")
+    button(panel, "hash-mismatch ✕").click()
+    expect(panel.locator(".pa-big:visible")).to_have_text("5,000 users")
+    for name in ("facebook", "linkedin"):
+        choices = field(panel, "connection").locator("option").all_inner_texts()
+        (index,) = [place for place, one in enumerate(choices) if one.startswith(name)]
+        field(panel, "connection").select_option(index=index)
+        expect(button(panel, f"{name} ✕")).to_be_visible()
+    both = panel.locator(".pa-big:visible").inner_text()
+    button(panel, "connection is").click()
+    expect(button(panel, "connection is not")).to_be_visible()
+    expect(panel.locator(".pa-big:visible")).not_to_have_text(both)
+    others = int(panel.locator(".pa-big:visible").inner_text().split()[0].replace(",", ""))
+    assert others + int(both.split()[0].replace(",", "")) == 5000
+    picture(panel, f"filters-{panel.face}")
+
+
+def test_the_people_pass_an_accessibility_check(panel, request, tmp_path):
+    """Fails if somebody who cannot see the table, or not well, is told less than others."""
+    explored(panel)
+    axe = installed(request.config, "axe-core", HERE / "axe" / "package.json", tmp_path)
+    panel.locator(".pa-table tbody th button").first.click()
+    panel.locator(".pa-why").wait_for()
+    source = (axe / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
+    panel.evaluate(source)
+    for part in (".pa-table", ".pa-findings", ".pa-chips"):
+        found = panel.evaluate("part => axe.run(part)", part)
+        nodes = [(one["id"], node["html"]) for one in found["violations"] for node in one["nodes"]]
+        assert nodes == [], part
 
 
 def test_a_collection_is_paused_cancelled_and_gone_on_with(panel):
     """Fails if a slow collection cannot be stopped, or starts from nothing afterwards."""
+    step(panel, "Connect")
     field(panel, "tenant").select_option(index=0)
     out = field(panel, "snapshot file")
     out.fill("out/slow.parquet")
@@ -361,6 +443,7 @@ def test_a_file_is_uploaded_or_named_and_its_users_are_shown(panel):
     mine = panel.folder / "server" / "mailed.ndjson"  # no folder that the panel reads
     mine.parent.mkdir(exist_ok=True)
     mine.write_text("\n".join(users))
+    step(panel, "Connect")
     out = field(panel, "snapshot file")
     out.fill("")
     out.press("Enter")
@@ -377,14 +460,16 @@ def test_a_file_is_uploaded_or_named_and_its_users_are_shown(panel):
     name.fill("named.ndjson")
     name.press("Enter")
     button(panel, "Read").click()
-    expect(panel.locator(".pa-big")).to_have_text("30 users")
+    shown = panel.locator(".pa-stage .pa-muted:visible").first
+    expect(shown).to_contain_text("30 users")
     assert alert(panel).count() == 0
+    step(panel, "Connect")
     with panel.expect_file_chooser() as chooser:
         panel.locator(".pa-panel .jupyter-button", has_text="Upload").click()
     chooser.value.set_files(mine)
     expect(name).to_have_value("mailed.ndjson")
     button(panel, "Read").click()
-    expect(panel.locator(".pa-big")).to_have_text("40 users")
+    expect(shown).to_contain_text("40 users")
     expect(panel.locator(".pa-panel [role=status]").first).to_contain_text("Read 40 users")
-    button(panel, "A file").scroll_into_view_if_needed()
+    step(panel, "Connect")
     picture(panel, f"file-{panel.face}")

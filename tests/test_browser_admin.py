@@ -7,6 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from tests.conftest import settings_of
 from tests.sandbox.login import LoginSandbox
 from tests.test_browser import (
     CHROMIUM,
@@ -23,8 +24,12 @@ from tests.test_browser import (
     tab,
     token_in,
 )
+from toolkit.change.apply_plan import apply
+from toolkit.change.prepare import plan
+from toolkit.collection.collect_users import collect
 from toolkit.launch.notebook_pages import served
 from toolkit.sandbox.made_up.tenants import ACTIONS, RULES, loadable, people
+from toolkit.tenant.client import connect
 
 __all__ = ["browser", "lab"]  # fixtures
 
@@ -122,12 +127,12 @@ def claimed(sandbox):
 
 
 def confirm(page, sandbox) -> None:
-    typed = page.locator(".pa-confirm input")
+    typed = page.locator(".pa-confirm input:enabled")
     typed.fill(sandbox.domain)
 
 
 def ended(page, what) -> None:
-    said = page.locator(".pa-panel [role=status]", has_text=f"{what} has ended.")
+    said = page.locator(".pa-panel [role=status]", has_text=f"{what} at ")
     said.wait_for(timeout=120_000)
 
 
@@ -153,7 +158,7 @@ def test_a_default_picture_is_chosen_applied_and_undone(panel, sandbox, claimed)
     assert claimed() == before
 
     button(panel, "Rehearse").click()
-    ended(panel, "Rehearsing")
+    ended(panel, "Rehearsed")
     assert claimed() == before
     apply = panel.locator(".pa-danger", has_text="Apply to")
     expect(apply).to_be_disabled()
@@ -161,24 +166,24 @@ def test_a_default_picture_is_chosen_applied_and_undone(panel, sandbox, claimed)
     expect(apply).to_be_enabled()
     picture(panel, f"admin-rehearsed-{panel.face}")
     apply.click()
-    ended(panel, "Applying")
+    ended(panel, "Done")
     assert claimed() == NEW
-    button(panel, "Verify").click()
-    ended(panel, "Verifying")
+    button(panel, "Check").click()
+    ended(panel, "Checked")
     expect(panel.get_by_text("3 of 3 checked are in place")).to_be_visible()
     tall(panel, f"admin-applied-{panel.face}")
 
     expect(button(panel, "Undo")).to_be_disabled()
     button(panel, "Rehearse undo").click()
-    ended(panel, "Rehearsing the undo")
+    ended(panel, "Undo rehearsed")
     assert claimed() == NEW
-    undo = button(panel, f"Put back the Action at {sandbox.domain}")
+    undo = button(panel, f"Remove the default picture at {sandbox.domain}")
     expect(undo).to_be_disabled()
     confirm(panel, sandbox)
     expect(undo).to_be_enabled()
     tall(panel, f"admin-undoing-{panel.face}")
     undo.click()
-    ended(panel, "Undoing")
+    ended(panel, "Undone")
     assert claimed() == before
     assert alert(panel).count() == 0
 
@@ -189,3 +194,45 @@ def tall(page, name) -> None:
     page.set_viewport_size({"width": size["width"], "height": 2300})
     picture(page, name)
     page.set_viewport_size(size)
+
+
+def test_what_another_process_writes_is_shown_and_stopped_from_the_page(browser, sandbox, tmp_path):
+    """Fails if who opens the page while a change runs cannot see it, stop it and put it back."""
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    before = {one["user_id"]: one.get("picture") for one in sandbox.users()}
+    with connect(settings_of(sandbox)) as tenant:
+        snapshot = collect(tenant, method="search")
+        made = plan(snapshot, NEW, through="root", out=kept / "new.plan")
+        running = apply.steps(
+            tenant, made, execute=True, confirm=tenant.domain, agreed=True, workers=1
+        )
+        next(running)
+        port = free_port()
+        (tmp_path / "voila").mkdir()
+        command, paths = served(tmp_path / "voila", tmp_path, "127.0.0.1", port)
+        page_file = tmp_path / "voila" / "page" / "dashboard.ipynb"
+        page_file.write_text(notebook(sandbox, kept), "utf-8")
+        with (
+            serving([*command, "--no-browser"], port, tmp_path, **paths) as url,
+            tab(browser) as page,
+        ):
+            page.goto(f"{url}/?token={token_in(tmp_path / 'voila')}")
+            page.face = "voila"
+            banner = page.locator(".pa-changes")
+            expect(banner).to_contain_text("Running: ", timeout=120_000)
+            picture(page, "admin-running-elsewhere")
+            banner.get_by_role("button", name="Stop", exact=True).click()
+            expect(banner).to_contain_text("It is stopping.")
+            for _ in running:
+                pass
+            changed = sum(before[one["user_id"]] != one.get("picture") for one in sandbox.users())
+            expect(banner).to_contain_text(f"stopped at {changed} of", timeout=30_000)
+            banner.get_by_role("button", name=f"Put the {changed} back").click()
+            ended(page, "Undo rehearsed")
+            picture(page, "admin-stopped-elsewhere")
+            confirm(page, sandbox)
+            button(page, f"Put back {changed} people at {sandbox.domain}").click()
+            ended(page, "Undone")
+            expect(banner).not_to_contain_text("stopped at")
+    assert {one["user_id"]: one.get("picture") for one in sandbox.users()} == before

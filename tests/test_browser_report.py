@@ -74,3 +74,15 @@ def test_the_report_reads_the_same_without_scripts(page_file):
         assert page.get_by_role("table").count() >= 3
         browser.close()
     assert "<script" not in page_file.read_text()
+
+
+def test_closed_tables_are_printed(page_file):
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+        page.goto(page_file.as_uri())
+        table = page.locator("details table").first
+        assert not table.is_visible()
+        page.emulate_media(media="print")
+        assert table.is_visible()
+        browser.close()

@@ -100,8 +100,8 @@ class Running(NamedTuple):
 
 CODE = """
 import sys
-from toolkit.launch.notebook_pages import dashboard
-sys.exit(dashboard(port=0, open_browser=False, token={token}))
+from toolkit.launch.notebook_pages import serve
+sys.exit(serve(port=0, open_browser=False, token={token}))
 """
 
 

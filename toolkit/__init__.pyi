@@ -33,9 +33,9 @@ from .errors import PictureAuditError as PictureAuditError
 from .images.candidate_checks import Candidate as Candidate
 from .images.candidate_checks import candidate as candidate
 from .launch.demo_run import demo as demo
-from .launch.notebook_pages import dashboard as dashboard
 from .panels.choose.admin_panel import choose_default_picture as choose_default_picture
 from .panels.collector_panel import collector as collector
+from .panels.dashboard_frame import dashboard as dashboard
 from .panels.explorer.explorer_panel import explore as explore
 from .panels.widgets import Bar as Bar
 from .probing.picture_probe import outcomes as outcomes

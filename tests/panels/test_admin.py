@@ -1,16 +1,19 @@
 """The admin's panel without a browser: what each press does, and what it does not do."""
 
+import re
 import time
 
 import pytest
 
-from tests.change.conftest import irreplaceable, settled
+from tests.change.conftest import irreplaceable, journal_of, settled
 from tests.change.test_action import login
 from tests.conftest import settings_of
 from tests.sandbox.conftest import person
 from tests.sandbox.login import LoginSandbox
 from toolkit.analysis.groups import Seen
-from toolkit.change.journal import State, read_journal
+from toolkit.change.apply_plan import apply
+from toolkit.change.journal import State, journal_path, read_journal
+from toolkit.change.undo_journal import undo
 from toolkit.change.ways import Way
 from toolkit.collection.collect_users import collect
 from toolkit.errors import SettingsError
@@ -89,7 +92,10 @@ def test_it_begins_with_an_example_and_writes_nothing_by_itself(panel_of, made):
     assert gallery.promise == "nobody loses a picture of their own"
     assert str(gallery.plan.effect()) in panel.gallery_view.headline.value
     assert "Add role to tokens" in panel.change.bindings.value
-    assert "Rule &#39;Placeholder for Gravatar&#39; sets the picture" in panel.change.warnings.value
+    assert (
+        "Rule &#39;Placeholder for Gravatar&#39; set the picture until Rules ended"
+        in panel.change.warnings.value
+    )
     assert "what the host shows" in panel.gallery_view.table.value
     panel.execution.rehearse()
     assert "nothing was written" in ended(panel)
@@ -105,6 +111,7 @@ def test_what_cannot_be_a_default_is_refused_while_it_is_typed(panel_of):
     assert panel.gallery is None
     assert panel.execution.rehearse_button.disabled
     assert panel.execution.apply_button.disabled
+    assert panel.execution.apply_button.description == "Apply"  # and no number of another plan
     panel.candidate_view.url.value = '"><script>alert(1)</script>'
     assert "<script" not in panel.candidate_view.verdicts.value
 
@@ -162,7 +169,9 @@ def test_the_action_is_applied_verified_seen_and_undone(panel_of, made):
     execution.confirm.value = tenant.domain
     assert not execution.apply_button.disabled
     execution.apply()
-    assert "1 of 1 Action changed" in ended(panel)
+    assert "The Action was created" in ended(panel)
+    assert re.search(r"Done at \d\d:\d\d UTC", execution.status.value)
+    assert "see another picture, each from their next login on" in execution.status.value
     assert len(tenant.actions()) == actions + 1
     assert execution.confirm.value == ""
     execution.confirm.value = tenant.domain
@@ -175,13 +184,19 @@ def test_the_action_is_applied_verified_seen_and_undone(panel_of, made):
     assert "Action runs already" in again.change.warnings.value
     assert again.execution.applied.value == execution.applied.value
     execution.rehearse_undo()
-    assert "1 of 1 Action would be put back" in ended(panel)
-    assert execution.undo_button.description == f"Put back the Action at {tenant.domain}"
-    execution.confirm.value = tenant.domain
+    assert "The Action would be removed" in ended(panel)
+    assert execution.undo_button.description == f"Remove the default picture at {tenant.domain}"
+    execution.confirm_undo.value = tenant.domain
     execution.undo()
-    assert "1 of 1 Action put back" in ended(panel)
+    assert "The Action was removed" in ended(panel)
     assert len(tenant.actions()) == actions
-    assert "people, undone · new.png" in execution.applied.label
+    assert "action, new.png · undone at" in execution.applied.label
+    # The next plan is made by itself: the same choice is no dead end.
+    undone = execution._written
+    assert shown(panel).plan.id not in undone.name
+    execution.rehearse()
+    assert "The Action would be created" in ended(panel)
+    assert not execution.alert.value
 
 
 def test_profiles_are_written_with_a_pause_and_a_way_out_and_put_back(panel_of, made):
@@ -199,12 +214,22 @@ def test_profiles_are_written_with_a_pause_and_a_way_out_and_put_back(panel_of, 
     assert f"{left} its picture is an explicit null" in execution.status.value
     execution.confirm.value = tenant.domain
     execution.agreed.value = True
+    began = writes(sandbox)
     execution.apply()
+    while writes(sandbox) < began + 3:
+        time.sleep(0.001)
     execution.pause()
     assert execution.pause_button.description == "Go on"
     execution.cancel()
-    assert "Cancelled" in ended(panel)
+    said = ended(panel)
+    written = sum(before[who] != text for who, text in users(sandbox).items())
+    assert re.search(r"Stopped at \d\d:\d\d UTC", said)
+    assert f"{written:,} of {plan.changes:,} are changed. Apply again to do the other" in said
+    assert f"or put the {written:,} back" in said
     assert not execution.alert.value
+    execution.rehearse()
+    ended(panel)
+    execution.agreed.value = True
     execution.confirm.value = tenant.domain
     execution.apply()
     assert f"{changes:,} of {plan.changes:,} users changed" in ended(panel)
@@ -214,7 +239,7 @@ def test_profiles_are_written_with_a_pause_and_a_way_out_and_put_back(panel_of, 
     execution.rehearse_undo()
     assert f"{changes:,} of {changes:,} users would be put back" in ended(panel)
     assert execution.undo_button.description == f"Put back {changes:,} people at {tenant.domain}"
-    execution.confirm.value = tenant.domain
+    execution.confirm_undo.value = tenant.domain
     execution.undo()
     assert f"{changes:,} of {changes:,} users put back" in ended(panel)
     assert users(sandbox) == before
@@ -231,23 +256,24 @@ def test_undo_waits_for_its_rehearsal_and_names_whom_it_would_put_back(site_of):
     try:
         execution = panel.execution
         labels = [label for label, _ in execution.applied.options]
-        assert [label.split(" · ")[1:] for label in labels] == [
-            ["root for 6 people", "b.png"],
-            ["root for 6 people", "new.png"],
-        ]
+        assert [label.split(" · ")[1] for label in labels] == ["root, b.png", "root, new.png"]
+        assert "0 of 6 people (6 skipped" in labels[0]
+        assert "6 of 6 people (0 skipped" in labels[1]
         execution.applied.index = 1
-        execution.confirm.value = site.tenant.domain
+        execution.confirm_undo.value = site.tenant.domain
         assert execution.undo_button.disabled
         execution.undo()
         assert "was not rehearsed" in execution.alert.value
         execution.rehearse_undo()
         assert "drifted: 1 changed since" in ended(panel)
         assert execution.undo_button.description == f"Put back 5 people at {site.tenant.domain}"
+        assert execution.undo_button.disabled
+        execution.confirm_undo.value = site.tenant.domain
         assert not execution.undo_button.disabled
-        execution.confirm.value = "elsewhere"
+        execution.confirm_undo.value = "elsewhere"
         assert execution.undo_button.disabled
         execution.applied.index = 0
-        execution.confirm.value = site.tenant.domain
+        execution.confirm_undo.value = site.tenant.domain
         assert execution.undo_button.disabled
         execution.rehearse_undo()
         ended(panel)
@@ -256,17 +282,28 @@ def test_undo_waits_for_its_rehearsal_and_names_whom_it_would_put_back(site_of):
         execution.applied.index = 1
         execution.rehearse_undo()
         ended(panel)
+        execution.confirm_undo.value = site.tenant.domain
         execution.undo()
         assert "5 of 6 users put back" in ended(panel)
         assert site.user("auth0|000003")["picture"] == moved["picture"]
-        assert "root for 6 people, undone · new.png" in execution.applied.label
-        (journal,) = site.folder.glob("new-root.plan.journal.undo")
-        journal.write_text("torn\n")
+        assert re.search(r"root, new.png · undone at .*: 5 of 6 people", execution.applied.label)
+    finally:
+        panel.close()
+
+
+def test_a_damaged_journal_is_listed_and_says_what_is_wrong(site_of):
+    site = site_of([person(number) for number in range(6)])
+    made = site.plan("root")
+    site.apply(made)
+    undo(site.tenant, journal_of(made), execute=True, confirm=site.tenant.domain)
+    journal_path(journal_of(made)).write_text("torn\n")
+    panel = choose_default_picture(site.snapshot, site.tenant, folder=site.folder)
+    try:
+        execution = panel.execution
         execution.rehearse_undo()
         ended(panel)
         assert "damaged" in execution.alert.value
-        execution._list_applied()
-        assert "root for 6 people, with an unusable journal" in execution.applied.options[1][0]
+        assert "root, new.png · unusable: " in execution.applied.options[-1][0]
     finally:
         panel.close()
 
@@ -277,10 +314,14 @@ def test_the_first_n_people_only_and_then_the_others(site_of):
     try:
         execution = panel.execution
         shown(panel)
-        assert execution.limit.layout.display == "none"
+        assert execution._first.layout.display == "none"
         press(panel, Way.ROOT)
         shown(panel)
-        assert execution.limit.layout.display is None
+        assert execution._first.layout.display is None
+        assert not execution.only_first.value
+        execution.limit.value = -3
+        assert execution.limit.value == 1  # and never everybody
+        execution.only_first.value = True
         execution.limit.value = 2
         assert execution.apply_button.description == "Apply to at most 2 of 9 people"
         execution.rehearse()
@@ -289,11 +330,13 @@ def test_the_first_n_people_only_and_then_the_others(site_of):
         execution.apply()
         assert "after 2 users, as the limit says" in ended(panel)
         assert sum(one["picture"] == NEW for one in site.sandbox.users()) == 2
-        execution.limit.value = 0
+        assert "2 of 9 people" in execution.applied.label
+        execution.only_first.value = False
         execution.confirm.value = site.tenant.domain
         assert execution.apply_button.disabled
         execution.rehearse()
         ended(panel)
+        execution.confirm.value = site.tenant.domain
         execution.agreed.value = True
         execution.apply()
         assert "9 of 9 users changed" in ended(panel)
@@ -310,9 +353,12 @@ def test_what_was_rehearsed_for_some_is_not_rehearsed_for_all(site_of):
         shown(panel)
         press(panel, Way.ROOT)
         shown(panel)
+        execution.only_first.value = True
         execution.limit.value = 2
         execution.rehearse()
-        execution.limit.value = 0  # typed before the browser knew that the field is disabled
+        execution.only_first.value = (
+            False  # pressed before the browser knew that the field is disabled
+        )
         assert "2 of 9 users would be changed" in ended(panel)
         execution.confirm.value = site.tenant.domain
         execution.agreed.value = True
@@ -322,7 +368,7 @@ def test_what_was_rehearsed_for_some_is_not_rehearsed_for_all(site_of):
         ended(panel)
         assert "rehearse it" in execution.alert.value
         assert writes(site.sandbox) == before
-        execution.limit.value = 2
+        execution.only_first.value = True
         execution.rehearse()
         said = ended(panel)
         execution.cancel()
@@ -385,11 +431,11 @@ def test_without_a_tenant_everything_but_the_doing_works(made, no_credentials, t
         while panel.execution.alert.error is None or not panel.change.warnings.value:
             assert time.monotonic() < until
             time.sleep(0.02)
-        assert "set AUTH0_DOMAIN" in panel.execution.alert.value
+        assert "AUTH0_DOMAIN" in panel.execution.alert.value
         assert "Placeholder for Gravatar" in panel.change.warnings.value
         panel.execution.rehearse()
         ended(panel)
-        assert "set AUTH0_DOMAIN" in panel.execution.alert.value
+        assert "AUTH0_DOMAIN" in panel.execution.alert.value
     finally:
         panel.close()
 
@@ -419,7 +465,7 @@ def test_the_chosen_order_is_what_people_see_after_their_login(site_of):
         ended(panel)
         panel.execution.confirm.value = site.tenant.domain
         panel.execution.apply()
-        assert "1 of 1 Action changed" in ended(panel)
+        assert "The Action was created" in ended(panel)
     finally:
         panel.close()
     assert [login(site, f"auth0|{n:06}") for n in range(4)] == [FACE, FACE, NEW, PHOTO]
@@ -494,3 +540,129 @@ def test_a_closed_panel_writes_to_nobody_else_and_what_it_wrote_can_be_gone_on_w
     (journal,) = site.folder.glob("*.journal")
     assert read_journal(journal).count(State.DONE) == len(written)
     assert read_journal(journal).count(State.BEGUN) == 0
+
+
+def lines(panel):
+    """Return what the banner says, once it has looked again."""
+    banner = panel.execution.banner
+    banner.show(panel.execution._changes())
+    return [row.children[0].value for row in banner.children[:-1]]
+
+
+def pressed(panel, words):
+    """Press the button of the banner that is called so."""
+    rows = panel.execution.banner.children[:-1]
+    (found,) = [one for row in rows for one in row.children[1:] if one.description == words]
+    found.click()
+
+
+def test_one_rehearsal_arms_one_button_and_disarms_the_other(site_of):
+    site = site_of([person(number) for number in range(6)])
+    site.apply(site.plan("root"), limit=2)
+    panel = choose_default_picture(site.snapshot, site.tenant, picture=NEW, folder=site.folder)
+    try:
+        execution = panel.execution
+        shown(panel)
+        execution.rehearse()
+        ended(panel)
+        execution.confirm.value = site.tenant.domain
+        assert not execution.apply_button.disabled
+        assert execution.undo_button.disabled
+        execution.rehearse_undo()
+        ended(panel)
+        execution.confirm_undo.value = site.tenant.domain
+        assert not execution.undo_button.disabled
+        assert execution.apply_button.disabled
+        assert execution.confirm.value == ""
+        execution.rehearse()
+        ended(panel)
+        assert execution.undo_button.disabled
+        assert execution.apply_button.disabled  # the confirmation was for another act
+        before = writes(site.sandbox)
+        execution.undo()
+        execution.apply()
+        assert writes(site.sandbox) == before
+    finally:
+        panel.close()
+
+
+def test_a_change_that_stopped_is_announced_and_gone_on_with_by_a_new_panel(site_of):
+    site = site_of([person(number) for number in range(9)])
+    made = site.plan("root")
+    site.apply(made, limit=3)
+    panel = choose_default_picture(site.snapshot, site.tenant, picture=NEW, folder=site.folder)
+    try:
+        (line,) = lines(panel)
+        assert "stopped at 3 of 9 people" in line
+        shown(panel)
+        execution = panel.execution
+        pressed(panel, "Go on")
+        assert "9 of 9 users would be changed" in ended(panel)
+        assert "goes on with the change of" in execution.resumed.value
+        assert execution.apply_button.disabled
+        execution.confirm.value = site.tenant.domain
+        execution.agreed.value = True
+        execution.apply()
+        assert "9 of 9 users changed" in ended(panel)
+        pictures = [one["picture"] for one in site.sandbox.users()]
+        assert pictures == [made.policy.picture] * 9
+        assert len(list(site.folder.glob("*.plan"))) == 1
+        assert lines(panel) == []
+    finally:
+        panel.close()
+
+
+def test_a_change_that_stopped_is_put_back_by_a_new_panel(site_of):
+    site = site_of([person(number) for number in range(9)])
+    before = users(site.sandbox)
+    site.apply(site.plan("root"), limit=3)
+    panel = choose_default_picture(site.snapshot, site.tenant, picture=NEW, folder=site.folder)
+    try:
+        lines(panel)
+        pressed(panel, "Put the 3 back")
+        assert "3 of 3 users would be put back" in ended(panel)
+        panel.execution.confirm_undo.value = site.tenant.domain
+        panel.execution.undo()
+        assert "3 of 3 users put back" in ended(panel)
+        assert users(site.sandbox) == before
+        assert lines(panel) == []
+    finally:
+        panel.close()
+
+
+def test_what_runs_elsewhere_is_shown_paused_and_stopped_from_here(site_of):
+    site = site_of([person(number) for number in range(60)])
+    made = site.plan("root")
+    running = apply.steps(
+        site.tenant, made, execute=True, confirm=site.tenant.domain, agreed=True, workers=1
+    )
+    next(running)
+    panel = choose_default_picture(site.snapshot, site.tenant, picture=NEW, folder=site.folder)
+    try:
+        (line,) = lines(panel)
+        assert re.search(r"Running: \d+ of 60 people, started \d\d:\d\d UTC by another", line)
+        pressed(panel, "Pause")
+        while next(running).note != "paused":
+            pass
+        written = writes(site.sandbox)
+        next(running)
+        assert writes(site.sandbox) == written
+        (line,) = lines(panel)
+        assert "It is paused." in line
+        assert f"Running: {written} of 60 people" in line
+        pressed(panel, "Stop")
+        assert len(list(running)) < 3
+        assert writes(site.sandbox) == written
+        (line,) = lines(panel)
+        assert f"stopped at {written} of 60 people" in line
+        row = panel.execution.banner.children[0]
+        panel.execution.banner.ask(made_change(panel), None)
+        assert "has ended meanwhile" in panel.execution.banner.alert.value
+        assert row is panel.execution.banner.children[0]
+    finally:
+        panel.close()
+
+
+def made_change(panel):
+    (found,) = panel.execution._changes()
+    return found

@@ -21,7 +21,7 @@ def test_made_up_hosts_are_asked_at_the_sandbox_and_the_address_is_judged_as_it_
     assert found.url == NEW
     assert found.usable
     assert found.image
-    assert found.verdict("host").reason == "not a name or number of a local network"
+    assert found.verdict("host").reason == "reachable from the internet"
     refused = candidate("https://10.0.0.1/new.png", exception=hosts.sandbox, at=hosts.address)
     assert not refused.usable
 

@@ -10,7 +10,7 @@ import pytest
 from toolkit.collection.exports import ingest_files
 from toolkit.errors import SettingsError, UnreadableInputError
 from toolkit.panels.collector_panel import EMBEDDED, Collector, collector
-from toolkit.panels.dashboard_frame import Dashboard
+from toolkit.panels.dashboard_frame import CHANGE, PEOPLE, Dashboard
 from toolkit.sandbox.made_up.tenants import loadable, people
 from toolkit.sandbox.server import Sandbox
 
@@ -239,32 +239,36 @@ def test_the_dashboard_shows_what_was_collected(tenant, tmp_path):
     assert shown.explorer is None
     shown.collector.start()
     ended(shown.collector)
+    assert "MADE-UP PEOPLE" in shown.answer.head.value
+    shown.go_to(PEOPLE)
     first = shown.explorer
     assert "300 users" in first.headline.value
-    assert shown.tabs.children[0] is first
     shown.collector.open_file()
+    assert shown.explorer is None
+    shown.go_to(PEOPLE)
     assert shown.explorer is not first
     assert shown.alert.value == ""
-    shown.explorer.close()
+    shown.close()
 
 
-def test_a_snapshot_that_cannot_be_shown_leaves_both_tabs_as_they_are(
+def test_a_snapshot_that_cannot_be_shown_leaves_all_tasks_as_they_are(
     tenant, tmp_path, monkeypatch
 ):
     shown = Dashboard(tmp_path / "snapshot.parquet")
     shown.collector.start()
     ended(shown.collector)
+    shown.go_to(PEOPLE)
     first, explorer = shown.collector.snapshot, shown.explorer
 
-    def damaged(_):
+    def damaged(*_):
         raise UnreadableInputError("It is damaged.")
 
-    monkeypatch.setattr("toolkit.panels.dashboard_frame.explore", damaged)
+    monkeypatch.setattr("toolkit.panels.dashboard_frame.Answer", damaged)
     shown.collector.open_file()
-    assert "It is damaged" in shown.alert.value
+    assert "It is damaged" in shown.collector.alert.value
     assert "Opened" not in shown.collector.status.value
     assert shown.collector.snapshot is not first
-    shown.tabs.selected_index = 1
+    shown.go_to(CHANGE)
     assert shown.explorer is explorer
     assert shown.admin.snapshot is first
     shown.close()
@@ -274,18 +278,20 @@ def test_another_snapshot_waits_for_a_change_that_is_under_way(tenant, tmp_path)
     shown = Dashboard(tmp_path / "snapshot.parquet")
     shown.collector.start()
     ended(shown.collector)
-    shown.tabs.selected_index = 1
+    shown.go_to(CHANGE)
     admin = shown.admin
     go = threading.Event()
     admin.execution.worker.ask(go.wait)
     shown.collector.open_file()
-    assert "under way" in shown.alert.value
+    assert "under way" in shown.collector.alert.value
     assert shown.admin is admin
+    shown.answer.start()
+    assert "under way" in shown.answer.alert.value
     go.set()
     assert admin.execution.settled(60)
     shown.collector.open_file()
     assert shown.admin is None
-    assert shown.alert.value == ""
+    assert shown.collector.alert.value == ""
     shown.close()
 
 
@@ -294,15 +300,11 @@ def test_the_dashboard_lets_an_admin_choose_for_the_embedded_tenant_too(no_crede
     shown.collector.start()
     ended(shown.collector)
     assert shown.admin is None
-    assert shown.tabs.titles == ("Explore", "Default picture")
-    shown.tabs.selected_index = 1
-    assert shown.tabs.children[1] is shown.admin
+    shown.go_to(CHANGE)
     assert shown.admin.settled()
     assert shown.admin._connected() is shown.collector.embedded
     assert shown.alert.value == ""
-    shown.admin.close()
-    shown.explorer.close()
-    shown.collector.close()
+    shown.close()
 
 
 def test_a_closed_dashboard_collects_no_further_and_shows_nothing(
@@ -329,7 +331,8 @@ def test_a_closed_dashboard_has_closed_its_parts(no_credentials, tmp_path):
     shown = Dashboard(tmp_path / "snapshot.parquet")
     shown.collector.start()
     ended(shown.collector)
-    shown.tabs.selected_index = 1
+    shown.go_to(PEOPLE)
+    shown.go_to(CHANGE)
     tenant = shown.collector.embedded
     shown.close()
     with pytest.raises(SettingsError, match="closed"):
@@ -372,6 +375,7 @@ def test_a_file_goes_on_into_the_other_panels_as_a_collection_does(no_credential
     shown.collector.start()
     ended(shown.collector)
     assert shown.alert.value == ""
+    shown.go_to("People")
     assert "300 users" in shown.explorer.headline.value
     shown.close()
 

@@ -36,13 +36,13 @@ _PAGE = """
 
 _CELL = """
 import os
-from toolkit.panels.dashboard_frame import Dashboard
+import toolkit
 os.chdir({folder})
-Dashboard()
+toolkit.dashboard()
 """
 
 
-def dashboard(
+def serve(
     address: str = "127.0.0.1",
     port: int = PORT,
     *,
@@ -50,7 +50,7 @@ def dashboard(
     expose: bool = False,
     token: bool = True,
 ) -> int:
-    """Serve the panels with Voilà until it is interrupted; print the address on stdout.
+    """Serve `toolkit.dashboard()` with Voilà until it is interrupted; print the address on stdout.
 
     Args:
         address: where to listen: `127.0.0.1`, or another address of loopback.
@@ -127,7 +127,7 @@ def served(
     """Write down what Voilà serves, and return the command and the environment that serve it.
 
     `folder` is empty, and only its owner may enter it; the panels read `.env` and write files
-    `here`; the others are as of `dashboard`.
+    `here`; the others are as of `serve`.
     """
     page = folder / "page" / "dashboard.ipynb"
     page.parent.mkdir()

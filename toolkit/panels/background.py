@@ -164,6 +164,7 @@ class JobPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._lock = threading.RLock()
         self._said_while_paused = paused
         self.alert, self.meter, self.status = Alert(), Meter(what), ipywidgets.HTML()
+        self.meter.layout.display = "none"  # until there is work
         self.worker = Worker(name, self._failed, self.update_buttons)
         self.pause_button = button("Pause", pausing, width, self.pause)
         self.cancel_button = button("Cancel", cancelling, width, self.cancel)
@@ -173,6 +174,7 @@ class JobPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         with self._lock:
             if not self.worker.working:
                 self.meter.start()
+                self.meter.layout.display = None
                 self._say(words)
                 self.worker.ask(job)
                 self.update_buttons()

@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 import ipywidgets
 import traitlets
 
+from toolkit.classification.sources import Source
 from toolkit.collection.collect_users import METHODS, collect, unfinished
 from toolkit.collection.exports.ingest_files import ingest, tenant_of
 from toolkit.collection.place import FOLDER, latest_file, placed, unfinished_file
 from toolkit.errors import IncompleteError, UnreadableInputError
 from toolkit.panels.background import JobPanel
 from toolkit.panels.file_choice import FileChoice
-from toolkit.panels.widgets import button, guarded, stylesheet
+from toolkit.panels.widgets import MADE_UP, Printed, button, guarded, stylesheet
 from toolkit.progress import Progress
 from toolkit.sandbox.embedded import embedded_tenant
 from toolkit.snapshots.snapshot import Snapshot, read_snapshot
@@ -34,7 +35,7 @@ class _CancelledError(Exception):
     """Somebody pressed Cancel while a file was read."""
 
 
-class Collector(JobPanel):
+class Collector(Printed, JobPanel):
     """Reads every user of a tenant or of a file into a snapshot file. Made by `collector`.
 
     Credentials come from the environment or `.env` and never enter the page.
@@ -71,7 +72,9 @@ class Collector(JobPanel):
             value="" if out is None else str(out),
             placeholder="a new one each time",
         )
+        self.badge = ipywidgets.HTML(MADE_UP)
         self.start_button = button("Collect", "read every user", _WIDTH, self.start)
+        self.start_button.add_class("pa-primary")
         self.open_button = button(
             "Open",
             "show this snapshot file, or the newest one of the tenant or file if none is named",
@@ -85,7 +88,8 @@ class Collector(JobPanel):
         buttons = [self.start_button, self.pause_button, self.cancel_button, self.open_button]
         rows = [ipywidgets.HBox(one).add_class("pa-row") for one in (fields, buttons)]
         rows.insert(0, self.file)
-        self.children = [stylesheet(), self.origin, *rows, self.alert, self.meter, self.status]
+        above = ipywidgets.HBox([self.origin, self.badge]).add_class("pa-between")
+        self.children = [stylesheet(), above, *rows, self.alert, self.meter, self.status]
         self.add_class("pa-panel").add_class("pa-card")
         self._offer_tenant()
         self.update_buttons()
@@ -140,6 +144,7 @@ class Collector(JobPanel):
                 (self.tenant, not of_file),
                 (self.method, not of_file),
                 (self.file, of_file),
+                (self.badge, not of_file and self.tenant.value == EMBEDDED),
             ):
                 widget.layout.display = None if shown else "none"
             path = self._file(latest_file)
@@ -149,6 +154,12 @@ class Collector(JobPanel):
             resumes = path is not None and path.name and unfinished(path) and not working
             again = "Resume" if resumes else "Collect"
             self.start_button.description = "Read" if of_file else again
+
+    def static(self) -> tuple[str, dict[Source, int]]:
+        """Return what was collected, and its users by source."""
+        if self.snapshot is None:
+            return "<div>Reads the users of a tenant, or of a file, into a snapshot.</div>", {}
+        return self.status.value, self.snapshot.coverage().sources
 
     def close(self) -> None:
         """Stop collecting, and close the panel and the embedded tenant."""

@@ -1,21 +1,50 @@
-"""Everything for people who do not read code: collect above; look around and choose below."""
+"""The whole job without code: its steps on the left, and one task at a time on the right."""
 
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import ipywidgets
 
+from toolkit.classification.sources import Source
 from toolkit.collection.place import FOLDER
 from toolkit.errors import SettingsError
+from toolkit.panels.answer_panel import Answer
+from toolkit.panels.background import JobPanel
 from toolkit.panels.choose.admin_panel import Admin, choose_default_picture
 from toolkit.panels.collector_panel import Collector
 from toolkit.panels.explorer.explorer_panel import Explorer, explore
-from toolkit.panels.widgets import guarded
+from toolkit.panels.kept_panel import Kept
+from toolkit.panels.report_panel import ReportPanel
+from toolkit.panels.widgets import Alert, Printed, button, guarded, muted, stylesheet
 from toolkit.snapshots.snapshot import Snapshot
 
+COLLECT, ANSWER, PEOPLE, COMPARE, REPORT, CHANGE = (
+    "Connect and collect",
+    "Answer",
+    "People",
+    "Compare",
+    "Report",
+    "Default picture",
+)
+"""The steps, in their order; `CHANGE` has those of a change: choose, rehearse, apply, undo."""
 
-class Dashboard(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
-    """A collector, and below it two tabs about what it collected or opened last.
+_FIRST = """
+<div class="pa-big">Where do your users' pictures come from?</div>
+<p style="margin:6px 0 0;max-width:760px">Collect reads every user of your Auth0 tenant into a file
+on this computer, and changes nothing there. Then you see how many people have a picture of their
+own, who has none, and what a default picture would change. The credentials come from the variables
+AUTH0_DOMAIN, AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, or from the file <code>.env</code> in the
+folder in which this was started; they never enter this page.</p>
+"""
+
+_Page = Explorer | Admin | Answer | Kept | ReportPanel
+
+
+class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
+    """Steps, the task that was chosen, and what is running. Made by `dashboard`.
+
+    A task is made when it is first opened, and again when there is another snapshot.
 
     Args:
         out: the file to propose, as for `toolkit.collector`.
@@ -24,62 +53,220 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
 
     def __init__(self, out: Path | None = None, folder: Path = FOLDER) -> None:
         self.collector = Collector(out, folder)
-        self.alert = self.collector.alert
+        self.alert = Alert()
+        self.snapshot: Snapshot | None = None  # which the tasks are about
+        self._folder = folder
         self._lock = threading.RLock()
         self._closed = False
-        self.explorer: Explorer | None = None  # before there is a snapshot
-        self.admin: Admin | None = None  # until its tab is opened: it reads the tenant
-        self._snapshot: Snapshot | None = None  # which the tabs are about
-        title = ipywidgets.HTML(
-            "<h1 style='font-size:22px;margin:8px 0'>Where do your users' pictures come from?</h1>"
-        )
-        self.tabs = ipywidgets.Tab()
-        self._above = [title, self.collector]
-        super().__init__(self._above)
-        self.collector.observe(self._show, "snapshot")
-        self.tabs.observe(self._choose, "selected_index")
+        self._now = COLLECT
+        self._made: dict[str, tuple[Snapshot, _Page]] = {}
+        self._done: set[str] = set()
+        self.head, self.running = ipywidgets.HTML(), ipywidgets.HTML().add_class("pa-running")
+        self._first = ipywidgets.VBox([ipywidgets.HTML(_FIRST), self.collector])
+        self.stage = ipywidgets.VBox([self._first]).add_class("pa-stage")
+        self.steps = {name: self._button(name) for name in (*_TASKS, CHANGE)}
+        nav = ipywidgets.VBox(
+            [
+                ipywidgets.HTML('<div class="pa-part">Find out</div>'),
+                *(self.steps[name] for name in _TASKS),
+                ipywidgets.HTML('<div class="pa-part">Change</div>'),
+                self.steps[CHANGE],
+                ipywidgets.HTML('<div class="pa-part">Running</div>'),
+                self.running,
+            ]
+        ).add_class("pa-steps")
+        desk = ipywidgets.HBox([nav, self.stage]).add_class("pa-desk")
+        super().__init__([stylesheet(), self.head, self.alert, desk])
+        self.add_class("pa-panel").add_class("pa-frame")
+        self._watch(self.collector)
+        self.collector.tenant.observe(self._tell, "value")
+        self.collector.origin.observe(self._tell, "value")
+        self._tell()
+        self._mark()
+        self.collector.observe(self._collected, "snapshot")
+
+    @property
+    def explorer(self) -> Explorer | None:
+        """The task `PEOPLE`, if it was opened."""
+        return self._page(PEOPLE)
+
+    @property
+    def admin(self) -> Admin | None:
+        """The task `CHANGE`, if it was opened: it reads the tenant."""
+        return self._page(CHANGE)
+
+    @property
+    def answer(self) -> Answer | None:
+        """The task `ANSWER`, if there is a snapshot."""
+        return self._page(ANSWER)
+
+    @guarded
+    def go_to(self, name: str) -> None:
+        """Show the task of a step."""
+        with self._lock:
+            if self._closed:
+                return
+            if name != COLLECT:
+                self._make(name)
+                self._done.add(name)
+            self._now = name
+            self._mark()
+
+    @guarded
+    def take(self, snapshot: Snapshot) -> None:
+        """Take another snapshot, and show its answer."""
+        self._take(snapshot)
 
     def close(self) -> None:
         """End all that is under way, and close files and connections."""
         with self._lock:
             self._closed = True
-            for part in self._parts:
-                part.close()
+            for _, page in self._made.values():
+                page.close()
         # Afterwards, because the parts use its embedded tenant.
         self.collector.close()
         super().close()
 
-    @property
-    def _parts(self) -> list[Explorer | Admin]:
-        return [part for part in (self.explorer, self.admin) if part is not None]
+    def _page(self, name: str) -> _Page | None:
+        return self._made[name][1] if name in self._made else None
 
-    @guarded
-    def _show(self, _: object) -> None:
+    def static(self) -> tuple[str, Mapping[Source, int]]:
+        """Return what the collector and the open explorer show."""
+        explorer = self._page(PEOPLE)
+        part = explorer if isinstance(explorer, Explorer) else self.collector
+        head, sources = part.static()
+        return f"{_FIRST}{head}", sources
+
+    def _button(self, name: str) -> ipywidgets.Button:
+        return button(name, f"step: {name}", "auto", lambda: self.go_to(name))
+
+    def _collected(self, _: object) -> None:
+        # On the collector's line: there people look when they press Open.
+        try:
+            self._take(self.collector.snapshot)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is shown
+            self.collector.alert.show(error)
+
+    def _take(self, snapshot: Snapshot) -> None:
         with self._lock:
             if self._closed:
                 return
-            if self.admin is not None and not self.admin.execution.settled(0):
-                raise SettingsError(
-                    "A change is under way in the other tab: open this snapshot once it has ended."
-                )
-            before, snapshot = self._parts, self.collector.snapshot
-            self.explorer, self.admin, self._snapshot = explore(snapshot), None, snapshot
-            self.tabs.children = [self.explorer, ipywidgets.VBox()]
-            # Titles of tabs that do not exist yet would be dropped.
-            self.tabs.titles = ("Explore", "Default picture")
-            self.tabs.selected_index = 0
-            self.children = [*self._above, self.tabs]
-            for part in before:
-                part.close()
+            self._ensure_still()
+            former, self.snapshot = self.snapshot, snapshot
+            try:
+                self._make(ANSWER)
+            except BaseException:
+                self.snapshot = former
+                raise
+            self._done = {COLLECT, ANSWER}
+            self._now = ANSWER
+            self._tidy()
+            self._mark()
 
-    @guarded
-    def _choose(self, _: object) -> None:
+    def _ensure_still(self) -> None:
+        """Raise an error while a change is under way: its snapshot must stay."""
+        if self.admin is not None and not self.admin.execution.settled(0):
+            raise SettingsError("A change is under way: go on here once it has ended.")
+
+    def _make(self, name: str) -> None:
+        """Make the page of a step for the snapshot, unless it is there."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            raise SettingsError("There is no snapshot yet: collect one, or open one.")
+        former = self._made.get(name)
+        if former is not None and former[0] is snapshot:
+            if isinstance(former[1], Kept):
+                former[1].refresh()
+            return
+        if name == CHANGE and former is not None:
+            self._ensure_still()
+        page = self._makers[name](snapshot)
+        self._made[name] = snapshot, page
+        if isinstance(page, Answer):
+            page.observe(self._settled, "snapshot")
+            self._watch(page)
+        elif isinstance(page, Admin):
+            self._watch(page.execution)
+        if former is not None:
+            former[1].close()
+        self.stage.children = [self._first, *(one for _, one in self._made.values())]
+
+    @property
+    def _makers(self) -> dict[str, Callable[[Snapshot], _Page]]:
+        return {
+            ANSWER: lambda snapshot: Answer(snapshot, self._ensure_still),
+            PEOPLE: explore,
+            COMPARE: lambda snapshot: Kept(snapshot, self._folder, self.take),
+            REPORT: ReportPanel,
+            CHANGE: self._choose,
+        }
+
+    def _choose(self, snapshot: Snapshot) -> Admin:
+        embedded = self.collector.embedded
+        of_embedded = embedded is not None and embedded.domain == snapshot.provenance.tenant
+        return choose_default_picture(snapshot, embedded if of_embedded else None)
+
+    def _settled(self, change: dict[str, Snapshot]) -> None:
+        """Let all tasks be about what Gravatar has answered."""
         with self._lock:
-            if self._closed or self.tabs.selected_index != 1 or self.admin is not None:
-                return
-            snapshot, embedded = self._snapshot, self.collector.embedded
-            if snapshot is None:
-                return
-            of_embedded = embedded is not None and embedded.domain == snapshot.provenance.tenant
-            self.admin = choose_default_picture(snapshot, embedded if of_embedded else None)
-            self.tabs.children = [self.tabs.children[0], self.admin]
+            if not self._closed and (page := self._page(ANSWER)) is not None:
+                self.snapshot = change["new"]
+                self._made[ANSWER] = self.snapshot, page
+                self._tidy()
+                if self._now not in {COLLECT, *self._made}:
+                    self._make(self._now)
+                self._mark()
+
+    def _tidy(self) -> None:
+        """Close the pages of another snapshot, except a change that is under way."""
+        for name, (snapshot, page) in list(self._made.items()):
+            busy = isinstance(page, Admin) and not page.execution.settled(0)
+            if snapshot is not self.snapshot and not busy:
+                del self._made[name]
+                page.close()
+        self.stage.children = [self._first, *(one for _, one in self._made.values())]
+
+    def _mark(self) -> None:
+        """Show the chosen task, and how far the steps are."""
+        for name, step in self.steps.items():
+            step.disabled = name != COLLECT and self.snapshot is None
+            for style, is_so in (("pa-now", name == self._now), ("pa-done", name in self._done)):
+                (step.add_class if is_so else step.remove_class)(style)
+        pages = {COLLECT: self._first} | {name: page for name, (_, page) in self._made.items()}
+        for name, page in pages.items():
+            page.layout.display = None if name == self._now else "none"
+
+    def _watch(self, job: JobPanel) -> None:
+        job.meter.words.observe(self._tell, "value")
+        job.cancel_button.observe(self._tell, "disabled")
+
+    def _tell(self, _: object = None) -> None:
+        """Say what is running, and whether the people are made up."""
+        self.running.value = "".join(
+            f"<b>{job.meter.bar.description}</b> {muted(job.meter.words.value)}"
+            for job in self._jobs
+            if job.worker.working
+        ) or muted("Nothing is running.")
+
+    @property
+    def _jobs(self) -> list[JobPanel]:
+        pages = [self._page(ANSWER), self.admin.execution if self.admin else None]
+        return [self.collector, *(page for page in pages if isinstance(page, JobPanel))]
+
+
+_TASKS = (COLLECT, ANSWER, PEOPLE, COMPARE, REPORT)
+
+
+def dashboard(out: Path | str | None = None, *, folder: Path | str = FOLDER) -> Dashboard:
+    """Show the whole job in a notebook cell: collect, look around, report, choose a default.
+
+    `picture-audit dashboard` shows the same in the browser.
+
+    Args:
+        out: the file to propose, as for `toolkit.collector`.
+        folder: where snapshots go without one.
+
+    Returns:
+        The panel.
+    """
+    return Dashboard(None if out is None else Path(out), Path(folder))

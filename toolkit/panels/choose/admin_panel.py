@@ -9,9 +9,11 @@ from tempfile import TemporaryDirectory
 
 import ipywidgets
 
+from toolkit.change.journal import journal_path
 from toolkit.change.plan_summary import Plan
 from toolkit.change.prepare import plan, policy_of
 from toolkit.change.preview.gallery_data import Gallery, gallery
+from toolkit.classification.sources import Source
 from toolkit.errors import SettingsError
 from toolkit.formatting import render
 from toolkit.images.candidate_checks import Candidate
@@ -20,7 +22,7 @@ from toolkit.panels.choose.before_after_view import ChangeView, GalleryView, Sit
 from toolkit.panels.choose.candidate_view import CandidateView
 from toolkit.panels.choose.execution import Execution
 from toolkit.panels.choose.way_view import WayView
-from toolkit.panels.widgets import Alert, guarded, stylesheet, text
+from toolkit.panels.widgets import Alert, Printed, guarded, stylesheet, text
 from toolkit.progress import Progress
 from toolkit.sandbox.picture_hosts import Hosts, hosts_of
 from toolkit.snapshots.snapshot import Snapshot
@@ -34,7 +36,7 @@ EXAMPLE = "https://assets.example.com/avatars/default-2026.png"
 _PAUSE = 0.25  # seconds without another choice, after which a plan is made
 
 
-class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
+class Admin(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     """A default picture in four steps. Made by `choose_default_picture`."""
 
     def __init__(
@@ -66,7 +68,10 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         for card in (self.candidate_view, self.way.scope, self.way, middle, self.execution):
             card.add_class("pa-card")
         self.head = ipywidgets.HTML(self._head())
-        super().__init__([stylesheet(), self.head, above, self.alert, middle, self.execution])
+        banner = self.execution.banner
+        super().__init__(
+            [stylesheet(), self.head, banner, above, self.alert, middle, self.execution]
+        )
         self.add_class("pa-panel")
         self.candidate_view.observe(lambda _: self.plan(), "candidate")
         self.way.observe(lambda _: self.plan(), "choice")
@@ -97,6 +102,17 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             self.gallery_view.worker,
         )
         return all(worker.settled(seconds) for worker in workers)
+
+    def static(self) -> tuple[str, dict[Source, int]]:
+        """Return what was chosen, the verdicts on it, before and after, and what was done."""
+        shown = (
+            self.head,
+            self.candidate_view.verdicts,
+            self.gallery_view.headline,
+            self.gallery_view.bars,
+            self.execution.status,
+        )
+        return "".join(one.value for one in shown), {}
 
     def close(self) -> None:
         """End what is under way, and close files, hosts and connections."""
@@ -175,20 +191,27 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             made = self.gallery.plan if self.gallery else None
             if made is None or made.path is None:
                 raise SettingsError("There is no plan yet: choose a picture.")
-            path = self._folder / f"default-picture-{made.way}-{made.id}.plan"
+            path = self._kept(made)
             if not path.exists():
                 with made.path.open("rb") as draft, replacing(path) as file:
                     copyfileobj(draft, file)
             return replace(made, path=path)
+
+    def _kept(self, made: Plan) -> Path:
+        return self._folder / f"default-picture-{made.way}-{made.id}.plan"
 
     def _head(self, *, written: bool = False) -> str:
         origin, users = self.snapshot.provenance, len(self.snapshot)
         return render("panels/choose/head.html.j2", origin=origin, users=users, written=written)
 
     def _written(self) -> None:
-        """Say that the tenant was written to, and read it again."""
+        """Say that the tenant was written to, and read it again; plan anew what was undone."""
         self.head.value = self._head(written=True)
         self.site_reader.ask(self._read_site)
+        with self._lock:
+            made = self.gallery.plan if self.gallery else None
+            if made is not None and journal_path(journal_path(self._kept(made))).exists():
+                self.plan()
 
     def _read_site(self) -> None:
         site = read_site(self._connected())
@@ -206,8 +229,8 @@ class Admin(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
                 settings = read_settings()
                 if not settings.domain and self.snapshot.provenance.sandbox:
                     raise SettingsError(
-                        "Nothing can be rehearsed or applied without a tenant: give it as "
-                        "choose_default_picture(snapshot, tenant), or set AUTH0_DOMAIN."
+                        "These are made-up people, and their tenant has ended: collect again to "
+                        "rehearse and apply. For a tenant of your own, set AUTH0_DOMAIN."
                     )
                 self._tenant = self._stack.enter_context(connect(settings))
             here, there = self._tenant.domain, self.snapshot.provenance.tenant

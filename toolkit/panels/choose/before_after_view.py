@@ -166,13 +166,13 @@ def warnings(wiring: Wiring | None, site: Site | None) -> tuple[str, ...]:
     known = site.wiring if site and site.wiring else wiring
     action = site.standing.action if site and site.standing else None
     return tuple(
-        f"{one.kind.capitalize()} {one.name!r} sets the picture, too"
+        f"{one.kind.capitalize()} {one.name!r} "
         + (
-            ": it runs"
+            "sets the picture, too: it runs"
             if one.runs
-            else ": by Auth0's schedule it no longer runs"
+            else "set the picture until Rules ended, by Auth0's schedule; it has no effect now"
             if one.stopped
-            else ": it is off"
+            else "sets the picture, too: it is off"
         )
         for one in (known.setters if known else ())
         if not (action and one.kind == "action" and one.name == action.name)

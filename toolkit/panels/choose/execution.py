@@ -1,23 +1,30 @@
-"""Step 4, do it: rehearse, confirm, apply, verify, undo, in a thread that can be paused."""
+"""Step 4, do it: rehearse, confirm, apply, check; and the undo below, with its own confirmation.
 
-from collections.abc import Callable, Generator
-from contextlib import suppress
-from datetime import datetime
+One button at most is armed: a confirmation belongs to one act, and each rehearsal disarms what was
+rehearsed before.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import ipywidgets
 
 from toolkit.change.apply_plan import apply
+from toolkit.change.changes_made import Change, Stage, changes
 from toolkit.change.journal import journal_path
 from toolkit.change.plan_file import read_plan
 from toolkit.change.plan_summary import Plan
-from toolkit.change.undo_journal import undo, undone
+from toolkit.change.run import Outcome, path_of
+from toolkit.change.undo_journal import undo
 from toolkit.change.verify_plan import verify
 from toolkit.change.ways import Way
-from toolkit.errors import SettingsError, UnreadableInputError
+from toolkit.errors import SettingsError
 from toolkit.formatting import shorten
 from toolkit.panels.background import JobPanel
+from toolkit.panels.choose.changes_banner import ChangesBanner
 from toolkit.panels.widgets import button, check, guarded, muted, title
 from toolkit.progress import Progress
 from toolkit.tenant.client import Tenant
@@ -26,8 +33,8 @@ SAMPLE = 2_000
 """How many users are read back at most; the result says that it is a sample."""
 
 _WIDTH = "76px"
-_LONGEST_NAME = 80
-_JOURNAL = "The journal lists what was done. Press Verify to compare it with the tenant."
+_LONGEST_NAME, _LONGEST_LABEL = 80, 160
+_JOURNAL = "The journal lists what was done. Press Check to compare it with the tenant."
 
 _Steps: TypeAlias = Generator[Progress, None, str]
 
@@ -61,32 +68,32 @@ class Execution(JobPanel):
             "change",
             "",
             pausing="write nobody else for now",
-            paused="Paused: what is under way is finished, and nobody else is touched.",
-            cancelling="stop; doing the same again goes on where it stopped",
+            paused="Paused: who is under way is finished, and nobody else is written to.",
+            cancelling="stop; you can go on later",
             width=_WIDTH,
         )
         self._domain, self._tenant, self._keep = domain, tenant, keep
         self._folder, self._changed = folder, changed
         self._plan: Plan | None = None
+        self._resumed: Plan | None = None  # which is gone on with, instead of the shown one
         self._rehearsed: tuple[str, int | None] | None = None  # a plan's id, and how many at most
         self._rehearsed_undo: _RehearsedUndo | None = None
         self._written: Path | None = None  # the plan that was applied or undone last
         self._short_domain = shorten(domain, _LONGEST_NAME)
-        self.confirm = ipywidgets.Text(placeholder=f"type {self._short_domain} to confirm")
-        self.confirm.add_class("pa-confirm")
+        self.confirm, self.confirm_undo = (self._field() for _ in range(2))
+        self.only_first = check("try with some people only, the first")
         self.limit = ipywidgets.BoundedIntText(
-            description="first N people only (0: all)", min=0, max=2**31, layout={"width": "252px"}
+            value=10, min=1, max=2**31, layout={"width": "90px"}, tooltip="how many people"
         )
         self.agreed = check()
-        self.applied = ipywidgets.Dropdown(description="applied", layout={"width": "560px"})
-        for field in (self.limit, self.applied):
-            field.style.description_width = "initial"
+        self.applied = ipywidgets.Dropdown(description="the change", layout={"width": "640px"})
+        self.applied.style.description_width = "initial"
         self.rehearse_button = button(
             "Rehearse", "go through everything, and write nothing", "92px", self.rehearse
         )
         self.apply_button = button("Apply", "write to the tenant", "auto", self.apply)
         self.verify_button = button(
-            "Verify", "read the tenant back and say what holds", _WIDTH, self.verify
+            "Check", "read the tenant, and compare it with the plan", _WIDTH, self.verify
         )
         self.rehearse_undo_button = button(
             "Rehearse undo",
@@ -94,35 +101,111 @@ class Execution(JobPanel):
             "120px",
             self.rehearse_undo,
         )
-        self.undo_button = button("Undo", "write back what stood there before", "auto", self.undo)
+        self.undo_button = button("Undo", "write back what was there before", "auto", self.undo)
         for one in (self.apply_button, self.undo_button):
             one.add_class("pa-danger")
         self.meter.layout.display = "none"
-        for field in (self.confirm, self.agreed):
+        for field in (self.confirm, self.confirm_undo, self.agreed):
             field.observe(lambda _: self.update_buttons(), "value")
-        self.limit.observe(lambda _: self.show(self._plan), "value")
+        for field in (self.limit, self.only_first):
+            field.observe(lambda _: self._disarm(), "value")
         self.applied.observe(lambda _: self._choose_applied(), "value")
-        heading = ipywidgets.HTML(title("4 · Do it"))
-        rows = (
-            [heading, self.confirm, self.limit, self.pause_button, self.cancel_button],
-            [self.rehearse_button, self.apply_button],
-            [self.applied, self.verify_button, self.rehearse_undo_button, self.undo_button],
+        self.banner = ChangesBanner(domain, folder, self._is_own, self._go_on, self._put_back)
+        self._first = ipywidgets.HBox([self.only_first, self.limit]).add_class("pa-row")
+        self.resumed = ipywidgets.HTML()
+        name = f"Type {self._short_domain} to say that you mean it"
+        doing = (
+            ("Rehearse: nothing is written", [self.rehearse_button, self._first]),
+            (name, [self.confirm, self.agreed]),
+            ("Write to the tenant", [self.apply_button]),
+            (
+                "Check that it is in place, and log in as a test user to see it",
+                [self.verify_button],
+            ),
         )
-        above, middle, below = (
-            ipywidgets.HBox(row).add_class("pa-row").add_class("pa-doing") for row in rows
+        undoing = (
+            ("Choose", [self.applied]),
+            ("Rehearse: nothing is written", [self.rehearse_undo_button]),
+            (name, [self.confirm_undo]),
+            ("Put back", [self.undo_button]),
         )
-        self.children = [above, middle, self.agreed, self.alert, self.meter, self.status, below]
+        self._undoing = ipywidgets.VBox([_heading("5 · Undo"), *_numbered(undoing)])
+        self._undoing.layout.grid_gap = "6px"
+        self._controls = ipywidgets.HBox([self.meter, self.pause_button, self.cancel_button])
+        self._controls.add_class("pa-row").add_class("pa-doing")
+        self.children = [
+            _heading("4 · Do it"),
+            self.resumed,
+            *_numbered(doing),
+            self.alert,
+            self._controls,
+            self.status,
+            self._undoing,
+        ]
         self._list_applied()
         self.show(None)
+
+    def close(self) -> None:
+        """Cancel what is under way, and look for changes no more."""
+        self.banner.close()
+        super().close()
+
+    def _field(self) -> ipywidgets.Text:
+        field = ipywidgets.Text(placeholder=f"type {self._short_domain} to confirm")
+        return field.add_class("pa-confirm")
 
     def show(self, plan: Plan | None) -> None:
         """Offer to carry this plan out; None where there is none yet."""
         with self._lock:
-            self._plan, self._rehearsed = plan, None
-            self.agreed.value = False
+            self._plan, self._resumed = plan, None
+            self.resumed.value = ""
+            self._disarm_apply()  # an undo is of another plan
             if plan is not None and plan.way is Way.RULE:
                 self._say("Rules are printed in step 3: there is nothing to rehearse or to apply.")
             self.update_buttons()
+
+    def _disarm(self) -> None:
+        """Take back what was rehearsed and confirmed: each act needs its own."""
+        with self._lock:
+            self._rehearsed_undo = None
+            self.confirm_undo.value = ""
+            self._disarm_apply()
+            self.update_buttons()
+
+    def _disarm_apply(self) -> None:
+        self._rehearsed = None
+        self.confirm.value = ""
+        self.agreed.value = False
+
+    def _is_own(self, change: Change) -> bool:
+        written = self._written
+        return self.worker.working and written is not None and written.resolve() == change.plan
+
+    @guarded
+    def _go_on(self, change: Change) -> None:
+        """Rehearse the rest of a change that stopped."""
+        if change.kind == "undo":
+            self._put_back(change)
+            return
+        plan = read_plan(change.plan)
+        with self._lock:
+            if self.worker.working:
+                raise SettingsError("Something else is under way: wait until it has ended.")
+            self.show(plan)
+            self._resumed = plan
+            self.resumed.value = muted(f"This goes on with the change of {change.when}.")
+            self.only_first.value = False
+            self.rehearse()
+
+    @guarded
+    def _put_back(self, change: Change) -> None:
+        """Rehearse the undo of a change."""
+        self._list_applied()
+        self.applied.value = str(change.plan)
+        self.rehearse_undo()
+
+    def _shown_plan(self) -> Plan:
+        return self._resumed or self._keep()
 
     @guarded
     def rehearse(self) -> None:
@@ -130,10 +213,11 @@ class Execution(JobPanel):
         limit = self._limit
 
         def steps(tenant: Tenant) -> _Steps:
-            plan = self._keep()
+            plan = self._shown_plan()
             outcome = yield from apply.steps(tenant, plan, limit=limit)
             self._rehearsed = plan.id, limit
-            return f"{outcome._repr_html_()}{muted(f'The plan is kept in {plan.path}.')}"
+            kept = muted(f"The plan is kept in {plan.path}.")
+            return f"{_said('Rehearsed', outcome)}{kept}"
 
         self._start("Rehearsing", steps)
 
@@ -143,15 +227,17 @@ class Execution(JobPanel):
         confirmed, agreed, limit = self._confirmed(), self.agreed.value, self._limit
 
         def steps(tenant: Tenant) -> _Steps:
-            plan = self._keep()
+            plan = self._shown_plan()
             if (plan.id, limit) != self._rehearsed:
                 raise SettingsError("This plan was not rehearsed with this limit: rehearse it.")
             self._written = plan.path
             outcome = yield from apply.steps(
                 tenant, plan, execute=True, confirm=confirmed, limit=limit, agreed=agreed
             )
-            self._rehearsed = None
-            return outcome._repr_html_()
+            said = _said("Done", outcome)
+            if plan.way is Way.ACTION and outcome.complete:
+                said += muted(f"{plan.effect().first}, each from their next login on.")
+            return f"{said}{muted(f'What was done is in {journal_path(path_of(plan))}.')}"
 
         self._start("Applying", steps, writes=True)
 
@@ -162,9 +248,9 @@ class Execution(JobPanel):
 
         def steps(tenant: Tenant) -> _Steps:
             found = yield from verify.steps(tenant, path, sample=SAMPLE)
-            return found._repr_html_()
+            return f"{_ended('Checked')} {found._repr_html_()}"
 
-        self._start("Verifying", steps)
+        self._start("Checking", steps)
 
     @guarded
     def rehearse_undo(self) -> None:
@@ -174,17 +260,20 @@ class Execution(JobPanel):
         def steps(tenant: Tenant) -> _Steps:
             outcome = yield from undo.steps(tenant, journal_path(path))
             changes = outcome.done - outcome.earlier
-            what = f"{changes:,} people" if outcome.action is None else "the Action"
-            words = f"Put back {what} at {self._short_domain}" if changes else "Nothing to put back"
+            words = "Nothing to put back"
+            if changes and outcome.action is None:
+                words = f"Put back {changes:,} people at {self._short_domain}"
+            elif changes:
+                words = f"Remove the default picture at {self._short_domain}"
             self._rehearsed_undo = _RehearsedUndo(path, words, changes)
-            return outcome._repr_html_()
+            return _said("Undo rehearsed", outcome)
 
         self._start("Rehearsing the undo", steps)
 
     @guarded
     def undo(self) -> None:
         """Put back what was rehearsed."""
-        confirmed, path = self._confirmed(), self._chosen()
+        confirmed, path = self._confirmed(self.confirm_undo), self._chosen()
         if self._rehearsed_undo is None or self._rehearsed_undo.plan != path:
             raise SettingsError("This undo was not rehearsed: rehearse it.")
 
@@ -193,7 +282,7 @@ class Execution(JobPanel):
             outcome = yield from undo.steps(
                 tenant, journal_path(path), execute=True, confirm=confirmed, sample=SAMPLE
             )
-            return outcome._repr_html_()
+            return _said("Undone", outcome)
 
         self._start("Undoing", steps, writes=True)
 
@@ -201,24 +290,22 @@ class Execution(JobPanel):
     def _limit(self) -> int | None:
         """How many people this run writes at most, or None for all: an Action is for everybody."""
         writes = self._plan is not None and self._plan.way.writes_users
-        return (self.limit.value or None) if writes else None
+        return self.limit.value if writes and self.only_first.value else None
 
     def _start(self, what: str, steps: Callable[[Tenant], _Steps], *, writes: bool = False) -> None:
         with self._lock:
             if not self.worker.working:
+                if not writes and what != "Checking":
+                    self._disarm()
                 self.meter.bar.description = what
                 self.meter.layout.display = None
-                self.begin(lambda: self._work(what, steps, writes=writes), "")
+                self.begin(lambda: self._work(steps, writes=writes), "")
 
-    def _work(self, what: str, steps: Callable[[Tenant], _Steps], *, writes: bool) -> None:
+    def _work(self, steps: Callable[[Tenant], _Steps], *, writes: bool) -> None:
         outcome = ""
         try:
             ended = self.worker.through(steps(self._tenant()), self.meter.show)
-            outcome = (
-                f"<b>{what} has ended.</b> {ended}"
-                if ended
-                else muted(f"Cancelled: {what.lower()} again goes on where it stopped.")
-            )
+            outcome = ended or f"{_ended('Stopped')} {muted(self._left(writes=writes))}"
             self.alert.clear()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is shown
             self.alert.show(error, advice=_JOURNAL if writes else "")
@@ -228,18 +315,39 @@ class Execution(JobPanel):
             self.status.value = f'<div role="status">{outcome}</div>'
             self.meter.layout.display = "none"
             if writes:
-                self.confirm.value = ""
-                self._rehearsed_undo = None
+                self._disarm()
         if writes:
             self._changed()
+            self.banner.look()
+
+    def _left(self, *, writes: bool) -> str:
+        """Say what stopping left, as the journal has it."""
+        if not writes:
+            return "Nothing was written."
+        mine = [
+            one for one in self._changes() if self._written and one.plan == self._written.resolve()
+        ]
+        if not mine:
+            return "Nothing was written."
+        if mine[0].stage is not Stage.STOPPED:
+            return "The journal has what was done."
+        (one,) = mine
+        if one.way == Way.ACTION:
+            return f"The change of {one.count}. Do the same again to go on."
+        done, again = ("put back", "Undo") if one.kind == "undo" else ("changed", "Apply")
+        rest = f"{again} again to do the other {one.untried:,}"
+        back = "" if one.kind == "undo" else f", or put the {one.done:,} back"
+        return f"{one.done:,} of {one.planned:,} are {done}. {rest}{back}."
+
+    def _changes(self) -> list[Change]:
+        return changes(self._folder, self._domain)
 
     def _choose_applied(self) -> None:
-        self._rehearsed_undo = None  # it was of another change
-        self.update_buttons()
+        self._disarm()  # it was of another change
 
-    def _confirmed(self) -> str:
+    def _confirmed(self, field: ipywidgets.Text | None = None) -> str:
         """Return the domain that was typed; raise SettingsError if it is not the tenant's."""
-        confirmed: str = self.confirm.value.strip()
+        confirmed: str = (field or self.confirm).value.strip()
         if confirmed != self._domain:
             raise SettingsError(f"Type {self._short_domain} into the field to confirm.")
         return confirmed
@@ -251,18 +359,15 @@ class Execution(JobPanel):
 
     def _list_applied(self) -> None:
         """List what was applied from plans in the folder, the newest first."""
-        found: list[tuple[datetime, str, str]] = []
-        for path in self._folder.glob("*.plan"):
-            if journal_path(path).exists():
-                with suppress(UnreadableInputError):  # other people's files
-                    plan = read_plan(path)
-                    if plan.tenant == self._domain:
-                        found.append((plan.made_at, _label(plan, journal_path(path)), str(path)))
-        found.sort(reverse=True)
-        self.applied.options = [(label, path) for _, label, path in found]
-        if found:
-            paths = [path for _, _, path in found]
-            self.applied.value = str(self._written) if str(self._written) in paths else paths[0]
+        found = [(_label(one), str(one.plan)) for one in self._changes()]
+        if found == list(self.applied.options):
+            return
+        chosen = self.applied.value
+        self.applied.options = found
+        paths = [path for _, path in found]
+        written = str(self._written.resolve()) if self._written else chosen
+        if paths:
+            self.applied.value = written if written in paths else paths[0]
 
     def update_buttons(self) -> None:
         """Show and enable exactly those buttons and fields that mean something now."""
@@ -270,8 +375,10 @@ class Execution(JobPanel):
             super().update_buttons()
             idle, plan = not self.worker.working, self._plan
             confirmed = self.confirm.value.strip() == self._domain
+            meant = self.confirm_undo.value.strip() == self._domain
             if plan is None:
                 deployable = rehearsed = asks = writes_users = False
+                self.apply_button.description = "Apply"
             else:
                 deployable = idle and plan.way is not Way.RULE
                 rehearsed = deployable and (plan.id, self._limit) == self._rehearsed
@@ -285,31 +392,51 @@ class Execution(JobPanel):
             agreed = self.agreed.value or self._limit is not None or not asks
             self.rehearse_button.disabled = not deployable
             self.apply_button.disabled = not (rehearsed and confirmed and agreed)
-            self.limit.disabled = not idle
+            self.confirm.disabled = self.agreed.disabled = not rehearsed
+            for field in (self.only_first, self.limit):
+                field.disabled = not idle
+            for one in (self.pause_button, self.cancel_button):
+                one.layout.display = "none" if idle else None
             chosen = idle and self.applied.value is not None
             for widget in (self.applied, self.verify_button, self.rehearse_undo_button):
                 widget.disabled = not chosen
             found = self._rehearsed_undo
-            self.undo_button.disabled = not (chosen and confirmed and found and found.changes)
+            undoable = chosen and found is not None and found.changes > 0
+            self.confirm_undo.disabled = not undoable
+            self.undo_button.disabled = not (undoable and meant)
             self.undo_button.description = found.words if found else "Undo"
             for widget, is_shown in (
-                (self.limit, writes_users),
+                (self._first, writes_users),
                 (self.agreed, asks),
-                (self.applied, self.applied.options),
+                (self._undoing, self.applied.options),
             ):
                 widget.layout.display = None if is_shown else "none"
 
 
-def _label(plan: Plan, journal: Path) -> str:
-    """Name an applied plan so that it is told from others; a list cuts off the end."""
-    try:
-        if undone(journal):
-            state = ", undone"
-        else:
-            state = ", partly undone" if journal_path(journal).exists() else ""
-    except (UnreadableInputError, SettingsError):  # Undo says why
-        state = ", with an unusable journal"
-    return (
-        f"{plan.made_at:%Y-%m-%d %H:%M:%S} UTC · {plan.way} for {plan.changes:,} people{state} · "
-        f"{plan.policy.picture.rpartition('/')[2]}"
-    )
+def _label(change: Change) -> str:
+    """Name a change so that it is told from others; a list cuts off the end."""
+    return shorten(f"{change.when} · {change.what} · {change.words}", _LONGEST_LABEL)
+
+
+def _heading(words: str) -> ipywidgets.HTML:
+    return ipywidgets.HTML(title(words))
+
+
+def _numbered(steps: Sequence[tuple[str, Sequence[ipywidgets.Widget]]]) -> list[ipywidgets.HBox]:
+    """Return a row for each step, in the order in which they are taken."""
+    return [
+        ipywidgets.HBox([ipywidgets.HTML(f"<b>{number}</b>&ensp;{escape(words)}"), *widgets])
+        .add_class("pa-row")
+        .add_class("pa-doing")
+        for number, (words, widgets) in enumerate(steps, 1)
+    ]
+
+
+def _ended(word: str) -> str:
+    return f"<b>{word} at {datetime.now(UTC):%H:%M} UTC.</b>"
+
+
+def _said(word: str, outcome: Outcome) -> str:
+    """Say how it ended, in the words of what was read back."""
+    is_early = outcome.executed and outcome.stopped
+    return f"{_ended('Stopped' if is_early else word)} {outcome._repr_html_()}"

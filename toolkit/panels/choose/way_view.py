@@ -18,15 +18,15 @@ from toolkit.panels.widgets import Alert, check, guarded, muted, title
 
 NAMES: Mapping[Way, str] = {
     Way.ACTION: "At login, by an Action (recommended)",
-    Way.ROOT: "In the profile (root picture)",
-    Way.METADATA: "In user_metadata.picture",
+    Way.ROOT: "Write it into each profile",
+    Way.METADATA: "Write it into user_metadata.picture",
     Way.RULE: "By Rules (printed only)",
 }
 """What each way is called where it is chosen."""
 
 _CALLED = {
-    "social": "pictures past their time",
-    "unresolved": "what Gravatar falls back to",
+    "social": "links that have expired",
+    "unresolved": "shown without a Gravatar",
     "placeholder": "stock images",
     "missing": "no picture at all",
     "invalid": "no usable address",
@@ -38,10 +38,10 @@ _ORDERS = {
     if Step.OWN in order
 }
 _STEPS = (
-    "The first usable picture is shown. own: the profile's · override: user_metadata.picture · "
-    "elsewhere: a photo that the tenant holds in another place."
+    "The first usable picture is shown. own: the profile's · override: what people uploaded "
+    "(user_metadata.picture) · elsewhere: a photo that the tenant holds in another place."
 )
-_LONGEST = 26
+_LONGEST = 36
 _ROWS = 6
 
 
@@ -89,7 +89,7 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         replaceable = {str(one): sources[one] for one in REPLACEABLE if sources.get(one)}
         if Source.SOCIAL in replaceable:
             replaceable[Source.SOCIAL] = 0  # how many of them are past their time, nobody counted
-        self.sources = _many("what is replaced", replaceable)
+        self.sources = _many("replace …", replaceable)
         wide = ipywidgets.Layout(max_width="none")
         self.order = ipywidgets.Dropdown(
             options=_ORDERS, description="order of pictures", layout=wide
@@ -105,7 +105,7 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             [
                 ipywidgets.HTML(title("For whom")),
                 ipywidgets.HBox([self.connections, self.sources]).add_class("pa-row"),
-                ipywidgets.HTML(muted("nothing marked means all; Ctrl or ⌘ marks several")),
+                ipywidgets.HTML(muted("Nothing chosen = all. Hold Ctrl (⌘) to choose several.")),
                 ipywidgets.HBox([self.order]).add_class("pa-row"),
                 ipywidgets.HTML(muted(_STEPS)),
                 self.expired,
@@ -171,7 +171,7 @@ def _cost(way: Way, plan: Plan, speed: str) -> str:
 
 def _many(name: str, counts: Mapping[str, int]) -> ipywidgets.SelectMultiple:
     options = [
-        (shorten(_CALLED.get(one, one), _LONGEST) + (f" · {users:,}" if users else ""), one)
+        ((f"{users:,} · " if users else "") + shorten(_CALLED.get(one, one), _LONGEST), one)
         for one, users in sorted(counts.items(), key=lambda pair: -pair[1])
     ]
     return ipywidgets.SelectMultiple(options=options, description=name, rows=_ROWS)

@@ -1,0 +1,106 @@
+"""The tasks of the dashboard: the answer and how to settle it, kept snapshots, the report."""
+
+from dataclasses import replace
+
+import pytest
+
+from toolkit.collection.collect_users import collect
+from toolkit.panels.answer_panel import Answer
+from toolkit.panels.dashboard_frame import ANSWER, COMPARE, PEOPLE, Dashboard
+from toolkit.panels.kept_panel import Kept
+from toolkit.panels.report_panel import ReportPanel
+from toolkit.sandbox.embedded import embedded_tenant
+from toolkit.snapshots.snapshot import Snapshot, read_snapshot
+
+
+@pytest.fixture(scope="module")
+def tenant():
+    with embedded_tenant(300) as tenant:
+        yield tenant
+
+
+@pytest.fixture
+def snapshot(tenant, tmp_path):
+    return collect(tenant, folder=tmp_path, method="search")
+
+
+def test_asking_settles_the_answer_and_says_so(snapshot):
+    panel = Answer(snapshot)
+    assert "up to" in panel.chart.value
+    assert "nothing leaves it" in panel.notice.value
+    panel.size.value = 0
+    panel.start()
+    assert panel.settled(120)
+    assert panel.alert.value == ""
+    assert "Asked: " in panel.status.value
+    assert panel.snapshot is not snapshot
+    own = read_snapshot(snapshot.path).coverage().own
+    assert own.high - own.low < 10
+    panel.close()
+
+
+def test_hashes_of_real_people_are_sent_only_after_a_tick(tmp_path, snapshot):
+    path = tmp_path / "real.parquet"
+    origin = replace(snapshot.provenance, tenant="t.eu.auth0.com", sandbox=False, seed=None)
+    Snapshot(origin, snapshot.users).write(path)
+    panel = Answer(read_snapshot(path))
+    assert panel.teller.settled(60)
+    assert "Hashes of e-mail addresses are personal data" in panel.notice.value
+    assert "MADE-UP" not in panel.head.value
+    assert panel.start_button.disabled
+    panel.agreed.value = True
+    assert not panel.start_button.disabled
+    panel.close()
+
+
+def test_two_kept_snapshots_are_compared_and_one_is_deleted(tenant, snapshot, tmp_path):
+    second = collect(tenant, folder=tmp_path, method="search")
+    shown = []
+    panel = Kept(second, tmp_path, shown.append)
+    assert [len(row.children) for row in panel.list.children] == [2, 3]
+    panel.compare()
+    assert panel.settled(60)
+    assert panel.alert.value == ""
+    assert "not enough is known" in panel.sentence.value
+    assert "Nobody moved" in panel.chart.value
+    _, show, delete = panel.list.children[1].children
+    show.click()
+    assert [one.path for one in shown] == [snapshot.path]
+    delete.click()
+    assert snapshot.path.exists()
+    sure, keep = panel.list.children[1].children[1:]
+    keep.click()
+    assert panel.list.children[1].children[1:] == (show, delete)
+    sure.click()
+    assert not snapshot.path.exists()
+    assert "Collect once more" in panel.status.value
+    assert panel.compare_button.disabled
+    panel.close()
+
+
+def test_the_report_is_a_link_that_needs_no_file(snapshot):
+    panel = ReportPanel(snapshot)
+    panel.make()
+    assert panel.alert.value == ""
+    assert 'href="data:text/html;base64,' in panel.link.value
+    assert (snapshot.path.parent / f"report-{snapshot.path.stem}.html").exists()
+    panel.close()
+
+
+def test_all_tasks_follow_what_gravatar_answered(no_credentials, snapshot, tmp_path):
+    shown = Dashboard(folder=tmp_path)
+    shown.go_to(PEOPLE)
+    assert "There is no snapshot yet" in shown.alert.value
+    shown.take(snapshot)
+    for name in (PEOPLE, COMPARE, ANSWER):
+        shown.go_to(name)
+    before = shown.explorer
+    shown.answer.size.value = 0
+    shown.answer.start()
+    assert shown.answer.settled(120)
+    assert "Nothing is running" in shown.running.value
+    assert shown.snapshot is shown.answer.snapshot is not snapshot
+    shown.go_to(PEOPLE)
+    assert shown.explorer is not before
+    assert shown.alert.value == ""
+    shown.close()
