@@ -1,7 +1,9 @@
 """The tasks of the dashboard: the answer and how to settle it, kept snapshots, the report."""
 
 from dataclasses import replace
+from datetime import timedelta
 
+import pandas as pd
 import pytest
 
 from toolkit.collection.collect_users import collect
@@ -10,6 +12,7 @@ from toolkit.panels.dashboard_frame import ANSWER, COMPARE, PEOPLE, Dashboard
 from toolkit.panels.kept_panel import Kept
 from toolkit.panels.report_panel import ReportPanel
 from toolkit.sandbox.embedded import embedded_tenant
+from toolkit.snapshots.comparison import Move
 from toolkit.snapshots.snapshot import Snapshot, read_snapshot
 
 
@@ -104,3 +107,81 @@ def test_all_tasks_follow_what_gravatar_answered(no_credentials, snapshot, tmp_p
     assert shown.explorer is not before
     assert shown.alert.value == ""
     shown.close()
+
+
+@pytest.fixture
+def two_days(tenant, tmp_path):
+    """A snapshot, and a later one: some have another source, one has come and one has gone."""
+    folder = tmp_path / "days"
+    old = collect(tenant, folder=folder, method="search")
+    users = old.users.copy()
+    some = users.index[users["source"] == "initials"][:3]
+    users.loc[some, "source"] = "gravatar"
+    gone, come = users.iloc[[5]], users.iloc[[6]].assign(user_id="auth0|new", source="custom")
+    users = pd.concat([users.drop(gone.index), come], ignore_index=True)
+    later = old.provenance.taken_at + timedelta(days=30)
+    path = old.path.with_name("later.parquet")
+    Snapshot(replace(old.provenance, taken_at=later), users).write(path)
+    return old, read_snapshot(path), gone
+
+
+def move_of(panel: Kept, before: str | None, after: str | None) -> Move:
+    return next(one for one in panel.moves.buttons if (one.before, one.after) == (before, after))
+
+
+def test_a_move_shows_and_downloads_its_people(two_days, monkeypatch):
+    old, new, _ = two_days
+    panel = Kept(new, old.path.parents[1])
+    panel.compare()
+    assert panel.settled(60)
+    moved = panel.moves.buttons[move_of(panel, "initials", "gravatar")]
+    assert moved.description == "Show the 3"
+    moved.click()
+    assert panel.settled(60)
+    assert panel.alert.value == ""
+    assert "The 3 users of “initials → gravatar”" in panel.moves.said.value
+    shown = panel.moves.table.people.page["people"]
+    assert [one["cells"][2] for one in shown] == ["gravatar"] * 3
+    sent = []
+    monkeypatch.setattr(panel.moves.table.people, "send", lambda *told: sent.append(told))
+    panel.moves.writer.start(".csv")
+    assert panel.moves.writer.settled(60)
+    ((message, (content,)),) = sent
+    assert message == {"save": f"{new.path.stem}-initials-gravatar-selection.csv"}
+    assert content.count(b"\n") == 4
+    names = {}
+    exec(panel.moves.table.code, names)
+    assert len(names["users"]) == 3
+    panel.close()
+
+
+def test_who_is_gone_is_listed_from_the_earlier_snapshot(two_days):
+    old, new, gone = two_days
+    panel = Kept(new, old.path.parents[1])
+    panel.compare()
+    assert panel.settled(60)
+    panel.moves.buttons[move_of(panel, gone["source"].iloc[0], None)].click()
+    assert panel.settled(60)
+    panel.moves.table.named.value = True
+    (person,) = panel.moves.table.people.page["people"]
+    assert gone["user_id"].iloc[0] in person["who"]
+    panel.moves.buttons[move_of(panel, None, "custom")].click()
+    assert panel.settled(60)
+    assert "The 1 user of" in panel.moves.said.value
+    panel.compare()
+    assert panel.settled(60)
+    assert panel.moves.people.children == ()
+    panel.close()
+
+
+def test_people_of_a_move_whose_file_is_gone_are_a_visible_line(two_days):
+    old, new, _ = two_days
+    panel = Kept(new, old.path.parents[1])
+    panel.compare()
+    assert panel.settled(60)
+    old.path.unlink()
+    panel.moves.buttons[move_of(panel, "initials", "gravatar")].click()
+    assert panel.settled(60)
+    assert "cannot be" in panel.alert.value
+    assert panel.moves.said.value == ""
+    panel.close()

@@ -5,20 +5,19 @@ from html import escape
 from pathlib import Path
 
 import ipywidgets
-import pandas as pd
 
 from toolkit.analysis.headline_words import difference
 from toolkit.collection.place import FOLDER, kept_files
 from toolkit.errors import OutputError, PictureAuditError, SettingsError
-from toolkit.formatting import html_table, visible
+from toolkit.formatting import visible
 from toolkit.panels.background import Worker
+from toolkit.panels.moves_view import MovesView
 from toolkit.panels.widgets import Alert, button, drawn, guarded, heading, muted, stylesheet, title
 from toolkit.reporting.charts.flow_charts import flows
 from toolkit.snapshots.comparison import compare
 from toolkit.snapshots.snapshot import Provenance, Snapshot, read_snapshot
 
 _LISTED = 30  # the newest ones; older files are still on disk
-_MOVES = 12
 
 
 class Kept(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
@@ -40,7 +39,8 @@ class Kept(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._folder, self._open = folder, show
         self._kept: dict[Path, Snapshot] = {}
         self.alert, self.status, self.list = Alert(), ipywidgets.HTML(), ipywidgets.VBox()
-        self.sentence, self.chart, self.moves = (ipywidgets.HTML() for _ in range(3))
+        self.sentence, self.chart = ipywidgets.HTML(), ipywidgets.HTML()
+        self.moves = MovesView(self.alert)
         self.earlier, self.later = (
             ipywidgets.Dropdown(description=name).add_class("pa-field").add_class("pa-wide")
             for name in ("earlier", "later")
@@ -118,13 +118,14 @@ class Kept(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.refresh()
 
     def settled(self, seconds: float = 60.0) -> bool:
-        """Wait until nothing is compared; return whether that was reached."""
-        return self.worker.settled(seconds)
+        """Wait until nothing is compared or looked for; return whether that was reached."""
+        return all(one.settled(seconds) for one in (self.worker, self.moves.worker))
 
     def close(self) -> None:
         """End what is under way, and close the panel."""
         self.worker.stop()
         self.worker.settled()
+        self.moves.close()
         super().close()
 
     def _row(self, path: Path, origin: Provenance) -> ipywidgets.HBox:
@@ -161,11 +162,7 @@ class Kept(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             map(muted, found.notes)
         )
         self.chart.value = drawn(flows(found), "flows")
-        moves = found.changes
-        rows = [(m.before or "(new user)", m.after or "(deleted)", f"{m.users:,}") for m in moves]
-        listed = pd.DataFrame(rows[:_MOVES], columns=["from", "to", "people"], dtype="str")
-        table = html_table(listed, f"The largest of {len(moves):,} moves")
-        self.moves.value = f'<div class="pa-table">{table}</div>' if rows else ""
+        self.moves.fill(found, old, new)
         self.below.layout.display = None
         self.status.value = ""
 

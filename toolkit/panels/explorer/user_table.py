@@ -128,11 +128,20 @@ class People(anywidget.AnyWidget):
 
 
 class Table(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
-    """A page of users with buttons to turn it; who they are is masked until somebody asks."""
+    """A page of users with buttons to turn it; who they are is masked until somebody asks.
 
-    def __init__(self, roster: Roster, alert: Alert, *, path: Path | None = None) -> None:
+    Args:
+        roster: of a snapshot, whose file is `path`.
+        alert: shows what goes wrong.
+        path: None for a snapshot in memory.
+        code: Python that lists these users, where a selection does not say who they are.
+    """
+
+    def __init__(
+        self, roster: Roster, alert: Alert, *, path: Path | None = None, code: str = ""
+    ) -> None:
         self.alert = alert
-        self._roster, self._path = roster, path
+        self._roster, self._path, self._code = roster, path, code
         self._lock = threading.RLock()
         self._selection, self._total, self._first = Selection(), 0, 0
         self._opened: int | None = None
@@ -175,7 +184,9 @@ class Table(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
 
     @property
     def code(self) -> str:
-        """Python that lists the same users in the same order."""
+        """Python that lists the same users, in the same order if a selection says who they are."""
+        if self._code:
+            return self._code
         order, descending = self.people.sort
         chosen = [
             f"{one.name}={getattr(self._selection, one.name)!r}"
@@ -400,6 +411,10 @@ class Writer(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         selection = self.selection
         self._worker.ask(lambda: self._write(suffix, selection))
         self._update_buttons()
+
+    def settled(self, seconds: float) -> bool:
+        """Wait until no file is being written; return whether none is."""
+        return self._worker.settled(seconds)
 
     def _write(self, suffix: str, selection: Selection) -> None:
         write = self._roster.write_csv if suffix == ".csv" else self._roster.write_parquet
