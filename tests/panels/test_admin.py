@@ -22,6 +22,7 @@ from toolkit.sandbox.made_up import tenants
 from toolkit.sandbox.made_up.tenants import loadable, people
 from toolkit.sandbox.server import Sandbox
 from toolkit.snapshots.redaction import redact
+from toolkit.snapshots.snapshot import Snapshot
 from toolkit.tenant.client import connect
 
 NEW = "https://images.example.com/new.png"
@@ -666,3 +667,39 @@ def test_what_runs_elsewhere_is_shown_paused_and_stopped_from_here(site_of):
 def made_change(panel):
     (found,) = panel.execution._changes()
     return found
+
+
+def test_a_finding_chooses_the_way_and_the_scope_that_settle_it(panel_of, made):
+    panel = panel_of()
+    panel.way.connections.value = ("google-oauth2",)
+    shown(panel)
+    findings = {one.id: one for one in made[2].findings()}
+    panel.fix(findings["resolved-copy"])
+    root = shown(panel).plan
+    assert (root.way, root.policy.sources) == (Way.ROOT, ("initials",))
+    assert root.policy.connections is None
+    assert "Initials frozen in the profile" in panel.reason.value
+    panel.fix(findings["photo-elsewhere"])
+    action = shown(panel).plan
+    assert (action.way, action.policy.order) == (Way.ACTION, ("own", "elsewhere"))
+    assert action.policy.sources is None
+    assert panel.way.former.layout.display == "none"
+    assert panel.alert.value == ""
+
+
+def test_a_hidden_default_is_named_as_a_former_one(made, no_credentials, tmp_path):
+    _, tenant, snapshot = made
+    held = "https://assets.example.com/house.png"
+    users = snapshot.users.copy()
+    some = users.index[users["source"] == "unresolved"][:60]
+    users.loc[some, ["source", "underlying"]] = "custom"
+    users.loc[some, ["picture", "gravatar_hash", "fallback"]] = [held, None, None]
+    copy = Snapshot(snapshot.provenance, users)
+    (finding,) = (one for one in copy.findings() if one.id == "hidden-default")
+    panel = choose_default_picture(copy, tenant, folder=tmp_path)
+    panel.fix(finding)
+    assert panel.way.former.layout.display is None
+    assert shown(panel).plan.policy.former == (held,)
+    panel.way.former.value = False
+    assert shown(panel).plan.policy.former == ()
+    panel.close()

@@ -1,14 +1,17 @@
 """The tasks of the dashboard: the answer and how to settle it, kept snapshots, the report."""
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 
 import pandas as pd
 import pytest
 
+from toolkit.analysis.finding_checks import FIXES
 from toolkit.collection.collect_users import collect
 from toolkit.panels.answer_panel import Answer
 from toolkit.panels.dashboard_frame import ANSWER, COMPARE, PEOPLE, Dashboard
+from toolkit.panels.explorer.explorer_panel import explore
 from toolkit.panels.kept_panel import Kept
 from toolkit.panels.report_panel import ReportPanel
 from toolkit.sandbox.embedded import embedded_tenant
@@ -184,4 +187,30 @@ def test_people_of_a_move_whose_file_is_gone_are_a_visible_line(two_days):
     assert panel.settled(60)
     assert "cannot be" in panel.alert.value
     assert panel.moves.said.value == ""
+    panel.close()
+
+
+def test_fix_leads_from_a_finding_to_the_change_that_settles_it(no_credentials, snapshot, tmp_path):
+    shown = Dashboard(folder=tmp_path)
+    shown.take(snapshot)
+    shown.go_to(PEOPLE)
+    until = time.monotonic() + 60
+    while len(shown.explorer.findings.children) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    rows = shown.explorer.findings
+    assert {*rows.fixes} == {*FIXES} & {*rows.buttons}
+    rows.fixes["missing"].click()
+    assert shown.alert.value == ""
+    assert shown.admin.layout.display is None
+    assert shown.admin.way.choice.sources == ("missing",)
+    assert "Users without any picture" in shown.admin.reason.value
+    shown.close()
+
+
+def test_without_a_place_to_fix_there_is_no_such_button(snapshot):
+    panel = explore(snapshot)
+    panel.findings.fill(snapshot.findings())
+    assert panel.findings.buttons
+    assert panel.findings.fixes == {}
     panel.close()

@@ -3,11 +3,12 @@
 A condition is DuckDB's SQL over the columns of `toolkit.analysis.shown_picture.show`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from toolkit.analysis.own_action import Step
 from toolkit.analysis.tenant_wiring import RULES_ENDED, Setter, Wiring
 from toolkit.classification.sources import RULES, Fallback, Source, addresses
 from toolkit.formatting import visible
@@ -73,7 +74,7 @@ CHECKS = (
         f"below = 'invalid' AND {_PROFILE}",
         "The profile holds something that is not a picture's address (javascript:, a path, a "
         "number …): people see a broken image.",
-        "Replace them by the default: picture-audit plan … --through root",
+        "Show the default instead: picture-audit plan … --through action",
     ),
     Check(
         "needs-token",
@@ -268,6 +269,39 @@ IDS = (
     *("override-unwired", "default-stopped", "default-for-everybody"),
 )
 """The ids of all findings, those of `wired` last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """The change that settles a finding, as far as the finding says it.
+
+    Attributes:
+        way: a value of `toolkit.change.ways.Way`.
+        sources: as in `toolkit.change.policy.Policy`; none means all.
+        order: as there.
+        former: whether the pictures of its users are named as former defaults.
+    """
+
+    way: str = "action"
+    sources: tuple[Source, ...] = ()
+    order: tuple[Step, ...] = (Step.OWN,)
+    former: bool = False
+
+
+FIXES: Mapping[str, Fix] = {
+    "expired": Fix(sources=(Source.SOCIAL, Source.ENTERPRISE, Source.CUSTOM)),
+    "unshowable": Fix(sources=(Source.INVALID,)),
+    "needs-token": Fix(sources=(Source.INVALID,)),
+    "missing": Fix(sources=(Source.MISSING,)),
+    "resolved-copy": Fix("root", (Source.INITIALS,)),
+    "hidden-default": Fix(former=True),
+    "stock-image": Fix(sources=(Source.PLACEHOLDER,)),
+    "drawn": Fix(sources=(Source.PLACEHOLDER,)),
+    "photo-elsewhere": Fix(order=(Step.OWN, Step.ELSEWHERE)),
+    "override-unwired": Fix(order=(Step.OVERRIDE, Step.OWN)),
+    "default-stopped": Fix(),
+}
+"""The change of each finding that one settles, as its advice says it."""
 
 
 def concerns(as_of: datetime, wiring: Wiring | None) -> str:

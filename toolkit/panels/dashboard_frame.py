@@ -6,6 +6,7 @@ from pathlib import Path
 
 import ipywidgets
 
+from toolkit.analysis.finding_counts import Finding
 from toolkit.classification.sources import Source
 from toolkit.collection.place import FOLDER
 from toolkit.errors import SettingsError
@@ -112,6 +113,12 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
             self._now = name
             self._mark()
 
+    def fix(self, finding: Finding) -> None:
+        """Show the task `CHANGE`, with the change chosen that settles a finding."""
+        self.go_to(CHANGE)
+        if self.admin is not None and self._now == CHANGE:
+            self.admin.fix(finding)
+
     @guarded
     def take(self, snapshot: Snapshot) -> None:
         """Take another snapshot, and show its answer."""
@@ -195,7 +202,7 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
     def _makers(self) -> dict[str, Callable[[Snapshot], _Page]]:
         return {
             ANSWER: lambda snapshot: Answer(snapshot, self._ensure_still),
-            PEOPLE: explore,
+            PEOPLE: lambda snapshot: explore(snapshot, fix=self.fix),
             COMPARE: lambda snapshot: Kept(snapshot, self._folder, self.take),
             REPORT: ReportPanel,
             CHANGE: self._choose,

@@ -9,6 +9,8 @@ from tempfile import TemporaryDirectory
 
 import ipywidgets
 
+from toolkit.analysis.finding_checks import FIXES
+from toolkit.analysis.finding_counts import Finding
 from toolkit.change.journal import journal_path
 from toolkit.change.plan_summary import Plan
 from toolkit.change.prepare import plan, policy_of
@@ -22,7 +24,7 @@ from toolkit.panels.choose.before_after_view import ChangeView, GalleryView, Sit
 from toolkit.panels.choose.candidate_view import CandidateView
 from toolkit.panels.choose.execution import Execution
 from toolkit.panels.choose.way_view import WayView
-from toolkit.panels.widgets import Alert, Printed, guarded, stylesheet, text
+from toolkit.panels.widgets import Alert, Printed, guarded, muted, stylesheet, text
 from toolkit.progress import Progress
 from toolkit.sandbox.picture_hosts import Hosts, hosts_of
 from toolkit.snapshots.snapshot import Snapshot
@@ -67,16 +69,38 @@ class Admin(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no
         middle = ipywidgets.VBox([self.gallery_view, self.change])
         for card in (self.candidate_view, self.way.scope, self.way, middle, self.execution):
             card.add_class("pa-card")
-        self.head = ipywidgets.HTML(self._head())
+        self.head, self.reason = ipywidgets.HTML(self._head()), ipywidgets.HTML()
         banner = self.execution.banner
         super().__init__(
-            [stylesheet(), self.head, banner, above, self.alert, middle, self.execution]
+            [
+                stylesheet(),
+                self.head,
+                banner,
+                self.reason,
+                above,
+                self.alert,
+                middle,
+                self.execution,
+            ]
         )
         self.add_class("pa-panel")
         self.candidate_view.observe(lambda _: self.plan(), "candidate")
         self.way.observe(lambda _: self.plan(), "choice")
         self.plan()
         self.site_reader.ask(self._read_site)
+
+    @guarded
+    def fix(self, finding: Finding) -> None:
+        """Choose the way and the scope that settle a finding; the picture stays."""
+        fix = FIXES[finding.id]
+        former: tuple[str, ...] = ()
+        if fix.former:
+            former = tuple(self.snapshot.users_of(finding.id)["picture"].unique())
+        self.way.take(fix, former)
+        self.reason.value = muted(
+            f"Chosen below for “{finding.title}”: the way, and for whom. Change what you like.",
+            status=True,
+        )
 
     @guarded
     def plan(self) -> None:
@@ -134,7 +158,7 @@ class Admin(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no
             found.url or "",
             connections=choice.connections,
             sources=choice.sources,
-            former=site.former if site else (),
+            former=(*choice.former, *(site.former if site else ())),
             order=choice.order,
             expired=choice.expired,
         )

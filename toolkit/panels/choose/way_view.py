@@ -7,13 +7,14 @@ from itertools import permutations
 import ipywidgets
 import traitlets
 
+from toolkit.analysis.finding_checks import Fix
 from toolkit.analysis.own_action import Step
 from toolkit.change.decide import CANNOT
 from toolkit.change.plan_summary import Plan
 from toolkit.change.policy import REPLACEABLE
 from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, requests, seconds
 from toolkit.classification.sources import Source
-from toolkit.formatting import lasting, render, shorten
+from toolkit.formatting import lasting, plural, render, shorten
 from toolkit.panels.widgets import Alert, check, guarded, muted, title
 
 NAMES: Mapping[Way, str] = {
@@ -54,6 +55,7 @@ class Choice:
     sources: tuple[str, ...] = ()
     order: tuple[Step, ...] = (Step.OWN,)
     expired: bool = True
+    former: tuple[str, ...] = ()
 
 
 class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
@@ -95,6 +97,9 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             options=_ORDERS, description="order of pictures", layout=wide
         )
         self.expired = check("replace expired pictures", value=True)
+        self._former: tuple[str, ...] = ()
+        self.former = check("replace the hidden default")
+        self.former.layout.display = "none"
         blocks = [
             ipywidgets.VBox([self.ways[way], self.costs[way], self.facts[way]]).add_class("pa-way")
             for way in Way
@@ -109,6 +114,7 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
                 ipywidgets.HBox([self.order]).add_class("pa-row"),
                 ipywidgets.HTML(muted(_STEPS)),
                 self.expired,
+                self.former,
             ]
         )
         super().__init__([ipywidgets.HTML(title("2 · How")), *blocks, self.speed])
@@ -116,10 +122,30 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             radio.observe(
                 lambda change, way=way: self.choose(way) if change["new"] == 0 else None, "index"
             )
-        for field in (self.connections, self.sources, self.order, self.expired):
+        for field in (self.connections, self.sources, self.order, self.expired, self.former):
             field.observe(lambda _: self._choose(), "value")
         self.speed.observe(lambda _: self._show_costs(), "value")
         self.choose(Way.ACTION)
+
+    def take(self, fix: Fix, former: tuple[str, ...] = ()) -> None:
+        """Choose the way and the scope of a change that settles a finding.
+
+        Args:
+            fix: the change.
+            former: addresses of hidden default pictures, which are replaced, too.
+        """
+        with self.hold_trait_notifications():  # one choice, one plan
+            self._former = former
+            addresses = plural(len(former), "address", "addresses")
+            self.former.description = f"replace the hidden default, too ({addresses})"
+            self.former.value = bool(former)
+            self.former.layout.display = None if former else "none"
+            offered = [name for _, name in self.sources.options]
+            self.sources.value = [str(one) for one in fix.sources if one in offered]
+            self.connections.value = ()
+            self.order.value = fix.order
+            self.expired.value = True
+            self.choose(Way(fix.way))
 
     @guarded
     def choose(self, way: Way) -> None:
@@ -143,6 +169,7 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             tuple(self.sources.value),
             self.order.value,
             self.expired.value,
+            self._former if self.former.value else (),
         )
 
     @guarded

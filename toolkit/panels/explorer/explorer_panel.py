@@ -211,7 +211,13 @@ class Explorer(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has
     """A snapshot to look around in. Made by `explore`; the roster is closed with it."""
 
     def __init__(
-        self, roster: Roster, folder: Path, stem: str, *, path: Path | None = None
+        self,
+        roster: Roster,
+        folder: Path,
+        stem: str,
+        *,
+        path: Path | None = None,
+        fix: Callable[[Finding], object] | None = None,
     ) -> None:
         self._lock = threading.RLock()
         self._picked: Part | None = None
@@ -227,7 +233,7 @@ class Explorer(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has
             layout=ipywidgets.Layout(width="190px"),
         )
         self.stacks = Stacks(self.pick)
-        self.findings = FindingList(self._show_finding)
+        self.findings = FindingList(self._show_finding, fix)
         self.table = Table(roster, self.alert, path=path)
         self.everybody = button(
             "Show all", "Undo the press on a bar", "90px", lambda: self.pick(None)
@@ -360,12 +366,19 @@ class Explorer(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has
         self.writer.selection = selection
 
 
-def explore(snapshot: Snapshot, folder: Path | str | None = None) -> Explorer:
+def explore(
+    snapshot: Snapshot,
+    folder: Path | str | None = None,
+    *,
+    fix: Callable[[Finding], object] | None = None,
+) -> Explorer:
     """Look around in a snapshot: filter, press bars, list users, write them to files.
 
     Args:
         snapshot: of anybody.
         folder: where files are written; by default beside the snapshot, or here.
+        fix: called with a finding that a change would settle, when *Fix →* is pressed; without it
+            there is no such button.
 
     Returns:
         The panel.
@@ -376,4 +389,4 @@ def explore(snapshot: Snapshot, folder: Path | str | None = None) -> Explorer:
     beside = snapshot.path.parent if snapshot.path else Path.cwd()
     stem = snapshot.path.stem if snapshot.path else "snapshot"
     where = Path(folder) if folder else beside
-    return Explorer(Roster(snapshot), where, stem, path=snapshot.path)
+    return Explorer(Roster(snapshot), where, stem, path=snapshot.path, fix=fix)

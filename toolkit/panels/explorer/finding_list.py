@@ -1,10 +1,11 @@
-"""The findings of a snapshot, each with a button that lists whom it concerns."""
+"""The findings of a snapshot, each with buttons: whom it concerns, and how to settle it."""
 
 from collections.abc import Callable
 from html import escape
 
 import ipywidgets
 
+from toolkit.analysis.finding_checks import FIXES
 from toolkit.analysis.finding_counts import Finding, Findings
 from toolkit.formatting import percent
 from toolkit.panels.widgets import button, muted, title
@@ -15,11 +16,16 @@ class FindingList(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     Args:
         show: called with a finding when somebody wants to see its users.
+        fix: called with a finding that a change would settle, when somebody wants to make it; None
+            where nobody can.
     """
 
-    def __init__(self, show: Callable[[Finding], object]) -> None:
-        self._show = show
+    def __init__(
+        self, show: Callable[[Finding], object], fix: Callable[[Finding], object] | None = None
+    ) -> None:
+        self._show, self._fix = show, fix
         self.buttons: dict[str, ipywidgets.Button] = {}
+        self.fixes: dict[str, ipywidgets.Button] = {}
         super().__init__([ipywidgets.HTML(title("What is wrong") + muted("Checking …"))])
 
     def fill(self, found: Findings) -> None:
@@ -41,4 +47,14 @@ class FindingList(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             lambda: self._show(finding),
         )
         self.buttons[finding.id] = shown
-        return ipywidgets.HBox([ipywidgets.HTML(words), shown]).add_class("pa-finding")
+        row = [ipywidgets.HTML(words), shown]
+        if (fix := self._fix) is not None and finding.id in FIXES:
+            made = button(
+                "Fix →",
+                f"Choose a default picture that settles: {finding.title}",
+                "70px",
+                lambda: fix(finding),
+            )
+            self.fixes[finding.id] = made
+            row.append(made)
+        return ipywidgets.HBox(row).add_class("pa-finding")
