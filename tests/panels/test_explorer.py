@@ -5,8 +5,10 @@ import json
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
+from io import BytesIO
 
 import pytest
+from PIL import Image
 
 from toolkit.analysis.selection import Selection
 from toolkit.classification.frames import audit, profiles
@@ -407,7 +409,7 @@ def test_listed_users_are_downloaded_and_leave_no_file(
     explorer, tmp_path, suffix, monkeypatch, snapshot
 ):
     sent = []
-    monkeypatch.setattr(explorer.table.people, "send", lambda *told: sent.append(told))
+    monkeypatch.setattr(explorer.writer.download, "send", lambda *told: sent.append(told))
     explorer.pick(Part(None, Source.CUSTOM))
     explorer.writer.start(suffix)
     written(explorer)
@@ -419,6 +421,25 @@ def test_listed_users_are_downloaded_and_leave_no_file(
     (tmp_path / "got").write_bytes(content)
     users = read_snapshot(tmp_path / "got").users if suffix == ".parquet" else None
     assert set(users["source"]) == {"custom"} if users is not None else b"custom" in content
+
+
+def test_charts_are_saved_for_the_users_who_are_chosen(explorer, monkeypatch):
+    choose(explorer, "source", "social")
+    sent = []
+    for saver in (explorer.save_bars, explorer.save_trend):
+        monkeypatch.setattr(saver.download, "send", lambda *told: sent.append(told))
+        saver.svg.click()
+        saver.png.click()
+    assert explorer.alert.value == ""
+    names = [message["save"] for message, _ in sent]
+    assert names == [
+        f"snapshot-by-{what}.{kind}" for what in ("group", "month") for kind in ("svg", "png")
+    ]
+    for place in (0, 2):
+        svg, png = (sent[place + one][1][0] for one in (0, 1))
+        assert b"<svg" in svg
+        with Image.open(BytesIO(png)) as drawn:
+            assert (drawn.format, drawn.width) == ("PNG", 2160)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

@@ -59,7 +59,9 @@ def test_hashes_of_real_people_are_sent_only_after_a_tick(tmp_path, snapshot):
     panel.close()
 
 
-def test_two_kept_snapshots_are_compared_and_one_is_deleted(tenant, snapshot, tmp_path):
+def test_two_kept_snapshots_are_compared_and_one_is_deleted(
+    tenant, snapshot, tmp_path, monkeypatch
+):
     second = collect(tenant, folder=tmp_path, method="search")
     shown = []
     panel = Kept(second, tmp_path, shown.append)
@@ -69,6 +71,12 @@ def test_two_kept_snapshots_are_compared_and_one_is_deleted(tenant, snapshot, tm
     assert panel.alert.value == ""
     assert "not enough is known" in panel.sentence.value
     assert "Nobody moved" in panel.chart.value
+    sent = []
+    monkeypatch.setattr(panel.save.download, "send", lambda *told: sent.append(told))
+    panel.save.svg.click()
+    ((message, (drawn,)),) = sent
+    assert message == {"save": "what-changed.svg"}
+    assert b"<svg" in drawn
     _, show, delete = panel.list.children[1].children
     show.click()
     assert [one.path for one in shown] == [snapshot.path]
@@ -146,7 +154,7 @@ def test_a_move_shows_and_downloads_its_people(two_days, monkeypatch):
     shown = panel.moves.table.people.page["people"]
     assert [one["cells"][2] for one in shown] == ["gravatar"] * 3
     sent = []
-    monkeypatch.setattr(panel.moves.table.people, "send", lambda *told: sent.append(told))
+    monkeypatch.setattr(panel.moves.writer.download, "send", lambda *told: sent.append(told))
     panel.moves.writer.start(".csv")
     assert panel.moves.writer.settled(60)
     ((message, (content,)),) = sent

@@ -2,12 +2,14 @@
 
 import re
 from html.parser import HTMLParser
+from io import BytesIO
 from itertools import cycle
 from xml.etree import ElementTree as ET
 
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from PIL import Image
 
 from toolkit.analysis.coverage_count import Coverage, coverage
 from toolkit.analysis.estimate import Estimate, Stratum
@@ -349,6 +351,20 @@ def test_what_is_on_a_providers_word_is_dotted_and_no_part_of_at_least():
     chart = what_people_see(told([*rows, ("a", "missing", "none", 40)]))
     assert chart.title == "At least 40 %, up to 60 % of people see a picture of their own"
     assert "url(#" in chart.svg()
+
+
+def test_your_default_has_a_pattern_of_its_own_in_bar_and_legend():
+    """Fails if only its hue tells the default picture from own pictures."""
+    shown = what_people_see(told([("a", "initials", "default", 60), ("a", "social", "own", 40)]))
+    without = what_people_see(told([("a", "social", "own", 100)]))
+    assert shown.svg().count("fill: url(#") == 2
+    assert "fill: url(#" not in without.svg()
+
+
+def test_a_chart_is_a_picture_for_slides_too():
+    chart = what_people_see(told([("a", "social", "own", 1)]))
+    with Image.open(BytesIO(chart.png())) as drawn:
+        assert (drawn.format, drawn.width) == ("PNG", 2160)
 
 
 def test_what_nobody_knows_is_in_the_title():

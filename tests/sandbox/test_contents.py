@@ -8,11 +8,15 @@ import pytest
 from PIL import Image
 
 from toolkit.classification.sources import Source
+from toolkit.images.candidate_checks import Level, candidate
 from toolkit.images.content import Content, content_of
+from toolkit.images.drawing import emblem
 from toolkit.sandbox.embedded import embedded_sandbox
 from toolkit.sandbox.made_up.contents import content_at, content_of_gravatar
 from toolkit.sandbox.made_up.tenants import people
+from toolkit.sandbox.picture_hosts import Hosts
 from toolkit.sandbox.played_hosts import played
+from toolkit.sandbox.server import Sandbox
 
 DIGEST = "0123456789abcdef" * 2
 GRAVATAR = f"https://s.gravatar.com/avatar/{DIGEST}?s=480&r=pg&d="
@@ -68,6 +72,18 @@ def test_a_fallback_of_ones_own_shows_what_that_address_shows():
     default = "https://static.acme.example/img/face.png"
     asked = default.replace(":", "%3A").replace("/", "%2F")
     assert content_at(f"{GRAVATAR}{asked}") is content_at(default)
+
+
+def test_a_default_picture_to_try_out_is_a_star_without_a_warning_and_nobodys_face():
+    """Fails if before and after look alike because the sandbox draws a person as the default."""
+    with Sandbox([]) as sandbox:
+        hosts = Hosts(sandbox.base_url)
+        one, other = (
+            candidate(f"https://{where}.png", exception=hosts.sandbox, at=hosts.address)
+            for where in ("assets.example.com/avatars/default-2026", "a.example/default")
+        )
+    assert [verdict.level for verdict in one if verdict.level is not Level.OK] == []
+    assert one.image == other.image == emblem()
 
 
 def test_most_gravatars_are_photos_and_a_hash_in_capitals_is_the_same():

@@ -75,6 +75,24 @@ def file_of(
     return target.getvalue()
 
 
+@lru_cache(maxsize=1)
+def emblem() -> bytes:
+    """Return a PNG of 512 pixels that nobody takes for a person: a white star on purple."""
+    large = _LARGEST * _SMOOTHING
+    image = Image.new("RGB", (large, large), "#8459C2")
+    points = [
+        (
+            large / 2 + large * radius * math.sin(math.pi * place / 5),
+            large / 2 - large * radius * math.cos(math.pi * place / 5),
+        )
+        for place, radius in enumerate((0.36, 0.15) * 5)
+    ]
+    ImageDraw.Draw(image).polygon(points, fill="white")
+    target = io.BytesIO()
+    image.resize((_LARGEST, _LARGEST), Image.Resampling.BOX).save(target, "png")
+    return target.getvalue()
+
+
 # --- Colours, grounds and corners ---------------------------------------------
 
 

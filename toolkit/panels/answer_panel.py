@@ -11,6 +11,7 @@ from toolkit.analysis.groups import Seen
 from toolkit.analysis.headline_words import headline
 from toolkit.formatting import percent, plural
 from toolkit.panels.background import JobPanel, Worker
+from toolkit.panels.download import SaveChart
 from toolkit.panels.widgets import button, check, drawn, guarded, heading, muted, stylesheet, title
 from toolkit.probing.gravatar import RATE
 from toolkit.probing.picture_probe import duration, notice_of_pictures
@@ -67,7 +68,12 @@ class Answer(JobPanel):
         asked = [self.question, self.size, self.notice, self.agreed, row]
         self.settling = ipywidgets.VBox(asked).add_class("pa-settle")
         said = [self.alert, self.meter, self.status]
-        card = ipywidgets.VBox([self.head, self.chart, self.settling, *said]).add_class("pa-card")
+        stem = snapshot.path.stem if snapshot.path else "snapshot"
+        self.save = SaveChart(
+            lambda: what_people_see(self.snapshot.coverage()), f"{stem}-answer", self.alert
+        )
+        shown = [self.head, self.chart, self.save, self.settling, *said]
+        card = ipywidgets.VBox(shown).add_class("pa-card")
         self.children = [stylesheet(), card]
         self.add_class("pa-panel")
         self.snapshot = snapshot

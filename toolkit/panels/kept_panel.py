@@ -11,8 +11,10 @@ from toolkit.collection.place import FOLDER, kept_files
 from toolkit.errors import OutputError, PictureAuditError, SettingsError
 from toolkit.formatting import visible
 from toolkit.panels.background import Worker
+from toolkit.panels.download import SaveChart
 from toolkit.panels.moves_view import MovesView
 from toolkit.panels.widgets import Alert, button, drawn, guarded, heading, muted, stylesheet, title
+from toolkit.reporting.charts.chart import Chart
 from toolkit.reporting.charts.flow_charts import flows
 from toolkit.snapshots.comparison import compare
 from toolkit.snapshots.snapshot import Provenance, Snapshot, read_snapshot
@@ -41,6 +43,8 @@ class Kept(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.alert, self.status, self.list = Alert(), ipywidgets.HTML(), ipywidgets.VBox()
         self.sentence, self.chart = ipywidgets.HTML(), ipywidgets.HTML()
         self.moves = MovesView(self.alert)
+        self._flows: Chart | None = None
+        self.save = SaveChart(self._compared, "what-changed", self.alert)
         self.earlier, self.later = (
             ipywidgets.Dropdown(description=name).add_class("pa-field").add_class("pa-wide")
             for name in ("earlier", "later")
@@ -64,7 +68,9 @@ class Kept(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
                 self.status,
             ]
         ).add_class("pa-card")
-        self.below = ipywidgets.VBox([self.sentence, self.chart, self.moves]).add_class("pa-card")
+        self.below = ipywidgets.VBox([self.sentence, self.chart, self.save, self.moves]).add_class(
+            "pa-card"
+        )
         super().__init__([stylesheet(), above, self.below])
         self.add_class("pa-panel")
         self.refresh()
@@ -161,10 +167,16 @@ class Kept(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.sentence.value = title(difference(old.coverage(), new.coverage())) + "".join(
             map(muted, found.notes)
         )
-        self.chart.value = drawn(flows(found), "flows")
+        self._flows = flows(found)
+        self.chart.value = drawn(self._flows, "flows")
         self.moves.fill(found, old, new)
         self.below.layout.display = None
         self.status.value = ""
+
+    def _compared(self) -> Chart:
+        if self._flows is None:  # the button is hidden until then
+            raise SettingsError("Nothing is compared yet.")
+        return self._flows
 
     def _failed(self, error: BaseException) -> None:
         self.status.value = ""

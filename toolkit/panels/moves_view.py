@@ -83,13 +83,7 @@ class MovesView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
         self._roster = roster
         table = Table(roster, self.alert, code=_code(move, old, new))
         stem = f"{path.stem}-{move.before or 'new'}-{move.after or 'deleted'}"
-        writer = Writer(
-            roster,
-            path.parent,
-            stem,
-            self.alert,
-            lambda name, content: table.people.send({"save": name}, [content]),
-        )
+        writer = Writer(roster, path.parent, stem, self.alert)
         table.show(chosen, users := roster.users(chosen))
         writer.selection = chosen
         self.table, self.writer = table, writer

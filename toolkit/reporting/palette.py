@@ -44,6 +44,9 @@ EDGES: Mapping[Source, str] = {Source.PLACEHOLDER: "#8A7F00"}
 DEFAULT = "#6A4C93"
 """Your own default picture, which is of no source."""
 
+LINES = "#CDBDE6"
+"""The level lines on your own default picture: its hue alone would not tell it from blue."""
+
 DOT = "#9CCBE8"
 """The dots on pictures that are perhaps own: nobody has looked."""
 

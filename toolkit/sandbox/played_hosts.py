@@ -29,10 +29,10 @@ from starlette.routing import BaseRoute, Route
 from toolkit.classification.sources import Source, classify
 from toolkit.images.content import Content
 from toolkit.images.decode import letters
-from toolkit.images.drawing import file_of
+from toolkit.images.drawing import emblem, file_of
 from toolkit.sandbox.api.gate import REST
 from toolkit.sandbox.directory.store import RATINGS
-from toolkit.sandbox.made_up.contents import content_at, content_of_gravatar
+from toolkit.sandbox.made_up.contents import DEFAULT, content_at, content_of_gravatar
 
 ROOT = "/hosts"
 SIGN = "auth0-picture-audit sandbox"
@@ -146,6 +146,8 @@ def _shown(address: str) -> Response:
     content = content_at(address)
     if content is None or not address.startswith("http"):
         return PlainTextResponse("404 Not Found", 404)
+    if DEFAULT.fullmatch(address) and content is Content.PATTERN:
+        return _image(emblem(), "png")
     die = zlib.crc32(address.encode("utf-8", "replace"))
     said = _SIZE_SAID.search(address)
     size = min(int(said[1]), _SIZES[-1]) if said else _SIZES[die % len(_SIZES)]

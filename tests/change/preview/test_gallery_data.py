@@ -197,3 +197,11 @@ def test_a_narrow_part_has_no_letters_but_a_title():
     page = bars({Sight.OWN: 990, Sight.NONE: 10}, {})
     assert "nothing: 10 people, 1.0 %" in page
     assert page.count(">1 %<") == 0
+
+
+def test_your_default_has_lines_of_its_own_in_bars_and_legend():
+    """Fails if only its hue tells the default picture from own pictures."""
+    drawn = bars({Sight.OWN: 3}, {Sight.DEFAULT: 3})
+    fills = re.findall(r"background:([^;\"]*gradient[^;\"]*)", drawn)
+    assert len(fills) == 2  # the part and its key
+    assert all(one.startswith("repeating-linear-gradient(#") for one in fills)

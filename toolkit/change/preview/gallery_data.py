@@ -29,7 +29,7 @@ from toolkit.classification.sources import Source, classify
 from toolkit.errors import UnreadableInputError
 from toolkit.formatting import mask, percent, plural, render
 from toolkit.images.decode import thumbnail
-from toolkit.reporting.palette import COLOURS, DEFAULT, DOT, ON_DARK, ON_LIGHT, STRIPE
+from toolkit.reporting.palette import COLOURS, DEFAULT, DOT, LINES, ON_DARK, ON_LIGHT, STRIPE
 from toolkit.snapshots.snapshot import Snapshot
 
 _EXAMPLES: Final = 3
@@ -347,7 +347,7 @@ _LOOKS = {
     Sight.OWN: (COLOURS[Source.SOCIAL], None, ON_DARK),
     Sight.ON_WORD: (COLOURS[Source.SOCIAL], DOT, ON_DARK),
     Sight.EITHER: (DEFAULT, COLOURS[Source.GRAVATAR], ON_DARK),
-    Sight.DEFAULT: (DEFAULT, None, ON_DARK),
+    Sight.DEFAULT: (DEFAULT, LINES, ON_DARK),
     Sight.UNKNOWN: (COLOURS[Source.UNRESOLVED], STRIPE, ON_LIGHT),
     Sight.INITIALS: (COLOURS[Source.INITIALS], None, ON_LIGHT),
     Sight.PLACEHOLDER: (COLOURS[Source.PLACEHOLDER], None, ON_LIGHT),
@@ -359,6 +359,8 @@ _LOOKS = {
 def _fill(sight: Sight) -> str:
     """Return the background of a part of a bar, as CSS has it."""
     ground, stripes, _ = _LOOKS[sight]
+    if sight is Sight.DEFAULT:  # level lines, as in charts
+        return f"repeating-linear-gradient({ground} 0 6px,{stripes} 6px 8px)"
     if stripes is None:
         return ground
     return f"repeating-linear-gradient(45deg,{ground} 0 6px,{stripes} 6px 10px)"

@@ -20,10 +20,13 @@ from toolkit.analysis.selection import Selection
 from toolkit.classification.sources import Source
 from toolkit.formatting import render, shorten
 from toolkit.panels.background import Worker
+from toolkit.panels.download import SaveChart
 from toolkit.panels.explorer.explorer_charts import GROUPS, Part, Stacks, trend
 from toolkit.panels.explorer.finding_list import FindingList
 from toolkit.panels.explorer.user_table import Table, Writer
 from toolkit.panels.widgets import Alert, Printed, button, guarded, stylesheet, title
+from toolkit.reporting.charts.month_charts import own_by_month
+from toolkit.reporting.charts.source_charts import by_group
 from toolkit.snapshots.query import Roster
 from toolkit.snapshots.snapshot import Snapshot
 
@@ -238,10 +241,21 @@ class Explorer(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has
         self.everybody = button(
             "Show all", "Undo the press on a bar", "90px", lambda: self.pick(None)
         )
-        self.writer = Writer(roster, folder, stem, self.alert, self._download)
+        self.writer = Writer(roster, folder, stem, self.alert)
         self.filters.observe(self._filter, "selection")
         self.by.observe(self._filter, "value")
-        left, right = ipywidgets.VBox([self.by, self.stacks]), ipywidgets.VBox([self.trend])
+        self.save_bars = SaveChart(
+            lambda: by_group(roster.coverage(self.by.value, self.filters.selection)),
+            f"{stem}-by-group",
+            self.alert,
+        )
+        self.save_trend = SaveChart(
+            lambda: own_by_month(roster.coverage("cohort", self.filters.selection)),
+            f"{stem}-by-month",
+            self.alert,
+        )
+        left = ipywidgets.VBox([self.by, self.stacks, self.save_bars])
+        right = ipywidgets.VBox([self.trend, self.save_trend])
         cards = ipywidgets.HBox([left, right]).add_class("pa-cards")
         picked = ipywidgets.HBox([self.chosen, self.everybody]).add_class("pa-between")
         below = ipywidgets.VBox([picked, self.table, self.writer])
@@ -338,9 +352,6 @@ class Explorer(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has
 
     def _show_finding(self, finding: Finding) -> None:
         self.show(Selection(finding=finding.id), f" of “{finding.title}”")
-
-    def _download(self, name: str, content: bytes) -> None:
-        self.table.people.send({"save": name}, [content])
 
     @guarded
     def _filter(self, _: object) -> None:

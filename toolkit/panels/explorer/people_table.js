@@ -5,12 +5,6 @@ const make = (tag, props = {}, ...children) => {
   return made;
 };
 
-function save(name, bytes) {
-  const address = URL.createObjectURL(new Blob([bytes]));
-  make("a", { href: address, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 60_000);
-}
-
 function render({ model, el }) {
   const table = make("table");
   const wide = make("div", { className: "pa-wide-table", tabIndex: 0 }, table);
@@ -107,8 +101,7 @@ function render({ model, el }) {
     if (again) again.focus();
   };
 
-  const told = async (message, buffers) => {
-    if (message.save) save(message.save, buffers[0]);
+  const told = async (message) => {
     if (message.code) {
       copied.value = message.code;
       copied.rows = message.code.split("\n").length + 1;

@@ -29,6 +29,7 @@ from toolkit.formatting import mask, mask_email, shorten
 from toolkit.images.decode import thumbnail
 from toolkit.images.download import fetch
 from toolkit.panels.background import Worker
+from toolkit.panels.download import Download
 from toolkit.panels.widgets import Alert, button, check, guarded, looks, muted
 from toolkit.sandbox.picture_hosts import Hosts, hosts_of
 from toolkit.snapshots.query import ORDERS, Roster
@@ -368,22 +369,12 @@ class Writer(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     """Downloads the users of `selection` as CSV or Parquet, in the background, and says so.
 
     More than `_DOWNLOADED` go to a file in `folder`. The names of files begin with `stem`.
-
-    Args:
-        download: gives a file with this name and content to the browser.
     """
 
-    def __init__(
-        self,
-        roster: Roster,
-        folder: Path,
-        stem: str,
-        alert: Alert,
-        download: Callable[[str, bytes], None],
-    ) -> None:
-        self.alert = alert
+    def __init__(self, roster: Roster, folder: Path, stem: str, alert: Alert) -> None:
+        self.alert, self.download = alert, Download()
         self.selection = Selection()
-        self._roster, self._folder, self._stem, self._download = roster, folder, stem, download
+        self._roster, self._folder, self._stem = roster, folder, stem
         self.csv = button("CSV", "download these users", "90px", lambda: self.start(".csv"))
         self.parquet = button(
             "Parquet",
@@ -399,7 +390,7 @@ class Writer(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
                 "snapshot, which only you can read."
             )
         )
-        buttons = ipywidgets.HBox([self.csv, self.parquet])
+        buttons = ipywidgets.HBox([self.csv, self.parquet, self.download])
         super().__init__([ipywidgets.HBox([self.status, buttons]).add_class("pa-between")])
 
     @guarded
@@ -426,7 +417,7 @@ class Writer(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         with TemporaryDirectory(prefix="picture-audit-") as folder:
             path = Path(folder) / f"{self._stem}-selection{suffix}"
             users = write(path, selection)
-            self._download(path.name, path.read_bytes())
+            self.download.give(path.name, path.read_bytes())
         self._say(f"Downloaded {users:,} users as {path.name}")
 
     def _failed(self, error: BaseException) -> None:

@@ -32,6 +32,7 @@ from toolkit.reporting.palette import (
     DEFAULT,
     DOT,
     EDGES,
+    LINES,
     ON_DARK,
     ON_LIGHT,
     STRIPE,
@@ -100,8 +101,9 @@ PAPER, INK, MUTED, LINE = "#ffffff", "#1f2328", "#59636e", "#d1d9e0"
 WIDTH, PAD = 720.0, 24.0
 """The width of every card, and the room that it leaves at its edges."""
 
+_DPI = 216  # three pixels for each point: sharp on slides
 _HATCHES = {Source.UNRESOLVED: ("////", STRIPE), Source.INVALID: ("xxxx", CROSSES)}
-_BROKEN, _DOTTED = (r"\\\\", ON_DARK), ("..", DOT)
+_BROKEN, _DOTTED, _LINED = (r"\\\\", ON_DARK), ("..", DOT), ("---", LINES)
 
 _Box = tuple[float, float, float, float]
 
@@ -131,8 +133,9 @@ class Look:
         """The pattern of its stripes and their colour, or None."""
         if self.dotted:
             return _DOTTED
-        found = _HATCHES.get(self.source) if self.source else None
-        return found or (_BROKEN if self.broken else None)
+        if self.source is None:
+            return _LINED
+        return _HATCHES.get(self.source) or (_BROKEN if self.broken else None)
 
 
 def look(source: Source, *, broken: bool = False) -> Look:
@@ -315,6 +318,13 @@ class Chart:
         with _lock, mpl.rc_context({"svg.hashsalt": "picture audit", "svg.fonttype": "path"}):
             self.figure.savefig(out, format="svg", metadata=nothing)
         return out.getvalue().decode("utf-8")
+
+    def png(self) -> bytes:
+        """Return the drawing as a PNG file, 2,160 pixels wide."""
+        out = BytesIO()
+        with _lock:
+            self.figure.savefig(out, format="png", dpi=_DPI, metadata={"Software": None})
+        return out.getvalue()
 
     def inline_svg(self, name: str) -> str:
         """Return the drawing as an `<svg>` element for a page, described for screen readers.

@@ -25,7 +25,7 @@ from toolkit.classification.sources import Source
 from toolkit.formatting import percent, render, shorten
 from toolkit.reporting.charts.month_charts import cohorts, own_by_month
 from toolkit.reporting.charts.source_charts import LOOKS, by_group, largest
-from toolkit.reporting.palette import COLOURS, CROSSES, DEFAULT, DOT, EDGES, ON_DARK, STRIPE
+from toolkit.reporting.palette import COLOURS, CROSSES, DEFAULT, DOT, EDGES, LINES, ON_DARK, STRIPE
 from toolkit.snapshots.query import Roster
 from toolkit.snapshots.snapshot import Provenance, Snapshot, own_totals, totals
 
@@ -186,7 +186,7 @@ def _style() -> str:
     rules.append(f".{Source.INVALID} {{ background: {_stripes(90, crossed, CROSSES)}; }}")
     dots = f"radial-gradient({DOT} 1px, transparent 1.6px) 0 0 / 6px 6px"
     rules.append(f".{Source.SOCIAL}.on-word {{ background: {dots}, {COLOURS[Source.SOCIAL]}; }}")
-    rules.append(f".your-default {{ background: {DEFAULT}; }}")
+    rules.append(f".your-default {{ background: {_stripes(0, DEFAULT, LINES)}; }}")
     for source, colour in EDGES.items():
         rules.append(f".{source} {{ box-shadow: inset 0 0 0 1px {colour}; }}")
     return "\n".join([sheet, *rules])

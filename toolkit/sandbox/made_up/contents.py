@@ -39,6 +39,9 @@ _DRAWN = (
 )
 # What Gravatar is asked for where there is none: no picture.
 _NOT_FOUND = re.compile(r"[?&](?:d|default)=404(?:&|$)")
+DEFAULT = re.compile(r"https?://[^?#]*/default[^/?#]*\.png")
+"""Addresses of a default picture to try out; a star is drawn for them, and nobody's face."""
+
 _STAFF_HOST = "people.acme.example"
 _FALLBACKS = {
     Fallback.INITIALS: Content.LETTERS,
@@ -68,6 +71,8 @@ def content_at(address: str, verdict: Verdict | None = None) -> Content | None:
     if verdict.source in (Source.INITIALS, Source.PLACEHOLDER):
         letters = verdict.source is Source.INITIALS
         return Content.LETTERS if letters else _drawn(address, Content.SILHOUETTE)
+    if DEFAULT.fullmatch(address):
+        return Content.PATTERN
     staff = urlsplit(address).hostname == _STAFF_HOST
     return _share(address, _STAFF if staff else _OF_PROVIDERS.get(verdict.provider, _OTHERS))
 
