@@ -15,7 +15,7 @@ from tests.change.conftest import ORDERS
 from toolkit.change.decide import CANNOT, CHANGE, NEEDED, ROWS, STAY, Decider, Tally
 from toolkit.change.plan_summary import Effect, Plan
 from toolkit.change.policy import Policy, replaced, replaced_metadata, replaced_root
-from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, requests, seconds
+from toolkit.change.ways import CEILINGS, EXPLANATIONS, Way, plan_by, requests, seconds
 from toolkit.classification.frames import audit, profiles
 from toolkit.classification.sources import Fallback, without_gravatar
 from toolkit.classification.user_profile import user
@@ -651,6 +651,20 @@ def test_a_table_has_whom_it_changes_most_first_and_equals_by_name():
     }
     # Whole numbers, although outcomes without users were filled in.
     assert set(table.dtypes.astype(str)[1:]) == {"int64"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "plan"),
+    [(2, "free"), (5, "essentials"), (10, "free"), (50, "enterprise"), (250, "private")],
+)
+def test_the_limit_that_a_tenant_states_says_how_fast_it_is(limit, plan):
+    assert plan_by(limit) == plan
+    assert plan in CEILINGS
+
+
+@pytest.mark.parametrize("limit", [None, 20, 100])
+def test_of_another_limit_the_admin_is_asked(limit):
+    assert plan_by(limit) is None
 
 
 def test_every_way_is_explained_and_compared():

@@ -100,7 +100,23 @@ CEILINGS: Final[Mapping[str, float]] = {
 }
 """Writes of users that each of Auth0's plans allows, a second."""
 
+# By how many requests the bucket holds when it is full from which connections are read (its header
+# `x-ratelimit-limit`). An Enterprise tenant for tests has 10, and the rate of Free; 50 is also a
+# small private cloud, which is faster than what is said then.
+_PLANS: Final[Mapping[float, str]] = {2: "free", 5: "essentials", 10: "free", 50: "enterprise"}
+_PRIVATE = 250.0
+
 _ACTION_REQUESTS = 12  # read, create, build, deploy and bind, with some polling
+
+
+def plan_by(limit: float | None) -> str | None:
+    """Return the name in `CEILINGS` whose rate a tenant has, or None if that does not tell.
+
+    `limit`: the size of the bucket for reading connections, as the tenant's headers say it.
+    """
+    if limit is not None and limit >= _PRIVATE:
+        return "private"
+    return None if limit is None else _PLANS.get(limit)
 
 
 def requests(way: Way, changes: int) -> int:

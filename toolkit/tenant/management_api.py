@@ -103,6 +103,13 @@ class ManagementApi:
         """How many requests were sent so far, the token's included."""
         return self._pace.requests
 
+    def limit_of(self, method: str, path: str) -> float | None:
+        """Return the tenant's rate limit for an endpoint, as its headers said it, in requests.
+
+        That is what its full bucket holds; None before an answer, and where no header says it.
+        """
+        return self._pace.limit_of(method, path)
+
     @property
     def refused(self) -> int:
         """How many of them were answered 429."""

@@ -256,6 +256,12 @@ class RateLimit(Layer):
                 for name in self._ignored
             )
 
+    def limit_of(self, method: str, path: str) -> float | None:
+        """Return how many requests the full bucket of an endpoint holds; None if nothing told."""
+        with self._lock:
+            bucket = self._buckets.get(_group(method, path))
+            return (bucket.limit or None) if bucket else None
+
     def wait_for_turn(self, method: str, path: str) -> None:
         """Wait until a request may be sent at once, and reserve its turn for this thread.
 

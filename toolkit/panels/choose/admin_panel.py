@@ -248,6 +248,7 @@ class Admin(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no
     def _connected(self) -> Tenant:
         """Return the tenant, and connect to it first if needed; it must be the snapshot's."""
         with self._opening:
+            self.way.time_by(site.plan)
             self._ensure_open()
             if self._tenant is None:
                 settings = read_settings()

@@ -15,6 +15,7 @@ from toolkit.change.javascript import recognised
 from toolkit.change.plan_summary import Plan
 from toolkit.change.preview.gallery_data import SIZES, Gallery, bars, table
 from toolkit.change.preview.portrait import Portrait, View, drawn, portraits
+from toolkit.change.ways import plan_by
 from toolkit.collection.scripts import read_wiring
 from toolkit.errors import CredentialsError, PictureAuditError
 from toolkit.formatting import render
@@ -149,6 +150,7 @@ class Site:
     standing: Setup | None  # our Action, and what runs after a login
     wiring: Wiring | None  # what sets the picture that applications see
     notes: tuple[str, ...] = ()  # what could not be read, and why
+    plan: str | None = None  # whose rate limits it has, a name in `toolkit.change.ways.CEILINGS`
 
     @property
     def former(self) -> tuple[str, ...]:
@@ -189,7 +191,8 @@ def read_site(tenant: Tenant) -> Site:
     connections = _tried("its connections", lambda: tuple(tenant.connections()), notes)
     stands = _tried("what runs after a login", lambda: read_setup(tenant), notes)
     wiring, unread = read_wiring(tenant)
-    return Site(connections, stands, wiring, (*notes, *unread))
+    plan = plan_by(tenant.limit_of("GET", "connections"))
+    return Site(connections, stands, wiring, (*notes, *unread), plan)
 
 
 def _tried(what: str, read: Callable[[], _T], notes: list[str]) -> _T | None:

@@ -87,6 +87,7 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.speed = ipywidgets.Dropdown(
             options=[*CEILINGS], value="essentials", description="your Auth0 plan"
         )
+        self.timed = ipywidgets.HTML()
         self.connections = _many("connections", connections)
         replaceable = {str(one): sources[one] for one in REPLACEABLE if sources.get(one)}
         if Source.SOCIAL in replaceable:
@@ -117,7 +118,7 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
                 self.former,
             ]
         )
-        super().__init__([ipywidgets.HTML(title("2 · How")), *blocks, self.speed])
+        super().__init__([ipywidgets.HTML(title("2 · How")), *blocks, self.speed, self.timed])
         for way, radio in self.ways.items():
             radio.observe(
                 lambda change, way=way: self.choose(way) if change["new"] == 0 else None, "index"
@@ -159,6 +160,14 @@ class WayView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         """Show the effort of each way, by a plan with this scope; None while none is known."""
         self._plan = plan
         self._show_costs()
+
+    def time_by(self, plan: str | None) -> None:
+        """Reckon with the rate limits that the tenant says it has; None: let somebody choose."""
+        if plan is not None:
+            self.speed.value = plan
+        self.speed.layout.display = None if plan is None else "none"
+        said = "Times: by the rate limit that this tenant's answers state."
+        self.timed.value = "" if plan is None else muted(said)
 
     @guarded
     def _choose(self) -> None:
