@@ -6,7 +6,16 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tests.images.webhost import face, host, said, saved, shown
-from toolkit.images.candidate_checks import NEVER_REFRESHED, Level, candidate, checked
+from toolkit.images.candidate_checks import (
+    NEVER_REFRESHED,
+    NOT_HOSTED,
+    Level,
+    candidate,
+    checked,
+    from_disk,
+)
+from toolkit.images.download import MOST_BYTES
+from toolkit.images.drawing import emblem
 from toolkit.sandbox.server import Sandbox
 
 GOOD = "https://assets.example.com/avatars/default-2026.png"
@@ -292,3 +301,28 @@ def test_nothing_typed_or_answered_becomes_markup(trick):
         "img",
     }
     assert "onerror" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "fault"),
+    [
+        ("face.png", b"GIF89a", "its name says PNG"),
+        ("face.webp", b"RIFF0000WEBPVP8 ", "Gravatar takes"),
+        ("face.png", b"no picture", "no picture"),
+        ("face.png", bytes(MOST_BYTES + 1), "too large"),
+    ],
+)
+def test_a_file_that_will_not_do_is_refused_before_it_is_published(name, body, fault):
+    found = from_disk(name, body)
+    assert not found.usable
+    assert fault in repr(found)
+
+
+def test_a_file_is_judged_as_a_published_picture_is_and_is_said_not_to_be_one():
+    found = from_disk("mine.png", emblem())
+    assert found.usable
+    assert found.url == NOT_HOSTED
+    assert found.image == emblem()
+    assert found.verdict("hosted").level is Level.WARN
+    assert found.verdict("reachable") is None
+    assert found.verdict("circle").level is Level.OK

@@ -2,6 +2,7 @@
 
 import re
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -14,9 +15,11 @@ from toolkit.analysis.groups import Seen
 from toolkit.change.apply_plan import apply
 from toolkit.change.journal import State, journal_path, read_journal
 from toolkit.change.undo_journal import undo
-from toolkit.change.ways import Way
+from toolkit.change.ways import Way, seconds
 from toolkit.collection.collect_users import collect
 from toolkit.errors import SettingsError
+from toolkit.formatting import lasting
+from toolkit.images.drawing import emblem
 from toolkit.panels.choose.admin_panel import EXAMPLE, choose_default_picture
 from toolkit.sandbox.made_up import tenants
 from toolkit.sandbox.made_up.tenants import loadable, people
@@ -703,3 +706,47 @@ def test_a_hidden_default_is_named_as_a_former_one(made, no_credentials, tmp_pat
     panel.way.former.value = False
     assert shown(panel).plan.policy.former == ()
     panel.close()
+
+
+@pytest.mark.parametrize("plan", ["free", "essentials", "enterprise"])
+def test_the_tenants_own_headers_say_how_long_it_takes(site_of, plan):
+    """Fails if the admin is asked for what the tenant says itself."""
+    site = site_of(20, plan=plan)
+    panel = choose_default_picture(site.snapshot, site.tenant, folder=site.folder)
+    made = shown(panel).plan
+    took = lasting(max(seconds(Way.ROOT, made.tally.ways[Way.ROOT], plan), 1))
+    assert panel.way.speed.layout.display == "none"
+    assert f"≈ {took}" in panel.way.costs[Way.ROOT].value
+    assert "this tenant" in panel.way.timed.value
+    panel.close()
+
+
+def test_where_no_header_tells_the_plan_is_asked(panel_of):
+    panel = panel_of()
+    shown(panel)
+    assert panel.way.speed.layout.display is None
+    assert panel.way.timed.value == ""
+
+
+def test_a_picture_from_disk_is_looked_at_and_planned_only_once_it_is_published(panel_of):
+    """Fails if a file cannot be tried, or if what is not published could be applied."""
+    panel = panel_of()
+    everybody = shown(panel).plan
+    file = {"name": "mine.png", "type": "image/png", "size": 1, "content": memoryview(emblem())}
+    panel.candidate_view.upload.value = ({**file, "last_modified": datetime.now(UTC)},)
+    assert panel.candidate_view.upload.value == ()
+    look = shown(panel)
+    assert panel.candidate_view.url.value == ""
+    assert "publish it before" in panel.candidate_view.verdicts.value
+    assert look.image == emblem()
+    assert look.plan.changes == everybody.changes
+    assert "publish the picture" in panel.execution.resumed.value
+    assert panel.execution.rehearse_button.disabled
+    assert panel.change.details.value == ""
+    with pytest.raises(SettingsError, match="publish the picture"):
+        panel._keep()
+    panel.candidate_view.url.value = NEW
+    assert shown(panel).plan.policy.picture == NEW
+    assert panel.execution.resumed.value == ""
+    assert not panel.execution.rehearse_button.disabled
+    assert panel.alert.value == ""

@@ -31,13 +31,16 @@ from toolkit.images.address import (
     host_refusal,
     parsed,
 )
-from toolkit.images.decode import Unreadable, decoded, encoded, rounded, squared
+from toolkit.images.decode import Unreadable, decoded, encoded, kind_of, rounded, squared
 from toolkit.images.download import MOST_BYTES, SECONDS, Fetched, fetch
 
 NEVER_REFRESHED = (
     "Gravatar's image proxy keeps its first copy for ever: to change the picture later, "
     "publish it under a new file name."
 )
+
+NOT_HOSTED = "https://not-hosted-yet.example/default.png"
+"""Stands for the address of a picture that is not published yet."""
 
 _EXTENSIONS = {"jpg": "jpeg", "jpeg": "jpeg", "gif": "gif", "png": "png", "heic": "heic"}
 _TAKEN = "jpg, jpeg, gif, png and heic"
@@ -211,6 +214,27 @@ def candidate(
     )
     found = tuple(_of_answer(typed.url, fetched))
     return Candidate(typed.url, typed.verdicts + found, fetched.body or None)
+
+
+def from_disk(name: str, body: bytes) -> Candidate:
+    """Check a picture that is not published yet, by a file's name and content.
+
+    Returns:
+        The candidate, with the address `NOT_HOSTED`: a plan with it is only to look at.
+    """
+    kind = kind_of(body)
+    fetched = Fetched(
+        Outcome.SHOWS if kind else Outcome.NOT_IMAGE,
+        "it is no picture",
+        media_type=f"image/{kind}",
+        kind=kind,
+        body=body,
+    )
+    found = [one for one in _of_answer(name, fetched) if one.name != "reachable"]
+    if len(body) > MOST_BYTES:
+        found = [Verdict("bytes", Level.FAIL, f"{len(body):,} bytes: too large for a picture")]
+    hosted = _warn("hosted", "it is on your computer only: publish it before you apply anything")
+    return Candidate(NOT_HOSTED, (hosted, *found), body or None)
 
 
 def _verdict(name: str, ok: bool, fine: str, fault: str, worst: Level = Level.FAIL) -> Verdict:

@@ -18,7 +18,7 @@ from toolkit.change.preview.gallery_data import Gallery, gallery
 from toolkit.classification.sources import Source
 from toolkit.errors import SettingsError
 from toolkit.formatting import render
-from toolkit.images.candidate_checks import Candidate
+from toolkit.images.candidate_checks import NOT_HOSTED, Candidate
 from toolkit.panels.background import Worker
 from toolkit.panels.choose.before_after_view import ChangeView, GalleryView, Site, read_site
 from toolkit.panels.choose.candidate_view import CandidateView
@@ -35,6 +35,7 @@ from toolkit.tenant.credentials import read_settings
 EXAMPLE = "https://assets.example.com/avatars/default-2026.png"
 """The address to begin with for made-up people, whose sandbox answers for every host."""
 
+_PUBLISH = "This is only a look: publish the picture, and paste its address to make a plan."
 _PAUSE = 0.25  # seconds without another choice, after which a plan is made
 
 
@@ -184,6 +185,10 @@ class Admin(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no
             self.alert.clear()
             self.way.show(made)
             self.gallery_view.show(shown)
+            if found.url == NOT_HOSTED:
+                self.execution.show(None)
+                self.execution.resumed.value = muted(_PUBLISH, status=True)
+                return
             self._show_change()
             self.execution.show(made)
 
@@ -193,7 +198,7 @@ class Admin(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no
                 self.gallery_view.wait(f"{text(progress)} …")
 
     def _show_change(self) -> None:
-        if self.gallery is not None:
+        if self.gallery is not None and self.gallery.plan.policy.picture != NOT_HOSTED:
             self.change.show(self.gallery.plan, self.site, self.snapshot.provenance.wiring)
 
     def _drop(self) -> None:
@@ -215,6 +220,8 @@ class Admin(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no
             made = self.gallery.plan if self.gallery else None
             if made is None or made.path is None:
                 raise SettingsError("There is no plan yet: choose a picture.")
+            if made.policy.picture == NOT_HOSTED:
+                raise SettingsError(_PUBLISH)
             path = self._kept(made)
             if not path.exists():
                 with made.path.open("rb") as draft, replacing(path) as file:
@@ -241,6 +248,7 @@ class Admin(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no
         site = read_site(self._connected())
         with self._lock:
             is_first, self.site = self.site is None, site
+            self.way.time_by(site.plan)
             self._show_change()
         if is_first:
             self.plan()
@@ -248,7 +256,6 @@ class Admin(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no
     def _connected(self) -> Tenant:
         """Return the tenant, and connect to it first if needed; it must be the snapshot's."""
         with self._opening:
-            self.way.time_by(site.plan)
             self._ensure_open()
             if self._tenant is None:
                 settings = read_settings()

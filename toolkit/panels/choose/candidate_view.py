@@ -1,4 +1,4 @@
-"""Step 1, the picture: an address with its verdicts, and the picture as apps show it."""
+"""Step 1, the picture: an address or a file, its verdicts, and the picture as apps show it."""
 
 import threading
 from collections.abc import Callable
@@ -7,7 +7,15 @@ import ipywidgets
 import traitlets
 
 from toolkit.formatting import render
-from toolkit.images.candidate_checks import DARK, LIGHT, Candidate, Level, candidate, checked
+from toolkit.images.candidate_checks import (
+    DARK,
+    LIGHT,
+    Candidate,
+    Level,
+    candidate,
+    checked,
+    from_disk,
+)
 from toolkit.panels.background import Worker
 from toolkit.panels.widgets import Alert, guarded, muted, title
 from toolkit.sandbox.picture_hosts import Hosts
@@ -19,6 +27,8 @@ _ORDER = (Level.FAIL, Level.WARN, Level.OK)
 
 class CandidateView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     """A field for the address, what is found about it, and the picture itself.
+
+    A picture that is not published yet can be tried from a file, as `from_disk` says.
 
     `hosts` opens the hosts of pictures and is called from a thread.
     """
@@ -39,7 +49,15 @@ class CandidateView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no 
         self.verdicts = ipywidgets.HTML()
         self.shown = ipywidgets.HTML()
         heading = ipywidgets.HTML(title("1 · The picture"))
-        super().__init__([heading, self.url, self.verdicts, self.shown])
+        self.upload = ipywidgets.FileUpload(
+            description="Try a file of yours",
+            accept="image/*",
+            tooltip="see a picture before it is published; it is sent to nobody",
+            layout=ipywidgets.Layout(width="auto"),
+        )
+        self.upload.observe(self._take, "value")
+        row = ipywidgets.HBox([self.url, self.upload]).add_class("pa-row")
+        super().__init__([heading, row, self.verdicts, self.shown])
         self.url.observe(lambda _: self.type(), "value")
         self.type()
 
@@ -52,12 +70,22 @@ class CandidateView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no 
             self.shown.value = ""
             if not typed.strip():
                 self.worker.ask(lambda: None)
-                self.verdicts.value = muted("Paste the address of the picture.")
+                self.verdicts.value = muted("Paste the address of the picture, or try a file.")
                 return
             found = checked(typed)
             words = "asking its host …" if found.usable else "its host is not asked"
             self.verdicts.value = _verdicts(found, words)
             self.worker.ask(lambda: self._look(typed) if found.usable else None, wait=_TYPING)
+
+    @guarded
+    def _take(self, _: object) -> None:
+        if not self.upload.value:
+            return
+        (given,) = self.upload.value
+        self.upload.value = ()  # a notebook that is saved would hold it
+        self.url.value = ""
+        found = from_disk(given["name"], bytes(given["content"]))
+        self.worker.ask(lambda: self._show(found, "from your computer; it was sent to nobody"))
 
     def close(self) -> None:
         """Ask nobody any more."""
@@ -73,7 +101,10 @@ class CandidateView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no 
         hosts = self._hosts()
         found = candidate(typed, exception=hosts.sandbox, at=hosts.address)
         played = "the sandbox answers in its host's place" if hosts.sandbox else ""
-        verdicts, shown = _verdicts(found, played), _shown(found)
+        self._show(found, played)
+
+    def _show(self, found: Candidate, words: str) -> None:
+        verdicts, shown = _verdicts(found, words), _shown(found)
         with self._lock:  # or what is typed meanwhile would stand beside another picture
             if self.worker.superseded:
                 return
