@@ -351,7 +351,7 @@ _LOOKS = {
     Sight.UNKNOWN: (COLOURS[Source.UNRESOLVED], STRIPE, ON_LIGHT),
     Sight.INITIALS: (COLOURS[Source.INITIALS], None, ON_LIGHT),
     Sight.PLACEHOLDER: (COLOURS[Source.PLACEHOLDER], None, ON_LIGHT),
-    Sight.BROKEN: (COLOURS[Source.CUSTOM], "#F2B78F", ON_LIGHT),
+    Sight.BROKEN: (COLOURS[Source.SOCIAL], ON_DARK, ON_DARK),
     Sight.NONE: (COLOURS[Source.MISSING], None, ON_DARK),
 }
 
@@ -359,8 +359,10 @@ _LOOKS = {
 def _fill(sight: Sight) -> str:
     """Return the background of a part of a bar, as CSS has it."""
     ground, stripes, _ = _LOOKS[sight]
-    if sight is Sight.DEFAULT:  # level lines, as in charts
+    if sight is Sight.DEFAULT:  # level lines, as charts have them
         return f"repeating-linear-gradient({ground} 0 6px,{stripes} 6px 8px)"
+    if sight is Sight.ON_WORD:  # dots, as there
+        return f"radial-gradient({stripes} 1px, transparent 1.6px) 0 0/6px 6px, {ground}"
     if stripes is None:
         return ground
     return f"repeating-linear-gradient(45deg,{ground} 0 6px,{stripes} 6px 10px)"
