@@ -1,6 +1,8 @@
 """The whole job in a real browser, by mouse alone, on the embedded tenant."""
 
 import re
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,9 @@ from tests.test_browser import (
     tab,
     token_in,
 )
+from toolkit.images.drawing import emblem
 from toolkit.launch.notebook_pages import served
+from toolkit.snapshots.snapshot import Snapshot, read_snapshot
 
 __all__ = ["browser"]  # a fixture
 
@@ -82,5 +86,64 @@ def test_each_step_is_reached_by_mouse_and_readable_by_all(browser, tmp_path, re
             page.get_by_text("Download report").click()
         assert Path(loaded.value.path()).read_text("utf-8").startswith("<!doctype html>")
         look("report")
+        assert alert(page).count() == 0
+        assert found == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_who_moved_what_settles_a_finding_and_a_picture_from_disk(
+    browser, tmp_path, request, theme
+):
+    """Fails if a move, a fix or a file has no button, or axe finds something serious there."""
+    axe = installed(request.config, "axe-core", HERE / "axe" / "package.json", tmp_path)
+    (tmp_path / "files").mkdir()
+    port = free_port()
+    command, paths = served(tmp_path / "files", tmp_path, "127.0.0.1", port)
+    with (
+        serving([*command, "--no-browser"], port, tmp_path, **paths) as url,
+        tab(browser, accept_downloads=True) as page,
+    ):
+
+        def look(name: str) -> None:
+            found.extend((name, *one) for one in page.evaluate(FOUND))
+            picture(page, f"frame-{name}-{theme}")
+
+        def saved(name: str) -> tuple[str, bytes]:
+            with page.expect_download() as loaded:
+                page.get_by_role("button", name=name, exact=True).locator("visible=true").click()
+            return loaded.value.suggested_filename, Path(loaded.value.path()).read_bytes()
+
+        found: list = []
+        page.goto(f"{url}/?token={token_in(tmp_path / 'files')}&theme={theme}")
+        button(page, "Collect").click(timeout=120_000)
+        expect(button(page, "Ask about 400 people")).to_be_visible(timeout=120_000)
+        page.add_script_tag(path=axe / "node_modules" / "axe-core" / "axe.min.js")
+        assert saved("Chart as PNG")[1].startswith(b"\x89PNG")
+        assert b"<svg" in saved("Chart as SVG")[1]
+        old = read_snapshot(next((tmp_path / "out").rglob("*.parquet")))
+        later, users = old.provenance.taken_at + timedelta(days=30), old.users.copy()
+        users.loc[users.index[users["source"] == "initials"][:66], "source"] = "gravatar"
+        place = old.path.with_name(f"{later:%Y-%m-%dT%H%M}.parquet")
+        Snapshot(replace(old.provenance, taken_at=later), users).write(place)
+        step(page, "Compare")
+        page.locator(".pa-stage").get_by_role("button", name="Compare", exact=True).click()
+        button(page, "Show the 66").click()
+        expect(page.get_by_text("The 66 users of “initials → gravatar”")).to_be_visible()
+        name, content = saved("CSV")
+        assert name.endswith("-initials-gravatar-selection.csv")
+        assert content.count(b"\n") == 67
+        look("moved")
+        step(page, "People")
+        row = page.locator(".pa-finding", has_text="Photos that nobody shows")
+        row.get_by_role("button", name="Fix →").click()
+        expect(page.get_by_text("Chosen below for “Photos that nobody shows”")).to_be_visible()
+        expect(page.get_by_label("order of pictures")).to_have_value(re.compile("elsewhere"))
+        expect(page.get_by_text("people see another picture").first).to_be_visible()
+        look("fix")
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Try a file of yours").click()
+        chooser.value.set_files({"name": "a.png", "mimeType": "image/png", "buffer": emblem()})
+        expect(page.get_by_text("This is only a look")).to_be_visible()
+        look("disk")
         assert alert(page).count() == 0
         assert found == []
