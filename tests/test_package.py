@@ -53,7 +53,7 @@ def test_no_module_has_the_name_of_one_of_the_standard_library():
 
 def test_what_a_room_hands_on_is_there():
     probing = import_module("toolkit.probing")
-    assert probing.__all__ == ["look", "notice", "outcomes", "probe", "reach"]
+    assert probing.__all__ == ["look", "notice", "outcomes", "probe", "reach", "settle"]
     assert all(callable(getattr(probing, name)) for name in probing.__all__)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from toolkit.analysis.finding_checks import FIXES
 from toolkit.collection.collect_users import collect
+from toolkit.panels import collector_panel
 from toolkit.panels.answer_panel import Answer
 from toolkit.panels.dashboard_frame import ANSWER, COMPARE, PEOPLE, Dashboard
 from toolkit.panels.explorer.explorer_panel import explore
@@ -45,7 +46,22 @@ def test_asking_settles_the_answer_and_says_so(snapshot):
     panel.close()
 
 
-def test_hashes_of_real_people_are_sent_only_after_a_tick(tmp_path, snapshot):
+def test_the_embedded_tenant_is_settled_as_soon_as_it_is_collected(
+    no_credentials, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(collector_panel, "embedded_tenant", lambda: embedded_tenant(300))
+    shown = Dashboard(folder=tmp_path)
+    shown.collector.method.value = "search"
+    shown.collector.start()
+    assert shown.collector.settled(120)
+    assert shown.answer.settled(120)
+    own = shown.snapshot.coverage().own
+    assert own.high - own.low < 10
+    assert "Asked: " in shown.answer.status.value
+    shown.close()
+
+
+def test_hashes_of_real_people_are_sent_only_after_a_tick(no_credentials, tmp_path, snapshot):
     path = tmp_path / "real.parquet"
     origin = replace(snapshot.provenance, tenant="t.eu.auth0.com", sandbox=False, seed=None)
     Snapshot(origin, snapshot.users).write(path)
@@ -54,6 +70,11 @@ def test_hashes_of_real_people_are_sent_only_after_a_tick(tmp_path, snapshot):
     assert "Hashes of e-mail addresses are personal data" in panel.notice.value
     assert "MADE-UP" not in panel.head.value
     assert panel.start_button.disabled
+    shown = Dashboard(folder=tmp_path)
+    shown.collector.out.value = str(path)
+    shown.collector.open_file()
+    assert not shown.answer.worker.working
+    shown.close()
     panel.agreed.value = True
     assert not panel.start_button.disabled
     panel.close()

@@ -31,6 +31,7 @@ _SCRIPTS = (
 )
 _SMOOTHING = 2  # drawn so many times larger, and then reduced
 _SMALLEST, _LARGEST = 32, 512  # pixels at which it is drawn
+_LARGEST_PHOTO = 160  # nobody sees finer edges below blur and grain, and each takes 30 ms more
 _REMEMBERED = 512  # files that were drawn
 _Chance = np.random.Generator
 _Colour = tuple[int, int, int]
@@ -49,7 +50,8 @@ def drawn(
     """
     digest = hashlib.sha256(f"{content} {seed}".encode("utf-8", "replace")).digest()
     chance = np.random.default_rng(int.from_bytes(digest[:8]))
-    large = min(max(size * _SMOOTHING, _SMALLEST), _LARGEST)
+    largest = _LARGEST_PHOTO if content is Content.PHOTO else _LARGEST
+    large = min(max(size * _SMOOTHING, _SMALLEST), largest)
     if content is Content.LETTERS:
         image = _monogram(chance, large, fonts)
     else:

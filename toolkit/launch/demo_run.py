@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from toolkit.collection.collect_users import collect
+from toolkit.probing.snapshot_probe import settle
 from toolkit.progress import Progress
 from toolkit.reporting.html_report import report
 from toolkit.sandbox.embedded import embedded_tenant
@@ -21,7 +22,9 @@ def demo(
     force: bool = False,
     show: Callable[[Progress], None] | None = None,
 ) -> Snapshot:
-    """Do the main job on the embedded tenant: collect, classify, count, report.
+    """Do the main job on the embedded tenant: collect, classify, settle, count, report.
+
+    Its sandbox answers for Gravatar and for the hosts of pictures: nobody else is asked.
 
     Args:
         out: folder for `snapshot.parquet`, `coverage.json` and `report.html`.
@@ -41,6 +44,8 @@ def demo(
     ensure_writable(path)
     with embedded_tenant(users, seed=seed) as tenant:
         snapshot = collect(tenant, out=path, method="search", force=force, show=show)
+        for found in settle(snapshot, show=show):
+            snapshot = found
     with replacing(folder / "coverage.json") as file:
         file.write(json.dumps(snapshot.summary(), indent=2).encode())
     report(snapshot, folder / "report.html")

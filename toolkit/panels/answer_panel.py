@@ -1,7 +1,7 @@
 """The answer: what people see, and below it the way to find out what nobody knows yet."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import ipywidgets
 import traitlets
@@ -15,7 +15,7 @@ from toolkit.panels.download import SaveChart
 from toolkit.panels.widgets import button, check, drawn, guarded, heading, muted, stylesheet, title
 from toolkit.probing.gravatar import RATE
 from toolkit.probing.picture_probe import duration, notice_of_pictures
-from toolkit.probing.snapshot_probe import ensure_clear, notice, probe
+from toolkit.probing.snapshot_probe import ensure_clear, notice, probe, settle
 from toolkit.progress import Progress
 from toolkit.reporting.charts.source_charts import what_people_see
 from toolkit.snapshots.snapshot import Snapshot
@@ -88,6 +88,11 @@ class Answer(JobPanel):
         own = self.snapshot.coverage().own
         return bool(own.low == own.high)
 
+    def settle(self) -> None:
+        """Ask about everybody at once: for made-up people, whose sandbox answers."""
+        self.size.value = _EVERYBODY
+        self.start()
+
     @guarded
     def start(self) -> None:
         """Ask Gravatar about as many as are chosen, and look at pictures."""
@@ -159,8 +164,10 @@ class Answer(JobPanel):
 
     def _ask(self, size: int) -> None:
         try:
-            for sample in self._samples(size):
-                found = probe(self.snapshot, sample=sample, show=self._show)
+            chosen = self.snapshot
+            whole = settle(chosen, show=self._show)
+            some = (probe(chosen, sample=one, show=self._show) for one in [size])
+            for found in some if size else whole:
                 with self._lock:
                     self.snapshot = found
                     self._draw()
@@ -172,15 +179,6 @@ class Answer(JobPanel):
         answer = headline(found.coverage())
         self._say(f"Asked: {answer} see a picture of their own.")
         ensure_clear(found)
-
-    def _samples(self, size: int) -> Iterator[int | None]:
-        """Yield the samples to ask about; for everybody, first Gravatar, then the pictures."""
-        if size:
-            yield size
-            return
-        yield None
-        if word := _open(self.snapshot.coverage())[1]:
-            yield word
 
     def _show(self, progress: Progress) -> None:
         if not self.worker.goes_on():

@@ -17,8 +17,18 @@ from toolkit.panels.collector_panel import Collector
 from toolkit.panels.explorer.explorer_panel import Explorer, explore
 from toolkit.panels.kept_panel import Kept
 from toolkit.panels.report_panel import ReportPanel
-from toolkit.panels.widgets import Alert, Printed, button, guarded, muted, stylesheet
+from toolkit.panels.widgets import (
+    Alert,
+    Printed,
+    button,
+    entrance,
+    guarded,
+    muted,
+    skip,
+    stylesheet,
+)
 from toolkit.snapshots.snapshot import Snapshot
+from toolkit.tenant.client import Tenant
 
 COLLECT, ANSWER, PEOPLE, COMPARE, REPORT, CHANGE = (
     "Connect and collect",
@@ -64,10 +74,12 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
         self._done: set[str] = set()
         self.head, self.running = ipywidgets.HTML(), ipywidgets.HTML().add_class("pa-running")
         self._first = ipywidgets.VBox([ipywidgets.HTML(_FIRST), self.collector])
-        self.stage = ipywidgets.VBox([self._first]).add_class("pa-stage")
+        self.entry = entrance()
+        self.stage = ipywidgets.VBox([self.entry, self._first]).add_class("pa-stage")
         self.steps = {name: self._button(name) for name in (*_TASKS, CHANGE)}
         nav = ipywidgets.VBox(
             [
+                skip("Skip to the task", self.entry),
                 ipywidgets.HTML('<div class="pa-part">Find out</div>'),
                 *(self.steps[name] for name in _TASKS),
                 ipywidgets.HTML('<div class="pa-part">Change</div>'),
@@ -112,6 +124,8 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
                 self._done.add(name)
             self._now = name
             self._mark()
+            # Whoever pressed the step with a key goes on in the task.
+            self.entry.focus()
 
     def fix(self, finding: Finding) -> None:
         """Show the task `CHANGE`, with the change chosen that settles a finding."""
@@ -151,6 +165,7 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
         # On the collector's line: there people look when they press Open.
         try:
             self._take(self.collector.snapshot)
+            self._settle()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is shown
             self.collector.alert.show(error)
 
@@ -169,6 +184,20 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
             self._now = ANSWER
             self._tidy()
             self._mark()
+
+    def _settle(self) -> None:
+        """Ask about everybody of the embedded tenant: nobody but its own sandbox is asked."""
+        answer = self.answer
+        if answer is None or answer.snapshot.provenance.probed_at is not None:
+            return
+        if self._embedded(answer.snapshot) is not None:
+            answer.settle()
+
+    def _embedded(self, snapshot: Snapshot) -> Tenant | None:
+        """Return the embedded tenant while it runs here and the snapshot is of it."""
+        tenant = self.collector.embedded
+        is_of_it = tenant is not None and tenant.domain == snapshot.provenance.tenant
+        return tenant if is_of_it else None
 
     def _ensure_still(self) -> None:
         """Raise an error while a change is under way: its snapshot must stay."""
@@ -196,7 +225,7 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
             self._watch(page.execution)
         if former is not None:
             former[1].close()
-        self.stage.children = [self._first, *(one for _, one in self._made.values())]
+        self._place()
 
     @property
     def _makers(self) -> dict[str, Callable[[Snapshot], _Page]]:
@@ -209,9 +238,7 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
         }
 
     def _choose(self, snapshot: Snapshot) -> Admin:
-        embedded = self.collector.embedded
-        of_embedded = embedded is not None and embedded.domain == snapshot.provenance.tenant
-        return choose_default_picture(snapshot, embedded if of_embedded else None)
+        return choose_default_picture(snapshot, self._embedded(snapshot))
 
     def _settled(self, change: dict[str, Snapshot]) -> None:
         """Let all tasks be about what Gravatar has answered."""
@@ -231,7 +258,11 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
             if snapshot is not self.snapshot and not busy:
                 del self._made[name]
                 page.close()
-        self.stage.children = [self._first, *(one for _, one in self._made.values())]
+        self._place()
+
+    def _place(self) -> None:
+        pages = (one for _, one in self._made.values())
+        self.stage.children = [self.entry, self._first, *pages]
 
     def _mark(self) -> None:
         """Show the chosen task, and how far the steps are."""

@@ -162,6 +162,16 @@ def button(words: str, tooltip: str, width: str, press: Callable[[], object]) ->
     return made
 
 
+def entrance() -> ipywidgets.HTML:
+    """Return a place without any words that can have the focus: what follows is reached by Tab."""
+    return ipywidgets.HTML(tabbable=False).add_class("pa-entrance")
+
+
+def skip(words: str, to: ipywidgets.Widget) -> ipywidgets.Button:
+    """Return a button for the keyboard, shown while it has the focus, which leads past a list."""
+    return button(words, words, "auto", to.focus).add_class("pa-skip")
+
+
 def title(words: str) -> str:
     """Write the title of a card."""
     return f'<div class="pa-title">{escape(words)}</div>'

@@ -128,6 +128,27 @@ def probe(
         return _recorded(snapshot, provenance, seen)
 
 
+def settle(
+    snapshot: Snapshot, *, show: Callable[[Progress], None] | None = None
+) -> Iterator[Snapshot]:
+    """Ask Gravatar about everybody, then look at all pictures that may be people's own.
+
+    Args:
+        snapshot: as for `probe`.
+        show: called with each `Progress`.
+
+    Yields:
+        The snapshot after each of the two steps; the second is left out where it has nothing to do.
+
+    Raises:
+        UnreachableError, OutputError: as `probe`.
+    """
+    found = probe(snapshot, show=show)
+    yield found
+    if on_word := found.coverage().on_word:
+        yield probe(found, sample=on_word, show=show)
+
+
 class Look(NamedTuple):
     """A snapshot with what its pictures show, and one row for each picture that was loaded."""
 
