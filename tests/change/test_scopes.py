@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from tests import pages
 from tests.sandbox.conftest import person
-from toolkit.change.scopes import SCOPES, help_of, rows_of, scopes_of
+from toolkit.change.scopes import SCOPES, Right, help_of, rights, rows_of, scopes_of
 from toolkit.change.ways import Way
 from toolkit.cli import app
 from toolkit.sandbox.server import DEFAULT_SCOPES, Sandbox
@@ -234,3 +234,17 @@ def test_a_token_is_asked_for_with_the_client_and_nothing_else(no_credentials, m
     assert [sorted(one) for one in asked] == [
         ["audience", "client_id", "client_secret", "grant_type"]
     ]
+
+
+def test_what_a_token_may_do_is_said_with_the_scopes_that_it_lacks():
+    reading = {"read:users", "read:actions", "read:rules", "read:flows", "read:event_streams"}
+    assert rights(reading.__contains__) == (
+        Right("read all users", ()),
+        Right("see what else sets a picture", ()),
+        Right("set a default picture by an Action", ("create:actions", "update:actions")),
+        Right("write a picture into profiles", ("update:users",)),
+    )
+
+
+def test_of_a_token_that_does_not_tell_its_scopes_nothing_is_said():
+    assert rights(lambda _: None) == ()

@@ -164,6 +164,38 @@ def test_without_credentials_the_embedded_tenant_is_what_there_is(no_credentials
     assert panel.snapshot.provenance.sandbox
 
 
+def test_connecting_says_what_the_credentials_may_do_and_what_a_change_lacks(
+    no_credentials, monkeypatch, tmp_path
+):
+    with Sandbox([], scopes="read:users read:actions") as sandbox:
+        for name, value in sandbox.environment().items():
+            monkeypatch.setenv(name, value)
+        panel = collector(folder=tmp_path)
+        panel.connect()
+        ended(panel)
+        assert panel.alert.value == ""
+        assert "can read all users" in panel.rights.value
+        assert "lacks read:rules, read:flows, read:event_streams" in panel.rights.value
+        assert "lacks create:actions, update:actions" in panel.rights.value
+        assert "lacks update:users" in panel.rights.value
+        assert "Nothing was read or written" in panel.status.value
+        panel.tenant.value = EMBEDDED
+        assert panel.rights.value == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_token_that_hides_its_scopes_is_not_said_to_lack_them(
+    no_credentials, monkeypatch, tmp_path
+):
+    with Sandbox([]) as sandbox:
+        monkeypatch.setenv("AUTH0_DOMAIN", sandbox.base_url)
+        monkeypatch.setenv("AUTH0_TOKEN", "opaque")
+        panel = collector(folder=tmp_path)
+        panel.connect()
+        ended(panel)
+        assert "each step says what it lacks" in panel.rights.value
+
+
 def test_settings_that_cannot_be_read_are_a_visible_line(no_credentials, monkeypatch, tmp_path):
     (tmp_path / ".env").write_bytes(b"AUTH0_DOMAIN=\xff")
     assert "UTF-8" in collector().alert.value

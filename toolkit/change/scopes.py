@@ -7,6 +7,7 @@ auth0/auth0.net#301), so none is sent. For a token that can only read, grant its
 nothing else: two applications, one to read and one to write, are the safe default.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -143,6 +144,35 @@ def scopes_of(command: str, way: Way, *, created: bool = False) -> Scopes:
     """
     rows = [row for row in rows_of(command) if way in row.ways]
     return rows[-1 if created else 0] if rows else Scopes(command)
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """What a token may do, or what it lacks for that, with Auth0's names of scopes."""
+
+    what: str
+    lacking: tuple[str, ...]
+
+
+def rights(granted: Callable[[str], bool | None]) -> tuple[Right, ...]:
+    """Say what a token may do; nothing if it does not tell its scopes.
+
+    Args:
+        granted: whether it has a scope; None if it does not tell.
+    """
+    (reading,) = rows_of("collect")
+    action, users = scopes_of("apply", Way.ACTION), scopes_of("apply", Way.ROOT)
+    if granted(reading.reads[0]) is None:
+        return ()
+    return tuple(
+        Right(what, tuple(one for one in scopes if not granted(one)))
+        for what, scopes in (
+            ("read all users", reading.reads),
+            ("see what else sets a picture", reading.extras),
+            ("set a default picture by an Action", (*action.reads, *action.writes)),
+            ("write a picture into profiles", (*users.reads, *users.writes)),
+        )
+    )
 
 
 def help_of(command: str) -> str:

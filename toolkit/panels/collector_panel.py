@@ -9,11 +9,13 @@ from urllib.parse import urlsplit
 import ipywidgets
 import traitlets
 
+from toolkit.change.scopes import rights
 from toolkit.classification.sources import Source
 from toolkit.collection.collect_users import METHODS, collect, unfinished
 from toolkit.collection.exports.ingest_files import ingest, tenant_of
 from toolkit.collection.place import FOLDER, latest_file, placed, unfinished_file
 from toolkit.errors import IncompleteError, UnreadableInputError
+from toolkit.formatting import render
 from toolkit.panels.background import JobPanel
 from toolkit.panels.file_choice import FileChoice
 from toolkit.panels.widgets import MADE_UP, Printed, button, guarded, stylesheet
@@ -83,13 +85,20 @@ class Collector(Printed, JobPanel):
         )
         for field in (self.tenant, self.out):
             field.observe(self._chosen, "value")
+        self.tenant.observe(lambda _: self._forget_rights(), "value")
         self.origin.observe(self._choose_origin, "value")
+        self.connect_button = button(
+            "Connect", "say what the credentials may do; no user is read", _WIDTH, self.connect
+        )
+        self.rights = ipywidgets.HTML()
         fields = [field.add_class("pa-field") for field in (self.tenant, self.method, self.out)]
-        buttons = [self.start_button, self.pause_button, self.cancel_button, self.open_button]
+        buttons = [self.connect_button, self.start_button, self.pause_button, self.cancel_button]
+        buttons.append(self.open_button)
         rows = [ipywidgets.HBox(one).add_class("pa-row") for one in (fields, buttons)]
         rows.insert(0, self.file)
         above = ipywidgets.HBox([self.origin, self.badge]).add_class("pa-between")
-        self.children = [stylesheet(), above, *rows, self.alert, self.meter, self.status]
+        said = [self.alert, self.meter, self.status, self.rights]
+        self.children = [stylesheet(), above, *rows, *said]
         self.add_class("pa-panel").add_class("pa-card")
         self._offer_tenant()
         self.update_buttons()
@@ -105,6 +114,12 @@ class Collector(Printed, JobPanel):
         if self._of_file:
             self.file.propose()
         self.update_buttons()
+
+    @guarded
+    def connect(self) -> None:
+        """Say what the token of the tenant may do, and what a change would need besides."""
+        chosen = self.tenant.value
+        self.begin(lambda: self._connect(chosen), "Connecting …")
 
     @guarded
     def start(self) -> None:
@@ -137,12 +152,14 @@ class Collector(Printed, JobPanel):
         with self._lock:
             super().update_buttons()
             working, of_file = self.worker.working, self._of_file
-            choices = (self.origin, self.tenant, self.method, self.out, self.start_button)
-            for widget in (*choices, self.file.file, self.file.upload):
+            choices = (self.origin, self.tenant, self.method, self.out, self.connect_button)
+            for widget in (*choices, self.start_button, self.file.file, self.file.upload):
                 widget.disabled = working
             for widget, shown in (
                 (self.tenant, not of_file),
                 (self.method, not of_file),
+                (self.connect_button, not of_file),
+                (self.rights, not of_file),
                 (self.file, of_file),
                 (self.badge, not of_file and self.tenant.value == EMBEDDED),
             ):
@@ -193,8 +210,23 @@ class Collector(Printed, JobPanel):
     def _of_file(self) -> bool:
         return bool(self.origin.value == _FILE)
 
+    def _forget_rights(self) -> None:
+        self.rights.value = ""
+
+    def _connect(self, chosen: str) -> None:
+        with self._connected(chosen, ()) as tenant:
+            self._tell(tenant)
+            self._say(f"Connected to {tenant.domain}. Nothing was read or written.")
+        self.meter.done()
+
+    def _tell(self, tenant: Tenant) -> None:
+        """Say what the token may do."""
+        found = rights(tenant.granted)
+        self.rights.value = render("panels/rights.html.j2", rights=found)
+
     def _collect(self, chosen: str, method: str, out: Path | None) -> None:
         with self._connected(chosen) as tenant:
+            self._tell(tenant)
             place = placed(tenant.domain, self._folder) if out is None else nullcontext(out)
             with place as path:
                 steps = collect.steps(tenant, out=path, method=method)
@@ -244,12 +276,14 @@ class Collector(Printed, JobPanel):
         self.snapshot = snapshot
 
     @contextmanager
-    def _connected(self, chosen: str) -> Iterator[Tenant]:
+    def _connected(
+        self, chosen: str, scopes: tuple[str, ...] = ("read:users",)
+    ) -> Iterator[Tenant]:
         if chosen == EMBEDDED:
             self.embedded = self.embedded or embedded_tenant()
             yield self.embedded
         else:
-            with connect(read_settings()) as tenant:
+            with connect(read_settings(), scopes=scopes) as tenant:
                 yield tenant
 
 
