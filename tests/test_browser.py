@@ -246,13 +246,19 @@ def step(page, name):
     page.locator(".pa-steps button", has_text=name).click()
 
 
+def settled(page) -> None:
+    """Wait until the embedded tenant is collected, and all are asked about."""
+    said = page.locator(".pa-stage [role=status]", has_text=re.compile("^Asked: "))
+    said.wait_for(timeout=600_000)
+
+
 def explored(page):
     """The people of a snapshot: collected, unless a test before has done it."""
     if not page.locator(".pa-table table").count():
         step(page, "Connect")
         field(page, "tenant").select_option(label="the embedded tenant (made-up people)")
         button(page, "Collect").click()
-        page.locator(".pa-settle").wait_for(timeout=120_000)
+        settled(page)
     step(page, "People")
     page.locator(".pa-table table").wait_for(timeout=120_000)
     if button(page, "Show all").is_visible():

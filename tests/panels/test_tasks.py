@@ -58,6 +58,11 @@ def test_the_embedded_tenant_is_settled_as_soon_as_it_is_collected(
     own = shown.snapshot.coverage().own
     assert own.high - own.low < 10
     assert "Asked: " in shown.answer.status.value
+    assert shown.answer.settling.layout.display == "none"
+    shown.go_to(COMPARE)
+    assert (
+        "Gravatar asked about everyone" in shown._page(COMPARE).list.children[0].children[0].value
+    )
     shown.close()
 
 

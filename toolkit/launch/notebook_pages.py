@@ -31,7 +31,30 @@ _PAGE = """
 {{ resources.include_js("static/voila-style.js") }}
 {{ spinner.css() }}
 {{ super.super() }}
+{% if resources.theme == "light" %}
+<link id="pa-dark" rel="stylesheet" media="(prefers-color-scheme: dark)"
+  href="{{ resources.include_url("static/theme-dark.css") }}">
+{% endif %}
 {%- endblock notebook_css -%}
+{%- block body_header -%}
+{{ super() }}
+<script>
+// Dark where the system is, unless the address names a theme.
+(() => {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const sheet = document.getElementById("pa-dark");
+  if (!sheet) return;
+  if (new URLSearchParams(location.search).has("theme")) return sheet.remove();
+  const follow = () => {
+    document.body.dataset.jpThemeLight = String(!dark.matches);
+    document.body.classList.toggle("theme-dark", dark.matches);
+    document.body.classList.toggle("theme-light", !dark.matches);
+  };
+  dark.addEventListener("change", follow);
+  follow();
+})();
+</script>
+{%- endblock body_header -%}
 """
 
 _CELL = """

@@ -84,9 +84,15 @@ class Answer(JobPanel):
 
     @property
     def settled_by_all(self) -> bool:
-        """Whether nobody is left to ask about."""
-        own = self.snapshot.coverage().own
-        return bool(own.low == own.high)
+        """Whether nobody is left to ask about, or to ask about again."""
+        own, origin = self.snapshot.coverage().own, self.snapshot.provenance
+        if own.low == own.high:
+            return True
+        sample = origin.own_sample
+        return sample is not None and all(
+            one.certain or (one.asked in {0, one.users} and (origin.sandbox or not one.unclear))
+            for one in sample.strata
+        )
 
     def settle(self) -> None:
         """Ask about everybody at once: for made-up people, whose sandbox answers."""

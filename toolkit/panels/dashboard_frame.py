@@ -74,7 +74,7 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
         self._done: set[str] = set()
         self.head, self.running = ipywidgets.HTML(), ipywidgets.HTML().add_class("pa-running")
         self._first = ipywidgets.VBox([ipywidgets.HTML(_FIRST), self.collector])
-        self.entry = entrance()
+        self.entry = entrance(COLLECT)
         self.stage = ipywidgets.VBox([self.entry, self._first]).add_class("pa-stage")
         self.steps = {name: self._button(name) for name in (*_TASKS, CHANGE)}
         nav = ipywidgets.VBox(
@@ -125,6 +125,7 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
             self._now = name
             self._mark()
             # Whoever pressed the step with a key goes on in the task.
+            self.entry.value = name
             self.entry.focus()
 
     def fix(self, finding: Finding) -> None:

@@ -190,7 +190,7 @@ class Kept(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
 def _words(origin: Provenance) -> str:
     """Name a snapshot by what tells it from others."""
     asked = "Gravatar not asked"
-    if origin.estimate is not None:
+    if origin.estimate is not None and origin.estimate.asked:
         asked = f"Gravatar asked about {origin.estimate.asked:,} people"
     elif origin.probed_at is not None:
         asked = "Gravatar asked about everyone"

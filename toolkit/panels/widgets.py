@@ -162,9 +162,13 @@ def button(words: str, tooltip: str, width: str, press: Callable[[], object]) ->
     return made
 
 
-def entrance() -> ipywidgets.HTML:
-    """Return a place without any words that can have the focus: what follows is reached by Tab."""
-    return ipywidgets.HTML(tabbable=False).add_class("pa-entrance")
+def entrance(words: str = "") -> ipywidgets.Label:
+    """Return a place that can have the focus: what follows is reached by Tab.
+
+    Its words are for screen readers only.
+    """
+    # Of the widgets without a control, only a label itself takes the focus.
+    return ipywidgets.Label(words, tabbable=False).add_class("pa-entrance")
 
 
 def skip(words: str, to: ipywidgets.Widget) -> ipywidgets.Button:

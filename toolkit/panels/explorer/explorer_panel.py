@@ -24,7 +24,16 @@ from toolkit.panels.download import SaveChart
 from toolkit.panels.explorer.explorer_charts import GROUPS, Part, Stacks, trend
 from toolkit.panels.explorer.finding_list import FindingList
 from toolkit.panels.explorer.user_table import Table, Writer
-from toolkit.panels.widgets import Alert, Printed, button, guarded, stylesheet, title
+from toolkit.panels.widgets import (
+    Alert,
+    Printed,
+    button,
+    entrance,
+    guarded,
+    skip,
+    stylesheet,
+    title,
+)
 from toolkit.reporting.charts.month_charts import own_by_month
 from toolkit.reporting.charts.source_charts import by_group
 from toolkit.snapshots.query import Roster
@@ -261,7 +270,10 @@ class Explorer(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has
         below = ipywidgets.VBox([picked, self.table, self.writer])
         for card in (left, right, self.findings, below):
             card.add_class("pa-card")
-        shown = [self.headline, self.filters, self.alert, cards, self.findings, below]
+        wrong, people = entrance("What is wrong"), entrance("The people")
+        past = [skip("Skip to what is wrong", wrong), skip("Skip to the people", people)]
+        above = [self.headline, *past, self.filters, self.alert, cards]
+        shown = [*above, wrong, skip("Skip to the people", people), self.findings, people, below]
         super().__init__([stylesheet(), *shown])
         self.add_class("pa-panel")
         self.refresh()
