@@ -14,7 +14,7 @@ from toolkit.classification.sources import Source
 from toolkit.errors import PictureAuditError
 from toolkit.formatting import render, visible
 from toolkit.progress import Progress
-from toolkit.reporting.palette import COLOURS, CROSSES, EDGES, ON_DARK, ON_LIGHT, STRIPE
+from toolkit.reporting.palette import COLOURS, CROSSES, DARK, EDGES, ON_DARK, ON_LIGHT, STRIPE
 from toolkit.snapshots.snapshot import Provenance
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ _CROSSED = (
     "repeating-linear-gradient(45deg, {0} 0 1px, transparent 1px 7px), "
     "repeating-linear-gradient(-45deg, {0} 0 1px, {1} 1px 7px)"
 )
-_DARK = frozenset({Source.SOCIAL, Source.GRAVATAR, Source.MISSING})
 _TAG = re.compile("<[^>]*>")
 _P = ParamSpec("_P")
 
@@ -229,7 +228,7 @@ def looks(source: Source, *, broken: bool = False) -> str:
 def _rules(source: Source) -> str:
     """Return the CSS of a source; stripes mark what is unknown or broken."""
     ground = COLOURS[source]
-    ink = ON_DARK if source in _DARK else ON_LIGHT
+    ink = ON_DARK if source in DARK else ON_LIGHT
     edge = f"box-shadow: inset 0 0 0 1px {EDGES[source]};" if source in EDGES else ""
     # Numbers on stripes stand on a ground of their own.
     glow = f"text-shadow: {', '.join([f'0 0 3px {ground}'] * 6)};"

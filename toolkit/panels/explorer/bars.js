@@ -24,7 +24,9 @@ function render({ model, el }) {
     row.forEach(({ key, words, told, share, looks, picked }, place) => {
       const button = make("button", `jupyter-button ${looks}${picked ? " pa-picked" : ""}`, words);
       button.title = told;
-      button.setAttribute("aria-label", told);
+      // What is spoken begins with what is seen; a part of the legend says all in its words.
+      const seen = words ? `${words} %: ` : "";
+      if (className === "pa-bar") button.setAttribute("aria-label", `${seen}${told}`);
       button.setAttribute("aria-pressed", String(picked));
       button.tabIndex = place ? -1 : 0;
       button.dataset.key = key;
