@@ -312,7 +312,10 @@ def explain(
     users = user_objects(sys.stdin.buffer, "stdin", _names(names)) if url == "-" else [url]
     for subject in users:
         told = toolkit.explain(subject)
-        typer.echo(harmless(_explained(told)) if words else json.dumps(told))
+        if words:
+            terminal.show_lines(_explained(told))
+        else:
+            typer.echo(json.dumps(told))
 
 
 @_command
@@ -494,7 +497,9 @@ def plan(
     snapshot: SnapshotFile,
     *,
     picture: Annotated[str, Option(metavar="URL", help="The default picture.")],
-    through: Annotated[Way, Option(help="How to bring it to people.")],
+    through: Annotated[
+        Way, Option(metavar="WAY", help="How to bring it to people: action, root, metadata, rule.")
+    ],
     out: Annotated[Path, Option(metavar="PLAN", help="Where to write the plan.")],
     connection: list[str] | None = _option("Only users of this one; repeatable.", "C"),
     source: list[str] | None = _option("Replace only this; repeatable.", "S"),
@@ -652,7 +657,7 @@ def status(
             said = f"What is live at the tenant could not be read: {error}"
     _print(
         output,
-        lambda: typer.echo(harmless("\n".join([said, *told(found, folder)]))),
+        lambda: terminal.show_lines("\n".join([said, *told(found, folder)])),
         lambda: {
             "live": now and asdict(now),
             "said": said,
@@ -723,7 +728,9 @@ def conform(
     from toolkit.sandbox.conformance.conform_run import notice, remove_left
 
     if not (yes or clean):
-        typer.echo(f"{notice()}\n\n{help_of('conform')}\n\nNothing was done. To do it: add --yes.")
+        terminal.show_lines(
+            f"{notice()}\n\n{help_of('conform')}\n\nNothing was done. To do it: add --yes."
+        )
         return
     # It begins anew each time. What it made is removed when it is interrupted, unless that fails.
     sure = "To remove what may be left: picture-audit conform --clean"
@@ -788,15 +795,13 @@ def _print_snapshot(snapshot: "Snapshot") -> None:
     """Say when a snapshot was taken, and what it counts."""
     origin = snapshot.provenance
     kind = "Redacted snapshot" if origin.redacted else "Snapshot"
-    typer.echo(
-        harmless(
-            f"{kind} of {origin.tenant}, taken {origin.taken_at:%Y-%m-%d %H:%M} UTC by "
-            f"{origin.method}, by version {origin.toolkit_version}"
-        )
+    terminal.show_lines(
+        f"{kind} of {origin.tenant}, taken {origin.taken_at:%Y-%m-%d %H:%M} UTC by "
+        f"{origin.method}, by version {origin.toolkit_version}"
     )
     _print_coverage(snapshot)
     for note in origin.notes:
-        typer.echo(harmless(f"note: {note}"))
+        terminal.show_lines(f"note: {note}")
 
 
 def _print_collected(snapshot: "Snapshot", output: str) -> None:
@@ -839,7 +844,7 @@ def _at_tenant(
         terminal.progress(what, off=off) as show,
     ):
         ended = work(tenant, show=show)
-    _print(output, lambda: typer.echo(harmless(repr(ended))), ended.as_dict)
+    _print(output, lambda: terminal.show_lines(repr(ended)), ended.as_dict)
     if not ended.complete:
         raise typer.Exit(1)
 

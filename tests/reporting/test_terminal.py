@@ -1,4 +1,5 @@
 import re
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
@@ -17,6 +18,7 @@ from toolkit.reporting.palette import COLOURS, LETTERS
 from toolkit.reporting.terminal import (
     coverage_table,
     findings_table,
+    frame_table,
     headline,
     hints,
     own_line,
@@ -24,6 +26,7 @@ from toolkit.reporting.terminal import (
     show_coverage,
     show_findings,
     show_frame,
+    show_lines,
     show_parts,
     written,
 )
@@ -110,6 +113,43 @@ def test_numbers_stand_to_the_right_even_as_texts_and_words_stay_whole(capsys):
     out = capsys.readouterr().out
     for words in ("A title", "  A line.", "A table", " placeholder ", "    +39 "):
         assert words in out
+
+
+def test_a_table_with_many_columns_breaks_no_word_in_80_columns():
+    names = ["source", "before", "change", "new users", "deleted users"]
+    frame = pd.DataFrame([["placeholder", "1,277", "-1,022", "0", "1,022"]], columns=names)
+    frame["connection"] = "Username-Password-Authentication"
+    text = drawn(frame_table(frame, 80), 80)
+    words = {*" ".join([*names, "connection", *frame.iloc[0]]).split()}
+    assert {*text.split()} == words
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_a_frame_with_room_is_not_squeezed():
+    frame = pd.DataFrame({"way": ["action"], "what it does": ["a script runs at each login"]})
+    assert len(drawn(frame_table(frame, 80), 80).splitlines()) == 2
+
+
+def test_lines_end_between_words_on_a_terminal_and_commands_stay_whole(monkeypatch, capsys):
+    command = f"    check: picture-audit verify {'x' * 60}.plan"
+    said = f"apply of action\n  {'Add role to tokens, ' * 6}\u202e"
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    show_lines(f"{said}\n{command}")
+    first, second, *rest, last = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert first == "apply of action"
+    assert second.startswith("  Add role")
+    assert max(map(len, (second, *rest))) <= 80
+    assert second.split()[-1] in {"Add", "role", "to", "tokens,"}
+    assert "\\u202e" in " ".join(rest)
+    assert last == command
+
+
+def test_lines_stay_whole_where_they_are_piped(capsys):
+    words = f"  {'word ' * 60}".rstrip()
+    show_lines(words)
+    assert capsys.readouterr().out == f"{words}\n"
 
 
 def test_a_path_is_never_broken(capsys):

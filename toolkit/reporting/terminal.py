@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 _WIDTH = 30
 _FEWEST_WORDS = 20
 _PIPED = 120
-_LONGEST_NAME, _LONGEST_CELL, _LONGEST_WORD = 40, 200, 24
-_MOST_COLUMNS = 7  # with two blanks between them
+_LONGEST_NAME, _LONGEST_CELL, _LONGEST_WORD = 40, 200, 32
+_OF_COMMANDS = 4  # blanks before a command that is to be copied
 _NUMBER = re.compile(r"[+-]?[\d,.]*( %)?")
 _MOST_USERS = 20
 _OF_USERS = ("user_id", "email", "connection", "source", "seen")
@@ -304,7 +305,7 @@ def show_parts(title: str, *parts: "str | tuple[str, DataFrame]") -> None:
         else:
             heading, frame = part
             console.print(Text(f"\n{heading}", "bold"))
-            console.print(frame_table(frame))
+            console.print(frame_table(frame, console.width))
 
 
 def show_comparison(comparison: "Comparison") -> None:
@@ -317,28 +318,65 @@ def show_comparison(comparison: "Comparison") -> None:
 
 def show_frame(frame: "DataFrame") -> None:
     """Print a frame to stdout; what somebody typed stays text."""
-    _stdout().print(frame_table(frame))
+    console = _stdout()
+    console.print(frame_table(frame, console.width))
 
 
-def frame_table(frame: "DataFrame") -> Table:
-    """Draw a frame: numbers to the right, texts to the left, lines that end between words."""
-    table = _table()
-    table.collapse_padding = len(frame.columns) > _MOST_COLUMNS
+def frame_table(frame: "DataFrame", room: int) -> Table:
+    """Draw a frame: numbers to the right, texts to the left, lines that end between words.
+
+    Args:
+        frame: what to draw.
+        room: columns of the terminal. No word is broken unless the longest words do not fit.
+    """
     rows = [[_cell(value) for value in row] for row in frame.itertuples(index=False, name=None)]
     titles = [shorten(str(name), _LONGEST_NAME) for name in frame.columns]
-    for place, title in enumerate(titles):
-        cells = [row[place] for row in rows]
+    columns = [[title, *(row[place] for row in rows)] for place, title in enumerate(titles)]
+    most = [max(map(cell_len, cells)) for cells in columns]
+    least = [min(_longest_word(cells), _LONGEST_WORD) for cells in columns]
+    table = _table()
+    table.collapse_padding = sum(most) + 2 * len(columns) > room
+    edges = len(columns) + 1 if table.collapse_padding else 2 * len(columns)
+    widths = _between(least, most, room - edges)
+    if widths and table.collapse_padding:
+        widths[0] += 1  # rich leaves out the blank before the first column, and then draws it
+    for (title, *cells), width in zip(columns, widths, strict=True):
         numbers = any(cells) and all(map(_NUMBER.fullmatch, cells))
-        longest = max(len(word) for cell in (title, *cells) for word in [*cell.split(), ""])
-        table.add_column(
-            Text(title),
-            justify="right" if numbers else "left",
-            overflow="fold",
-            min_width=min(longest, _LONGEST_WORD),
-        )
+        side: Literal["left", "right"] = "right" if numbers else "left"
+        table.add_column(Text(title), justify=side, overflow="fold", width=width)
     for row in rows:
         table.add_row(*map(Text, row))
     return table
+
+
+def _longest_word(cells: list[str]) -> int:
+    return max((cell_len(word) for cell in cells for word in cell.split()), default=1)
+
+
+def _between(least: list[int], most: list[int], room: int) -> list[int]:
+    """Return widths from the least to the most that fill a room: the narrowest grow first."""
+    widths = [min(pair) for pair in zip(least, most, strict=True)]
+    while sum(widths) < room:
+        growing = [place for place, width in enumerate(widths) if width < most[place]]
+        if not growing:
+            break
+        widths[min(growing, key=widths.__getitem__)] += 1
+    return widths
+
+
+def show_lines(text: str) -> None:
+    """Print lines to stdout: on a terminal they end between words, elsewhere they stay whole.
+
+    Lines that begin with four blanks hold a command to copy: they stay whole everywhere.
+    """
+    console = _stdout()
+    for line in harmless(text).split("\n"):
+        words = line.lstrip(" ")
+        indent = len(line) - len(words)
+        if console.is_terminal and indent < _OF_COMMANDS:
+            console.print(Padding(Text(words), (0, 0, 0, indent), expand=False))
+        else:
+            sys.stdout.write(f"{line}\n")
 
 
 def show_users(users: "DataFrame") -> None:
