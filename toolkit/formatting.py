@@ -7,7 +7,7 @@ not run it.
 import re
 import unicodedata
 from base64 import b64encode
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import UTC
 from functools import cache
 from itertools import islice
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _PERCENT = 100
 _LONGEST_OF_SOME = 60
 _MINUTES = 100  # from here on hours read better
+_NUMBER = re.compile(r"([<>+-]?[\d,.]+( to [<>]?[\d,.]+)?( %)?)?")
 
 
 def percent(share: float, digits: int = 0) -> str:
@@ -163,11 +164,22 @@ def render(template: str, **values: object) -> str:
 
 
 def html_table(words: "DataFrame", caption: str) -> str:
-    """Draw a table of texts as HTML; its first column names its rows."""
+    """Draw a table of texts as HTML: numbers to the right; its first column names its rows."""
     rows = list(words.itertuples(index=False, name=None))
+    # Jupyter aligns every cell to the right, and breaks lines between a number and its %.
+    right, left = "text-align:right;white-space:nowrap", "text-align:left"
+    cells = [[str(row[place]) for row in rows] for place in range(len(words.columns))]
+    styles = [right if numeric(column) else left for column in cells]
+    columns = list(zip(words.columns, styles, strict=True))
     return render(
-        "analysis/html_table.html.j2", caption=caption, columns=list(words.columns), rows=rows
+        "analysis/html_table.html.j2", caption=caption, columns=columns, rows=rows, styles=styles
     )
+
+
+def numeric(texts: Iterable[str]) -> bool:
+    """Whether there are texts, all of which are numbers as people write them, or nothing."""
+    found = list(texts)
+    return any(found) and all(map(_NUMBER.fullmatch, found))
 
 
 @cache

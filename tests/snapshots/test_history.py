@@ -40,7 +40,7 @@ def test_a_series_shows_itself_and_says_what_is_not_complete():
     one = series([OLD, snapshot([], 3, complete=False)])
     assert "in 2 snapshots from 2026-11-01 to 2026-11-04" in repr(one)
     assert [row["complete"] for row in one.as_dict()["moments"]] == [True, False]
-    assert "<td>no</td>" in one._repr_html_()
+    assert ">no</td>" in one._repr_html_()
     assert json.dumps(one.as_dict())
 
 

@@ -284,7 +284,15 @@ class Coverage:
         rows = self.table().astype("object")
         for name in rows.columns:
             rows[name] = rows[name].map(words.get(name, "{:,.0f}".format))
-        return rows
+        return rows.rename(columns=_HEADS)
+
+
+_HEADS = {
+    "own_low": "own at least",
+    "own_high": "own at most",
+    "own_on_word": "perhaps own",
+}
+"""How columns of `Coverage.table` are called where people read them."""
 
 
 def coverage(

@@ -1,7 +1,6 @@
 """What a terminal shows: coverage, findings, and the progress of long work."""
 
 import math
-import re
 import signal
 import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -20,7 +19,7 @@ from rich.text import Text
 
 from toolkit.analysis.groups import Seen
 from toolkit.classification.sources import Source
-from toolkit.formatting import csv, harmless, percent, shorten, visible
+from toolkit.formatting import csv, harmless, numeric, percent, shorten, visible
 from toolkit.progress import Progress
 from toolkit.reporting.palette import COLOURS, DARK, LETTERS, ON_DARK, ON_LIGHT
 from toolkit.system import ENDING, command_line, write_data
@@ -39,7 +38,6 @@ _FEWEST_WORDS = 20
 _PIPED = 120
 _LONGEST_NAME, _LONGEST_CELL, _LONGEST_WORD = 40, 200, 32
 _OF_COMMANDS = 4  # blanks before a command that is to be copied
-_NUMBER = re.compile(r"[+-]?[\d,.]*( %)?")
 _MOST_USERS = 20
 _OF_USERS = ("user_id", "email", "connection", "source", "seen")
 _WIDE = 100  # columns; below that words stand below the bars, or on two lines
@@ -341,8 +339,7 @@ def frame_table(frame: "DataFrame", room: int) -> Table:
     if widths and table.collapse_padding:
         widths[0] += 1  # rich leaves out the blank before the first column, and then draws it
     for (title, *cells), width in zip(columns, widths, strict=True):
-        numbers = any(cells) and all(map(_NUMBER.fullmatch, cells))
-        side: Literal["left", "right"] = "right" if numbers else "left"
+        side: Literal["left", "right"] = "right" if numeric(cells) else "left"
         table.add_column(Text(title), justify=side, overflow="fold", width=width)
     for row in rows:
         table.add_row(*map(Text, row))
