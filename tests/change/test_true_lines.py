@@ -132,8 +132,11 @@ def test_who_is_done_skipped_and_not_tried_are_numbers_of_the_tenant(site_of, pe
     assert pictures.count(NEW) == 4
     assert re.search(r"apply of root at \S+, 20\d\d-\d\d-\d\d \d\d:\d\d UTC", said)
     assert "4 of 9 users changed" in said
-    assert "0 have it already, 1 skipped, because somebody changed them" in said
+    assert "0 have it already, 1 skipped (changed or deleted meanwhile)" in said
     assert "0 cannot be changed, 4 not tried" in said
+    said = repr(verify(site.tenant, made))
+    assert "4 of 9 checked are in place" in said
+    assert "5 are still as before: 1 skipped (changed meanwhile), 0 refused, 4 not tried" in said
     said = repr(undo(site.tenant, journal_of(made)))
     assert "4 of 4 users would be put back" in said
     assert "0 not tried" in said

@@ -158,7 +158,7 @@ class Outcome:
             place = "in place" if self.kind == "apply" else "taken back"
             return f"The Action is {place} already: nothing {would} changed"
         if self.failed:
-            return "The Action is not as it was before"
+            return "The Action could not be put back completely"
         return f"The Action {would} left as it is: somebody else changed it"
 
     def _lines(self) -> list[str]:
@@ -168,7 +168,7 @@ class Outcome:
             untried = self.remaining - self.failed
             shown = (
                 (self.held, "have it already"),
-                (self.drifted, "skipped, because somebody changed them"),
+                (self.drifted, "skipped (changed or deleted meanwhile)"),
                 (self.refused, f"cannot be {verb}"),
                 (untried, "not tried"),
             )
@@ -176,7 +176,7 @@ class Outcome:
         named = (
             (self.earlier, "of them by earlier runs"),
             (self.failed, "failed"),
-            (self.lost, "do not have the new value when checked"),
+            (self.lost, "were written, but did not have the new value when checked"),
             (self.unlisted, "changed, but not in the journal"),
         )
         lines += [f"{number:,} {text}" for number, text in named if number]

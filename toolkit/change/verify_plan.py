@@ -5,11 +5,11 @@ request for each user; for a large plan, an evenly spread sample can be checked.
 """
 
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from toolkit.change.action import read_setup, recorded_change
 from toolkit.change.edit import Edit
@@ -32,6 +32,7 @@ from toolkit.progress import Progress, Show, long_job
 from toolkit.tenant.client import Tenant
 
 _MADE = frozenset({State.DONE, State.HELD})
+_LEFT: Final[Mapping[State | None, str]] = {State.DRIFTED: "skipped", State.REFUSED: "refused"}
 _EMPTIED = (
     "keep an empty user_metadata where its last key was removed: as good as none, and counted as "
     "put back"
@@ -50,7 +51,8 @@ class Verification:
         holds: have the value of the plan.
         differs: have another value, because somebody has changed them.
         gone: no longer exist.
-        open: were not changed: skipped, refused, failed, or not tried yet.
+        open: are still as before, `skipped` and `refused` among them; the others failed or were
+            not tried yet.
         undone: were put back by the undo of this plan.
         lines: what was found, in words.
     """
@@ -64,6 +66,8 @@ class Verification:
     gone: int = 0
     open: int = 0
     undone: int = 0
+    skipped: int = 0
+    refused: int = 0
     lines: tuple[str, ...] = ()
 
     @property
@@ -79,11 +83,13 @@ class Verification:
         lines = [f"{self.holds:,} of {self.checked:,} checked are in place"]
         if self.way == Way.ACTION:
             return [*lines, *self.lines]
+        untried = self.open - self.skipped - self.refused
+        left = f"{self.skipped:,} skipped (changed meanwhile), {self.refused:,} refused"
         named = (
             (self.differs, "have another value, because somebody changed them"),
             (self.gone, "are gone"),
             (self.undone, "were put back by your undo"),
-            (self.open, "are still as before: skipped, refused, or not tried"),
+            (self.open, f"are still as before: {left}, {untried:,} not tried"),
             (self.planned - self.checked, "were not checked: this is a sample"),
         )
         return [*lines, *(f"{count:,} {text}" for count, text in named if count), *self.lines]
@@ -226,8 +232,8 @@ def reading_back(
             return "emptied" if edit.leaves_empty(record) else "holds"
         if journal is None:
             return "open" if edit.is_as_expected(record) else "differs"
-        done = journal.state(edit.number) in _MADE
-        return "differs" if done else "open"
+        state = journal.state(edit.number)
+        return "differs" if state in _MADE else _LEFT.get(state, "open")
 
     with closing(in_threads(found, lambda _: next(chosen, None), WORKERS)) as results:
         for some in results:
@@ -241,7 +247,9 @@ def reading_back(
         counts["holds"] + counts["emptied"],
         counts["differs"],
         counts["gone"],
-        counts["open"],
+        counts["open"] + counts["skipped"] + counts["refused"],
         counts["undone"],
+        counts["skipped"],
+        counts["refused"],
         (f"{counts['emptied']:,} {_EMPTIED}",) if counts["emptied"] else (),
     )
