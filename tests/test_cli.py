@@ -523,7 +523,7 @@ def test_coverage_by_what_was_not_exported_says_so(run, tmp_path, output):
     told = replace(facts, absent=("last_login",))
     Snapshot(told, to_frame(SNAPSHOT.empty_table())).write(path)
     answer = run("coverage", str(path), "--by", "activity", "--format", output)
-    sentence = "The users were exported without last_login: who logged in when is not known."
+    sentence = "The users were exported without last_login: last logins are not known."
     assert (answer.returncode, answer.stderr) == (0, f"{sentence}\n")
     if output == "json":
         assert json.loads(answer.stdout)["notes"] == [sentence]
@@ -569,6 +569,21 @@ def test_collect_and_ingest_say_in_json_what_they_wrote(run, sandbox):
     answer = run("ingest", "users.ndjson", "--out", "i.parquet", "--format", "json")
     told = json.loads(answer.stdout)
     assert (told["path"], told["sources"]["missing"]["users"]) == ("i.parquet", 1)
+
+
+def test_demo_report_and_redact_say_in_json_what_they_wrote(run):
+    told = json.loads(run("demo", "--users", "60", "--out", "d", "--format", "json").stdout)
+    files = [told["snapshot"], told["report"]]
+    assert (told["users"], told["complete"], told["sources"].keys() > {"social"}) == (
+        60,
+        True,
+        True,
+    )
+    made = json.loads(run("report", files[0], "--out", "r.html", "--format", "json").stdout)
+    assert made == {"report": "r.html", "json": "r.json"}
+    copied = ["redact", files[0], "--out", "c.parquet", "--key-file", "k.key"]
+    assert json.loads(run(*copied, "--format", "json").stdout) == {"redacted": "c.parquet"}
+    assert all(Path(one).is_file() for one in (*files, *made.values(), "c.parquet"))
 
 
 PLAN = ["--picture", "https://images.example/new.png", "--unseen", "--through", "root"]

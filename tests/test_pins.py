@@ -28,7 +28,7 @@ from toolkit.cli import app
 # then what is allowed in braces. "!": it must be given. "*": it may be given several times.
 COMMANDS = """
 picture-audit: --debug --install-completion --show-completion --version
-demo: --force --no-progress --out=out/demo --seed=1 --users=5000{0..}
+demo: --force --format=table{table|json} --no-progress --out=out/demo --seed=1 --users=5000{0..}
 sandbox: --env --faults= --load=
     --plan=unlimited{free|essentials|enterprise|enterprise-test|unlimited}
     --port=0{0..65535} --seed=1 --tls --users=5000{0..}
@@ -42,9 +42,9 @@ coverage: SNAPSHOT --by=source{source|connection|provider|cohort|activity}
     --format=table{table|json|csv}
 findings: SNAPSHOT --format=table{table|json|csv} --id= --unmasked
 compare: OLD NEW --anyway --format=table{table|json|csv} --moved= --unmasked
-report: SNAPSHOT --out!= --personal
+report: SNAPSHOT --format=table{table|json} --out!= --personal
 show: FILE --format=table{table|json}
-redact: SNAPSHOT --force --key-file= --no-progress --out!=
+redact: SNAPSHOT --force --format=table{table|json} --key-file= --no-progress --out!=
 probe: SNAPSHOT --all --format=table{table|json|csv} --insecure --no-progress --pictures
     --rate={0.01..} --sample={1..} --yes
 plan: SNAPSHOT --connection*= --elsewhere --format=table{table|json|csv} --former*= --irreversible
@@ -203,7 +203,7 @@ plan.explanation: changes lasts shows undo when whom
 apply: action at complete done drifted earlier executed failed held kind limited lost notes planned
     reasons refused remaining requests seconds stopped tenant unlisted unsettled way
 apply.action: after before bindings_after bindings_before created name
-verify: checked complete differs gone holds lines open planned tenant undone way
+verify: checked complete differs gone holds lines open planned refused skipped tenant undone way
 undo: action at complete done drifted earlier executed failed held kind limited lost notes planned
     reasons refused remaining requests seconds stopped tenant unlisted unsettled way
 undo.action: after before bindings_after bindings_before created name

@@ -88,7 +88,7 @@ _REDACTED = Option(
     None, "--redact", metavar="FILE", help="Write a copy to share, too: see picture-audit redact."
 )
 _CANARY = _option("Write and read back N users first.", "N", min=0)
-_CONFIRM = _option("The tenant's domain, to execute.", "DOMAIN")
+_CONFIRM = _option("The tenant's domain, to confirm --execute.", "DOMAIN")
 _EXECUTE = _flag("--execute", "Write. Without it, it is only rehearsed.")
 _LIMIT = _option("Write no more than N users this time.", "N", min=1)
 _UNMASKED = _flag("--unmasked", "Whole user_ids, e-mail addresses and names: personal data.")
@@ -131,17 +131,18 @@ def demo(
     seed: Seed = _SEED,
     out: Path = _option("Folder for what is written.", default=Path("out/demo")),
     force: bool = _FORCE,
+    output: ValueFormat = "table",
     no_progress: bool = _NO_PROGRESS,
 ) -> None:
     """Do the main job on the embedded tenant: collect, classify, count, report."""
     with terminal.progress("Collecting", off=no_progress) as show:
         snapshot = toolkit.demo(out, users=users, seed=seed, force=force, show=show)
+    files = {"Snapshot": out / "snapshot.parquet", "Report": out / "report.html"}
+    if output == "json":
+        _print_written(output, files, **snapshot.summary())
+        return
     _print_coverage(snapshot)
-    terminal.written(
-        Snapshot=out / "snapshot.parquet",
-        Report=out / "report.html",
-        Explore=f"{_UV}picture-audit lab",
-    )
+    terminal.written(**files, Explore=f"{_UV}picture-audit lab")
 
 
 @app.command("sandbox", cls=_WithFaults)
@@ -384,10 +385,11 @@ def report(
     snapshot: SnapshotFile,
     out: Annotated[Path, Option(metavar="FILE.html", help="Where to write the page.")],
     personal: bool = _flag("--personal", "Name users as examples: personal data."),
+    output: ValueFormat = "table",
 ) -> None:
-    """Write one self-contained page to hand on, and FILE.json, the same for programs."""
+    """Write one page to pass on, which needs nothing else, and FILE.json for programs."""
     toolkit.report(toolkit.read_snapshot(snapshot), out, personal=personal)
-    terminal.written(Report=out, JSON=out.with_suffix(".json"))
+    _print_written(output, {"Report": out, "JSON": out.with_suffix(".json")})
 
 
 @_command
@@ -398,7 +400,7 @@ def show(
     ],
     output: ValueFormat = "table",
 ) -> None:
-    """Say what a file is, and show what stands in it. It is not changed."""
+    """Say what a file is, and show its content. The file is not changed."""
     from toolkit.change.file_view import view
 
     found = view(file)
@@ -420,17 +422,18 @@ def redact(
     out: Annotated[Path, Option(metavar="FILE", help="Where to write the copy.")],
     key_file: Path | None = _option(
         "The key to hash with; made if there is none. By default in your user data folder. "
-        "Keep it: it tells who is who.",
+        "Keep it secret: it shows who is who.",
         "FILE",
     ),
     force: bool = _FORCE,
+    output: ValueFormat = "table",
     no_progress: bool = _NO_PROGRESS,
 ) -> None:
-    """Copy a snapshot to share it: who is in it cannot be told, the numbers stay the same.
+    """Make a copy of a snapshot without names, for sharing. The numbers stay the same.
 
     Identifiers and e-mail addresses are replaced by keyed hashes, names are left out, times
-    are cut to days. Copies made with one key can be compared with each other; nothing that has
-    to find users again takes them.
+    are cut to days. Copies made with one key can be compared with each other. Commands that have
+    to find users again refuse such a copy.
     """
     from toolkit.snapshots.redaction import own_key
 
@@ -438,14 +441,14 @@ def redact(
     content = toolkit.read_snapshot(snapshot)
     with terminal.progress("Redacting", off=no_progress) as show:
         toolkit.redact(content, out, key=own_key(key_file), force=force, show=show)
-    terminal.written(Redacted=out)
+    _print_written(output, {"Redacted": out})
 
 
 @_command
 def probe(
     snapshot: SnapshotFile,
     *,
-    sample: int | None = _option("Ask about N users drawn at random; estimate.", "N", min=1),
+    sample: int | None = _option("Ask about N users chosen at random, and estimate.", "N", min=1),
     everybody: bool = _flag("--all", "Ask about everybody."),
     pictures: bool = _flag(
         "--pictures", "Load pictures of any source and see what they show, instead."
@@ -456,7 +459,7 @@ def probe(
     output: Format = "table",
     no_progress: bool = _NO_PROGRESS,
 ) -> None:
-    """Ask Gravatar which unresolved pictures exist. Opt-in: it sends e-mail hashes.
+    """Ask Gravatar which unresolved pictures exist. It sends e-mail hashes, and asks you first.
 
     With --all the snapshot is updated; with --sample it keeps the estimate and its 95 %
     interval, and as many other pictures are looked at: how many people see a picture of their
@@ -506,7 +509,7 @@ def plan(
     former: list[str] | None = _option(
         "An earlier default picture, replaced too; repeatable.", "URL"
     ),
-    override: bool = _flag("--override", "Let user_metadata.picture win where it is usable."),
+    override: bool = _flag("--override", "Show user_metadata.picture first where it is usable."),
     elsewhere: bool = _flag(
         "--elsewhere", "Before the default, show a picture that the tenant holds elsewhere."
     ),
@@ -518,10 +521,10 @@ def plan(
     output: Format = "table",
     no_progress: bool = _NO_PROGRESS,
 ) -> None:
-    """Compute who would change, from what to what, and how long it takes. Touches nothing.
+    """Show who would get which picture, and how long it takes. Nothing is changed.
 
     If the environment names the snapshot's tenant, its connections show which users Auth0 lets us
-    change; otherwise the plan guesses.
+    change; otherwise that is a guess.
     """
     from toolkit.analysis.own_action import order_of
     from toolkit.change.file_view import plan_view
@@ -578,9 +581,9 @@ def apply(
     output: ValueFormat = "table",
     no_progress: bool = _NO_PROGRESS,
 ) -> None:
-    """Apply a plan. Without --execute it only rehearses. Journals to PLAN.journal.
+    """Apply a plan. Without --execute it only rehearses.
 
-    The same command goes on where it ended.
+    What it does is written to PLAN.journal. The same command goes on where it ended.
     """
     work = partial(toolkit.apply, plan=plan, agreed=yes, canary=canary)
     change = partial(work, execute=execute, confirm=confirm, limit=limit)
@@ -613,7 +616,10 @@ def undo(
     output: ValueFormat = "table",
     no_progress: bool = _NO_PROGRESS,
 ) -> None:
-    """Put back what a journal changed, where nobody changed it since; rehearse by default."""
+    """Put back what apply changed, where nobody changed it since.
+
+    Without --execute it only rehearses.
+    """
     work = partial(toolkit.undo, journal=journal, sample=sample, canary=canary)
     change = partial(work, execute=execute, confirm=confirm, limit=limit)
     _at_tenant(change, "Undoing" if execute else "Rehearsing", rate, output, off=no_progress)
@@ -719,11 +725,11 @@ def conform(
     output: Format = "table",
     no_progress: bool = _NO_PROGRESS,
 ) -> None:
-    """Try at a tenant of yours whether Auth0 does what we believe; best at one that nobody uses.
+    """Check at a tenant of yours that Auth0 does what this tool expects. Best at an unused one.
 
     It makes users of example.com and removes them again. Each fact is the same as in the sandbox,
-    differs, or could not be told. If the process was killed, the next run, or --clean, removes its
-    users.
+    differs, or could not be found out. If the process was killed, the next run, or --clean,
+    removes its users.
     """
     from toolkit.sandbox.conformance.conform_run import notice, remove_left
 
@@ -809,6 +815,15 @@ def _print_collected(snapshot: "Snapshot", output: str) -> None:
     terminal.collected(snapshot, snapshot.path)
     if output == "json":
         typer.echo(json.dumps({"path": str(snapshot.path), **snapshot.summary()}, indent=2))
+
+
+def _print_written(output: str, files: Mapping[str, Path], **found: object) -> None:
+    """Say which files were written, for programs with what was found."""
+    _print(
+        output,
+        lambda: terminal.written(**files),
+        lambda: {what.lower(): str(place) for what, place in files.items()} | found,
+    )
 
 
 def _explained(told: "Mapping[str, Any]") -> str:
