@@ -152,7 +152,7 @@ def test_a_column_that_was_not_exported_is_not_known_and_said_so():
     absent = ("last_login", "created_at")
     counted = coverage(frame, "activity", as_of=NOW, absent=absent)
     assert counted.table()["group"].item() == "unknown"
-    note = "The users were exported without last_login: who logged in when is not known."
+    note = "The users were exported without last_login: last logins are not known."
     assert counted.note == note
     assert note in repr(counted)
     assert note in counted._repr_html_()

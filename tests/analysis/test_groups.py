@@ -91,7 +91,7 @@ def test_groups_that_were_not_exported_are_said_in_a_sentence():
         sentence = "The users were exported without "
         assert lacking(by, absent).startswith(sentence) is (by != "provider")
     assert lacking("activity", absent) == (
-        "The users were exported without last_login: who logged in when is not known."
+        "The users were exported without last_login: last logins are not known."
     )
 
 

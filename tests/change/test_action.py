@@ -87,7 +87,7 @@ def test_after_apply_a_login_shows_the_new_picture_and_after_undo_the_old_one(si
     assert verify(site.tenant, made).complete
     undone = back(site, made)
     assert undone.complete
-    assert undone.notes[-1] == "checked: the old state is back"
+    assert undone.notes[-1] == "the old state is back, as a check at the tenant shows"
     assert login(site).startswith("https://cdn.auth0.com/avatars/")
     assert (library(site), bound(site)) == (before, NAMES)
     assert not verify(site.tenant, made).complete

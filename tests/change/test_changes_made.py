@@ -59,7 +59,7 @@ def run(site, command, monkeypatch):
 def test_a_change_is_stopped_gone_on_with_complete_and_undone(site, monkeypatch):
     made = site.plan("root")
     assert changes(site.folder) == []
-    assert list(told([], site.folder)) == [f"No change was made from a plan in {site.folder}."]
+    assert list(told([], site.folder)) == [f"No plan was applied yet (folder: {site.folder})."]
     site.apply(made, limit=4, canary=0)
     stopped = only(site)
     assert (stopped.stage, stopped.done, stopped.untried) == (Stage.STOPPED, 4, 26)
@@ -270,7 +270,7 @@ def test_status_says_what_is_live_and_what_to_do_next(site, monkeypatch, tmp_pat
     monkeypatch.chdir(tmp_path)
     said = CliRunner().invoke(app, ["status"]).output
     assert "The environment names no tenant" in said
-    assert "No change was made from a plan in out." in said
+    assert "No plan was applied yet (folder: out)." in said
     refused = CliRunner().invoke(app, ["status", "--stop"])
     assert "No change is running." in str(refused.exception)
     refused = CliRunner().invoke(app, ["status", "--stop", "--pause"])

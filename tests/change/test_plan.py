@@ -107,7 +107,7 @@ def test_a_connection_that_nobody_knows_is_judged_by_its_strategy_or_not_at_all(
     for known in (None, (), (SYNCING,)):
         (row,), _ = decided(frame(INITIALS, strategy=None), connections=known)
         assert row["reason"] == (
-            "their connection is not known, so it is not known whether Auth0 accepts a picture"
+            "the connection is not known, so nobody knows whether Auth0 accepts a picture"
         )
 
 
@@ -117,7 +117,7 @@ def test_who_signs_in_through_a_connection_out_of_scope_stays_by_every_way(way):
     assert here["outcome"] == CHANGE
     (row,), tally = decided(frame(INITIALS), way, policy=Policy(NEW, connections=("other",)))
     assert row["outcome"] == STAY
-    assert "outside the scope" in row["reason"]
+    assert "a connection that was not chosen" in row["reason"]
     assert not any(tally.ways.values())
 
 
@@ -151,8 +151,8 @@ def test_what_could_not_be_put_back_is_only_changed_where_that_is_said():
     assert tally.ways["root"] == 1
     reasons = {row["reason"] for row in rows if row["outcome"] == CANNOT}
     assert reasons == {
-        "has no picture now, and Auth0 would not remove one again: it could not be undone",
-        "has a picture that is no absolute web address: Auth0 would not take it back",
+        "has no picture now: undo could not remove the new one",
+        "the picture is no full web address: undo could not write it back",
     }
     sure, _ = decided(users, irreversible=True)
     assert outcomes(sure) == [CHANGE] * len(users)
@@ -316,7 +316,7 @@ def test_who_has_no_id_is_in_no_plan():
     users["user_id"] = ""
     (row,), tally = decided(users)
     assert (row["outcome"], row["after"]) == (STAY, None)
-    assert row["reason"] == "without a user_id nobody can be written"
+    assert row["reason"] == "has no user_id, so it cannot be written"
     assert not any(tally.ways.values())
 
 
@@ -544,10 +544,7 @@ def test_the_text_of_a_plan_has_the_answer_first_then_why_cost_and_undo():
         "2 users change (50%), by root",
         "the first usable picture is shown: own, default",
         "1 stay as they are, 1 cannot be changed",
-        (
-            "cannot: 1 users: has no picture now, and Auth0 would not remove one again: "
-            "it could not be undone"
-        ),
+        "cannot: 1 users: has no picture now: undo could not remove the new one",
         *(f"{name}: {getattr(known, name)}" for name in known.__slots__),
         "note: a <note>",
         (

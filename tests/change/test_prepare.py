@@ -59,7 +59,7 @@ def test_scope_narrows_who_changes(site_of):
     table = one.table("connection").query("change > 0")
     assert table["connection"].tolist() == ["Username-Password-Authentication"]
     reasons = set(one.table()["reason"])
-    assert "signs in through a connection outside the scope" in reasons
+    assert "logs in through a connection that was not chosen" in reasons
 
 
 def test_a_plan_without_a_file_is_only_counted(site_of):
@@ -153,8 +153,8 @@ def test_notes_say_what_a_plan_rests_on(site_of):
     old = replace(origin, taken_at=origin.taken_at - timedelta(days=3), complete=False, wiring=None)
     snapshot = Snapshot(old, site.snapshot.users)
     notes = " ".join(plan(snapshot, NEW, through="metadata").notes)
-    for words in ("not complete", "older than a day", "only its address", "perhaps nobody sees it"):
+    for words in ("not complete", "older than a day", "only the address", "perhaps nobody sees it"):
         assert words in notes
-    assert "guessed" in " ".join(plan(snapshot, NEW, through="root").notes)
+    assert "is a guess" in " ".join(plan(snapshot, NEW, through="root").notes)
     known = [Connection("Username-Password-Authentication", "auth0")]
-    assert "guessed" not in " ".join(plan(snapshot, NEW, through="root", known=known).notes)
+    assert "is a guess" not in " ".join(plan(snapshot, NEW, through="root", known=known).notes)

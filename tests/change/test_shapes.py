@@ -88,16 +88,16 @@ def root_of(person, number, picture, strategy):
 ROOT = {
     "a text": ("https://cdn.auth0.com/avatars/aa.png", "auth0", None),
     "of a social user": ("https://cdn.auth0.com/avatars/aa.png", "github", None),
-    "an empty text": ("", "auth0", "no absolute web address"),
-    "a path": ("/uploads/me.png", "auth0", "no absolute web address"),
-    "words": ("my photo", "github", "no absolute web address"),
-    "no scheme": ("x.example/me.png", "auth0", "no absolute web address"),
-    "data": ("data:text/plain,me", "auth0", "no absolute web address"),
+    "an empty text": ("", "auth0", "no full web address"),
+    "a path": ("/uploads/me.png", "auth0", "no full web address"),
+    "words": ("my photo", "github", "no full web address"),
+    "no scheme": ("x.example/me.png", "auth0", "no full web address"),
+    "data": ("data:text/plain,me", "auth0", "no full web address"),
     "none of a social user": (ABSENT, "github", None),
     "an explicit null of a social user": (None, "github", "explicit null"),
-    "no text": ({"url": "x"}, "github", "no absolute web address"),
-    "none of a database user": (ABSENT, "auth0", "would not remove"),
-    "an explicit null of a database user": (None, "auth0", "would not remove"),
+    "no text": ({"url": "x"}, "github", "no full web address"),
+    "none of a database user": (ABSENT, "auth0", "could not remove"),
+    "an explicit null of a database user": (None, "auth0", "could not remove"),
 }
 
 

@@ -76,7 +76,9 @@ def test_a_tenant_becomes_the_plan_and_by_undo_what_it_was(site_of, way):
     undone = undo(site.tenant, journal_of(made), execute=True, confirm=site.tenant.domain)
     assert undone.complete
     assert undone.done == outcome.done
-    assert undone.notes == (f"checked: {outcome.done:,} of {outcome.done:,} are restored",)
+    assert undone.notes == (
+        f"{outcome.done:,} of the {outcome.done:,} that were checked are restored",
+    )
     assert site.users() == before
 
 
@@ -191,7 +193,7 @@ def test_an_undo_that_does_not_hold_is_not_called_complete(site_of, person):
     site.tenant._client.event_hooks["response"].append(spoil)
     undone = undo(site.tenant, journal_of(made), execute=True, confirm=site.tenant.domain)
     assert (undone.done, undone.lost, undone.complete) == (30, 1, False)
-    assert "29 of 30 are restored" in undone.notes[-1]
+    assert "29 of the 30 that were checked are restored" in undone.notes[-1]
 
 
 def test_other_metadata_survives_and_what_was_there_comes_back_as_it_was(site_of, person):
@@ -335,7 +337,7 @@ def test_a_token_that_only_reads_fails_before_the_first_write(site_of):
 def test_without_the_scope_for_connections_it_is_guessed_and_said(site_of):
     site = site_of(100, scopes="read:users update:users")
     made = site.plan("root", known=None)
-    assert "guessed" in " ".join(made.notes)
+    assert "is a guess" in " ".join(made.notes)
     known = site_of(100).plan("root")
     assert changed_ids(made) == changed_ids(known)
     assert "read:connections" in " ".join(apply(site.tenant, made).notes)

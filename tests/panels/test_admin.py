@@ -463,7 +463,7 @@ def test_the_chosen_order_is_what_people_see_after_their_login(site_of):
         gallery = shown(panel)
         assert gallery.plan.changes == 3
         assert gallery.promise == "nobody loses a picture of their own"
-        assert "a picture that the tenant holds elsewhere comes first" in repr(gallery)
+        assert "a picture that the tenant has elsewhere is shown" in repr(gallery)
         assert {FACE, NEW} <= {view.address for view in gallery.views}
         panel.execution.rehearse()
         ended(panel)

@@ -159,7 +159,7 @@ def test_a_press_lists_the_users_of_that_part_and_another_press_all(explorer, sn
     assert len(listed) == explorer.table._total > 0
     pressed = [one["told"] for one in drawn_parts(explorer) if one["picked"]]
     assert pressed == [
-        f"social, a broken image: {len(listed)} users of facebook, "
+        f"social, but does not load: {len(listed)} users of facebook, "
         f"{len(listed) / users_of(snapshot, 'facebook'):.1%}. Press to list them.".replace(
             "%", " %"
         )

@@ -100,7 +100,7 @@ def test_every_source_has_a_colour_of_its_own():
 
 def test_the_title_states_the_two_largest_sources():
     chart = by_source(made({("a", "social"): 382, ("a", "unresolved"): 347, ("b", "custom"): 271}))
-    assert chart.title == "38 % of pictures come from a social login; 35 % are unresolved"
+    assert chart.title == "38 % of pictures come from a social login; 35 % may be Gravatars"
     assert "social 382 users, 38.2 %" in chart.alt
 
 
@@ -395,7 +395,10 @@ def by_month(first, last, unknown=0):
             40,
             30,
             30,
-            "Whether coverage has changed since 2024 is not known: 40 to 70 %, and now 30 to 60 %",
+            (
+                "Not enough is known to say whether coverage changed "
+                "(2024: 40 to 70 %, now: 30 to 60 %)"
+            ),
         ),
         (
             80,

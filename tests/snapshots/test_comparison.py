@@ -189,8 +189,8 @@ def test_a_tenant_that_exports_do_not_name_is_said_and_not_refused():
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ({"complete": False}, {}, "have come may only have been missed"),
-        ({}, {"complete": False}, "have gone may only have been missed"),
+        ({"complete": False}, {}, "to be new may only have been missed"),
+        ({}, {"complete": False}, "to be deleted may only have been missed"),
         ({"days": 9}, {}, "swap them"),
         ({}, {"probed_at": NOW}, "Gravatar was asked"),
         ({}, {"toolkit_version": "0.2.0"}, "Different versions"),

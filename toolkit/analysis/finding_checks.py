@@ -63,7 +63,7 @@ CHECKS = (
         "medium",
         "Expired provider pictures",
         f"late AND {_PROFILE}",
-        "The provider signed the link for a limited time, which is over: people see a broken "
+        "The provider signed the link for a limited time, and it has expired: people see a broken "
         "image until the user logs in again.",
         "Show the default for expired links: picture-audit plan … --through action",
     ),
@@ -91,7 +91,7 @@ CHECKS = (
         "medium",
         "Users without any picture",
         f"below = 'missing' AND {_PROFILE}",
-        "The profile holds no picture; applications that expect one break or show a hole.",
+        "The profile holds no picture: applications may fail, or show an empty place.",
         "Give them the default: picture-audit plan … --through action",
     ),
     Check(
@@ -99,8 +99,8 @@ CHECKS = (
         "medium",
         "Overrides that are broken",
         "override_is IN ('expired', 'token')",
-        "user_metadata.picture holds a signed link whose time is over, or an address that answers "
-        "only with an access token: whoever is shown it sees a broken image.",
+        "user_metadata.picture holds a signed link that has expired, or an address that answers "
+        "only with an access token: where an application shows it, people see a broken image.",
         "Store a copy of the picture on a host of yours, not the provider's link.",
     ),
     Check(
@@ -117,7 +117,7 @@ CHECKS = (
     Check(
         "override-initials",
         "low",
-        "Overrides that are stand-ins",
+        "Overrides that are placeholders",
         "override_is IN ('initials', 'placeholder')",
         "user_metadata.picture holds a copy of Auth0's initials image, a stock image or drawn "
         "letters: it stays when the user gets a picture or another name.",
@@ -140,8 +140,8 @@ CHECKS = (
         "medium",
         "Hidden default pictures",
         f"is_shared AND {_PROFILE}",
-        "Many people have the same image: a default picture that somebody set. It is counted as a "
-        "stand-in, not as their own.",
+        "The same image is used by many people: a default picture that somebody set. It is counted "
+        "as a placeholder, not as their own.",
         "Name it as a former default: picture-audit plan … --former ADDRESS --through action",
     ),
     Check(
@@ -176,7 +176,7 @@ CHECKS = (
         "Your default picture is live",
         "sight = 'default'",
         "The Action of this tool runs after a login and shows them your default picture.",
-        "Nothing to do. What it is: picture-audit status",
+        "Nothing to do. To see which picture it is: picture-audit status",
     ),
     Check(
         "inline",
@@ -197,7 +197,7 @@ CHECKS = (
         "elsewhere IS NOT NULL AND (sight IN ('initials', 'placeholder', 'none', 'broken') "
         "OR (sight = 'unknown' AND source = 'unresolved'))",
         "The tenant holds a photo of these users: a linked account brought it, a directory, or an "
-        "application keeps it in user_metadata. People see a stand-in, a broken image, or a "
+        "application keeps it in user_metadata. People see a placeholder, a broken image, or a "
         "Gravatar of which nobody knows whether it exists.",
         "Show it before the default: picture-audit plan … --through action --elsewhere",
     ),
@@ -218,8 +218,8 @@ CHECKS = (
             "NOT starts_with(picture, 'https:') AND below <> 'invalid'",
             "lower(left(trim(picture), 5)) = 'http:'",
         ),
-        "Browsers warn of them, upgrade them or block them on https pages, and anybody on the way "
-        "can see or change them.",
+        "On https pages browsers warn, load them over https instead, or block them. Anybody on the "
+        "network in between can see or change them.",
         "Serve them over https; Auth0 and Gravatar do.",
     ),
     Check(
@@ -234,7 +234,7 @@ CHECKS = (
         ),
         "The Gravatar belongs to another address than the user has now: to a former one, or to "
         "somebody else.",
-        "Have the picture computed again from the present address.",
+        "Create the Gravatar link again from the present address.",
     ),
     Check(
         "email-hash-exposed",

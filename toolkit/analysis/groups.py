@@ -70,7 +70,7 @@ _LACKING = {
     "source": ("metadata_picture", "user_metadata.picture", "overrides are not counted"),
     "connection": ("connection", "connection", f"everybody is in the group {NONE}"),
     "cohort": ("created_at", "created_at", "nobody's month of joining is known"),
-    "activity": ("last_login", "last_login", "who logged in when is not known"),
+    "activity": ("last_login", "last_login", "last logins are not known"),
 }
 
 
@@ -122,7 +122,7 @@ _MEANINGS = {
     Seen.UNKNOWN: "nobody has asked what",
     Seen.DEFAULT: "your default picture",
     Seen.INITIALS: "Auth0's initials",
-    Seen.PLACEHOLDER: "a stand-in: a stock image, or drawn letters or patterns",
+    Seen.PLACEHOLDER: "a placeholder: a stock image, or drawn letters or patterns",
     Seen.BROKEN: "a broken image: expired, or nothing that a browser could show",
     Seen.NONE: "nothing",
 }

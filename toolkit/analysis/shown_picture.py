@@ -8,7 +8,7 @@ many others have the same one. Of the others,
   that has other addresses for its stock images. It stays theirs, whatever it shows;
 - `on_word` may be a photo, drawn letters or a stock image: the address does not tell. That is so
   for the providers in `ON_WORD`, and for `custom` and `enterprise` pictures. Where somebody
-  looked, `content` decides: a photo is `own`, all else a stand-in.
+  looked, `content` decides: a photo is `own`, all else a placeholder.
 
 An override is judged by the same rules as the profile's picture.
 """

@@ -214,7 +214,7 @@ def recorded_change(steps: Sequence[Mapping[str, Any]]) -> RecordedChange | None
         former = _former_setup(first["former"])
     except (KeyError, TypeError, ValueError):
         raise UnreadableInputError(
-            "The journal is damaged: it does not say what stood there before."
+            "The journal is damaged: it does not say what was there before."
         ) from None
     code = first["former"].get("code")
     written, deployed = first.get("written", {}), first.get("deployed", {})

@@ -162,7 +162,7 @@ def restoring(
 def _recorded(journal: Journal) -> RecordedChange:
     recorded = recorded_change(journal.steps)
     if recorded is None:
-        raise UnreadableInputError("The journal does not say what stood there before.")
+        raise UnreadableInputError("The journal does not say what was there before.")
     return recorded
 
 
@@ -313,7 +313,7 @@ def _ensure_no_other_version(first: Action, last: Action, sent: int) -> None:
     """Check that our deployments did not replace another version that was deployed meanwhile."""
     if (last.number or 0) - (first.number or 0) > sent:
         raise ChangedByOthersError(
-            "another version of the Action was deployed at the same moment, and runs no more: "
+            "another version of the Action was deployed at the same moment, and no longer runs: "
             "see its versions in Auth0's dashboard"
         )
 

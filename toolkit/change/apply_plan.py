@@ -88,8 +88,8 @@ def apply(  # noqa: PLR0913 - one for each safeguard
             yield from writing.write_all(edits(made))
             if journal.perhaps_unrecorded:
                 run.notes.append(
-                    f"{len(journal.perhaps_unrecorded):,} had it already, after a run that did not "
-                    "say how it ended: undo cannot tell whether that run gave it to them"
+                    f"{len(journal.perhaps_unrecorded):,} had it already, and an earlier run did "
+                    "not say how it ended: undo does not know whether that run gave it to them"
                 )
             outcome = run.outcome(journal, made.changes, writing.stopped)
         journal.record_end("complete" if outcome.complete else "incomplete")

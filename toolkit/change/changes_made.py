@@ -184,7 +184,7 @@ def changes(folder: Path | str, tenant: str | None = None, *, deep: bool = False
 def told(found: Sequence[Change], folder: Path | str) -> Iterator[str]:
     """Yield lines: how far each change has come, and the commands for what is next."""
     if not found:
-        yield f"No change was made from a plan in {folder}."
+        yield f"No plan was applied yet (folder: {folder})."
     for one in found:
         yield f"{one.when} · {one.what}{f' · {one.tenant}' if one.tenant else ''}: {one.words}"
         yield from (f"    {what}: {command}" for what, command in one.next.items())

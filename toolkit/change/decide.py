@@ -50,9 +50,9 @@ ANOTHER, FALLBACK, EITHER = "another", "fallback", "either"
 fails is another; or nobody knows which of the two."""
 
 MOST_COUNTED = 10**12  # no number of users, or of requests a second, is larger
-_ODD = "has a picture that is no absolute web address: Auth0 would not take it back"
-_ABSENT = "has no picture now, and Auth0 would not remove one again: it could not be undone"
-_UNKNOWN = "their connection is not known, so it is not known whether Auth0 accepts a picture"
+_ODD = "the picture is no full web address: undo could not write it back"
+_ABSENT = "has no picture now: undo could not remove the new one"
+_UNKNOWN = "the connection is not known, so nobody knows whether Auth0 accepts a picture"
 _ROW = tuple[str | None, str, str]  # after, outcome, reason
 _GRAVATARS = frozenset(place for place, one in enumerate(RULES) if one.source is Source.UNRESOLVED)
 _REMEMBERED = 65_536
@@ -260,7 +260,7 @@ class Decider:
         if root.after and (against := self._against(connection, strategy, picture)):
             rows[Way.ROOT] = None, CANNOT, against
         if not user_id:
-            rows = dict.fromkeys(rows, (None, STAY, "without a user_id nobody can be written"))
+            rows = dict.fromkeys(rows, (None, STAY, "has no user_id, so it cannot be written"))
         row = rows[self.way]
         hides = source == Source.METADATA  # an override that perhaps is shown
         ways = tuple(

@@ -32,14 +32,14 @@ _PARQUET: Final = b"PAR1"
 _WORDS: Final = {
     State.DONE: "changed",
     State.HELD: "had it already",
-    State.DRIFTED: "skipped: somebody else changed them",
+    State.DRIFTED: "skipped: changed or deleted meanwhile",
     State.REFUSED: "refused",
     State.FAILED: "failed; the same command tries again",
     State.BEGUN: "begun, with no result: the same command finds out",
 }
 _MOST_REASONS: Final = 12
 _STEPS: Final = {
-    "former": "what stood there before was recorded",
+    "former": "the state before the change was recorded",
     "begun": "begun to take it back",
     "written": "the Action's code was written",
     "deployed": "the Action was deployed",
@@ -146,7 +146,11 @@ def _journal(path: Path) -> View:
     parts: list[Part] = [
         f"of plan {head.plan}, through {head.way}",
         f"last written {_time(datetime.fromtimestamp(path.stat().st_mtime, UTC))}; "
-        + (f"its last run ended: {journal.last_end}" if journal.last_end else "it has no end"),
+        + (
+            f"its last run ended: {journal.last_end}"
+            if journal.last_end
+            else "its last run did not end"
+        ),
     ]
     if journal.incomplete_reason:
         parts.append(f"note: {journal.incomplete_reason}")
@@ -198,7 +202,7 @@ def _collection(path: Path) -> View:
         (
             f"begun {_time(begun)}, by {method}",
             f"{plural(users, 'user')} read so far, in {plural(windows, 'part')}",
-            "The same picture-audit collect goes on with it; to begin anew, delete the file.",
+            "Run the same picture-audit collect to go on. To begin again, delete the file.",
         ),
         {
             "tenant": tenant,

@@ -325,7 +325,7 @@ class Journal:
         """Read all complete lines, and compare them with the saved length."""
         if self.path.exists() and others_may(self.path.stat(), _OTHERS):
             raise SettingsError(
-                f"Others can change {self.path}, and undo writes what stands there: look at it, "
+                f"Others can change {self.path}, and undo writes what is in it: look at it, "
                 "and chmod 600 it."
             )
         documents = self._documents()
@@ -416,7 +416,7 @@ class Journal:
 
     def _damaged(self, what: str) -> UnreadableInputError:
         return UnreadableInputError(
-            f"{self.path} is damaged: {what}. Keep the file: it holds what stood there before. "
+            f"{self.path} is damaged: {what}. Keep the file: it holds the state before the change. "
             "Take a copy of it from a backup; without one, see the what-if guide."
         )
 

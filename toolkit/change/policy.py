@@ -200,13 +200,13 @@ def _instead_of(picture: object, policy: Policy, now: datetime) -> Replacement:
     verdict = classify(picture)
     meant, after, what = {verdict.source}, policy.picture, verdict.reason
     if isinstance(picture, str) and verdict.fallback is not None:
-        what = f"a Gravatar URL without its fallback ({verdict.fallback})"
+        what = f"a Gravatar URL, whose fallback ({verdict.fallback}) is replaced"
         if verdict.fallback is Fallback.CUSTOM:
             parameters = dict(parse_qsl(_divided(picture)[1], keep_blank_values=True))
             chosen = parameters.get("d", parameters.get("default", "")).strip()
             if chosen not in policy.former:
                 return Replacement(None, "a Gravatar URL whose fallback somebody chose: kept")
-            what = "a Gravatar URL without its fallback (a former default picture)"
+            what = "a Gravatar URL, whose fallback (a former default picture) is replaced"
         meant.add(without_gravatar(verdict.fallback))
         after = _with_fallback(picture, policy.picture)
     elif picture in policy.former:
@@ -216,7 +216,7 @@ def _instead_of(picture: object, policy: Policy, now: datetime) -> Replacement:
     elif verdict.source not in _NO_PICTURE:
         if not _expired(verdict, policy, now):
             return Replacement(None, f"{verdict.reason}: kept")
-        what = f"{verdict.reason}: past its time"
+        what = f"{verdict.reason}: the link has expired"
     if policy.sources is not None and meant.isdisjoint(policy.sources):
         return Replacement(None, f"{verdict.source} is not among the chosen sources")
     return Replacement(after, what)
@@ -255,17 +255,17 @@ def _in_order(
             return instead
         if step is Step.OVERRIDE and (chosen := _usable(override, policy, now)) is not None:
             its = _instead_of(chosen, policy, now)  # a Gravatar gets the default as its fallback
-            after, why = its.after or chosen, f"user_metadata.picture comes first ({its.reason})"
+            after, why = its.after or chosen, f"user_metadata.picture is shown ({its.reason})"
             return Replacement(None if after == picture else after, why)
         if step is Step.ELSEWHERE and elsewhere not in {None, policy.picture, *policy.former}:
-            return Replacement(elsewhere, "a picture that the tenant holds elsewhere comes first")
+            return Replacement(elsewhere, "a picture that the tenant has elsewhere is shown")
     return instead
 
 
 def _outside(connection: str | None, policy: Policy) -> Replacement | None:
     if policy.connections is None or connection in policy.connections:
         return None
-    return Replacement(None, "signs in through a connection outside the scope")
+    return Replacement(None, "logs in through a connection that was not chosen")
 
 
 def replaced(
@@ -363,13 +363,13 @@ def replaced_metadata(
     if outside := _outside(connection, policy):
         return outside
     if _usable(metadata_picture, policy, now) is not None:
-        return Replacement(None, "user_metadata holds a picture: kept")
+        return Replacement(None, "user_metadata has a picture: kept")
     former = metadata_picture in policy.former
     hidden = metadata_picture if former else picture
     exists = underlying == Source.GRAVATAR and not usable_override(metadata_picture)
     instead = _in_order(hidden, policy, now, elsewhere=elsewhere, exists=exists)
     if instead.after is not None and instead.after == metadata_picture:
-        return Replacement(None, "user_metadata holds it already")
+        return Replacement(None, "user_metadata has this picture already")
     if instead.after is not None and not usable_override(instead.after):
-        return Replacement(None, "an http address cannot stand in user_metadata: kept")
+        return Replacement(None, "user_metadata takes https only, and this is http: kept")
     return instead

@@ -166,7 +166,7 @@ def plan(  # noqa: PLR0913 - one for each decision
 def _require_usable(found: Candidate) -> None:
     failed = [one.reason for one in found if one.level is Level.FAIL]
     if failed:
-        raise SettingsError(f"The picture will not do as a default: {'; '.join(failed)}.")
+        raise SettingsError(f"This picture cannot be the default: {'; '.join(failed)}.")
 
 
 def _require_room(out: Path, snapshot: Snapshot) -> None:
@@ -183,14 +183,14 @@ def _require_room(out: Path, snapshot: Snapshot) -> None:
 def _notes(snapshot: Snapshot, found: Candidate, policy: Policy, decider: Decider) -> Iterable[str]:
     origin = snapshot.provenance
     if not origin.complete:
-        yield "the snapshot is not complete: users whom it lacks are in no plan"
+        yield "the snapshot is not complete: the plan lacks users, too"
     if datetime.now(UTC) - origin.taken_at > _OLD:
         yield "the snapshot is older than a day: users who changed since are skipped by apply"
     if found.image is None:
-        yield "the picture itself was not looked at, only its address"
+        yield "only the address of the picture was checked, not the picture"
     yield from found.notes
     if decider.way is Way.ROOT and decider.connections is None:
-        yield "who can be written is guessed by strategy: the tenant's connections were not read"
+        yield "the tenant's connections were not read: which users Auth0 accepts is a guess"
     wired = origin.wiring
     if decider.way is Way.METADATA and not (wired and wired.override):
         yield "nothing is known to put user_metadata.picture into tokens: perhaps nobody sees it"

@@ -31,8 +31,8 @@ from toolkit.progress import Progress, Show, long_job
 from toolkit.tenant.client import Tenant
 
 _ADVICE = (
-    "if it should go, unbind it there under Actions > Triggers > post-login; what stood there "
-    "before is in the journal"
+    "to stop it, unbind it there under Actions > Triggers > post-login; the state before is in "
+    "the journal"
 )
 TO_RESTORE: Final = (State.DONE, State.BEGUN, State.FAILED)
 """States of changes that undo restores: one without a recorded result may have been made."""
@@ -98,7 +98,9 @@ def undo(  # noqa: PLR0913 - one for each safeguard
                     count = own.count(State.DONE)
                     found = yield from reading_back(tenant, way, made, count, sample)
                     lost = found.checked - found.holds
-                    checked = f"checked: {found.holds:,} of {found.checked:,} are restored"
+                    checked = (
+                        f"{found.holds:,} of the {found.checked:,} that were checked are restored"
+                    )
                     run.notes += [*found.lines, checked]
                 unlisted = yield from _unlisted(run, done)
                 outcome = replace(
@@ -169,8 +171,8 @@ def _unlisted(run: Run, done: Journal) -> Generator[Progress, None, int | None]:
     chosen = (edit for edit in edits(plan) if done.may_lack(edit.number))
     found = yield from reading_back(run.tenant, header.way, chosen, count, None)
     note(
-        f"checked: of {found.checked:,} users of the plan who are not in the journal, "
-        f"{found.holds:,} have the new picture"
+        f"{found.checked:,} users of the plan who are not in the journal were checked, and "
+        f"{found.holds:,} of them have the new picture"
     )
     if found.holds:
         note(
@@ -206,7 +208,9 @@ def _undoing_action(
             f"{error} The Action is not taken back yet; run the same command again to go on."
         ) from error
     is_restored = _is_restored(change.former, after)
-    run.notes.append(f"checked: the old state is {'back' if is_restored else 'not back'}")
+    run.notes.append(
+        f"the old state is {'back' if is_restored else 'not back'}, as a check at the tenant shows"
+    )
     found = tuple(dict.fromkeys((*left, *change.changes_by_others(after, undoing=True))))
     if found:
         return run.left_as_it_is(shown, found, _ADVICE)

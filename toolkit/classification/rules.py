@@ -31,7 +31,7 @@ class Source(StrEnum):
     INITIALS = "initials", "Auth0's letters on a coloured square"
     PLACEHOLDER = (
         "placeholder",
-        "a stand-in: a stock image, or letters or a pattern that a service draws",
+        "a stock image, or letters or a pattern that a service draws",
     )
     MISSING = "missing", "no picture at all"
     INVALID = "invalid", "nothing that a browser could show"

@@ -122,8 +122,8 @@ class Alert(ipywidgets.HTML):  # type: ignore[misc] # ipywidgets has no types
         words = str(error)
         if not isinstance(error, PictureAuditError):
             words = (
-                f"Something unforeseen happened ({type(error).__name__}), which is an error of "
-                f"this program: please report it. {advice}"
+                f"Unexpected error in this program ({type(error).__name__}). Please report it. "
+                f"{advice}"
             ).rstrip()
         self.value = f'<div role="alert">{escape(visible(words))}</div>'
 

@@ -202,8 +202,8 @@ def compare(old: Snapshot, new: Snapshot, *, anyway: bool = False) -> Comparison
     notes = list(_doubts(old.provenance, new.provenance, anyway=anyway))
     if len({"metadata_picture" in one.provenance.absent for one in (old, new)}) > 1:
         notes.append(
-            "Only one of the two has user_metadata.picture: moves from or to metadata are what was "
-            "exported, not what changed."
+            "Only one of the two has user_metadata.picture: moves from or to metadata only show "
+            "what was exported, not what changed."
         )
     before, after = moment_of(old), moment_of(new)
     rows = _matched(old, new)
@@ -216,7 +216,8 @@ def compare(old: Snapshot, new: Snapshot, *, anyway: bool = False) -> Comparison
             )
     if nameless := sum(row[4] for row in rows):
         notes.append(
-            f"{nameless:,} users without a user_id cannot be matched: they count as come or gone."
+            f"{nameless:,} users without a user_id cannot be matched: they count as deleted and "
+            "new."
         )
     moves = []
     for source, target, users, changed, _, ids in rows:
@@ -310,22 +311,22 @@ def _doubts(old: Provenance, new: Provenance, *, anyway: bool) -> Iterator[str]:
     elif differ(old, new):
         yield "These are snapshots of different tenants: users are matched by user_id all the same."
     if UNNAMED in {old.tenant, new.tenant}:
-        yield "Which tenant the snapshots are of is not known: the names of the files do not tell."
+        yield "It is not known of which tenant the snapshots are: the files' names do not say."
     if old.taken_at > new.taken_at:
         yield (
             f"The first snapshot ({old.taken_at:%Y-%m-%d %H:%M}) is later than the second "
             f"({new.taken_at:%Y-%m-%d %H:%M}): swap them to read forward in time."
         )
-    for name, one, seem in (("old", old, "come"), ("new", new, "gone")):
+    for name, one, seem in (("old", old, "new"), ("new", new, "deleted")):
         if not one.complete:
             yield (
-                f"The {name} snapshot is not complete: who seems to have {seem} may only have been "
-                "missed."
+                f"The {name} snapshot is not complete: users who seem to be {seem} may only "
+                "have been missed."
             )
     if old.probed_at != new.probed_at:
         yield (
-            "Gravatar was asked between the two: moves from or to unresolved are what is known, "
-            "not what people see."
+            "Gravatar was asked between the two: moves from or to unresolved only show what is "
+            "known now, not that people see another picture."
         )
     if old.toolkit_version != new.toolkit_version:
         yield (

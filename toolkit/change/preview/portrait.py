@@ -40,7 +40,7 @@ class Sight(StrEnum):
     DEFAULT = "your default"
     UNKNOWN = "unknown: nobody has asked"
     INITIALS = "initials"
-    PLACEHOLDER = "stand-in"
+    PLACEHOLDER = "placeholder"
     BROKEN = "broken image"
     NONE = "nothing"
 
@@ -110,8 +110,8 @@ def _fetched(view: View, hosts: Hosts, picture: str, image: bytes | None) -> Por
         return Portrait(small, "what the host shows", fetched=True)
     reason = found.reason if small is None else small.reason
     if found.outcome in _NOT_ASKED:
-        stand_in = drawn(view, image)
-        return Portrait(stand_in.png, f"{stand_in.words}; not asked: {reason}")
+        known = drawn(view, image)
+        return Portrait(known.png, f"{known.words}; not asked: {reason}")
     broken = drawn(View(address, Sight.BROKEN, view.source), image)
     return Portrait(broken.png, f"{broken.words}: {reason}", fetched=True)
 

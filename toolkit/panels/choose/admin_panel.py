@@ -116,7 +116,7 @@ class Admin(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no
             if found is None:
                 self.gallery_view.wait()
             else:
-                self.gallery_view.wait("This picture will not do: see step 1.")
+                self.gallery_view.wait("This picture cannot be used: see step 1.")
 
     def settled(self, seconds: float = 60.0) -> bool:
         """Wait until nothing is under way in the background; return whether nothing is."""

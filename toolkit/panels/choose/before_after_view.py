@@ -28,12 +28,12 @@ from toolkit.tenant.models import Connection
 
 _T = TypeVar("_T")
 
-_CHOOSE = "Choose a picture in step 1: who would see it shows here."
-_SANDBOX = "the sandbox answers for every host: its people are made up"
+_CHOOSE = "Choose a picture in step 1. Then you see here who would get it."
+_SANDBOX = "these people are made up, and this computer draws their pictures"
 _REAL = (
-    "off: what is known is drawn. On: Gravatar and the hosts of the pictures below are asked, "
-    "and learn this machine's address and that somebody looked; Gravatar learns the hashes of "
-    "those few people's e-mail addresses. Never is Gravatar shown the new picture."
+    "off: examples are drawn. On: this computer loads the pictures below from where they are. "
+    "Those hosts learn its address, and that somebody looked; Gravatar learns the hashes of these "
+    "few people's e-mail addresses. Gravatar never gets the new picture."
 )
 
 
@@ -206,8 +206,8 @@ def _tried(what: str, read: Callable[[], _T], notes: list[str]) -> _T | None:
 
 
 _BEFORE = (
-    "this tool's Action runs already: at a login people see its default picture, and not what "
-    "stands under before, which is their profile's"
+    "this tool's Action runs already: at a login people see its default picture. What is shown "
+    "under “before” is the picture in their profile"
 )
 
 

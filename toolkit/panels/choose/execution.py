@@ -67,8 +67,8 @@ class Execution(JobPanel):
         super().__init__(
             "change",
             "",
-            pausing="write nobody else for now",
-            paused="Paused: who is under way is finished, and nobody else is written to.",
+            pausing="change nobody else for now",
+            paused="Paused. Users under way are finished; nobody else is changed.",
             cancelling="stop; you can go on later",
             width=_WIDTH,
         )

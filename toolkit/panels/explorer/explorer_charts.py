@@ -17,6 +17,7 @@ from toolkit.analysis.headline_words import between
 from toolkit.classification.sources import Source
 from toolkit.formatting import percent, render, shorten
 from toolkit.panels.widgets import looks, muted, title
+from toolkit.reporting.charts.source_charts import SAYS
 from toolkit.reporting.palette import COLOURS
 
 GROUPS = {"connection": "connection", "provider": "provider", "activity": "last login"}
@@ -44,7 +45,7 @@ class Part:
     @property
     def what(self) -> str:
         """Their pictures, in words."""
-        return f"{self.source}{', a broken image' if self.broken else ''}"
+        return f"{self.source}{', but does not load' if self.broken else ''}"
 
     @property
     def whose(self) -> str:
@@ -160,8 +161,8 @@ def _title(coverage: Coverage, everybody: _Parts) -> str:
     words = NOBODY
     if everybody:
         (source, broken), users = everybody.most_common(1)[0]
-        what = f"{source}{', and broken' if broken else ''}"
-        words = f"{percent(users / coverage.users)} of these pictures are {what}"
+        share, fault = percent(users / coverage.users), ", but do not load" if broken else ""
+        words = f"{share} of these pictures {SAYS[source]}{fault}"
     return (
         f'{title(words)}<div class="pa-muted">source by {GROUPS[coverage.by]}, share of its '
         "users in %; click a colour to list these people</div>"

@@ -247,9 +247,7 @@ class Explorer(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has
         self.stacks = Stacks(self.pick)
         self.findings = FindingList(self._show_finding, fix)
         self.table = Table(roster, self.alert, path=path)
-        self.everybody = button(
-            "Show all", "Undo the press on a bar", "90px", lambda: self.pick(None)
-        )
+        self.everybody = button("Show all", "list everybody again", "90px", lambda: self.pick(None))
         self.writer = Writer(roster, folder, stem, self.alert)
         self.filters.observe(self._filter, "selection")
         self.by.observe(self._filter, "value")

@@ -339,7 +339,7 @@ _SEEN = {
     Seen.UNKNOWN: "not known",
     Seen.DEFAULT: "your default",
     Seen.INITIALS: "initials",
-    Seen.PLACEHOLDER: "a stand-in",
+    Seen.PLACEHOLDER: "a placeholder",
     Seen.BROKEN: "broken image",
     Seen.NONE: "nothing",
 }

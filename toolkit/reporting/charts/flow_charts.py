@@ -218,14 +218,14 @@ def _label(card: _Stream, comparison: Comparison, bars: Sequence[_Bars]) -> None
         if tall:
             middle, was = top + tall / 2, old.sources[end] if end else came
             card.node(card.left, top, tall, end)
-            card.write(there, middle - 7, end or "came", bold=True, align="right")
+            card.write(there, middle - 7, end or "new", bold=True, align="right")
             card.write(there, middle + 7, f"{was:,}", align="right", colour=MUTED)
     for end, (top, tall) in bars[1].items():
         if tall:
             middle, became = top + tall / 2, new.sources[end] if end else went
             more = became - old.sources.get(end, 0) if end else 0
             card.node(card.right - _NODE, top, tall, end)
-            card.write(here, middle - 7, end or "went", bold=True)
+            card.write(here, middle - 7, end or "deleted", bold=True)
             said = f"{became:,} ({more:+,})" if more else f"{became:,}"
             card.write(here, middle + 7, said, colour=MUTED)
 
@@ -235,14 +235,15 @@ def _title(comparison: Comparison) -> str:
     if not comparison.moves:
         return "There are no users"
     if not comparison.changes:
-        return "Nobody moved to another source, came or went"
+        return "Nobody moved to another source, is new or was deleted"
     one = comparison.changes[0]
     people = plural(one.users, "person", "people")
     if one.before and one.after:
         return f"{people} moved from {one.before} to {one.after}"
     source = one.before or one.after
-    verb = "came" if one.after else "went"
-    return f"{people} {verb} whose pictures {SAYS[source]}" if source else people
+    kind = "new" if one.after else "deleted"
+    who = plural(one.users, f"{kind} person", f"{kind} people")
+    return f"{who}, whose pictures {SAYS[source]}" if source else people
 
 
 def _subtitle(comparison: Comparison, narrow: int) -> str:
@@ -265,12 +266,12 @@ def _folded(moves: Collection[Move]) -> str:
 
 def _told(comparison: Comparison) -> list[str]:
     """Say all moves in words."""
-    parts: dict[str, list[str]] = {"Moved": [], "Came": [], "Went": [], "Stayed": []}
+    parts: dict[str, list[str]] = {"Moved": [], "New": [], "Deleted": [], "Stayed": []}
     for one in comparison.moves:
         if one.before and one.after and one.before is not one.after:
             parts["Moved"].append(f"{one.before} to {one.after} {one.users:,}")
         else:
-            kind = "Came" if not one.before else "Stayed" if one.after else "Went"
+            kind = "New" if not one.before else "Stayed" if one.after else "Deleted"
             parts[kind].append(f"{one.before or one.after} {one.users:,}")
     return [f"{name}: {'; '.join(words)}" for name, words in parts.items() if words]
 

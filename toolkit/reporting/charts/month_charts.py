@@ -150,7 +150,7 @@ def change(
         return f"Coverage has {verb} since {since}: from {was} to {became}{whom}"
     if max(high - low for low, high in (first, last)) < least:
         return f"Coverage has hardly changed since {since}: {was}, and now {became}"
-    return f"Whether coverage has changed since {since} is not known: {was}, and now {became}"
+    return f"Not enough is known to say whether coverage changed ({since}: {was}, now: {became})"
 
 
 def _dated(coverage: Coverage) -> tuple[Coverage, str]:

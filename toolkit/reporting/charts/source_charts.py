@@ -35,11 +35,11 @@ SAYS = {
     Source.GRAVATAR: "are Gravatars",
     Source.METADATA: "are set in user_metadata",
     Source.CUSTOM: "are custom",
-    Source.UNRESOLVED: "are unresolved",
+    Source.UNRESOLVED: "may be Gravatars",
     Source.INITIALS: "are Auth0's initials",
-    Source.PLACEHOLDER: "are stand-ins",
+    Source.PLACEHOLDER: "are placeholders",
     Source.MISSING: "are missing",
-    Source.INVALID: "are no usable URL",
+    Source.INVALID: "have no usable address",
 }
 """What a title says of the pictures of each source."""
 
@@ -118,7 +118,7 @@ LOOKS = {
     Seen.UNKNOWN: Look(Source.UNRESOLVED, "unknown"),
     Seen.DEFAULT: Look(None, "your default"),
     Seen.INITIALS: Look(Source.INITIALS, "initials"),
-    Seen.PLACEHOLDER: Look(Source.PLACEHOLDER, "stand-in"),
+    Seen.PLACEHOLDER: Look(Source.PLACEHOLDER, "placeholder"),
     Seen.BROKEN: Look(Source.SOCIAL, "broken image", broken=True),
     Seen.NONE: Look(Source.MISSING, "nothing"),
 }
