@@ -33,9 +33,9 @@ def _of_panels() -> None:
 
 
 def _of_report() -> None:
-    """Take the first screen of the report on the sample tenant, with a sample probed."""
+    """Take the first screen of the report on the embedded tenant."""
     with TemporaryDirectory() as folder:
-        snapshot = toolkit.probe(toolkit.demo(folder), sample=400)
+        snapshot = toolkit.demo(folder)
         page_file = Path(folder) / "page.html"
         toolkit.report(snapshot, page_file)
         with sync_playwright() as playwright:
