@@ -113,7 +113,7 @@ def test_groups_that_were_not_exported_are_said_below_the_title(snapshot, tmp_pa
     panel = explore(Snapshot(facts, snapshot.users), tmp_path)
     assert "exported without" not in panel.stacks._title.value
     panel.by.value = "activity"
-    assert "The users were exported without last_login: who" in panel.stacks._title.value
+    assert "The users were exported without last_login: last" in panel.stacks._title.value
     panel.close()
 
 
