@@ -281,7 +281,7 @@ def test_applied_again_over_missing_lines_an_undo_knows_that_they_are_missing(si
     journal_of(made).write_bytes(b"".join(lines_of(made)[:5]))
     again = site.apply(made)
     assert (again.done, again.held, again.complete) == (2, 4, True)
-    assert "undo cannot tell" in repr(again)
+    assert "undo does not know" in repr(again)
     outcome = back(site, made)
     assert (outcome.done, outcome.unlisted, outcome.complete) == (2, 4, False)
     assert not undone(journal_of(made))

@@ -11,7 +11,7 @@ from toolkit.analysis.groups import Seen
 from toolkit.analysis.headline_words import headline
 from toolkit.formatting import percent, plural
 from toolkit.panels.background import JobPanel, Worker
-from toolkit.panels.download import SaveChart
+from toolkit.panels.saved_files import SaveChart
 from toolkit.panels.widgets import button, check, drawn, guarded, heading, muted, stylesheet, title
 from toolkit.probing.gravatar import RATE
 from toolkit.probing.picture_probe import duration, notice_of_pictures

@@ -11,8 +11,8 @@ from toolkit.collection.place import FOLDER, kept_files
 from toolkit.errors import OutputError, PictureAuditError, SettingsError
 from toolkit.formatting import visible
 from toolkit.panels.background import Worker
-from toolkit.panels.download import SaveChart
 from toolkit.panels.moves_view import MovesView
+from toolkit.panels.saved_files import SaveChart
 from toolkit.panels.widgets import Alert, button, drawn, guarded, heading, muted, stylesheet, title
 from toolkit.reporting.charts.chart import Chart
 from toolkit.reporting.charts.flow_charts import flows

@@ -20,10 +20,10 @@ from toolkit.analysis.selection import Selection
 from toolkit.classification.sources import Source
 from toolkit.formatting import render, shorten
 from toolkit.panels.background import Worker
-from toolkit.panels.download import SaveChart
 from toolkit.panels.explorer.explorer_charts import GROUPS, Part, Stacks, trend
 from toolkit.panels.explorer.finding_list import FindingList
 from toolkit.panels.explorer.user_table import Table, Writer
+from toolkit.panels.saved_files import SaveChart
 from toolkit.panels.widgets import (
     Alert,
     Printed,

@@ -29,7 +29,7 @@ from toolkit.formatting import mask, mask_email, shorten
 from toolkit.images.decode import thumbnail
 from toolkit.images.download import fetch
 from toolkit.panels.background import Worker
-from toolkit.panels.download import Download
+from toolkit.panels.saved_files import Download
 from toolkit.panels.widgets import Alert, button, check, guarded, looks, muted
 from toolkit.sandbox.picture_hosts import Hosts, hosts_of
 from toolkit.snapshots.query import ORDERS, Roster

@@ -13,7 +13,7 @@ from toolkit.reporting.charts.chart import Chart
 class Download(anywidget.AnyWidget):
     """What gives files to the browser; nothing is seen of it."""
 
-    _esm = files("toolkit.panels").joinpath("download.js").read_text("utf-8")
+    _esm = files("toolkit.panels").joinpath("saved_files.js").read_text("utf-8")
 
     def give(self, name: str, content: bytes) -> None:
         """Let the browser save a file."""
