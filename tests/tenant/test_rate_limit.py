@@ -166,6 +166,24 @@ def test_threads_do_not_keep_more_turns_than_the_bucket_holds():
     assert len(pace._turns) == 1
 
 
+def test_one_thread_reserves_a_read_and_a_write_of_the_smallest_bucket_without_long_waits():
+    clock = Clock()
+    limited = Limited(clock, 2, 2, latency=0.005)
+    pace = RateLimit(limited, clock=clock, wall=clock, sleep=clock.sleep)
+    with httpx.Client(transport=pace) as client:
+        # As collecting does: the limit is known before the first turn.
+        client.get("https://tenant.example/api/v2/users")
+        client.patch("https://tenant.example/api/v2/users/0")
+        begin = clock()
+        for number in range(10):
+            pace.wait_for_turn("PATCH", f"users/{number}")
+            pace.wait_for_turn("GET", f"users/{number}")
+            client.get(f"https://tenant.example/api/v2/users/{number}")
+            client.patch(f"https://tenant.example/api/v2/users/{number}")
+    assert clock() - begin < 25  # seconds; 30 each before, until the unused turn was released
+    assert limited.refused == 0
+
+
 def test_a_turn_that_nobody_uses_is_given_up():
     clock = Clock()
     pace = RateLimit(Limited(clock, 2, 0.5), clock=clock, wall=clock, sleep=clock.sleep)

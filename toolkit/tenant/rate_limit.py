@@ -341,7 +341,7 @@ class RateLimit(Layer):
                 # The limit is not known before the first answer, and the smallest plan allows two
                 # requests: send the first one alone.
                 is_first = not bucket.known and bucket.in_flight
-                if left > 0 and (is_first or (reserve and not bucket.can_reserve)):
+                if left > 0 and (is_first or (reserve and not self._can_reserve(bucket))):
                     self._changed.wait(min(left, _LOOK_AGAIN))
                     continue
                 delay = max(min(bucket.delay(now), left), self._next - now)
@@ -357,6 +357,12 @@ class RateLimit(Layer):
                     return bucket, now
             # A shorter sleep may end before the clock changes.
             self._sleep(max(delay, 0.001))
+
+    def _can_reserve(self, bucket: Bucket) -> bool:
+        # A read and a write of one thread fill the smallest bucket: no other thread gets between.
+        own = threading.get_ident()
+        more = any(turn[0] == own and held is bucket for turn, (held, _) in self._turns.items())
+        return bucket.can_reserve or (more and bucket.reserved < bucket.limit)
 
     def _release_unused(self, now: float) -> None:
         for turn, (bucket, at) in list(self._turns.items()):
