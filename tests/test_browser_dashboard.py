@@ -44,8 +44,19 @@ FOUND = """async () => (await axe.run(".pa-frame")).violations
     .map(one => [one.id, one.nodes.map(node => node.html.slice(0, 120))])"""
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_each_step_is_reached_by_mouse_and_readable_by_all(browser, tmp_path, request, theme):
+def looked(page, name: str) -> list:
+    """Look at the page when the system is light, and dark; return what axe finds serious."""
+    found = []
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        light = "true" if theme == "light" else "false"
+        expect(page.locator("body")).to_have_attribute("data-jp-theme-light", light)
+        found.extend((name, theme, *one) for one in page.evaluate(FOUND))
+        picture(page, f"frame-{name}-{theme}")
+    return found
+
+
+def test_each_step_is_reached_by_mouse_and_readable_by_all(browser, tmp_path, request):
     """Fails if a step has no button, shows an error, or has a serious finding of axe."""
     axe = installed(request.config, "axe-core", HERE / "axe" / "package.json", tmp_path)
     (tmp_path / "files").mkdir()
@@ -53,19 +64,16 @@ def test_each_step_is_reached_by_mouse_and_readable_by_all(browser, tmp_path, re
     command, paths = served(tmp_path / "files", tmp_path, "127.0.0.1", port)
     with (
         serving([*command, "--no-browser"], port, tmp_path, **paths) as url,
-        tab(browser, color_scheme=theme) as page,
+        tab(browser) as page,
     ):
 
         def look(name: str) -> None:
-            found.extend((name, *one) for one in page.evaluate(FOUND))
-            picture(page, f"frame-{name}-{theme}")
+            found.extend(looked(page, name))
 
         found: list = []
         page.goto(f"{url}/?token={token_in(tmp_path / 'files')}")
         button(page, "Collect").wait_for(timeout=120_000)
         page.add_script_tag(path=axe / "node_modules" / "axe-core" / "axe.min.js")
-        light = page.locator("body").get_attribute("data-jp-theme-light")
-        assert light == ("true" if theme == "light" else "false")
         expect(page.get_by_text("MADE-UP PEOPLE").first).to_be_visible()
         button(page, "Connect").click()
         expect(page.locator(".pa-rights li")).to_have_count(4)
@@ -102,10 +110,7 @@ def test_each_step_is_reached_by_mouse_and_readable_by_all(browser, tmp_path, re
         assert found == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_who_moved_what_settles_a_finding_and_a_picture_from_disk(
-    browser, tmp_path, request, theme
-):
+def test_who_moved_what_settles_a_finding_and_a_picture_from_disk(browser, tmp_path, request):
     """Fails if a move, a fix or a file has no button, or axe finds something serious there."""
     axe = installed(request.config, "axe-core", HERE / "axe" / "package.json", tmp_path)
     (tmp_path / "files").mkdir()
@@ -113,12 +118,11 @@ def test_who_moved_what_settles_a_finding_and_a_picture_from_disk(
     command, paths = served(tmp_path / "files", tmp_path, "127.0.0.1", port)
     with (
         serving([*command, "--no-browser"], port, tmp_path, **paths) as url,
-        tab(browser, accept_downloads=True, color_scheme=theme) as page,
+        tab(browser, accept_downloads=True) as page,
     ):
 
         def look(name: str) -> None:
-            found.extend((name, *one) for one in page.evaluate(FOUND))
-            picture(page, f"frame-{name}-{theme}")
+            found.extend(looked(page, name))
 
         def saved(name: str) -> tuple[str, bytes]:
             with page.expect_download() as loaded:
