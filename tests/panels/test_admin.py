@@ -598,10 +598,11 @@ def test_a_change_that_stopped_is_announced_and_gone_on_with_by_a_new_panel(site
     try:
         (line,) = lines(panel)
         assert "stopped at 3 of 9 people" in line
-        shown(panel)
         execution = panel.execution
+        # At once: the page's own plan, which comes later, must not take its place.
         pressed(panel, "Go on")
         assert "9 of 9 users would be changed" in ended(panel)
+        shown(panel)
         assert "goes on with the change of" in execution.resumed.value
         assert execution.apply_button.disabled
         execution.confirm.value = site.tenant.domain

@@ -61,7 +61,7 @@ class Admin(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no
         self.gallery_view = GalleryView(self._hosts, self.alert, sandbox=origin.sandbox)
         self.change = ChangeView()
         self.execution = Execution(
-            origin.tenant, self._connected, self._keep, folder, self._written
+            origin.tenant, self._connected, self._keep, folder, self._written, self.settled
         )
         self.site_reader = Worker("site", self.execution.alert.show)
         self.candidate_view = CandidateView(self._hosts, self.alert, picture)

@@ -54,6 +54,8 @@ class Execution(JobPanel):
         keep: saves the shown plan and returns it, with its file.
         folder: where plans and journals are.
         changed: called once something was written.
+        ready: waits for the plan that the page makes itself: it would take the place of one with
+            which somebody goes on.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Execution(JobPanel):
         keep: Callable[[], Plan],
         folder: Path,
         changed: Callable[[], None],
+        ready: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__(
             "change",
@@ -73,7 +76,7 @@ class Execution(JobPanel):
             width=_WIDTH,
         )
         self._domain, self._tenant, self._keep = domain, tenant, keep
-        self._folder, self._changed = folder, changed
+        self._folder, self._changed, self._ready = folder, changed, ready
         self._plan: Plan | None = None
         self._resumed: Plan | None = None  # which is gone on with, instead of the shown one
         self._rehearsed: tuple[str, int | None] | None = None  # a plan's id, and how many at most
@@ -191,11 +194,17 @@ class Execution(JobPanel):
         with self._lock:
             if self.worker.working:
                 raise SettingsError("Something else is under way: wait until it has ended.")
-            self.show(plan)
-            self._resumed = plan
-            self.resumed.value = muted(f"This goes on with the change of {change.when}.")
-            self.only_first.value = False
-            self.rehearse()
+
+        def steps(tenant: Tenant) -> _Steps:
+            self._ready()
+            with self._lock:
+                self.only_first.value = False
+                self.show(plan)
+                self._resumed = plan
+                self.resumed.value = muted(f"This goes on with the change of {change.when}.")
+            return (yield from self._rehearsing(tenant, plan, None))
+
+        self._start("Rehearsing", steps)
 
     @guarded
     def _put_back(self, change: Change) -> None:
@@ -213,13 +222,15 @@ class Execution(JobPanel):
         limit = self._limit
 
         def steps(tenant: Tenant) -> _Steps:
-            plan = self._shown_plan()
-            outcome = yield from apply.steps(tenant, plan, limit=limit)
-            self._rehearsed = plan.id, limit
-            kept = muted(f"The plan is kept in {plan.path}.")
-            return f"{_said('Rehearsed', outcome)}{kept}"
+            return (yield from self._rehearsing(tenant, self._shown_plan(), limit))
 
         self._start("Rehearsing", steps)
+
+    def _rehearsing(self, tenant: Tenant, plan: Plan, limit: int | None) -> _Steps:
+        outcome = yield from apply.steps(tenant, plan, limit=limit)
+        self._rehearsed = plan.id, limit
+        kept = muted(f"The plan is kept in {plan.path}.")
+        return f"{_said('Rehearsed', outcome)}{kept}"
 
     @guarded
     def apply(self) -> None:
