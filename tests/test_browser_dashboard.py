@@ -44,75 +44,9 @@ FOUND = """async () => (await axe.run(".pa-frame")).violations
     .map(one => [one.id, one.nodes.map(node => node.html.slice(0, 120))])"""
 
 
-def looked(page, name: str) -> list:
-    """Look at the page when the system is light, and dark; return what axe finds serious."""
-    found = []
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        light = "true" if theme == "light" else "false"
-        expect(page.locator("body")).to_have_attribute("data-jp-theme-light", light)
-        found.extend((name, theme, *one) for one in page.evaluate(FOUND))
-        picture(page, f"frame-{name}-{theme}")
-    return found
-
-
-def test_each_step_is_reached_by_mouse_and_readable_by_all(browser, tmp_path, request):
-    """Fails if a step has no button, shows an error, or has a serious finding of axe."""
-    axe = installed(request.config, "axe-core", HERE / "axe" / "package.json", tmp_path)
-    (tmp_path / "files").mkdir()
-    port = free_port()
-    command, paths = served(tmp_path / "files", tmp_path, "127.0.0.1", port)
-    with (
-        serving([*command, "--no-browser"], port, tmp_path, **paths) as url,
-        tab(browser) as page,
-    ):
-
-        def look(name: str) -> None:
-            found.extend(looked(page, name))
-
-        found: list = []
-        page.goto(f"{url}/?token={token_in(tmp_path / 'files')}")
-        button(page, "Collect").wait_for(timeout=120_000)
-        page.add_script_tag(path=axe / "node_modules" / "axe-core" / "axe.min.js")
-        expect(page.get_by_text("MADE-UP PEOPLE").first).to_be_visible()
-        button(page, "Connect").click()
-        expect(page.locator(".pa-rights li")).to_have_count(4)
-        look("collect")
-        button(page, "Collect").click()
-        settled(page)
-        expect(page.locator(".pa-running")).to_have_text("Nothing is running.")
-        look("answer")
-        step(page, "People")
-        page.locator(".pa-findings button").first.wait_for()
-        look("people")
-        another(tmp_path)
-        step(page, "Compare")
-        page.locator(".pa-stage").get_by_role("button", name="Compare", exact=True).click()
-        expect(page.get_by_text("points can be chance")).to_be_visible()
-        button(page, "Delete …").click()
-        look("compare")
-        button(page, "Delete for good").click()
-        expect(page.get_by_text("Collect once more to compare.")).to_be_visible()
-        assert len(list((tmp_path / "out").rglob("*.parquet"))) == 1
-        step(page, "Report")
-        button(page, "Make the report").click()
-        with page.expect_download() as loaded:
-            page.get_by_text("Download report").click()
-        assert Path(loaded.value.path()).read_text("utf-8").startswith("<!doctype html>")
-        look("report")
-        step(page, "Default picture")
-        expect(button(page, "Rehearse")).to_be_enabled(timeout=120_000)
-        look("default")
-        button(page, "Rehearse").click()
-        page.locator("[role=status]", has_text="Rehearsed at ").wait_for(timeout=120_000)
-        look("rehearsed")
-        assert alert(page).count() == 0
-        assert found == []
-
-
-def test_who_moved_what_settles_a_finding_and_a_picture_from_disk(browser, tmp_path, request):
-    """Fails if a move, a fix or a file has no button, or axe finds something serious there."""
-    axe = installed(request.config, "axe-core", HERE / "axe" / "package.json", tmp_path)
+@pytest.fixture
+def page(browser, tmp_path):
+    """The dashboard in a browser, ready to collect."""
     (tmp_path / "files").mkdir()
     port = free_port()
     command, paths = served(tmp_path / "files", tmp_path, "127.0.0.1", port)
@@ -120,49 +54,109 @@ def test_who_moved_what_settles_a_finding_and_a_picture_from_disk(browser, tmp_p
         serving([*command, "--no-browser"], port, tmp_path, **paths) as url,
         tab(browser, accept_downloads=True) as page,
     ):
-
-        def look(name: str) -> None:
-            found.extend(looked(page, name))
-
-        def saved(name: str) -> tuple[str, bytes]:
-            with page.expect_download() as loaded:
-                page.get_by_role("button", name=name, exact=True).locator("visible=true").click()
-            return loaded.value.suggested_filename, Path(loaded.value.path()).read_bytes()
-
-        found: list = []
         page.goto(f"{url}/?token={token_in(tmp_path / 'files')}")
-        button(page, "Collect").click(timeout=120_000)
-        settled(page)
-        page.add_script_tag(path=axe / "node_modules" / "axe-core" / "axe.min.js")
-        assert saved("Chart as PNG")[1].startswith(b"\x89PNG")
-        assert b"<svg" in saved("Chart as SVG")[1]
-        old = read_snapshot(next((tmp_path / "out").rglob("*.parquet")))
-        later, users = old.provenance.taken_at + timedelta(days=30), old.users.copy()
-        users.loc[users.index[users["source"] == "initials"][:66], "source"] = "gravatar"
-        place = old.path.with_name(f"{later:%Y-%m-%dT%H%M}.parquet")
-        Snapshot(replace(old.provenance, taken_at=later), users).write(place)
-        step(page, "Compare")
-        page.locator(".pa-stage").get_by_role("button", name="Compare", exact=True).click()
-        button(page, "Show the 66").click()
-        expect(page.get_by_text("The 66 users of “initials → gravatar”")).to_be_visible()
-        name, content = saved("CSV")
-        assert name.endswith("-initials-gravatar-selection.csv")
-        assert content.count(b"\n") == 67
-        look("moved")
-        step(page, "People")
-        row = page.locator(".pa-finding", has_text="Photos that nobody shows")
-        row.get_by_role("button", name="Fix →").click()
-        expect(page.get_by_text("Chosen below for “Photos that nobody shows”")).to_be_visible()
-        expect(page.get_by_label("order of pictures")).to_have_value(re.compile("elsewhere"))
-        expect(page.get_by_text("people see another picture").first).to_be_visible()
-        look("fix")
-        with page.expect_file_chooser() as chooser:
-            page.get_by_role("button", name="Try a file of yours").click()
-        chooser.value.set_files({"name": "a.png", "mimeType": "image/png", "buffer": emblem()})
-        expect(page.get_by_text("This is only a look")).to_be_visible()
-        look("disk")
-        assert alert(page).count() == 0
-        assert found == []
+        button(page, "Collect").wait_for(timeout=120_000)
+        yield page
+
+
+@pytest.fixture
+def axe(page, request, tmp_path):
+    """Looks at the page when the system is light, and dark; returns what axe finds serious."""
+    folder = installed(request.config, "axe-core", HERE / "axe" / "package.json", tmp_path)
+    page.add_script_tag(path=folder / "node_modules" / "axe-core" / "axe.min.js")
+
+    def looked(name: str) -> list:
+        found = []
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)
+            light = "true" if theme == "light" else "false"
+            expect(page.locator("body")).to_have_attribute("data-jp-theme-light", light)
+            found.extend((name, theme, *one) for one in page.evaluate(FOUND))
+            picture(page, f"frame-{name}-{theme}")
+        return found
+
+    return looked
+
+
+def test_each_step_is_reached_by_mouse_and_readable_by_all(page, axe, tmp_path):
+    """Fails if a step has no button, shows an error, or has a serious finding of axe."""
+    found: list = []
+    expect(page.get_by_text("MADE-UP PEOPLE").first).to_be_visible()
+    button(page, "Connect").click()
+    expect(page.locator(".pa-rights li")).to_have_count(4)
+    found += axe("collect")
+    button(page, "Collect").click()
+    settled(page)
+    expect(page.locator(".pa-running")).to_have_text("Nothing is running.")
+    found += axe("answer")
+    step(page, "People")
+    page.locator(".pa-findings button").first.wait_for()
+    found += axe("people")
+    another(tmp_path)
+    step(page, "Compare")
+    page.locator(".pa-stage").get_by_role("button", name="Compare", exact=True).click()
+    expect(page.get_by_text("points can be chance")).to_be_visible()
+    button(page, "Delete …").click()
+    found += axe("compare")
+    button(page, "Delete for good").click()
+    expect(page.get_by_text("Collect once more to compare.")).to_be_visible()
+    assert len(list((tmp_path / "out").rglob("*.parquet"))) == 1
+    step(page, "Report")
+    button(page, "Make the report").click()
+    with page.expect_download() as loaded:
+        page.get_by_text("Download report").click()
+    assert Path(loaded.value.path()).read_text("utf-8").startswith("<!doctype html>")
+    found += axe("report")
+    step(page, "Default picture")
+    expect(button(page, "Rehearse")).to_be_enabled(timeout=120_000)
+    found += axe("default")
+    button(page, "Rehearse").click()
+    page.locator("[role=status]", has_text="Rehearsed at ").wait_for(timeout=120_000)
+    found += axe("rehearsed")
+    assert alert(page).count() == 0
+    assert found == []
+
+
+def test_who_moved_what_settles_a_finding_and_a_picture_from_disk(page, axe, tmp_path):
+    """Fails if a move, a fix or a file has no button, or axe finds something serious there."""
+
+    def saved(name: str) -> tuple[str, bytes]:
+        with page.expect_download() as loaded:
+            page.get_by_role("button", name=name, exact=True).locator("visible=true").click()
+        return loaded.value.suggested_filename, Path(loaded.value.path()).read_bytes()
+
+    found: list = []
+    button(page, "Collect").click()
+    settled(page)
+    assert saved("Chart as PNG")[1].startswith(b"\x89PNG")
+    assert b"<svg" in saved("Chart as SVG")[1]
+    old = read_snapshot(next((tmp_path / "out").rglob("*.parquet")))
+    later, users = old.provenance.taken_at + timedelta(days=30), old.users.copy()
+    users.loc[users.index[users["source"] == "initials"][:66], "source"] = "gravatar"
+    place = old.path.with_name(f"{later:%Y-%m-%dT%H%M}.parquet")
+    Snapshot(replace(old.provenance, taken_at=later), users).write(place)
+    step(page, "Compare")
+    page.locator(".pa-stage").get_by_role("button", name="Compare", exact=True).click()
+    button(page, "Show the 66").click()
+    expect(page.get_by_text("The 66 users of “initials → gravatar”")).to_be_visible()
+    name, content = saved("CSV")
+    assert name.endswith("-initials-gravatar-selection.csv")
+    assert content.count(b"\n") == 67
+    found += axe("moved")
+    step(page, "People")
+    row = page.locator(".pa-finding", has_text="Photos that nobody shows")
+    row.get_by_role("button", name="Fix →").click()
+    expect(page.get_by_text("Chosen below for “Photos that nobody shows”")).to_be_visible()
+    expect(page.get_by_label("order of pictures")).to_have_value(re.compile("elsewhere"))
+    expect(page.get_by_text("people see another picture").first).to_be_visible()
+    found += axe("fix")
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Try a file of yours").click()
+    chooser.value.set_files({"name": "a.png", "mimeType": "image/png", "buffer": emblem()})
+    expect(page.get_by_text("This is only a look")).to_be_visible()
+    found += axe("disk")
+    assert alert(page).count() == 0
+    assert found == []
 
 
 def another(folder: Path) -> None:
@@ -197,46 +191,37 @@ def entered(page, name: str) -> None:
     expect(page.locator(".pa-stage > .pa-entrance")).to_have_text(name)
 
 
-def test_the_whole_job_is_done_by_keyboard_alone(browser, tmp_path):
+def test_the_whole_job_is_done_by_keyboard_alone(page, tmp_path):
     """Fails if a step, a list or a button cannot be reached or passed without a mouse."""
-    (tmp_path / "files").mkdir()
-    port = free_port()
-    command, paths = served(tmp_path / "files", tmp_path, "127.0.0.1", port)
-    with (
-        serving([*command, "--no-browser"], port, tmp_path, **paths) as url,
-        tab(browser) as page,
-    ):
-        page.goto(f"{url}/?token={token_in(tmp_path / 'files')}")
-        button(page, "Collect").wait_for(timeout=120_000)
-        press(page, "Skip to the task")
-        entered(page, "Connect and collect")
-        press(page, "Connect$")
-        expect(page.locator(".pa-rights li")).to_have_count(4)
-        press(page, "Collect$")
-        settled(page)
-        press(page, "Answer$")
-        entered(page, "Answer")
-        press(page, "People$")
-        entered(page, "People")
-        page.keyboard.press("Tab")
-        press(page, "Skip to the people")
-        expect(page.locator(".pa-entrance", has_text="The people")).to_be_focused()
-        page.keyboard.press("Tab")
-        page.keyboard.press("Space")
-        expect(page.get_by_label("show names and e-mail addresses")).to_be_checked()
-        another(tmp_path)
-        press(page, "Compare$")
-        entered(page, "Compare")
-        press(page, "Compare$")
-        expect(page.get_by_text("points can be chance")).to_be_visible()
-        press(page, "Report$")
-        entered(page, "Report")
-        press(page, "Make the report")
-        page.get_by_text("Download report").wait_for()
-        reach(page, "Download report")
-        (folder,) = (tmp_path / "out").iterdir()
-        change(page, folder.name.replace("127.0.0.1-", "127.0.0.1:"))
-        assert alert(page).count() == 0
+    press(page, "Skip to the task")
+    entered(page, "Connect and collect")
+    press(page, "Connect$")
+    expect(page.locator(".pa-rights li")).to_have_count(4)
+    press(page, "Collect$")
+    settled(page)
+    press(page, "Answer$")
+    entered(page, "Answer")
+    press(page, "People$")
+    entered(page, "People")
+    page.keyboard.press("Tab")
+    press(page, "Skip to the people")
+    expect(page.locator(".pa-entrance", has_text="The people")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    expect(page.get_by_label("show names and e-mail addresses")).to_be_checked()
+    another(tmp_path)
+    press(page, "Compare$")
+    entered(page, "Compare")
+    press(page, "Compare$")
+    expect(page.get_by_text("points can be chance")).to_be_visible()
+    press(page, "Report$")
+    entered(page, "Report")
+    press(page, "Make the report")
+    page.get_by_text("Download report").wait_for()
+    reach(page, "Download report")
+    (folder,) = (tmp_path / "out").iterdir()
+    change(page, folder.name.replace("127.0.0.1-", "127.0.0.1:"))
+    assert alert(page).count() == 0
 
 
 def change(page, domain: str) -> None:
