@@ -175,6 +175,11 @@ class RecordedChange:
             return []
         return ["another version of the Action was deployed"]
 
+    @property
+    def finished(self) -> bool:
+        """Whether it came to its last step: the Action runs at each login."""
+        return "bound" in self.steps
+
     def changes_by_others(self, now: Setup, *, undoing: bool = False) -> tuple[str, ...]:
         """Return what somebody else has changed in the Action and its binding.
 
@@ -182,7 +187,7 @@ class RecordedChange:
         """
         found = self.edits_by_others(now.action, undoing=undoing)
         if now.action is not None:
-            expected = self.former.bound or ("bound" in self.steps and not undoing)
+            expected = self.former.bound or (self.finished and not undoing)
             if expected and not now.bound:
                 found.append("the Action was unbound")
             if now.times_bound > max(1, self.former.times_bound):

@@ -4,7 +4,7 @@ It is read from plans, journals and the lock of a tenant, and says the same in e
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -75,7 +75,7 @@ class Change:
     began: datetime | None = None
     ended: datetime | None = None
     request: Request | None = None
-    holder: Holder | None = field(default=None)
+    holder: Holder | None = None
     note: str = ""
 
     @property
@@ -296,7 +296,7 @@ def _read(
         refused=counts[State.REFUSED],
         untried=max(planned - settled, 0),
         began=done.began or (made.made_at if made else None),
-        ended=None if holder else written.ended or _last_written(written.path),
+        ended=None if holder else written.ended or written.last_written,
         request=asked(written.path) if holder else None,
         holder=holder,
     )
@@ -306,7 +306,7 @@ def _is_finished(done: Journal, own: Journal | None) -> bool:
     if own is not None:
         return undone(done.path)
     change = recorded_change(done.steps)
-    return change is not None and "bound" in change.steps
+    return change is not None and change.finished
 
 
 def _planned(made: Plan | None, done: Journal, own: Journal | None) -> int:
@@ -314,11 +314,6 @@ def _planned(made: Plan | None, done: Journal, own: Journal | None) -> int:
         return sum(map(done.count, TO_RESTORE))
     # Without the plan, the journal knows only those that were begun.
     return made.changes if made else sum(map(done.count, State))
-
-
-def _last_written(path: Path) -> datetime:
-    """Return when a journal without times was written last."""
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
 def running(folder: Path | str, tenant: str | None = None) -> Iterator[Change]:

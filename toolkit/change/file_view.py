@@ -145,7 +145,7 @@ def _journal(path: Path) -> View:
     # A step holds the code that stood there before: only its name is shown.
     parts: list[Part] = [
         f"of plan {head.plan}, through {head.way}",
-        f"last written {_time(datetime.fromtimestamp(path.stat().st_mtime, UTC))}; "
+        f"last written {_time(journal.last_written)}; "
         + (
             f"its last run ended: {journal.last_end}"
             if journal.last_end

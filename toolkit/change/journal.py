@@ -135,6 +135,11 @@ class Journal:
             self._load(expected)
 
     @property
+    def last_written(self) -> datetime:
+        """When the file was written last (UTC): early journals hold no times."""
+        return datetime.fromtimestamp(self.path.stat().st_mtime, UTC)
+
+    @property
     def settled_count(self) -> int:
         """How many changes are settled."""
         return sum(self._counts[state] for state in _FINAL)

@@ -177,10 +177,9 @@ def _verified_action(
         lines.append("the Action is gone: somebody deleted it")
     elif holds < count:
         was_put = recorded_change(read_journal(path).steps)
-        finished = was_put is not None and "bound" in was_put.steps
         lines.append(
             "somebody changed it since"
-            if finished
+            if was_put is not None and was_put.finished
             else "it was not put in place completely: apply the plan again to go on"
         )
     return Verification(
