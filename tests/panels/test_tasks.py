@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from toolkit.analysis.finding_checks import FIXES
+from toolkit.analysis.selection import Selection
 from toolkit.collection.collect_users import collect
 from toolkit.panels import collector_panel
 from toolkit.panels.answer_panel import Answer
@@ -135,6 +136,7 @@ def test_all_tasks_follow_what_gravatar_answered(no_credentials, snapshot, tmp_p
     for name in (PEOPLE, COMPARE, ANSWER):
         shown.go_to(name)
     before = shown.explorer
+    before.show(Selection(sources=("initials",)))
     shown.answer.size.value = 0
     shown.answer.start()
     assert shown.answer.settled(120)
@@ -142,6 +144,7 @@ def test_all_tasks_follow_what_gravatar_answered(no_credentials, snapshot, tmp_p
     assert shown.snapshot is shown.answer.snapshot is not snapshot
     shown.go_to(PEOPLE)
     assert shown.explorer is not before
+    assert shown.explorer.filters.selection == Selection(sources=("initials",))
     assert shown.alert.value == ""
     shown.close()
 

@@ -247,7 +247,12 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
             if not self._closed and (page := self._page(ANSWER)) is not None:
                 self.snapshot = change["new"]
                 self._made[ANSWER] = self.snapshot, page
+                former = self.explorer
                 self._tidy()
+                if former is not None:
+                    self._make(PEOPLE)
+                    if self.explorer is not None:
+                        self.explorer.show(former.filters.selection)  # what somebody has filtered
                 if self._now not in {COLLECT, *self._made}:
                     self._make(self._now)
                 self._mark()
