@@ -195,6 +195,20 @@ def test_a_move_shows_and_downloads_its_people(two_days, monkeypatch):
     panel.close()
 
 
+def test_every_move_can_be_listed(two_days, monkeypatch):
+    monkeypatch.setattr("toolkit.panels.moves_view._LISTED", 1)
+    old, new, _ = two_days
+    panel = Kept(new, old.path.parents[1])
+    panel.compare()
+    assert panel.settled(60)
+    assert len(panel.moves.buttons) == 3
+    *listed, more = panel.moves.rows.children
+    assert (len(listed), more.description) == (2, "Show 2 smaller moves")  # the title is one
+    more.click()
+    assert len(panel.moves.rows.children) == 4
+    panel.close()
+
+
 def test_who_is_gone_is_listed_from_the_earlier_snapshot(two_days):
     old, new, gone = two_days
     panel = Kept(new, old.path.parents[1])

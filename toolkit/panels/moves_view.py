@@ -1,5 +1,6 @@
 """The moves between two snapshots, each with a button that lists its people."""
 
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -18,7 +19,7 @@ _LISTED = 12
 
 
 class MovesView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
-    """The largest moves, and below them the people of the move whose *Show* was pressed."""
+    """The moves, the largest first, and below them the people of the one that was pressed."""
 
     def __init__(self, alert: Alert) -> None:
         self.alert = alert
@@ -34,11 +35,15 @@ class MovesView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no type
     def fill(self, found: Comparison, old: Snapshot, new: Snapshot) -> None:
         """List the moves of a comparison of two snapshots."""
         self.clear()
-        moves = found.changes
         self.buttons = {}
-        rows = [self._row(move, old, new) for move in moves[:_LISTED]]
-        head = f"The largest {_LISTED} of {len(moves):,} moves" if moves[_LISTED:] else "Who moved"
-        self.rows.children = [ipywidgets.HTML(title(head)), *rows] if rows else []
+        rows = [self._row(move, old, new) for move in found.changes]
+        head = ipywidgets.HTML(title("Who moved"))
+        listed, further = [head, *rows[:_LISTED]], rows[_LISTED:]
+        if further:
+            smaller = plural(len(further), "smaller move")
+            all_rows = partial(setattr, self.rows, "children", [head, *rows])
+            listed.append(button(f"Show {smaller}", "list every move", "auto", all_rows))
+        self.rows.children = listed if rows else []
 
     def clear(self) -> None:
         """Remove the list of people."""
