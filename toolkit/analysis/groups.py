@@ -119,7 +119,7 @@ class Seen(StrEnum):
 _MEANINGS = {
     Seen.OWN: "a picture of their own",
     Seen.ON_WORD: "perhaps a picture of their own: nobody has looked",
-    Seen.UNKNOWN: "nobody has asked what",
+    Seen.UNKNOWN: "not known",
     Seen.DEFAULT: "your default picture",
     Seen.INITIALS: "Auth0's initials",
     Seen.PLACEHOLDER: "a placeholder: a stock image, or drawn letters or patterns",

@@ -27,7 +27,7 @@ class Source(StrEnum):
     GRAVATAR = "gravatar", "a Gravatar that exists"
     METADATA = "metadata", "user_metadata.picture overrides the profile"
     CUSTOM = "custom", "a picture set by hand or by your application"
-    UNRESOLVED = "unresolved", "a Gravatar or its fallback: nobody has asked"
+    UNRESOLVED = "unresolved", "a Gravatar or its fallback: not known which"
     INITIALS = "initials", "Auth0's letters on a coloured square"
     PLACEHOLDER = (
         "placeholder",

@@ -84,7 +84,8 @@ def hints(coverage: "Coverage", provenance: "Provenance") -> dict[Source, str]:
     for source, users in coverage.broken.items():
         if source not in {Source.INVALID, Source.METADATA}:
             said[source] = f"{users:,} do not load: a broken image"
-    if Source.UNRESOLVED in coverage.sources and not coverage.estimated:
+    asked = coverage.estimated or provenance.probed_at
+    if Source.UNRESOLVED in coverage.sources and not asked:
         said[Source.UNRESOLVED] = "Gravatar or initials? picture-audit probe …"
     if provenance.overrides is False and Source.METADATA in coverage.sources:
         said[Source.METADATA] = "nothing shows these: see findings"

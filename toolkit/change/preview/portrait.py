@@ -38,7 +38,7 @@ class Sight(StrEnum):
     ON_WORD = "perhaps own, not looked at"
     EITHER = "Gravatar, or your default"
     DEFAULT = "your default"
-    UNKNOWN = "unknown: nobody has asked"
+    UNKNOWN = "not known"
     INITIALS = "initials"
     PLACEHOLDER = "placeholder"
     BROKEN = "broken image"
