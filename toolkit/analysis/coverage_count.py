@@ -5,7 +5,7 @@ apart.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -56,6 +56,7 @@ class Coverage:
         estimate: the result of a sample of the unresolved users, or None.
         looked: the result of a sample of all pictures that may be people's own, or None.
         note: a sentence if the groups are not known, of `toolkit.analysis.groups.lacking`.
+        made_up: whether these are the people of the embedded tenant; charts say so.
 
     Raises:
         SettingsError: `by` is not one of them.
@@ -67,6 +68,7 @@ class Coverage:
     estimate: Estimate | None = None
     looked: OwnEstimate | None = None
     note: str = ""
+    made_up: bool = False
 
     def __post_init__(self) -> None:
         ensure_choice(self.by)
@@ -90,10 +92,10 @@ class Coverage:
     @property
     def whole(self) -> "Coverage":
         """The same users, by source."""
+        if self.by == "source":
+            return self
         counts = self.counts.assign(group=self.counts["source"])
-        return (
-            self if self.by == "source" else Coverage("source", counts, self.estimate, self.looked)
-        )
+        return replace(self, by="source", counts=counts, note="")
 
     @property
     def users(self) -> int:
@@ -396,7 +398,8 @@ def combine(first: Coverage, second: Coverage) -> Coverage:
         )
     counts = pd.concat([first.counts, second.counts])
     estimate, looked = first.estimate or second.estimate, first.looked or second.looked
-    return Coverage(first.by, counts, estimate, looked, first.note or second.note)
+    note, made_up = first.note or second.note, first.made_up or second.made_up
+    return Coverage(first.by, counts, estimate, looked, note, made_up)
 
 
 def _sums(counts: pd.DataFrame, column: str, kinds: type[_Name]) -> dict[_Name, int]:

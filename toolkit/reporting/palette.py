@@ -58,3 +58,6 @@ CROSSES = "#59606B"
 
 ON_DARK, ON_LIGHT = "#fefefe", "#101418"
 """Letters and stripes on the colours, which no theme changes."""
+
+TAG, ON_TAG = "#FFD60A", "#1F2328"
+"""The ground and the letters of what says that people are made up."""

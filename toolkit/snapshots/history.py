@@ -19,7 +19,7 @@ UNNAMED = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The totals of one snapshot: `own` and `on_word` as of `Coverage`, `sources` in order."""
+    """The totals of one snapshot: `own`, `on_word`, `made_up` of `Coverage`, `sources` in order."""
 
     tenant: str
     taken_at: datetime
@@ -28,6 +28,7 @@ class Moment:
     own: Interval
     sources: Mapping[Source, int]
     on_word: int = 0
+    made_up: bool = False
 
     @property
     def own_low(self) -> float:
@@ -60,7 +61,7 @@ def moment_of(snapshot: Snapshot) -> Moment:
     """Count a snapshot."""
     told, counted = snapshot.provenance, snapshot.coverage()
     sums = (counted.users, counted.own, counted.sources, counted.on_word)
-    return Moment(told.tenant, told.taken_at, told.complete, *sums)
+    return Moment(told.tenant, told.taken_at, told.complete, *sums, made_up=told.sandbox)
 
 
 def ensure_same_tenant(old: Provenance, new: Provenance) -> None:

@@ -148,10 +148,10 @@ class Roster:
             for group, *told in self._sums(f"{column} AS grouped, source, sight", chosen)
         ]
         counts = pd.DataFrame(rows, columns=["group", "source", "seen", "users"])
-        counted = Coverage(by, counts, note=lacking(by, self.provenance.absent))
+        facts = self.provenance
+        counted = Coverage(by, counts, note=lacking(by, facts.absent), made_up=facts.sandbox)
         if chosen != Selection():
             return counted
-        facts = self.provenance
         return replace(counted, estimate=facts.estimate, looked=facts.own_sample)
 
     def choices(self, selection: Selection | None = None) -> dict[str, dict[str, int]]:

@@ -194,6 +194,7 @@ class Snapshot:
         counted = coverage(
             self._stored(), by, as_of=facts.taken_at, wiring=facts.wiring, absent=facts.absent
         )
+        counted = replace(counted, made_up=facts.sandbox)
         return replace(counted, estimate=facts.estimate, looked=facts.own_sample)
 
     @property

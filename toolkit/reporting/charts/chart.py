@@ -35,7 +35,9 @@ from toolkit.reporting.palette import (
     LINES,
     ON_DARK,
     ON_LIGHT,
+    ON_TAG,
     STRIPE,
+    TAG,
 )
 
 TITLE, TEXT, SMALL = 15.0, 10.0, 8.5
@@ -101,6 +103,7 @@ PAPER, INK, MUTED, LINE = "#ffffff", "#1f2328", "#59636e", "#d1d9e0"
 WIDTH, PAD = 720.0, 24.0
 """The width of every card, and the room that it leaves at its edges."""
 
+_MADE_UP, _TAG = "Made-up people", 22  # what a tag says, and the height of its line
 _DPI = 216  # three pixels for each point: sharp on slides
 _HATCHES = {Source.UNRESOLVED: ("////", STRIPE), Source.INVALID: ("xxxx", CROSSES)}
 _BROKEN, _DOTTED, _LINED = (r"\\\\", ON_DARK), ("..", DOT), ("---", LINES)
@@ -146,14 +149,23 @@ def look(source: Source, *, broken: bool = False) -> Look:
 class Card:
     """A card with a heading and a legend; draws in points from its upper left corner.
 
-    `height` is the room below heading and legend, which begins at `top`.
+    `height` is the room below heading and legend, which begins at `top`. `made_up`: it says that
+    the people are made up.
     """
 
     def __init__(
-        self, title: str, subtitle: str, height: float, legend: Sequence[Look] = ()
+        self,
+        title: str,
+        subtitle: str,
+        height: float,
+        legend: Sequence[Look] = (),
+        *,
+        made_up: bool = False,
     ) -> None:
+        self._title, self._said = title, [_MADE_UP] * made_up + [title, subtitle]
         titles, subtitles = _wrap(title, TITLE, bold=True), _wrap(subtitle, TEXT)
-        self.top = PAD + 21 * len(titles) + 16 * len(subtitles) + 12
+        begin = PAD + (_TAG if made_up else 0)
+        self.top = begin + 21 * len(titles) + 16 * len(subtitles) + 12
         widths = [19 + extent(key.name, 9) + 9 for key in legend]
         keys = list(zip(legend, in_lines(widths, self.top + 6, 17), strict=True))
         if keys:
@@ -165,12 +177,21 @@ class Card:
         self._axes.set_xlim(0, WIDTH)
         self._axes.set_ylim(tall, 0)
         for place, line in enumerate(titles):
-            self.write(PAD, PAD + 7 + 21 * place, line, size=TITLE, bold=True)
+            self.write(PAD, begin + 7 + 21 * place, line, size=TITLE, bold=True)
         for place, line in enumerate(subtitles):
-            self.write(PAD, PAD + 8 + 21 * len(titles) + 16 * place, line, colour=MUTED)
+            self.write(PAD, begin + 8 + 21 * len(titles) + 16 * place, line, colour=MUTED)
+        if made_up:
+            tag = _MADE_UP.upper()
+            self.plain([(PAD, PAD - 9, extent(tag, SMALL, bold=True) + 14, 17)], TAG)
+            self.write(PAD + 7, PAD - 0.5, tag, size=SMALL, bold=True, colour=ON_TAG)
         for key, (x, y) in keys:
             self.bar((x, y - 5, 14, 10), key)
             self.write(x + 19, y, key.name, size=9)
+
+    def chart(self, *said: str) -> "Chart":
+        """Return the chart; in its words, `said` follows title and subtitle as sentences."""
+        words = visible(". ".join(part for part in (*self._said, *said) if part) + ".")
+        return Chart(self.figure, self._title, words)
 
     def write(
         self,
@@ -355,8 +376,3 @@ class Chart:
             '<figure style="margin:0.5em 0"><img style="max-width:100%;border-radius:10px" '
             f'alt="{escape(self.alt)}" src="data:image/svg+xml;base64,{data}"></figure>'
         )
-
-
-def sentences(*parts: str) -> str:
-    """Join what a chart says, and make it visible."""
-    return visible(". ".join(part for part in parts if part) + ".")

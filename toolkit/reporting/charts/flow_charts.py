@@ -23,7 +23,6 @@ from toolkit.reporting.charts.chart import (
     Chart,
     extent,
     look,
-    sentences,
 )
 from toolkit.reporting.charts.month_charts import change
 from toolkit.reporting.charts.source_charts import SAYS
@@ -134,7 +133,8 @@ def flows(comparison: Comparison) -> Chart:
     rows = [max(_ROW, n * scale) + _GAP for n in most]
     folded = {one for one in changes if one.users < FOLDED * total}
     tall = _HEAD + sum(rows) if drawn else 0
-    card = _Stream(title, subtitle, tall + (20 if folded else 0))
+    made_up = comparison.new.made_up
+    card = _Stream(title, subtitle, tall + (20 if folded else 0), made_up=made_up)
     if drawn:
         heights = accumulate(rows[:-1], initial=card.top + _HEAD)
         middles = [top + (row - _GAP) / 2 for top, row in zip(heights, rows, strict=True)]
@@ -147,7 +147,7 @@ def flows(comparison: Comparison) -> Chart:
         _label(card, comparison, bars)
     if folded:
         card.write(PAD, card.top + tall + 8, _folded(folded), size=SMALL, colour=MUTED)
-    return Chart(card.figure, title, sentences(title, subtitle, *_told(comparison)))
+    return card.chart(*_told(comparison))
 
 
 def over_time(series: Series) -> Chart:
@@ -166,14 +166,15 @@ def over_time(series: Series) -> Chart:
     if partial := sum(not one.complete for one in moments):
         subtitle += f". {partial:,} of {len(moments):,} snapshots are not complete"
     title = _time_title(moments)
-    card = Card(title, subtitle, 232 if moments else 0)
+    made_up = any(one.made_up for one in moments)
+    card = Card(title, subtitle, 232 if moments else 0, made_up=made_up)
     if moments:
         _draw_time(card, moments)
     words = [
         f"{one.taken_at:%Y-%m-%d}, {one.users:,} users: {between(one.own_low, one.own_high, 1)}"
         for one in moments
     ]
-    return Chart(card.figure, title, sentences(title, subtitle, "; ".join(words)))
+    return card.chart("; ".join(words))
 
 
 def _draw(

@@ -1,6 +1,7 @@
 """What changes with the month in which people joined."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 import pandas as pd
@@ -21,7 +22,6 @@ from toolkit.reporting.charts.chart import (
     Chart,
     extent,
     look,
-    sentences,
 )
 
 _NAMED = 18  # months that all have room for their name
@@ -49,14 +49,14 @@ def cohorts(coverage: Coverage) -> Chart:
     step, periods = _periods(months, "source", [source.value for source in months.sources])
     subtitle = f"Share of each source by {step} of joining; below, how many joined{left_out}"
     legend = [look(source) for source in months.sources]
-    card = Card(title, subtitle, 264 if len(periods) else 0, legend=legend)
+    card = Card(title, subtitle, 264 if len(periods) else 0, legend, made_up=months.made_up)
     if len(periods):
         _draw_sources(card, periods, step)
     years = periods.groupby([name[:4] for name in periods.index]).sum()
     lines = [
         f"{year}, {row.sum():,} users: {_told(row)}" for year, row in years.iterrows() if row.any()
     ]
-    return Chart(card.figure, title, sentences(title, subtitle, *lines))
+    return card.chart(*lines)
 
 
 def own_by_month(coverage: Coverage) -> Chart:
@@ -89,7 +89,7 @@ def own_by_month(coverage: Coverage) -> Chart:
         if (high > low).any()
         else left_out
     )
-    card = Card(title, subtitle, 232 if len(low) else 0)
+    card = Card(title, subtitle, 232 if len(low) else 0, made_up=coverage.made_up)
     if len(low):
         _draw_own(card, low, high, list(summed.index), step)
     ends = [n for n in low.index if n[5:] in {"12", ""}]
@@ -97,7 +97,7 @@ def own_by_month(coverage: Coverage) -> Chart:
         f"{name}: {between(low[name], high[name])}"
         for name in dict.fromkeys([*low.index[:1], *ends, *low.index[-1:]])
     ]
-    return Chart(card.figure, title, sentences(title, subtitle, "; ".join(lines)))
+    return card.chart("; ".join(lines))
 
 
 def _draw_own(card: Card, low: pd.Series, high: pd.Series, names: Sequence[str], step: str) -> None:
@@ -157,7 +157,8 @@ def _dated(coverage: Coverage) -> tuple[Coverage, str]:
     """Return the users with a date of joining, and words about the others."""
     if coverage.by != "cohort":
         raise SettingsError(f"coverage by {coverage.by} has no months; count by cohort")
-    months = Coverage("cohort", coverage.counts[coverage.counts["group"] != UNKNOWN])
+    counts = coverage.counts[coverage.counts["group"] != UNKNOWN]
+    months = replace(coverage, counts=counts, estimate=None, looked=None, note="")
     unknown = coverage.users - months.users
     return months, f". {unknown:,} without a date are left out" if unknown else ""
 

@@ -26,7 +26,6 @@ from toolkit.reporting.charts.chart import (
     extent,
     in_lines,
     look,
-    sentences,
 )
 
 SAYS = {
@@ -70,7 +69,7 @@ def by_source(coverage: Coverage) -> Chart:
     if broken:
         subtitle += "; striped: a broken image"
     left, right = 268.0, WIDTH - PAD - (136 if estimated else 92)
-    card = Card(title, subtitle, _ROW * len(users))
+    card = Card(title, subtitle, _ROW * len(users), made_up=coverage.made_up)
     most = max([1, *(n for _, n in users), *(part.high for part in estimated.values())])
     words = []
     for place, (source, n) in enumerate(users):
@@ -96,7 +95,7 @@ def by_source(coverage: Coverage) -> Chart:
         after = end + 14 + extent(label, TEXT, bold=True)
         card.write(after, middle, share, colour=MUTED)
         words.append(told)
-    return Chart(card.figure, title, sentences(title, subtitle, "; ".join(words)))
+    return card.chart("; ".join(words))
 
 
 def _title(users: Sequence[tuple[Source, int]], total: int, *, about: bool) -> str:
@@ -139,7 +138,7 @@ def what_people_see(coverage: Coverage) -> Chart:
     subtitle = f"What {total:,} people see"
     if sample := sampled(coverage):
         subtitle += f", from {sample}; ± is its 95 % interval, in points"
-    card = Card(title, subtitle, 92 if total else 0)
+    card = Card(title, subtitle, 92 if total else 0, made_up=coverage.made_up)
     x, words = PAD, []
     parts = [(LOOKS[name], users.middle / total) for name, users in shown.items()]
     numbers = [percent(share, 1) for _, share in parts]
@@ -159,7 +158,7 @@ def what_people_see(coverage: Coverage) -> Chart:
         card.write(left + 19, line, part.name, colour=MUTED)
         card.write(left + 24 + extent(part.name, TEXT), line, number, bold=True)
         words.append(f"{part.name} ({name.meaning}) {round(users.middle):,} people, {number}")
-    return Chart(card.figure, title, sentences(title, subtitle, "; ".join(words)))
+    return card.chart("; ".join(words))
 
 
 # By kind of groups: the users of one, how they are compared, and between what.
@@ -203,7 +202,7 @@ def by_group(coverage: Coverage, top: int = 12) -> Chart:
     striped = [look(s, broken=True) for s in coverage.broken if s is not Source.INVALID]
     legend += striped[:1]
     left, width = 252.0, WIDTH - PAD - 252
-    card = Card(title, subtitle, _GROUP_ROW * len(rows), legend=legend)
+    card = Card(title, subtitle, _GROUP_ROW * len(rows), legend, made_up=coverage.made_up)
     for place, (name, parts) in enumerate(rows):
         middle, n = card.top + _GROUP_ROW * (place + 0.5), sum(parts.values())
         number = f"{n:,}"
@@ -223,7 +222,7 @@ def by_group(coverage: Coverage, top: int = 12) -> Chart:
         f"{shorten(name, 60)}, {sum(parts.values()):,} users: {_told(parts)}"
         for name, parts in rows
     ]
-    return Chart(card.figure, title, sentences(title, subtitle, *lines))
+    return card.chart(*lines)
 
 
 def largest(coverage: Coverage, top: int, *, latest: bool = False) -> tuple[Coverage, Coverage]:
@@ -240,7 +239,7 @@ def largest(coverage: Coverage, top: int, *, latest: bool = False) -> tuple[Cove
     if estimate is not None and coverage.by == "connection":
         # What a sample says of each connection, it says without the others.
         estimate = estimate.where(lambda one: (one.connection or NONE) in names)
-    kept = Coverage(coverage.by, coverage.counts[mine], estimate)
+    kept = replace(coverage, counts=coverage.counts[mine], estimate=estimate, looked=None)
     return kept, Coverage(coverage.by, coverage.counts[~mine])
 
 
