@@ -18,7 +18,7 @@ from toolkit.probing.picture_probe import duration, notice_of_pictures
 from toolkit.probing.snapshot_probe import ensure_clear, notice, probe, settle
 from toolkit.progress import Progress
 from toolkit.reporting.charts.source_charts import what_people_see
-from toolkit.snapshots.snapshot import Snapshot
+from toolkit.snapshots.snapshot import Provenance, Snapshot
 
 SAMPLES = (400, 2_000)
 """How many people can be asked about, besides everybody."""
@@ -82,18 +82,6 @@ class Answer(JobPanel):
         self.agreed.observe(lambda _: self.update_buttons(), "value")
         self._choose()
 
-    @property
-    def settled_by_all(self) -> bool:
-        """Whether nobody is left to ask about, or to ask about again."""
-        own, origin = self.snapshot.coverage().own, self.snapshot.provenance
-        if own.low == own.high:
-            return True
-        sample = origin.own_sample
-        return sample is not None and all(
-            one.certain or (one.asked in {0, one.users} and (origin.sandbox or not one.unclear))
-            for one in sample.strata
-        )
-
     def settle(self) -> None:
         """Ask about everybody at once: for made-up people, whose sandbox answers."""
         self.size.value = _EVERYBODY
@@ -131,7 +119,7 @@ class Answer(JobPanel):
         coverage, origin = self.snapshot.coverage(), self.snapshot.provenance
         self.head.value = heading("What your users see", origin)
         self.chart.value = drawn(what_people_see(coverage), "answer")
-        self.settling.layout.display = "none" if self.settled_by_all else None
+        self.settling.layout.display = "none" if _is_settled(coverage, origin) else None
         unknown, word = _open(coverage)
         whom = plural(unknown, "person", "people")
         said = f"For {whom} nobody knows yet: they see a Gravatar only if they made one."
@@ -194,6 +182,17 @@ class Answer(JobPanel):
     def _failed(self, error: BaseException) -> None:
         super()._failed(error)
         self._say("")
+
+
+def _is_settled(coverage: Coverage, origin: Provenance) -> bool:
+    """Whether nobody is left to ask about, or to ask about again."""
+    if coverage.own.low == coverage.own.high:
+        return True
+    sample = origin.own_sample
+    return sample is not None and all(
+        one.certain or (one.asked in {0, one.users} and (origin.sandbox or not one.unclear))
+        for one in sample.strata
+    )
 
 
 def _open(coverage: Coverage) -> tuple[int, int]:
