@@ -1,6 +1,7 @@
 """Charts: they say what they show, draw anything without a warning, and twice the same."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
 from itertools import cycle
@@ -17,7 +18,7 @@ from toolkit.classification.sources import Source
 from toolkit.errors import SettingsError
 from toolkit.reporting.charts.month_charts import cohorts, own_by_month
 from toolkit.reporting.charts.source_charts import by_group, by_source, largest, what_people_see
-from toolkit.reporting.palette import COLOURS
+from toolkit.reporting.palette import COLOURS, TAG
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -52,6 +53,8 @@ def hostile():
 
 
 EVERY = made({("pw", s.value): 1 + n for n, s in enumerate(Source)})
+
+
 MONTHS = made(
     {
         ("2019-11", "social"): 90,
@@ -91,6 +94,13 @@ SAMPLED = told(
 
 def ids(svg):
     return re.findall(r' id="([^"]+)"', svg)
+
+
+@pytest.mark.parametrize("draw", [by_source, what_people_see])
+def test_a_chart_of_made_up_people_says_so(draw):
+    real, made_up = draw(EVERY.whole), draw(replace(EVERY, made_up=True).whole)
+    assert made_up.alt == f"Made-up people. {real.alt}"
+    assert (TAG.lower() in real.svg(), TAG.lower() in made_up.svg()) == (False, True)
 
 
 def test_every_source_has_a_colour_of_its_own():

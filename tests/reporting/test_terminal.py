@@ -226,6 +226,7 @@ def test_what_can_be_done_stands_beside_what_it_concerns(capsys):
 def test_hints_do_not_claim_what_nobody_has_read():
     assert Source.METADATA not in hints(COUNTED, FACTS)
     assert Source.UNRESOLVED not in hints(SAMPLED, FACTS)
+    assert Source.UNRESOLVED not in hints(COUNTED, replace(FACTS, probed_at=NOW))
 
 
 def test_what_has_expired_is_drawn_differently():
