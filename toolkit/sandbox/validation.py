@@ -1,7 +1,10 @@
 """Bodies and query parameters held to a JSON schema, and refused in Auth0's words.
 
-Auth0 validates with z-schema, whose texts these are; `jsonschema` finds the errors. Besides the
-keywords in `_TEXTS` a property has a `description`, which Auth0 repeats.
+Auth0 validates with z-schema, whose texts these are. Besides the keywords in `_TEXTS` a property
+has a `description`, which Auth0 repeats.
+
+The few keywords that occur are checked here. `jsonschema` knows all, but where Jupyter is installed
+importing it takes two seconds (4.26, tried): it builds a parser that nothing here needs.
 
 Facts: errors in recordings of the API and in public issues ("Value 1000 is greater than maximum
 100", node-auth0#648; "Must be a comma separated list of the following values", `APIException` of
@@ -12,11 +15,8 @@ INFERRED: the text for another type where null is allowed, and what is an e-mail
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
-
-from jsonschema import Draft202012Validator, FormatChecker
-from jsonschema.exceptions import ValidationError
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from toolkit.sandbox.problem import Problem, bad_body, bad_query, on_property
 from toolkit.tenant.models import takes_picture
@@ -50,9 +50,26 @@ _TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "i
 _TYPES |= {float: "number", type(None): "null"}
 
 _ADDRESS = re.compile(r"[^\s@]+@[^\s@.]+(?:\.[^\s@.]+)+")
-_FORMATS = FormatChecker(formats=())
-_FORMATS.checks("strict-uri")(lambda text: not isinstance(text, str) or takes_picture(text))
-_FORMATS.checks("email")(lambda text: not isinstance(text, str) or _ADDRESS.fullmatch(text))
+_FORMATS: Mapping[str, Callable[[str], object]] = {
+    "strict-uri": takes_picture,
+    "email": _ADDRESS.fullmatch,
+}
+_KINDS = {name: kind for kind, name in _TYPES.items()}
+_NUMBERS = (int, float)
+# Keywords that say something about a value alone: of which types, and whether it fits.
+_FITS: Mapping[str, tuple[type | tuple[type, ...], Callable[[Any, Any], object]]] = {
+    "type": (object, lambda value, kinds: any(_is_of(value, kind) for kind in _listed(kinds))),
+    "enum": (object, lambda value, known: value in known),
+    "minLength": (str, lambda value, least: len(value) >= least),
+    "maxLength": (str, lambda value, most: len(value) <= most),
+    "pattern": (str, lambda value, pattern: re.search(pattern, value)),
+    "format": (str, lambda value, name: _FORMATS[name](value)),
+    "minimum": (_NUMBERS, lambda value, least: isinstance(value, bool) or value >= least),
+    "maximum": (_NUMBERS, lambda value, most: isinstance(value, bool) or value <= most),
+    "minItems": (list, lambda value, least: len(value) >= least),
+    "maxItems": (list, lambda value, most: len(value) <= most),
+    "minProperties": (dict, lambda value, least: len(value) >= least),
+}
 
 _WHOLE_NUMBER = re.compile(r"-?\d{1,15}", re.ASCII)
 _WORDS = {"true": True, "false": False}
@@ -89,15 +106,15 @@ class Schema:
             "minProperties": least,
             "x-hint": hint,
         }
-        self._validator = Draft202012Validator(schema, format_checker=_FORMATS)
+        self._rules = schema
 
     def check(self, body: Mapping[str, Any], refuse: Refuse = bad_body) -> None:
         """Raise what `refuse` makes of all that is wrong with a body."""
         # What is wrong with the whole comes first, then the properties from the last one on.
         places = {name: -place for place, name in enumerate(body)}
         errors = sorted(
-            self._validator.iter_errors(body),
-            key=lambda error: places.get(str([*error.absolute_path, ""][0]), -len(places)),
+            _errors(body, self._rules),
+            key=lambda error: places.get(str([*error.path, ""][0]), -len(places)),
         )
         if errors:
             raise refuse(*map(_told, errors))
@@ -125,13 +142,65 @@ def read(text: str, rules: Rules) -> object:
     return _WORDS.get(text, text) if rules.get("type") == "boolean" else text
 
 
-def _told(error: ValidationError) -> str:
+class _Error(NamedTuple):
+    """What is wrong: a keyword of the rules for a value, the value, and the steps to it."""
+
+    keyword: str
+    rules: Rules
+    value: Any
+    path: tuple[str | int, ...]
+    missing: str = ""
+
+
+def _errors(value: object, rules: Rules, path: tuple[str | int, ...] = ()) -> Iterator[_Error]:
+    """Yield all that is wrong with a value and what is inside it, in the order of the rules."""
+    for keyword in rules:
+        for step, inner, about in _inside(keyword, value, rules):
+            yield from _errors(inner, about, (*path, step))
+        for missing in _breaches(keyword, value, rules):
+            yield _Error(keyword, rules, value, path, missing)
+
+
+def _inside(keyword: str, value: object, rules: Rules) -> Iterator[tuple[str | int, object, Rules]]:
+    """Yield what a keyword gives rules for inside a value: the step to it, it, and its rules."""
+    if keyword == "properties" and isinstance(value, dict):
+        known = rules[keyword]
+        yield from ((name, value[name], known[name]) for name in known if name in value)
+    if keyword == "items" and isinstance(value, list):
+        yield from ((place, item, rules[keyword]) for place, item in enumerate(value))
+
+
+def _breaches(keyword: str, value: object, rules: Rules) -> Iterator[str]:
+    """Yield "" if a value breaks a rule, or the name of each property that it lacks."""
+    if keyword in _FITS:
+        kind, fits = _FITS[keyword]
+        if isinstance(value, kind) and not fits(value, rules[keyword]):
+            yield ""
+    elif isinstance(value, dict):
+        if keyword == "required":
+            yield from (name for name in rules[keyword] if name not in value)
+        if keyword == "additionalProperties" and value.keys() - rules["properties"].keys():
+            yield ""
+
+
+def _listed(kinds: str | list[str]) -> list[str]:
+    return [kinds] if isinstance(kinds, str) else kinds
+
+
+def _is_of(value: object, kind: str) -> bool:
+    """Whether a value is of a type of JSON, in which 1.0 is an integer and true is no number."""
+    if kind == "integer":
+        return type(value) is int or (type(value) is float and value.is_integer())
+    return isinstance(value, _KINDS[kind])
+
+
+def _told(error: _Error) -> str:
     """Return one error in Auth0's words."""
-    rules, value, limit = error.schema, error.instance, error.validator_value
+    rules, value, limit = error.rules, error.value, error.rules[error.keyword]
     sized = value if isinstance(value, str | list | dict) else ""
     known = rules.get("properties", {})
-    text = _TEXTS[error.validator]
-    if error.validator == "pattern" and "x-values" in rules:
+    text = _TEXTS[error.keyword]
+    if error.keyword == "pattern" and "x-values" in rules:
         text = _ONE_OF_THESE
     text = text.format(
         value=value,
@@ -139,10 +208,10 @@ def _told(error: ValidationError) -> str:
         length=len(sized),
         found=_TYPES[type(value)],
         wanted=limit if isinstance(limit, str) else json.dumps(limit, separators=(",", ":")),
-        missing=error.message.removesuffix(" is a required property").strip("'"),
+        missing=error.missing,
         unknown=",".join(str(name) for name in sized if str(name) not in known),
         hint=rules.get("x-hint", ""),
         values=rules.get("x-values", ""),
     )
-    steps = [f"[{one}]" if isinstance(one, int) else f".{one}" for one in error.absolute_path]
+    steps = [f"[{one}]" if isinstance(one, int) else f".{one}" for one in error.path]
     return on_property(text, "".join(steps).removeprefix("."), rules.get("description", ""))
