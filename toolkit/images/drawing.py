@@ -416,7 +416,7 @@ def _grey(make: Callable[[_Chance, int], Image.Image]) -> Callable[[_Chance, int
 
 def _grain(chance: _Chance, image: Image.Image) -> Image.Image:
     """The noise of a sensor; flat drawings get none."""
-    if len(image.getcolors(image.width * image.height) or ()) * 4 < image.width * image.height:
+    if image.getcolors((image.width * image.height - 1) // 4):  # None if there are more
         return image
     field = np.asarray(image.convert("RGB"), np.float32)
     grain = chance.normal(0, _between(chance, 0, 6), (*field.shape[:2], 1))
