@@ -23,7 +23,8 @@ from playwright.sync_api import sync_playwright
 
 from tests.test_browser import CHROMIUM, FLAGS, REQUIRED
 from toolkit.errors import SettingsError
-from toolkit.launch.notebook_pages import ensure_private, served
+from toolkit.launch import notebook_pages
+from toolkit.launch.notebook_pages import ensure_private, lab, served
 from toolkit.launch.page_server import Access, PageServer
 
 
@@ -96,6 +97,20 @@ class Running(NamedTuple):
     @property
     def secrets(self) -> tuple[str, str]:
         return self.token, self.within.split("/")[3]
+
+
+def test_jupyterlab_opens_the_first_notebook_and_reaches_what_it_writes(monkeypatch):
+    """Fails if the folder of the notebooks is the root: then their links to `../out` are dead."""
+    started = []
+    monkeypatch.setattr(notebook_pages, "_run", lambda *call, **rest: started.append((call, rest)))
+    lab(["--no-browser"])
+    lab(["other.ipynb"])
+    (((command,), rest), ((named,), _)) = started
+    assert "--LabApp.default_url=/lab/tree/notebooks/1_avatar_coverage.ipynb" in command
+    assert not [one for one in command[3:] if not one.startswith("-")]
+    assert (rest["cwd"] / "notebooks" / "1_avatar_coverage.ipynb").is_file()
+    assert "--LabApp.news_url=None" in command
+    assert not [one for one in named if "default_url" in one]
 
 
 CODE = """

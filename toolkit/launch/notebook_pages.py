@@ -124,8 +124,9 @@ def lab(options: Sequence[str] = ()) -> int:
     """
     folder = notebook_folder()
     named = any(not one.startswith("-") for one in options)
-    first = [] if named else [f"{folder.name}/{_FIRST}"]
-    return _run([sys.executable, "-m", "jupyterlab", *_QUIET, *options, *first], cwd=folder.parent)
+    # Named as a file, it would make its own folder the root: links to `../out` would lead nowhere.
+    first = [] if named else [f"--LabApp.default_url=/lab/tree/{folder.name}/{_FIRST}"]
+    return _run([sys.executable, "-m", "jupyterlab", *_QUIET, *first, *options], cwd=folder.parent)
 
 
 def _run(
@@ -215,7 +216,7 @@ _SAMPLES = Path(__file__).with_name("samples")
 _FIRST = "1_avatar_coverage.ipynb"
 # Without a question over the first screen, and without asking anybody for news and updates.
 _QUIET = (
-    "--LabApp.news_url=",
+    "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
 )
 
