@@ -16,9 +16,10 @@ from toolkit.analysis.coverage_count import Coverage, coverage
 from toolkit.analysis.estimate import Estimate, Stratum
 from toolkit.classification.sources import Source
 from toolkit.errors import SettingsError
+from toolkit.reporting.charts.chart import Card
 from toolkit.reporting.charts.month_charts import cohorts, own_by_month
 from toolkit.reporting.charts.source_charts import by_group, by_source, largest, what_people_see
-from toolkit.reporting.palette import COLOURS, TAG
+from toolkit.reporting.palette import COLOURS, ON_TAG, TAG
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -301,6 +302,10 @@ def test_an_inline_chart_has_words_and_takes_the_colours_of_the_page():
     assert "var(--card, #ffffff)" in svg
     assert "var(--ink, #1f2328)" in svg
     assert not re.search(r": #(?:ffffff|1f2328|59636e|d1d9e0)", svg)
+
+
+def test_the_words_of_a_tag_stay_dark_on_dark_pages():
+    assert f": {ON_TAG}" in Card("", "", 1, made_up=True).chart().inline_svg("a")
 
 
 def test_a_notebook_shows_one_image_with_its_words():

@@ -59,5 +59,5 @@ CROSSES = "#59606B"
 ON_DARK, ON_LIGHT = "#fefefe", "#101418"
 """Letters and stripes on the colours, which no theme changes."""
 
-TAG, ON_TAG = "#FFD60A", "#1F2328"
+TAG, ON_TAG = "#FFD60A", ON_LIGHT
 """The ground and the letters of what says that people are made up."""
