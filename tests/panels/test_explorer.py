@@ -15,9 +15,11 @@ from toolkit.classification.frames import audit, profiles
 from toolkit.classification.sources import Source
 from toolkit.classification.user_profile import User, user
 from toolkit.errors import UnreadableInputError
+from toolkit.formatting import percent
 from toolkit.panels.explorer.explorer_charts import Part
 from toolkit.panels.explorer.explorer_panel import explore
 from toolkit.panels.explorer.user_table import ROWS, in_dashboard
+from toolkit.reporting.charts.source_charts import SAYS
 from toolkit.sandbox.made_up.tenants import people
 from toolkit.snapshots.snapshot import Provenance, Snapshot, read_snapshot
 
@@ -106,6 +108,12 @@ def test_everybody_is_shown_at_first(explorer, snapshot):
     assert f"{len(snapshot)} users" in explorer.headline.value
     assert len(explorer.table.people.page["people"]) == ROWS
     assert explorer.alert.value == ""
+
+
+def test_the_title_counts_the_broken_pictures_of_a_source_too(explorer, snapshot):
+    source, users = max(snapshot.coverage().sources.items(), key=lambda pair: pair[1])
+    share = percent(users / len(snapshot))
+    assert f"{share} of these pictures {SAYS[source]}<" in explorer.stacks._title.value
 
 
 def test_groups_that_were_not_exported_are_said_below_the_title(snapshot, tmp_path):

@@ -88,7 +88,7 @@ class Stacks(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     def show(self, coverage: Coverage, picked: Part | None) -> None:
         """Draw a coverage by connection, provider or activity, with one part as pressed."""
         groups = list(_groups(coverage).items())
-        self._title.value = _title(coverage, groups[0][1])
+        self._title.value = _title(coverage)
         self.parts = {}
         smaller = [parts.total() for _, parts in groups[_ROWS:]]
         words = (
@@ -157,12 +157,11 @@ def _groups(coverage: Coverage) -> dict[str | None, _Parts]:
     }
 
 
-def _title(coverage: Coverage, everybody: _Parts) -> str:
+def _title(coverage: Coverage) -> str:
     words = NOBODY
-    if everybody:
-        (source, broken), users = everybody.most_common(1)[0]
-        share, fault = percent(users / coverage.users), ", but do not load" if broken else ""
-        words = f"{share} of these pictures {SAYS[source]}{fault}"
+    if sources := coverage.sources:
+        source, users = max(sources.items(), key=lambda pair: pair[1])
+        words = f"{percent(users / coverage.users)} of these pictures {SAYS[source]}"
     return (
         f'{title(words)}<div class="pa-muted">source by {GROUPS[coverage.by]}, share of its '
         "users in %; click a colour to list these people</div>"
