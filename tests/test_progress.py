@@ -20,6 +20,19 @@ def test_each_step_is_shown_and_the_outcome_returned():
     assert [step.done for step in shown] == [1, 2, 3]
 
 
+def test_what_shows_the_steps_is_told_the_end():
+    class Shown(list):
+        def __call__(self, step):
+            self.append(step.done)
+
+        def done(self):
+            self.append("the end")
+
+    shown = Shown()
+    assert run(work(), shown) == "done"
+    assert shown == [1, 2, 3, "the end"]
+
+
 def test_work_that_nobody_watches_is_done_all_the_same():
     assert run(work(), None) == "done"
 

@@ -74,11 +74,16 @@ Show: TypeAlias = Callable[[Progress], None]
 
 
 def run(steps: Generator[Progress, None, _T], show: Show | None) -> _T:
-    """Do long work to its end, showing each step, and return its result."""
+    """Do long work to its end, showing each step, and return its result.
+
+    What shows them is told the end, too, if it has a method `done`.
+    """
     while True:
         try:
             progress = next(steps)
         except StopIteration as end:
+            if done := getattr(show, "done", None):
+                done()
             result: _T = end.value
             return result
         if show is not None:

@@ -16,3 +16,6 @@ def test_the_bar_follows_and_never_runs_over():
         assert bar._meter.bar.max >= done
     bar.done()
     assert bar._meter.bar.value == bar._meter.bar.max
+    assert (bar._meter.bar.bar_style, bar._meter.words.value) == ("success", "")
+    bar(Progress(3, 9))
+    assert bar._meter.bar.bar_style == ""

@@ -40,7 +40,7 @@ class Meter(ipywidgets.HBox):  # type: ignore[misc] # ipywidgets has no types
     def show(self, progress: Progress) -> None:
         """Draw how far it has come."""
         self.bar.max = max(progress.total or progress.done * 2, progress.done, 1)
-        self.bar.value = progress.done
+        self.bar.bar_style, self.bar.value = "", progress.done
         self.words.value = text(progress)
 
     def start(self) -> None:
