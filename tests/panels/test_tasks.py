@@ -75,6 +75,10 @@ def test_hashes_of_real_people_are_sent_only_after_a_tick(no_credentials, tmp_pa
     assert panel.teller.settled(60)
     assert "Hashes of e-mail addresses are personal data" in panel.notice.value
     assert "MADE-UP" not in panel.head.value
+    panel.size.value = 0
+    assert panel.teller.settled(60)
+    assert "loads up to" in panel.notice.value
+    assert r"\n" not in panel.notice.value
     assert panel.start_button.disabled
     shown = Dashboard(folder=tmp_path)
     shown.collector.out.value = str(path)

@@ -149,12 +149,12 @@ class Answer(JobPanel):
         self.update_buttons()
 
     def _tell(self, size: int) -> None:
-        said = notice(self.snapshot, sample=size or None)
+        said = muted(f"What leaves this computer: {notice(self.snapshot, sample=size or None)}")
         if not size and (word := _open(self.snapshot.coverage())[1]):
-            said = f"{said}\n{notice_of_pictures(self.snapshot, sample=word)}"
+            said += muted(notice_of_pictures(self.snapshot, sample=word))
         self._told.add(size)
         if self.size.value == size:
-            self.notice.value = muted(f"What leaves this computer: {said}")
+            self.notice.value = said
 
     def _ask(self, size: int) -> None:
         try:
