@@ -141,6 +141,11 @@ def test_groups_that_do_not_differ_are_not_made_to():
     assert by_group(same).title == "The sources hardly differ between connections"
 
 
+def test_one_group_alone_is_not_compared():
+    alone = made({("facebook", "social"): 18, ("facebook", "missing"): 2})
+    assert by_group(alone).title == "90 % of pictures of facebook users come from a social login"
+
+
 @pytest.mark.parametrize(
     ("by", "groups", "title"),
     [

@@ -279,6 +279,10 @@ def _group_title(coverage: Coverage, kept: pd.DataFrame) -> str:
         return "There are no users"
     total, sources = coverage.users, coverage.sources
     rows = kept.to_dict("records")
+    if len(rows) == 1:  # it differs from nothing
+        source, n = max(sources.items(), key=lambda pair: pair[1])
+        group = _whose(coverage.by, str(rows[0]["group"]))
+        return f"{percent(n / total)} of pictures of {group} {SAYS[source]}"
     # How many users a group has of a source beyond its part of everybody.
     beyond = {
         (source, place): counts.get(source, 0) - counts["users"] * n / total
