@@ -393,10 +393,10 @@ def of_file(no_credentials, tmp_path):
     panel.close()
 
 
-def upload(panel: Collector, name: str, content: bytes) -> None:
+def upload(panel: Collector, name: str, content: bytes, changed: datetime | None = None) -> None:
     """Do what the browser does when somebody has chosen a file."""
     told = {"name": name, "type": "", "size": len(content), "content": memoryview(content)}
-    panel.file.upload.value = (told | {"last_modified": datetime.now(UTC)},)
+    panel.file.upload.value = (told | {"last_modified": changed or datetime.now(UTC)},)
 
 
 def test_a_file_goes_on_into_the_other_panels_as_a_collection_does(no_credentials, tmp_path):
@@ -431,6 +431,13 @@ def test_a_file_is_proposed_read_and_kept_in_a_new_snapshot(of_file, tmp_path):
     before = of_file.snapshot
     of_file.open_file()
     assert of_file.snapshot.path == before.path
+
+
+def test_an_upload_has_the_time_that_its_file_had(of_file):
+    upload(of_file, "mailed.ndjson", lines(20), datetime(2026, 11, 25, tzinfo=UTC))
+    of_file.start()
+    ended(of_file)
+    assert of_file.snapshot.provenance.taken_at == datetime(2026, 11, 25, tzinfo=UTC)
 
 
 def test_the_notes_of_a_file_are_said_as_the_command_says_them(of_file):

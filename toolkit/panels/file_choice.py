@@ -1,5 +1,6 @@
 """Choosing a file of users: by its path, or by an upload from the browser."""
 
+import os
 import re
 import tempfile
 from collections.abc import Callable
@@ -78,4 +79,7 @@ class FileChoice(ipywidgets.HBox):  # type: ignore[misc] # ipywidgets has no typ
         name = re.sub(r"[/\\\0]", "_", given["name"]).lstrip(".")[-_LONGEST_NAME:] or "upload"
         self._uploaded = Path(self._folder.name) / name
         self._uploaded.write_bytes(given["content"])
+        # For an export without a time of its own, the file's counts.
+        changed = given["last_modified"].timestamp()
+        os.utime(self._uploaded, (changed, changed))
         self.file.value = name
