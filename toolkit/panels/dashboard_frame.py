@@ -42,11 +42,12 @@ COLLECT, ANSWER, PEOPLE, COMPARE, REPORT, CHANGE = (
 
 _FIRST = """
 <div class="pa-big">Where do your users' pictures come from?</div>
-<p style="margin:6px 0 0;max-width:760px">Collect reads every user of your Auth0 tenant into a file
-on this computer, and changes nothing there. Then you see how many people have a picture of their
-own, who has none, and what a default picture would change. The credentials come from the variables
-AUTH0_DOMAIN, AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, or from the file <code>.env</code> in the
-folder in which this was started; they never enter this page.</p>
+<p style="margin:6px 0 12px;max-width:760px">Collect reads every user of your Auth0 tenant into a
+file on this computer, and changes nothing there. Then you see how many people have a picture of
+their own, who has none, and what a default picture would change. The credentials come from the
+variables AUTH0_DOMAIN, AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, or from the file <code>.env</code>
+in the folder in which this was started; they never enter this page. Without credentials, press
+<b>A file</b>: an export of the users is enough.</p>
 """
 
 _Page = Explorer | Admin | Answer | Kept | ReportPanel
