@@ -407,6 +407,7 @@ def test_a_file_goes_on_into_the_other_panels_as_a_collection_does(no_credential
     shown.collector.start()
     ended(shown.collector)
     assert shown.alert.value == ""
+    assert shown.entry.value == "Answer"
     shown.go_to("People")
     assert "300 users" in shown.explorer.headline.value
     shown.close()

@@ -125,9 +125,12 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
                 self._done.add(name)
             self._now = name
             self._mark()
-            # Whoever pressed the step with a key goes on in the task.
-            self.entry.value = name
-            self.entry.focus()
+            self._enter()
+
+    def _enter(self) -> None:
+        """Let whoever pressed a key go on in the task."""
+        self.entry.value = self._now
+        self.entry.focus()
 
     def fix(self, finding: Finding) -> None:
         """Show the task `CHANGE`, with the change chosen that settles a finding."""
@@ -186,6 +189,7 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
             self._now = ANSWER
             self._tidy()
             self._mark()
+            self._enter()  # the button that was pressed is hidden now
 
     def _settle(self) -> None:
         """Ask about everybody of the embedded tenant: nobody but its own sandbox is asked."""
