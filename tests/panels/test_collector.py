@@ -434,6 +434,31 @@ def test_a_file_is_proposed_read_and_kept_in_a_new_snapshot(of_file, tmp_path):
     assert of_file.snapshot.path == before.path
 
 
+def test_a_later_file_of_another_name_is_kept_with_the_first_one(of_file, tmp_path):
+    of_file.file.file.value = "acme.ndjson"
+    of_file.start()
+    ended(of_file)
+    first = of_file.snapshot.path
+    of_file.origin.value = "A tenant"
+    of_file.origin.value = "A file"
+    assert of_file.whose.options == ("acme",)
+    upload(of_file, "acme (1).ndjson", lines(20))
+    assert of_file.open_button.disabled
+    of_file.whose.value = "acme"
+    assert not of_file.open_button.disabled
+    of_file.start()
+    ended(of_file)
+    assert of_file.alert.value == ""
+    assert of_file.snapshot.provenance.tenant == "acme"
+    assert of_file.snapshot.path != first
+    assert of_file.snapshot.path.parent == first.parent
+    (tmp_path / "kept" / "other").mkdir()
+    (tmp_path / "kept" / "other" / "2026-01-01T0000.parquet").write_text("no snapshot")
+    of_file.origin.value = "A tenant"
+    of_file.origin.value = "A file"
+    assert of_file.whose.options == ("acme",)
+
+
 def test_an_upload_has_the_time_that_its_file_had(of_file):
     upload(of_file, "mailed.ndjson", lines(20), datetime(2026, 11, 25, tzinfo=UTC))
     of_file.start()

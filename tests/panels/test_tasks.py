@@ -120,6 +120,7 @@ def test_two_kept_snapshots_are_compared_and_one_is_deleted(
     assert not snapshot.path.exists()
     assert "Collect once more" in panel.status.value
     assert panel.compare_button.disabled
+    assert second.provenance.tenant in panel.status.value
     panel.close()
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +14,7 @@ from toolkit.classification.sources import Source
 from toolkit.collection.collect_users import METHODS, collect, unfinished
 from toolkit.collection.exports.ingest_files import ingest, tenant_of
 from toolkit.collection.place import FOLDER, latest_file, placed, unfinished_file
-from toolkit.errors import IncompleteError, UnreadableInputError
+from toolkit.errors import IncompleteError, PictureAuditError, UnreadableInputError
 from toolkit.formatting import render
 from toolkit.panels.background import JobPanel
 from toolkit.panels.file_choice import FileChoice
@@ -68,6 +68,11 @@ class Collector(Printed, JobPanel):
         ).add_class("pa-toggle")
         self.file = FileChoice(self.alert, self.update_buttons)
         self.tenant = ipywidgets.Dropdown(description="tenant", options=[EMBEDDED])
+        self.whose = ipywidgets.Combobox(
+            description="tenant of the file",
+            placeholder="as the file is called",
+            ensure_option=False,
+        )
         self.method = ipywidgets.Dropdown(description="method", options=METHODS)
         self.out = ipywidgets.Text(
             description="snapshot file",
@@ -83,7 +88,7 @@ class Collector(Printed, JobPanel):
             _WIDTH,
             self.open_file,
         )
-        for field in (self.tenant, self.out):
+        for field in (self.tenant, self.whose, self.out):
             field.observe(self._chosen, "value")
         self.tenant.observe(lambda _: self._forget_rights(), "value")
         self.origin.observe(self._choose_origin, "value")
@@ -91,7 +96,8 @@ class Collector(Printed, JobPanel):
             "Connect", "say what the credentials may do; no user is read", _WIDTH, self.connect
         )
         self.rights = ipywidgets.HTML()
-        fields = [field.add_class("pa-field") for field in (self.tenant, self.method, self.out)]
+        named = (self.tenant, self.whose, self.method, self.out)
+        fields = [field.add_class("pa-field") for field in named]
         buttons = [self.connect_button, self.start_button, self.pause_button, self.cancel_button]
         buttons.append(self.open_button)
         rows = [ipywidgets.HBox(one).add_class("pa-row") for one in (fields, buttons)]
@@ -113,6 +119,7 @@ class Collector(Printed, JobPanel):
         self.meter.bar.description = "Reading" if self._of_file else "Collecting"
         if self._of_file:
             self.file.propose()
+            self.whose.options = _kept_tenants(self._folder)
         self.update_buttons()
 
     @guarded
@@ -129,7 +136,8 @@ class Collector(Printed, JobPanel):
             path = self.file.path
             if path is None:
                 raise UnreadableInputError("Name the file of users, or upload it.")
-            self.begin(lambda: self._ingest(path, out), "Reading …")
+            tenant = self._named(path)
+            self.begin(lambda: self._ingest(path, tenant, out), "Reading …")
         else:
             tenant, method = self.tenant.value, self.method.value
             self.begin(lambda: self._collect(tenant, method, out), "Connecting …")
@@ -139,7 +147,8 @@ class Collector(Printed, JobPanel):
         """Show the snapshot that the file holds, or the tenant's newest if none is named."""
         path = self._file(latest_file)
         if path is None:
-            whose = self.file.file.value if self._of_file else self.tenant.value
+            of_file = self.whose.value.strip() or self.file.file.value
+            whose = of_file if self._of_file else self.tenant.value
             raise UnreadableInputError(
                 f"There is no snapshot of {whose} in {self._folder}: collect one, or name a file."
             )
@@ -152,11 +161,13 @@ class Collector(Printed, JobPanel):
         with self._lock:
             super().update_buttons()
             working, of_file = self.worker.working, self._of_file
-            choices = (self.origin, self.tenant, self.method, self.out, self.connect_button)
-            for widget in (*choices, self.start_button, self.file.file, self.file.upload):
+            choices = (self.origin, self.tenant, self.whose, self.method, self.out)
+            buttons = (self.connect_button, self.start_button)
+            for widget in (*choices, *buttons, self.file.file, self.file.upload):
                 widget.disabled = working
             for widget, shown in (
                 (self.tenant, not of_file),
+                (self.whose, of_file),
                 (self.method, not of_file),
                 (self.connect_button, not of_file),
                 (self.rights, not of_file),
@@ -201,10 +212,14 @@ class Collector(Printed, JobPanel):
             return Path(self.out.value.strip())
         domain = self._real
         if self._of_file:
-            domain = tenant_of([self.file.path]) if self.file.path else None
+            domain = self._named(self.file.path)
         elif self.tenant.value == EMBEDDED:
             domain = self.embedded.domain if self.embedded else None
         return of_tenant(domain, self._folder) if of_tenant and domain else None
+
+    def _named(self, file: Path | None) -> str:
+        """Return the tenant whose users a file holds: as it is named here, or by the file."""
+        return self.whose.value.strip() or (tenant_of([file]) if file else "")
 
     @property
     def _of_file(self) -> bool:
@@ -239,17 +254,17 @@ class Collector(Printed, JobPanel):
             self._say(f"Collected {len(snapshot):,} users, complete.")
             self._publish(snapshot)
 
-    def _ingest(self, path: Path, out: Path | None) -> None:
+    def _ingest(self, path: Path, tenant: str, out: Path | None) -> None:
         def show(progress: Progress) -> None:
             if not self.worker.goes_on() and _version(place) == before:
                 raise _CancelledError
             self._show(progress)
 
-        new = placed(tenant_of([path]), self._folder, resume=False)
+        new = placed(tenant, self._folder, resume=False)
         with new if out is None else nullcontext(out) as place:
             before = _version(place)
             try:
-                snapshot = ingest(path, place, show=show)
+                snapshot = ingest(path, place, tenant=tenant, show=show)
             except _CancelledError:
                 self._say("Cancelled. Nothing was kept.")
                 return
@@ -285,6 +300,19 @@ class Collector(Printed, JobPanel):
         else:
             with connect(read_settings(), scopes=scopes) as tenant:
                 yield tenant
+
+
+def _kept_tenants(folder: Path) -> tuple[str, ...]:
+    """Return the tenants, and files of users, of which there are snapshots; none made up."""
+    found = set()
+    for place in folder.iterdir() if folder.is_dir() else ():
+        path = latest_file(place.name, folder)
+        if path is not None:
+            with suppress(PictureAuditError):  # no snapshot
+                origin = read_snapshot(path).provenance
+                if not origin.sandbox:
+                    found.add(origin.tenant)
+    return tuple(sorted(found))
 
 
 def _version(path: Path) -> tuple[int, int] | None:

@@ -98,7 +98,9 @@ class Kept(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             if choices:
                 field.value = choices[min(place, len(choices) - 1)][1]
         one = len(choices) < 2  # noqa: PLR2004 - two are compared
-        self.status.value = muted("Collect once more to compare.") if one else ""
+        again = "Collect once more to compare. For a file, choose as its tenant: "
+        again += self.snapshot.provenance.tenant
+        self.status.value = muted(again) if one else ""
         self.below.layout.display = "none"
         self._update_buttons()
 
