@@ -10,7 +10,8 @@ import pytest
 from toolkit.analysis.finding_checks import FIXES
 from toolkit.analysis.selection import Selection
 from toolkit.collection.collect_users import collect
-from toolkit.panels import collector_panel
+from toolkit.errors import OutputError
+from toolkit.panels import collector_panel, report_panel
 from toolkit.panels.answer_panel import Answer
 from toolkit.panels.dashboard_frame import ANSWER, COMPARE, PEOPLE, Dashboard
 from toolkit.panels.explorer.explorer_panel import explore
@@ -74,11 +75,11 @@ def test_hashes_of_real_people_are_sent_only_after_a_tick(no_credentials, tmp_pa
     panel = Answer(read_snapshot(path))
     assert panel.teller.settled(60)
     assert "Hashes of e-mail addresses are personal data" in panel.notice.value
-    assert "MADE-UP" not in panel.head.value
     panel.size.value = 0
     assert panel.teller.settled(60)
     assert "loads up to" in panel.notice.value
     assert r"\n" not in panel.notice.value
+    assert "MADE-UP" not in panel.head.value
     assert panel.start_button.disabled
     shown = Dashboard(folder=tmp_path)
     shown.collector.out.value = str(path)
@@ -119,8 +120,24 @@ def test_two_kept_snapshots_are_compared_and_one_is_deleted(
     sure.click()
     assert not snapshot.path.exists()
     assert "Collect once more" in panel.status.value
-    assert panel.compare_button.disabled
     assert second.provenance.tenant in panel.status.value
+    assert panel.compare_button.disabled
+    panel.close()
+
+
+def test_a_report_that_cannot_be_written_is_not_said_to_be_on_its_way(snapshot, monkeypatch):
+    panel = ReportPanel(snapshot)
+    said = []
+
+    def refuse(*_, **__):
+        said.append(panel.link.value)
+        raise OutputError("Cannot write it.")
+
+    monkeypatch.setattr(report_panel, "report", refuse)
+    panel.make()
+    assert "Writing" in said[0]
+    assert panel.link.value == ""
+    assert "Cannot write it." in panel.alert.value
     panel.close()
 
 

@@ -30,10 +30,14 @@ class ReportPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     @guarded
     def make(self) -> None:
         """Write the page, and show where it is."""
-        self.link.value = ""
+        self.link.value = muted("Writing …", status=True)
         path = self.snapshot.path or Path("snapshot.parquet")
         place = path.with_name(f"report-{path.stem}.html")
-        made = report(self.snapshot, place, personal=self.personal.value)
+        try:
+            made = report(self.snapshot, place, personal=self.personal.value)
+        except BaseException:
+            self.link.value = ""
+            raise
         # Neither a page of Voilà nor one behind a tunnel can open a file of this machine.
         data = b64encode(made.page.read_bytes()).decode("ascii")
         named = "It names some users." if self.personal.value else "It names nobody."
