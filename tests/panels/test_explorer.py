@@ -280,6 +280,9 @@ def test_a_finding_shows_its_users(explorer, snapshot):
     assert chips(explorer)[0] == "finding is"
     press(explorer, chips(explorer)[1])
     assert explorer.filters.selection == Selection()
+    choose(explorer, "connection", connection := snapshot.users_of(one.id)["connection"].iloc[0])
+    assert one.title in explorer.chosen.value
+    press(explorer, f"{connection} ✕")
     assert one.title not in explorer.chosen.value
 
 

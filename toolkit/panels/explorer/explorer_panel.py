@@ -380,7 +380,10 @@ class Explorer(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has
         # First what may fail: title and files are of those whose rows are shown.
         self.table.show(selection, users)
         shown, words = self._words
-        which = words if shown == self.filters.selection else ""
+        chosen = self.filters.selection
+        # Of a finding, whatever else narrows it.
+        same = shown == chosen or (chosen.finding and shown.finding == chosen.finding)
+        which = words if same else ""
         which += "" if part is None else f"{part.whose} whose picture is {part.what}"
         self.chosen.value = title(f"The {users:,} users{which}")
         self.everybody.layout.display = "none" if part is None else None
