@@ -391,7 +391,8 @@ class Writer(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             )
         )
         buttons = ipywidgets.HBox([self.csv, self.parquet, self.download])
-        super().__init__([ipywidgets.HBox([self.status, buttons]).add_class("pa-between")])
+        # In lines of their own: the buttons stay where they are when the words change.
+        super().__init__([self.status, buttons.add_class("pa-row")])
 
     @guarded
     def start(self, suffix: str) -> None:
