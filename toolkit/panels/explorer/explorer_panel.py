@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import accumulate, islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import ipywidgets
@@ -22,7 +23,7 @@ from toolkit.formatting import render, shorten
 from toolkit.panels.background import Worker
 from toolkit.panels.explorer.explorer_charts import GROUPS, Part, Stacks, trend
 from toolkit.panels.explorer.finding_list import FindingList
-from toolkit.panels.explorer.user_table import Table, Writer
+from toolkit.panels.explorer.user_table import SEEN, Table, Writer
 from toolkit.panels.saved_files import SaveChart
 from toolkit.panels.widgets import (
     Alert,
@@ -50,6 +51,7 @@ _FIELDS = {
     "activity": "activity",
 }
 _LABELS = {"seen": "people see", "activity": "last login"}
+_VALUES: Mapping[str, Mapping[str, str]] = {"seen": SEEN}
 _ORDER = {name: place for names in (Source, Seen, ACTIVITY) for place, name in enumerate(names)}
 
 
@@ -97,7 +99,8 @@ class Filters(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
                 # In one order, so that a choice is the one that was seen when it was made.
                 names = sorted(choices[by], key=lambda name: _place(name, usual.get(name, 0)))
                 chosen = getattr(self.selection, _FIELDS[by])
-                _offer(field, {name: choices[by][name] for name in names}, chosen)
+                users = {name: choices[by][name] for name in names}
+                _offer(field, users, chosen, _VALUES.get(by, {}))
             counted = accumulate(reversed(since.values()))
             _offer(self.joined_from, dict(zip(since, reversed([*counted]), strict=True)))
             _offer(self.joined_to, dict(zip(until, accumulate(until.values()), strict=True)))
@@ -160,7 +163,7 @@ class Filters(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
 
     def _drawn(self, selection: Selection) -> Iterator[ipywidgets.Button]:
         chosen: dict[str, list[tuple[str, str]]] = {
-            name: [(one, shorten(one, _LONGEST)) for one in getattr(selection, name)]
+            name: [(one, _said(one, _VALUES.get(name, {}))) for one in getattr(selection, name)]
             for name in _FIELDS.values()
         }
         if selection.finding:
@@ -194,7 +197,10 @@ def _field(label: str) -> ipywidgets.Dropdown:
 
 
 def _offer(
-    field: ipywidgets.Dropdown, users: Mapping[str, int], ticked: Collection[str] = ()
+    field: ipywidgets.Dropdown,
+    users: Mapping[str, int],
+    ticked: Collection[str] = (),
+    words: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     listed = dict(islice(users.items(), _MOST))
     if field.value:
@@ -203,7 +209,7 @@ def _offer(
     offered = [
         (f"{first} (search finds {left:,} smaller ones)" if left else first, ""),
         *(
-            (f"{'✓ ' if name in ticked else ''}{shorten(name, _LONGEST)} · {n:,}", name)
+            (f"{'✓ ' if name in ticked else ''}{_said(name, words)} · {n:,}", name)
             for name, n in listed.items()
         ),
     ]
@@ -212,6 +218,10 @@ def _offer(
         with field.hold_sync():  # the page sees one change, and not that nothing was chosen
             field.options = offered
             field.value = chosen
+
+
+def _said(value: str, words: Mapping[str, str]) -> str:
+    return words.get(value) or shorten(value, _LONGEST)
 
 
 def _place(name: str, users: int) -> tuple[int, int]:

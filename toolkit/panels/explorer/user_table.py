@@ -252,7 +252,7 @@ class Table(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         days = [user[name] for name in ("created_at", "last_login", "expires_at")]
         cells = [
             _cut(user["connection"]),
-            _SEEN.get(seen, seen or ""),
+            SEEN.get(seen, seen or ""),
             _cut(source),
             *(f"{day:%Y-%m-%d}" if day else "" for day in days),
         ]
@@ -333,7 +333,7 @@ class Table(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             self._draw()
 
 
-_SEEN = {
+SEEN: Mapping[str, str] = {
     Seen.OWN: "own picture",
     Seen.ON_WORD: "perhaps their own",
     Seen.UNKNOWN: "not known",
@@ -343,6 +343,7 @@ _SEEN = {
     Seen.BROKEN: "broken image",
     Seen.NONE: "nothing",
 }
+"""What people see, in a cell or a choice."""
 
 
 def _cut(text: object) -> str:
