@@ -36,9 +36,10 @@ class FindingList(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self.children = [ipywidgets.HTML(title(words) + notes), rows]
 
     def _row(self, finding: Finding) -> ipywidgets.HBox:
+        share = percent(finding.share, 1).replace(" ", "\N{NO-BREAK SPACE}")
         words = (
-            f"<b>{escape(finding.title)}</b> <span class='pa-muted'>· {finding.severity} · "
-            f"{percent(finding.share, 1)}</span>{muted(finding.meaning)}"
+            f"<b>{escape(finding.title)}</b> <span class='pa-muted'>· {finding.severity} "
+            f"·\N{NO-BREAK SPACE}{share}</span>{muted(finding.meaning)}"
         )
         shown = button(
             f"Show the {finding.users:,}",
