@@ -189,9 +189,10 @@ def _is_settled(coverage: Coverage, origin: Provenance) -> bool:
     if coverage.own.low == coverage.own.high:
         return True
     sample = origin.own_sample
-    return sample is not None and all(
-        one.certain or (one.asked in {0, one.users} and (origin.sandbox or not one.unclear))
-        for one in sample.strata
+    if sample is None or origin.sandbox:  # of made-up people everybody is asked about at once
+        return sample is not None
+    return all(
+        one.certain or (one.asked in {0, one.users} and not one.unclear) for one in sample.strata
     )
 
 
