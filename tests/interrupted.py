@@ -79,6 +79,7 @@ class Round:
 
     def _opened(self) -> Page:
         page = self._context.new_page()
+        page.on("dialog", lambda asked: asked.accept())  # whether to leave the page
         page.goto(self._url, timeout=_LONG)
         button(page, "Check").wait_for(state="attached", timeout=_LONG)
         return page

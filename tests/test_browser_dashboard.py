@@ -44,6 +44,10 @@ FOUND = """async () => (await axe.run(".pa-frame")).violations
     .map(one => [one.id, one.nodes.map(node => node.html.slice(0, 120))])"""
 
 
+# Whether the browser would ask somebody who leaves the page.
+LEAVING = "() => !dispatchEvent(new Event('beforeunload', {cancelable: true}))"
+
+
 @pytest.fixture
 def page(browser, tmp_path):
     """The dashboard in a browser, ready to collect."""
@@ -86,8 +90,11 @@ def test_each_step_is_reached_by_mouse_and_readable_by_all(page, axe, tmp_path):
     expect(page.locator(".pa-rights li")).to_have_count(4)
     found += axe("collect")
     button(page, "Collect").click()
+    page.locator(".pa-running b").wait_for(timeout=60_000)
+    assert page.evaluate(LEAVING)
     settled(page)
     expect(page.locator(".pa-running")).to_have_text("Nothing is running.")
+    assert not page.evaluate(LEAVING)
     found += axe("answer")
     step(page, "People")
     page.locator(".pa-findings button").first.wait_for()

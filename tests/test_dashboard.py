@@ -10,12 +10,13 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 from urllib.error import HTTPError
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import parse_qs, urljoin, urlsplit, urlunsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener, urlopen
 
 import pytest
@@ -115,18 +116,35 @@ def test_jupyterlab_opens_the_first_notebook_and_reaches_what_it_writes(monkeypa
 
 CODE = """
 import sys
-from toolkit.launch.notebook_pages import serve
-sys.exit(serve(port=0, open_browser=False, token={token}))
+from toolkit.launch import notebook_pages
+{first}
+sys.exit(notebook_pages.serve(port=0, open_browser=False, token={token}))
+"""
+# A kernel that works in the background, as a change does: its page was closed.
+WORKING = """
+from pathlib import Path
+from threading import Thread
+from time import sleep
+import ipywidgets
+place, shown = Path({place!r}), ipywidgets.HTML()
+place.touch()
+def work():
+    for number in range(24):
+        shown.value = str(number)
+        sleep(0.5)
+    place.unlink()
+Thread(target=work).start()
+shown
 """
 
 
 @contextmanager
-def started(folder: Path, *, token: bool = True):
+def started(folder: Path, *, token: bool = True, first: str = ""):
     """Start the dashboard as a process, and yield it with its address and what it said."""
     names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "HOME")
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", CODE.format(token=token)],
+            [sys.executable, "-c", CODE.format(token=token, first=first)],
             env=os.environ | {name: str(folder / name) for name in names},
             stdout=subprocess.PIPE,
             stderr=log,
@@ -151,6 +169,28 @@ def running(tmp_path_factory):
         token = parse_qs(address.query)["token"][0]
         yield Running(process, address.port, token, within, kernel)
     assert not answers(address.port)
+
+
+def test_a_kernel_whose_page_was_closed_ends_when_its_work_has(tmp_path):
+    place = tmp_path / "works"
+    cell = WORKING.format(place=str(place)).replace("{", "{{").replace("}", "}}")
+    first = f"notebook_pages._KEPT, notebook_pages._CELL = 4, {cell!r}"
+    with started(tmp_path, first=first) as (_, address):
+        with urlopen(urlunsplit(address), timeout=120) as page:
+            kernel = re.search(r'"kernelId": "([0-9a-f-]+)"', page.read().decode())[1]
+            state = urljoin(page.url, f"api/kernels/{kernel}")
+        looked = 0
+        while place.exists():
+            found = status(state)
+            if place.exists():
+                assert found == 200
+                looked += 1
+            time.sleep(1)
+        assert looked > 5  # far longer than a kernel is kept that does nothing
+        give_up = time.monotonic() + 120
+        while status(state) == 200 and time.monotonic() < give_up:
+            time.sleep(0.5)
+        assert status(state) == 404
 
 
 def status(url: str, **headers: str) -> int:

@@ -20,6 +20,10 @@ PORT = 8866
 """Where the dashboard is served unless told."""
 
 _TEMPLATE = "picture-audit"
+# Seconds without a page and without a message after which a kernel ends. What collects or writes
+# sends messages all the time, so it goes on after its page was closed. Fact (Voilà 0.5.8, tried):
+# what a page sends when it is left, to end its kernel at once, is refused for want of a cookie.
+_KEPT = 600
 # A socket's path has at most 103 bytes on macOS, 107 on Linux; a kernel's is
 # FOLDER/voila_12345678/kernel-UUID-ipc-5.
 _LONGEST_FOLDER = 38
@@ -53,6 +57,10 @@ _PAGE = """
   dark.addEventListener("change", follow);
   follow();
 })();
+// Whoever leaves while something is under way is asked first.
+addEventListener("beforeunload", (event) => {
+  if (document.querySelector(".pa-running b")) event.preventDefault();
+});
 </script>
 {%- endblock body_header -%}
 """
@@ -171,6 +179,8 @@ def served(
         *(sys.executable, "-m", "toolkit.launch.page_server", str(folder), str(page)),
         *(f"--template={_TEMPLATE}", f"--Voila.ip={address}", f"--port={port}"),
         *("--show_tracebacks=False", "--strip_sources=True", "--Voila.log_level=WARN"),
+        f"--MappingKernelManager.cull_idle_timeout={_KEPT}",
+        f"--MappingKernelManager.cull_interval={max(_KEPT // 10, 1)}",
     ]
     if system.PRIVATE_SOCKETS:
         # Anybody could connect to a TCP port of the kernel and read all that it shows: what is
