@@ -323,6 +323,7 @@ def test_the_first_n_people_only_and_then_the_others(site_of):
         shown(panel)
         assert execution._first.layout.display is None
         assert not execution.only_first.value
+        assert execution.limit.description == "the first"  # a field without a name says nothing
         execution.limit.value = -3
         assert execution.limit.value == 1  # and never everybody
         execution.only_first.value = True

@@ -84,10 +84,11 @@ class Execution(JobPanel):
         self._written: Path | None = None  # the plan that was applied or undone last
         self._short_domain = shorten(domain, _LONGEST_NAME)
         self.confirm, self.confirm_undo = (self._field() for _ in range(2))
-        self.only_first = check("try with some people only, the first")
+        self.only_first = check("try with some people only")
         self.limit = ipywidgets.BoundedIntText(
-            value=10, min=1, max=2**31, layout={"width": "90px"}, tooltip="how many people"
+            value=10, min=1, max=2**31, description="the first", layout={"width": "auto"}
         )
+        self.limit.style.description_width = "initial"
         self.agreed = check()
         self.applied = ipywidgets.Dropdown(description="the change", layout={"width": "640px"})
         self.applied.style.description_width = "initial"
