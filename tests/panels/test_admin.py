@@ -189,6 +189,7 @@ def test_the_action_is_applied_verified_seen_and_undone(panel_of, made):
     assert again.execution.applied.value == execution.applied.value
     execution.rehearse_undo()
     assert "The Action would be removed" in ended(panel)
+    assert execution.status.layout.order == "1"  # below the buttons of the undo
     assert execution.undo_button.description == f"Remove the default picture at {tenant.domain}"
     execution.confirm_undo.value = tenant.domain
     execution.undo()
@@ -200,6 +201,7 @@ def test_the_action_is_applied_verified_seen_and_undone(panel_of, made):
     assert shown(panel).plan.id not in undone.name
     execution.rehearse()
     assert "The Action would be created" in ended(panel)
+    assert execution.status.layout.order is None  # above the undo again
     assert not execution.alert.value
 
 

@@ -90,7 +90,9 @@ class Execution(JobPanel):
         )
         self.limit.style.description_width = "initial"
         self.agreed = check()
-        self.applied = ipywidgets.Dropdown(description="the change", layout={"width": "640px"})
+        self.applied = ipywidgets.Dropdown(
+            description="the change", layout={"width": "820px", "max_width": "100%"}
+        )
         self.applied.style.description_width = "initial"
         self.rehearse_button = button(
             "Rehearse", "go through everything, and write nothing", "92px", self.rehearse
@@ -280,7 +282,7 @@ class Execution(JobPanel):
             self._rehearsed_undo = _RehearsedUndo(path, words, changes)
             return _said("Undo rehearsed", outcome)
 
-        self._start("Rehearsing the undo", steps)
+        self._start("Rehearsing the undo", steps, below=True)
 
     @guarded
     def undo(self) -> None:
@@ -296,7 +298,7 @@ class Execution(JobPanel):
             )
             return _said("Undone", outcome)
 
-        self._start("Undoing", steps, writes=True)
+        self._start("Undoing", steps, writes=True, below=True)
 
     @property
     def _limit(self) -> int | None:
@@ -304,9 +306,20 @@ class Execution(JobPanel):
         writes = self._plan is not None and self._plan.way.writes_users
         return self.limit.value if writes and self.only_first.value else None
 
-    def _start(self, what: str, steps: Callable[[Tenant], _Steps], *, writes: bool = False) -> None:
+    def _start(
+        self,
+        what: str,
+        steps: Callable[[Tenant], _Steps],
+        *,
+        writes: bool = False,
+        below: bool = False,
+    ) -> None:
+        """Begin; what comes of it is said above the undo, or `below` it."""
         with self._lock:
             if not self.worker.working:
+                # By CSS: a child that moves is drawn anew, and its button would lose the focus.
+                for one in (self.alert, self._controls, self.status):
+                    one.layout.order = "1" if below else None
                 if not writes and what != "Checking":
                     self._disarm()
                 self.meter.bar.description = what
