@@ -93,7 +93,7 @@ def test_each_step_is_reached_by_mouse_and_readable_by_all(page, axe, tmp_path):
     page.locator(".pa-running b").wait_for(timeout=60_000)
     assert page.evaluate(LEAVING)
     settled(page)
-    expect(page.locator(".pa-running")).to_have_text("Nothing is running.")
+    expect(page.locator(".pa-running")).to_have_text("Nothing is running in this page.")
     assert not page.evaluate(LEAVING)
     found += axe("answer")
     step(page, "People")

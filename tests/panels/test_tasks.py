@@ -162,7 +162,7 @@ def test_all_tasks_follow_what_gravatar_answered(no_credentials, snapshot, tmp_p
     shown.answer.size.value = 0
     shown.answer.start()
     assert shown.answer.settled(120)
-    assert "Nothing is running" in shown.running.value
+    assert "Nothing is running in this page." in shown.running.value
     assert shown.snapshot is shown.answer.snapshot is not snapshot
     shown.go_to(PEOPLE)
     assert shown.explorer is not before

@@ -295,7 +295,7 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
             f"<b>{job.meter.bar.description}</b> {muted(job.meter.words.value)}"
             for job in self._jobs
             if job.worker.working
-        ) or muted("Nothing is running.")
+        ) or muted("Nothing is running in this page.")
 
     @property
     def _jobs(self) -> list[JobPanel]:
