@@ -21,8 +21,7 @@ PORT = 8866
 
 _TEMPLATE = "picture-audit"
 # Seconds without a page and without a message after which a kernel ends. What collects or writes
-# sends messages all the time, so it goes on after its page was closed. Fact (Voilà 0.5.8, tried):
-# what a page sends when it is left, to end its kernel at once, is refused for want of a cookie.
+# sends messages all the time, so it goes on after its page was closed.
 _KEPT = 600
 # A socket's path has at most 103 bytes on macOS, 107 on Linux; a kernel's is
 # FOLDER/voila_12345678/kernel-UUID-ipc-5.
@@ -57,8 +56,10 @@ _PAGE = """
   dark.addEventListener("change", follow);
   follow();
 })();
-// Whoever leaves while something is under way is asked first.
+// Whoever leaves while something is under way is asked first. What Voilà does then would leave a
+// page that hears nothing more, also where somebody stays.
 addEventListener("beforeunload", (event) => {
+  event.stopImmediatePropagation();
   if (document.querySelector(".pa-running b")) event.preventDefault();
 });
 </script>
