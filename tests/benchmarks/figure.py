@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.classification.sources import Source
-from toolkit.reporting.charts.chart import INK, MUTED, PAD, WIDTH, Card, Chart, sentences
+from toolkit.reporting.charts.chart import INK, MUTED, PAD, WIDTH, Card, Chart
 from toolkit.reporting.palette import COLOURS
 
 _Row = dict[str, Any]
@@ -96,7 +96,7 @@ def chart(results: dict[str, Any]) -> Chart | None:
         said = f"{row['seconds']:.1f} s   {row['peak'] / 1e6:,.0f} MB"
         card.write(left + width + 8, middle, said, bold=mine, colour=INK if mine else MUTED)
         words.append(f"{_NAMES[name]}: {said}")
-    return Chart(card.figure, title, sentences(title, subtitle, "; ".join(words)))
+    return card.chart("; ".join(words))
 
 
 def _ingestion(rows: Iterable[_Row], part: str, head: str, data: str) -> Iterator[str]:
