@@ -57,7 +57,9 @@ _OK = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FORBIDDEN = frozenset({401, 403, 407, 451})
 _GONE = frozenset({404, 410})
-_AGENT = f"auth0-picture-audit/{version('auth0-picture-audit')}"
+AGENT = f"auth0-picture-audit/{version('auth0-picture-audit')}"
+"""What hosts of pictures, and Gravatar, are told about who asks."""
+
 _ACCEPT = "image/png,image/jpeg,image/gif,image/webp,image/avif,image/*;q=0.8"
 _MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,60}")
 
@@ -194,7 +196,7 @@ def _ask(address: Address, ips: Sequence[IP], most_bytes: int) -> Fetched | str:
     )
     headers: dict[bytes | str, bytes | str] = {
         "Host": address.authority,
-        "User-Agent": _AGENT,
+        "User-Agent": AGENT,
         "Accept": _ACCEPT,
         "Accept-Encoding": "identity",
         "Connection": "close",

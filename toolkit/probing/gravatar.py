@@ -21,7 +21,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from importlib.metadata import version
 from queue import SimpleQueue
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -32,6 +31,7 @@ from aiolimiter import AsyncLimiter
 
 from toolkit.errors import UnreachableError
 from toolkit.images.decode import kind_of
+from toolkit.images.download import AGENT
 from toolkit.images.network_settings import connection_failure
 from toolkit.probing.answers import RATINGS, Answer, Cache, Question
 from toolkit.progress import Progress
@@ -60,7 +60,6 @@ _LENGTHS = (32, 64)
 LONGEST_WAIT = 60.0
 """Maximum seconds to wait after a refusal, whatever `Retry-After` says."""
 
-_DISTRIBUTION = "auth0-picture-audit"
 _TRIES = 4  # of one request
 _FIRST_WAIT, _LONGEST_BACKOFF = 0.25, 5.0  # seconds between them
 _WAIT_UNTOLD = 2.0  # seconds, where a refusal does not say for how long
@@ -216,7 +215,7 @@ class Host:
             base_url=base_url,
             transport=transport or async_transport(base_url),
             headers={
-                "User-Agent": f"{_DISTRIBUTION}/{version(_DISTRIBUTION)}",
+                "User-Agent": AGENT,
                 "Accept": "image/*",
                 # What is compressed does not show its first bytes.
                 "Accept-Encoding": "identity",
