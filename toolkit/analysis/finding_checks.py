@@ -257,7 +257,7 @@ CHECKS = (
         "unresolved",
         "info",
         "Gravatars that may exist or not",
-        "below = 'unresolved' AND evidence <> 'pixels'",  # of those even the pixels did not tell
+        "below = 'unresolved' AND evidence <> 'pixels'",  # asking again would not tell
         "The address alone does not tell whether people see a Gravatar or its fallback.",
         "Ask for a sample: picture-audit probe SNAPSHOT --sample 2000",
     ),

@@ -416,7 +416,8 @@ def _grey(make: Callable[[_Chance, int], Image.Image]) -> Callable[[_Chance, int
 
 def _grain(chance: _Chance, image: Image.Image) -> Image.Image:
     """The noise of a sensor; flat drawings get none."""
-    if image.getcolors((image.width * image.height - 1) // 4):  # None if there are more
+    flat = (image.width * image.height - 1) // 4  # so many colours at most
+    if image.getcolors(flat) is not None:  # None: it has more
         return image
     field = np.asarray(image.convert("RGB"), np.float32)
     grain = chance.normal(0, _between(chance, 0, 6), (*field.shape[:2], 1))

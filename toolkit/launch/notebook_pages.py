@@ -56,8 +56,8 @@ _PAGE = """
   dark.addEventListener("change", follow);
   follow();
 })();
-// Whoever leaves while something is under way is asked first. What Voilà does then would leave a
-// page that hears nothing more, also where somebody stays.
+// Ask before somebody leaves while something runs. Voilà's own handler is kept from running: it
+// cuts the page off from its kernel, even if the person then stays.
 addEventListener("beforeunload", (event) => {
   event.stopImmediatePropagation();
   if (document.querySelector(".pa-running b")) event.preventDefault();

@@ -194,8 +194,9 @@ class Snapshot:
         counted = coverage(
             self._stored(), by, as_of=facts.taken_at, wiring=facts.wiring, absent=facts.absent
         )
-        counted = replace(counted, made_up=facts.sandbox)
-        return replace(counted, estimate=facts.estimate, looked=facts.own_sample)
+        return replace(
+            counted, estimate=facts.estimate, looked=facts.own_sample, made_up=facts.sandbox
+        )
 
     @property
     def overrides(self) -> bool | None:
