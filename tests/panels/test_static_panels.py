@@ -1,9 +1,11 @@
 """Panels where no kernel runs: in a saved notebook, on GitHub, in a mail."""
 
 import nbformat
+import pytest
 from nbconvert import HTMLExporter
 
 from tests.panels.test_explorer import choose, explorer, snapshot  # noqa: F401 - fixtures
+from toolkit.panels import widgets
 from toolkit.panels.choose.admin_panel import choose_default_picture
 from toolkit.panels.collector_panel import collector
 from toolkit.panels.dashboard_frame import Dashboard
@@ -11,17 +13,32 @@ from toolkit.panels.dashboard_frame import Dashboard
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 
+def outputs_of(panel):
+    """Return what a cell shows: something for where no kernel runs, and the panel."""
+    shown = []
+
+    def keep(bundle, *, raw):
+        assert raw
+        shown.append(bundle)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(widgets, "display", keep)
+        panel._ipython_display_()
+    return shown
+
+
 def pages_of(panel):
     """Return what a panel says as HTML and as text; a kernel's page still gets the panel."""
-    bundle = panel._repr_mimebundle_()
-    assert bundle[VIEW]["model_id"] == panel.model_id
-    return bundle["text/html"], bundle["text/plain"]
+    static, live = outputs_of(panel)
+    assert live[VIEW]["model_id"] == panel.model_id
+    assert live["text/html"] == live["text/plain"] == ""
+    return static["text/html"], static["text/plain"]
 
 
 def converted(panel):
     """Return the page that nbconvert makes of a notebook with this panel, without widgets."""
-    output = nbformat.v4.new_output("display_data", data=panel._repr_mimebundle_())
-    cell = nbformat.v4.new_code_cell("panel", outputs=[output])
+    outputs = [nbformat.v4.new_output("display_data", data=one) for one in outputs_of(panel)]
+    cell = nbformat.v4.new_code_cell("panel", outputs=outputs)
     page, _ = HTMLExporter(embed_images=False).from_notebook_node(
         nbformat.v4.new_notebook(cells=[cell])
     )
@@ -51,6 +68,7 @@ def test_a_converted_notebook_shows_the_panel(explorer):  # noqa: F811 - the fix
     page = converted(explorer)
     assert "see a picture of their own" in page
     assert '<th scope="row">social</th>' in page
+    assert "Explorer(" not in page
 
 
 def test_the_other_panels_say_what_they_are_for_and_what_they_have(

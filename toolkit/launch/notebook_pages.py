@@ -34,6 +34,7 @@ _PAGE = """
 {{ resources.include_js("static/voila-style.js") }}
 {{ spinner.css() }}
 {{ super.super() }}
+<style>.pa-static { display: none } /* what a saved notebook shows without a kernel */</style>
 {% if resources.theme == "light" %}
 <link id="pa-dark" rel="stylesheet" media="(prefers-color-scheme: dark)"
   href="{{ resources.include_url("static/theme-dark.css") }}">

@@ -68,7 +68,7 @@ class Bar:
         """Draw how far it has come."""
         if not self._shown:
             self._shown = True
-            display(self._meter)  # type: ignore[no-untyped-call] # IPython has no types here
+            _display(self._meter)
         self._meter.show(progress)
 
     def done(self) -> None:
@@ -89,14 +89,26 @@ class Printed:
         """Return its first lines as HTML, and users by source to draw; neither names a user."""
         raise NotImplementedError
 
-    def _repr_mimebundle_(self, **wanted: Any) -> dict[str, Any]:  # noqa: ANN401 - as in ipywidgets
-        bundle: dict[str, Any] = super()._repr_mimebundle_(**wanted)  # type: ignore[misc] # of the other base
+    def _ipython_display_(self) -> None:
         head, sources = self.static()
         total = max(sum(sources.values()), 1)
         rows = [(source, users, users / total) for source, users in sources.items()]
-        drawn = render("panels/static.html.j2", head=head, rows=rows)
-        words = " ".join(unescape(_TAG.sub(" ", drawn)).split())
-        return bundle | {"text/html": drawn, "text/plain": words}
+        _display(self, render("panels/static.html.j2", head=head, rows=rows))
+
+
+def _display(widget: ipywidgets.Widget, static: str = "") -> None:
+    """Show a widget in a cell, and before it what stands for it where no kernel runs.
+
+    Two outputs: in a notebook that was saved and opened again, JupyterLab knows the widget by its
+    name alone, and shows an error instead of any HTML of the same output. The first output hides
+    itself beside the live widget, and that error without it.
+    """
+    widget.add_class(f"pa-live-{widget.model_id}")
+    drawn = render("panels/output.html.j2", id=widget.model_id, static=static)
+    words = " ".join(unescape(_TAG.sub(" ", static)).split())
+    live = widget._repr_mimebundle_() | {"text/html": "", "text/plain": ""}
+    for output in ({"text/html": drawn, "text/plain": words}, live):
+        display(output, raw=True)  # type: ignore[no-untyped-call] # IPython has no types here
 
 
 class Alert(ipywidgets.HTML):  # type: ignore[misc] # ipywidgets has no types
