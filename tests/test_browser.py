@@ -112,12 +112,10 @@ def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(FOLDER, folder / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpo*"))
     port = free_port()
-    command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
-        *(f"--port={port}", "--IdentityProvider.token=", "--ServerApp.port_retries=0"),
-        *("--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
-        f"--ServerApp.root_dir={folder}",
-    ]
+    options = ["--no-browser", "--allow-root", f"--port={port}", "--IdentityProvider.token="]
+    options += ["--ServerApp.port_retries=0"]
+    start = f"import sys; from toolkit.launch.notebook_pages import lab; sys.exit(lab({options}))"
+    command = [sys.executable, "-c", start]
     with serving(command, port, folder) as url:
         yield url, folder
 
@@ -193,6 +191,39 @@ def test_the_first_notebook_runs_to_its_end_and_shows_charts(lab, browser):
         assert page.locator(".jp-RenderedText[data-mime-type*=error]").count() == 0
         outputs.locator("img[alt]").first.scroll_into_view_if_needed()
         picture(page, "notebook")
+
+
+def test_a_saved_notebook_shows_what_its_panels_said(lab, browser):
+    """Fails if who opens a notebook again, without the kernel that ran it, reads only an error."""
+    url, folder = lab
+    notebook = json.loads(_notebook(folder))
+    bar = "toolkit.Bar()(toolkit.progress.Progress(1, 2))"
+    notebook["cells"][0]["source"] = f"import toolkit.progress\n{bar}\ntoolkit.collector()"
+    saved = folder / "saved.ipynb"
+    saved.write_text(json.dumps(notebook), "utf-8")
+    with tab(browser) as page:
+        run_all(page, f"{url}/lab/tree/saved.ipynb?reset")
+        button(page, "Collect").wait_for()
+        static = page.get_by_text("Run this cell again to use the panel.")
+        expect(static).to_be_hidden()
+        page.keyboard.press("Control+s")
+        while not json.loads(saved.read_text("utf-8"))["cells"][0]["outputs"]:
+            page.wait_for_timeout(200)
+        with urlopen(f"{url}/api/sessions") as answer:
+            (kernel,) = (one["id"] for one in json.load(answer) if one["name"] == saved.name)
+        page.evaluate(
+            """async (id) => fetch(`/api/sessions/${id}`, {method: "DELETE",
+            headers: {"X-XSRFToken": document.cookie.match(/_xsrf=([^;]*)/)[1]}})""",
+            kernel,
+        )
+        page.goto(f"{url}/lab/tree/saved.ipynb?reset")
+        expect(static).to_be_visible(timeout=120_000)
+        errors = page.get_by_text("Error displaying widget")
+        expect(errors).to_have_count(2)
+        expect(errors.and_(page.locator(":visible"))).to_have_count(0)
+        # JupyterLab asks nothing over the first screen.
+        expect(page.get_by_text("Jupyter news")).to_have_count(0)
+        picture(page, "saved")
 
 
 @pytest.fixture(scope="module", params=["lab", "voila"])

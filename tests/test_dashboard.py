@@ -110,7 +110,6 @@ def test_jupyterlab_opens_the_first_notebook_and_reaches_what_it_writes(monkeypa
     assert "--LabApp.default_url=/lab/tree/notebooks/1_avatar_coverage.ipynb" in command
     assert not [one for one in command[3:] if not one.startswith("-")]
     assert (rest["cwd"] / "notebooks" / "1_avatar_coverage.ipynb").is_file()
-    assert "--LabApp.news_url=None" in command
     assert not [one for one in named if "default_url" in one]
 
 

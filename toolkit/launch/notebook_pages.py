@@ -136,7 +136,12 @@ def lab(options: Sequence[str] = ()) -> int:
     named = any(not one.startswith("-") for one in options)
     # Named as a file, it would make its own folder the root: links to `../out` would lead nowhere.
     first = [] if named else [f"--LabApp.default_url=/lab/tree/{folder.name}/{_FIRST}"]
-    return _run([sys.executable, "-m", "jupyterlab", *_QUIET, *first, *options], cwd=folder.parent)
+    settings = [str(_SETTINGS), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    return _run(
+        [sys.executable, "-m", "jupyterlab", *first, *options],
+        cwd=folder.parent,
+        env=os.environ | {"JUPYTER_CONFIG_PATH": os.pathsep.join(settings)},
+    )
 
 
 def _run(
@@ -226,11 +231,8 @@ def _notebook(folder: Path) -> str:
 # In a checkout these are links to the notebooks, of which a wheel has copies.
 _SAMPLES = Path(__file__).with_name("samples")
 _FIRST = "1_avatar_coverage.ipynb"
-# Without a question over the first screen, and without asking anybody for news and updates.
-_QUIET = (
-    "--LabApp.news_url=None",
-    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-)
+# Its `labconfig` keeps JupyterLab from asking over the first screen whether to fetch news.
+_SETTINGS = Path(__file__).parent
 
 
 def notebook_folder() -> Path:
