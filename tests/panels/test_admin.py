@@ -17,10 +17,12 @@ from toolkit.change.journal import State, journal_path, read_journal
 from toolkit.change.undo_journal import undo
 from toolkit.change.ways import Way, seconds
 from toolkit.collection.collect_users import collect
+from toolkit.collection.place import folder_name
 from toolkit.errors import SettingsError
 from toolkit.formatting import lasting
 from toolkit.images.drawing import emblem
 from toolkit.panels.choose.admin_panel import EXAMPLE, choose_default_picture
+from toolkit.panels.dashboard_frame import Dashboard
 from toolkit.sandbox.made_up import tenants
 from toolkit.sandbox.made_up.tenants import loadable, people
 from toolkit.sandbox.server import Sandbox
@@ -618,6 +620,35 @@ def test_a_change_that_stopped_is_announced_and_gone_on_with_by_a_new_panel(site
         assert lines(panel) == []
     finally:
         panel.close()
+
+
+def test_the_dashboard_announces_a_change_at_its_first_step(site_of, monkeypatch):
+    site = site_of([person(number) for number in range(9)])
+    folder = site.folder / folder_name(site.tenant.domain)
+    folder.mkdir()
+    Snapshot(site.snapshot.provenance, site.snapshot.users).write(
+        folder / "2026-01-01T0000.parquet"
+    )
+    site.apply(site.plan("root"), limit=3)
+    for path in site.folder.glob("*.plan*"):
+        path.rename(folder / path.name)
+    for name, value in site.sandbox.environment().items():
+        monkeypatch.setenv(name, value)
+    frame = Dashboard(folder=site.folder)
+    try:
+        until = time.monotonic() + 60
+        while len(frame.banner.children) < 2:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        row = frame.banner.children[0]
+        assert f"at {site.tenant.domain} stopped at 3 of 9 people" in row.children[0].value
+        (go_on,) = [one for one in row.children[1:] if one.description == "Go on"]
+        go_on.click()
+        assert frame.alert.value == ""
+        assert "9 of 9 users would be changed" in ended(frame.admin)
+        assert frame.banner.layout.display == "none"  # the step has its own line
+    finally:
+        frame.close()
 
 
 def test_a_change_that_stopped_is_put_back_by_a_new_panel(site_of):

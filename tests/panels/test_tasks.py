@@ -13,7 +13,7 @@ from toolkit.collection.collect_users import collect
 from toolkit.errors import OutputError
 from toolkit.panels import collector_panel, report_panel
 from toolkit.panels.answer_panel import Answer
-from toolkit.panels.dashboard_frame import ANSWER, COMPARE, PEOPLE, Dashboard
+from toolkit.panels.dashboard_frame import ANSWER, COLLECT, COMPARE, PEOPLE, REPORT, Dashboard
 from toolkit.panels.explorer.explorer_panel import explore
 from toolkit.panels.kept_panel import Kept
 from toolkit.panels.report_panel import ReportPanel
@@ -150,13 +150,19 @@ def test_the_report_is_a_link_that_needs_no_file(snapshot):
     panel.close()
 
 
-def test_all_tasks_follow_what_gravatar_answered(no_credentials, snapshot, tmp_path):
+def test_all_tasks_follow_what_gravatar_answered(no_credentials, tenant, snapshot, tmp_path):
     shown = Dashboard(folder=tmp_path)
     shown.go_to(PEOPLE)
     assert "There is no snapshot yet" in shown.alert.value
     shown.take(snapshot)
+    second = collect(tenant, folder=tmp_path, method="search")
     for name in (PEOPLE, COMPARE, ANSWER):
         shown.go_to(name)
+    kept = shown._page(COMPARE)
+    assert kept.compared is None
+    kept.compare()
+    assert kept.settled(60)
+    assert kept.compared == (snapshot.path, second.path)
     before = shown.explorer
     before.show(Selection(sources=("initials",)))
     shown.answer.size.value = 0
@@ -167,8 +173,62 @@ def test_all_tasks_follow_what_gravatar_answered(no_credentials, snapshot, tmp_p
     shown.go_to(PEOPLE)
     assert shown.explorer is not before
     assert shown.explorer.filters.selection == Selection(sources=("initials",))
+    again = shown._page(COMPARE)
+    assert again is not kept
+    assert again.settled(60)
+    assert again.below.layout.display is None
+    assert again.compared == kept.compared
     assert shown.alert.value == ""
     shown.close()
+
+
+def ticked(shown):
+    return {name for name, step in shown.steps.items() if "pa-done" in step._dom_classes}
+
+
+def test_a_tick_says_that_a_step_is_done_and_not_that_it_was_opened(snapshot, tenant, tmp_path):
+    shown = Dashboard(folder=tmp_path)
+    assert ticked(shown) == set()
+    shown.take(snapshot)
+    for name in shown.steps:
+        shown.go_to(name)
+    assert shown.alert.value == ""
+    assert ticked(shown) == {COLLECT}
+    shown._page(REPORT).make()
+    collect(tenant, folder=tmp_path, method="search")
+    shown.go_to(COMPARE)
+    shown._page(COMPARE).compare()
+    assert shown._page(COMPARE).settled(60)
+    assert ticked(shown) == {COLLECT, REPORT, COMPARE}
+    shown.answer.settle()
+    assert shown.answer.settled(120)
+    assert ticked(shown) >= {COLLECT, ANSWER}
+    shown.close()
+
+
+def test_a_page_that_is_loaded_again_shows_what_it_showed(snapshot, tmp_path):
+    shown = Dashboard(folder=tmp_path, remember=True)
+    shown.take(snapshot)
+    shown.go_to(PEOPLE)
+    shown.explorer.show(Selection(sources=("initials",), text="ann@example.com"))
+    shown.go_to(ANSWER)
+    kept = shown.memory.kept
+    assert "ann" not in kept
+    shown.close()
+    again = Dashboard(folder=tmp_path, remember=True)
+    again.memory.found = kept
+    assert again.alert.value == ""
+    assert again.snapshot.path == snapshot.path
+    assert again._now == ANSWER
+    assert again.explorer.filters.selection == Selection(sources=("initials",))
+    again.memory.found = "{}"
+    assert "cannot be read" in again.alert.value
+    again.close()
+    snapshot.path.unlink()
+    late = Dashboard(folder=tmp_path, remember=True)
+    late.memory.found = kept
+    assert "does not exist" in late.alert.value
+    late.close()
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ _CELL = """
 import os
 import toolkit
 os.chdir({folder})
-toolkit.dashboard()
+toolkit.dashboard(remember=True)
 """
 
 

@@ -41,9 +41,11 @@ class Answer(JobPanel):
 
     Attributes:
         snapshot: what is shown; after Gravatar was asked, what it answered is in it. Observe it.
+        done: whether nobody is left to ask about, or to ask about again; observe it.
     """
 
     snapshot = traitlets.Any()
+    done = traitlets.Bool(default_value=False)
 
     def __init__(self, snapshot: Snapshot, ready: Callable[[], None] = lambda: None) -> None:
         super().__init__(
@@ -119,7 +121,8 @@ class Answer(JobPanel):
         coverage, origin = self.snapshot.coverage(), self.snapshot.provenance
         self.head.value = heading("What your users see", origin)
         self.chart.value = drawn(what_people_see(coverage), "answer")
-        self.settling.layout.display = "none" if _is_settled(coverage, origin) else None
+        self.done = _is_settled(coverage, origin)
+        self.settling.layout.display = "none" if self.done else None
         unknown, word = _open(coverage)
         whom = plural(unknown, "person", "people")
         said = f"For {whom} nobody knows yet: they see a Gravatar only if they made one."
@@ -188,11 +191,12 @@ def _is_settled(coverage: Coverage, origin: Provenance) -> bool:
     """Whether nobody is left to ask about, or to ask about again."""
     if coverage.own.low == coverage.own.high:
         return True
-    sample = origin.own_sample
-    if sample is None or origin.sandbox:  # of made-up people everybody is asked about at once
-        return sample is not None
+    if origin.own_sample is None:
+        return False
+    # A sandbox gives the same unclear answer again.
     return all(
-        one.certain or (one.asked in {0, one.users} and not one.unclear) for one in sample.strata
+        one.certain or (one.asked in {0, one.users} and (origin.sandbox or not one.unclear))
+        for one in origin.own_sample.strata
     )
 
 

@@ -169,10 +169,14 @@ class JobPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.pause_button = button("Pause", pausing, width, self.pause)
         self.cancel_button = button("Cancel", cancelling, width, self.cancel)
 
-    def begin(self, job: Callable[[], None], words: str) -> None:
-        """Do a job and say these words first; do nothing if another job is under way."""
+    def begin(self, job: Callable[[], None], words: str, what: str = "") -> None:
+        """Do a job and say these words first; do nothing if another job is under way.
+
+        `what` is the job in a word, if the panel has several.
+        """
         with self._lock:
             if not self.worker.working:
+                self.meter.bar.description = what or self.meter.bar.description
                 self.meter.start()
                 self.meter.layout.display = None
                 self._say(words)

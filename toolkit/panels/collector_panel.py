@@ -44,6 +44,7 @@ class Collector(Printed, JobPanel):
 
     Attributes:
         snapshot: what was collected or opened last, or None; observe it.
+        real: the domain of the tenant that the environment names, or None.
         embedded: the embedded tenant once it was collected from; it stays open, so that its
             people can be changed and collected again.
     """
@@ -60,7 +61,7 @@ class Collector(Printed, JobPanel):
             width=_WIDTH,
         )
         self._folder = folder
-        self._real: str | None = None  # the domain of the tenant that the environment names
+        self.real: str | None = None
         self.embedded: Tenant | None = None
         self.origin = ipywidgets.ToggleButtons(
             options=[_TENANT, _FILE],
@@ -116,7 +117,6 @@ class Collector(Printed, JobPanel):
     @guarded
     def _choose_origin(self, _: object) -> None:
         self._said_while_paused = _PAUSED[self.origin.value]
-        self.meter.bar.description = "Reading" if self._of_file else "Collecting"
         if self._of_file:
             self.file.propose()
             self.whose.options = _kept_tenants(self._folder)
@@ -126,7 +126,7 @@ class Collector(Printed, JobPanel):
     def connect(self) -> None:
         """Say what the token of the tenant may do, and what a change would need besides."""
         chosen = self.tenant.value
-        self.begin(lambda: self._connect(chosen), "Connecting …")
+        self.begin(lambda: self._connect(chosen), "Connecting …", "Connecting")
 
     @guarded
     def start(self) -> None:
@@ -137,10 +137,10 @@ class Collector(Printed, JobPanel):
             if path is None:
                 raise UnreadableInputError("Name the file of users, or upload it.")
             tenant = self._named(path)
-            self.begin(lambda: self._ingest(path, tenant, out), "Reading …")
+            self.begin(lambda: self._ingest(path, tenant, out), "Reading …", "Reading")
         else:
             tenant, method = self.tenant.value, self.method.value
-            self.begin(lambda: self._collect(tenant, method, out), "Connecting …")
+            self.begin(lambda: self._collect(tenant, method, out), "Connecting …", "Collecting")
 
     @guarded
     def open_file(self) -> None:
@@ -202,7 +202,7 @@ class Collector(Printed, JobPanel):
         settings = read_settings()
         # Credentials without a domain are an error, which reading the address raises.
         if settings.domain or settings.given:
-            self._real = urlsplit(settings.base_url).netloc
+            self.real = urlsplit(settings.base_url).netloc
             self.tenant.options = [settings.domain, EMBEDDED]
             self.tenant.value = settings.domain
 
@@ -210,7 +210,7 @@ class Collector(Printed, JobPanel):
         """Return the snapshot file that is named, or else one of the chosen tenant, or None."""
         if self.out.value.strip():
             return Path(self.out.value.strip())
-        domain = self._real
+        domain = self.real
         if self._of_file:
             domain = self._named(self.file.path)
         elif self.tenant.value == EMBEDDED:

@@ -7,15 +7,20 @@ from pathlib import Path
 import ipywidgets
 
 from toolkit.analysis.finding_counts import Finding
+from toolkit.analysis.selection import Selection
+from toolkit.change.changes_made import Change
 from toolkit.classification.sources import Source
-from toolkit.collection.place import FOLDER
+from toolkit.collection.place import FOLDER, folder_name, latest_snapshot
 from toolkit.errors import SettingsError
 from toolkit.panels.answer_panel import Answer
 from toolkit.panels.background import JobPanel
 from toolkit.panels.choose.admin_panel import Admin, choose_default_picture
+from toolkit.panels.choose.changes_banner import ChangesBanner
+from toolkit.panels.choose.execution import Execution
 from toolkit.panels.collector_panel import Collector
 from toolkit.panels.explorer.explorer_panel import Explorer, explore
 from toolkit.panels.kept_panel import Kept
+from toolkit.panels.page_memory import PageMemory, Shown
 from toolkit.panels.report_panel import ReportPanel
 from toolkit.panels.widgets import (
     Alert,
@@ -27,7 +32,7 @@ from toolkit.panels.widgets import (
     skip,
     stylesheet,
 )
-from toolkit.snapshots.snapshot import Snapshot
+from toolkit.snapshots.snapshot import Snapshot, read_snapshot
 from toolkit.tenant.client import Tenant
 
 COLLECT, ANSWER, PEOPLE, COMPARE, REPORT, CHANGE = (
@@ -61,9 +66,12 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
     Args:
         out: the file to propose, as for `toolkit.collector`.
         folder: where snapshots go without one.
+        remember: whether a page that is loaded again shows what it showed.
     """
 
-    def __init__(self, out: Path | None = None, folder: Path = FOLDER) -> None:
+    def __init__(
+        self, out: Path | None = None, folder: Path = FOLDER, *, remember: bool = False
+    ) -> None:
         self.collector = Collector(out, folder)
         self.alert = Alert()
         self.snapshot: Snapshot | None = None  # which the tasks are about
@@ -72,7 +80,6 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
         self._closed = False
         self._now = COLLECT
         self._made: dict[str, tuple[Snapshot, _Page]] = {}
-        self._done: set[str] = set()
         self.head, self.running = ipywidgets.HTML(), ipywidgets.HTML().add_class("pa-running")
         self._first = ipywidgets.VBox([ipywidgets.HTML(_FIRST), self.collector])
         self.entry = entrance(COLLECT)
@@ -90,7 +97,16 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
             ]
         ).add_class("pa-steps")
         desk = ipywidgets.HBox([nav, self.stage]).add_class("pa-desk")
-        super().__init__([stylesheet(), self.head, self.alert, desk])
+        self.memory = PageMemory()
+        self.banner = ChangesBanner(
+            self.collector.real or "",
+            self._place_of(self.collector.real or ""),
+            self._go_on,
+            self._put_back,
+            everywhere=True,
+        )
+        kept = [self.memory] if remember else []
+        super().__init__([stylesheet(), *kept, self.head, self.alert, self.banner, desk])
         self.add_class("pa-panel").add_class("pa-frame")
         self._watch(self.collector)
         self.collector.tenant.observe(self._tell, "value")
@@ -98,6 +114,7 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
         self._tell()
         self._mark()
         self.collector.observe(self._collected, "snapshot")
+        self.memory.observe(lambda change: self._back(change["new"]), "found")
 
     @property
     def explorer(self) -> Explorer | None:
@@ -122,7 +139,6 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
                 return
             if name != COLLECT:
                 self._make(name)
-                self._done.add(name)
             self._now = name
             self._mark()
             self._enter()
@@ -147,6 +163,7 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
         """End all that is under way, and close files and connections."""
         with self._lock:
             self._closed = True
+            self.banner.close()
             for _, page in self._made.values():
                 page.close()
         # Afterwards, because the parts use its embedded tenant.
@@ -185,11 +202,13 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
             except BaseException:
                 self.snapshot = former
                 raise
-            self._done = {COLLECT, ANSWER}
             self._now = ANSWER
             self._tidy()
             self._mark()
             self._enter()  # the button that was pressed is hidden now
+            tenant = snapshot.provenance.tenant
+            place = snapshot.path.parent if snapshot.path else self._place_of(tenant)
+            self.banner.about(tenant, place)
 
     def _settle(self) -> None:
         """Ask about everybody of the embedded tenant: nobody but its own sandbox is asked."""
@@ -229,6 +248,10 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
             self._watch(page)
         elif isinstance(page, Admin):
             self._watch(page.execution)
+        elif isinstance(page, Explorer):
+            page.filters.observe(self._remember, "selection")
+        if (job := _job(page)) is not None:
+            job.observe(self._mark, "done")
         if former is not None:
             former[1].close()
         self._place()
@@ -238,10 +261,15 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
         return {
             ANSWER: lambda snapshot: Answer(snapshot, self._ensure_still),
             PEOPLE: lambda snapshot: explore(snapshot, fix=self.fix),
-            COMPARE: lambda snapshot: Kept(snapshot, self._folder, self.take),
+            COMPARE: self._kept,
             REPORT: ReportPanel,
             CHANGE: self._choose,
         }
+
+    def _kept(self, snapshot: Snapshot) -> Kept:
+        former = self._page(COMPARE)
+        pair = former.compared if isinstance(former, Kept) else None
+        return Kept(snapshot, self._folder, self.take, pair)
 
     def _choose(self, snapshot: Snapshot) -> Admin:
         return choose_default_picture(snapshot, self._embedded(snapshot))
@@ -252,15 +280,55 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
             if not self._closed and (page := self._page(ANSWER)) is not None:
                 self.snapshot = change["new"]
                 self._made[ANSWER] = self.snapshot, page
+                # What somebody has filtered, or compared, is shown again with the answers.
                 former = self.explorer
+                for name in {PEOPLE, COMPARE} & self._made.keys():
+                    self._make(name)
+                if former is not None and self.explorer is not None:
+                    self.explorer.show(former.filters.selection)
                 self._tidy()
-                if former is not None:
-                    self._make(PEOPLE)
-                    if self.explorer is not None:
-                        self.explorer.show(former.filters.selection)  # what somebody has filtered
                 if self._now not in {COLLECT, *self._made}:
                     self._make(self._now)
                 self._mark()
+
+    @guarded
+    def _back(self, kept: str) -> None:
+        """Show what the page showed before it was loaded again."""
+        shown = Shown.from_json(kept)
+        if self.snapshot is None and not self.collector.worker.working:
+            self._take(read_snapshot(shown.snapshot))
+            self.go_to(PEOPLE)
+            if self.explorer is not None:
+                self.explorer.show(shown.filters)
+            self.go_to(shown.step)
+
+    def _remember(self, _: object = None) -> None:
+        if self.snapshot is not None and self.snapshot.path is not None:
+            filters = self.explorer.filters.selection if self.explorer else Selection()
+            self.memory.kept = Shown(self.snapshot.path, self._now, filters).as_json()
+
+    @guarded
+    def _go_on(self, change: Change) -> None:
+        """Go on with a change that stopped."""
+        self._open_tasks(change.tenant)
+        if self.admin is not None:
+            self.admin.execution.go_on(change)
+
+    @guarded
+    def _put_back(self, change: Change) -> None:
+        """Rehearse the undo of a change that stopped."""
+        self._open_tasks(change.tenant)
+        if self.admin is not None:
+            self.admin.execution.put_back(change)
+
+    def _open_tasks(self, tenant: str) -> None:
+        """Show the task `CHANGE`, with the newest snapshot of a tenant if there is no other."""
+        if self.snapshot is None or self.snapshot.provenance.tenant != tenant:
+            self._take(latest_snapshot(tenant, self._folder))
+        self.go_to(CHANGE)
+
+    def _place_of(self, tenant: str) -> Path:
+        return self._folder / folder_name(tenant)
 
     def _tidy(self) -> None:
         """Close the pages of another snapshot, except a change that is under way."""
@@ -275,15 +343,21 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
         pages = (one for _, one in self._made.values())
         self.stage.children = [self.entry, self._first, *pages]
 
-    def _mark(self) -> None:
-        """Show the chosen task, and how far the steps are."""
+    def _mark(self, _: object = None) -> None:
+        """Show the chosen task, and which steps are done."""
+        jobs = {name: _job(page) for name, (_, page) in self._made.items()}
+        done = {name for name, job in jobs.items() if job is not None and job.done}
+        done |= {COLLECT} if self.snapshot is not None else set()
         for name, step in self.steps.items():
             step.disabled = name != COLLECT and self.snapshot is None
-            for style, is_so in (("pa-now", name == self._now), ("pa-done", name in self._done)):
+            for style, is_so in (("pa-now", name == self._now), ("pa-done", name in done)):
                 (step.add_class if is_so else step.remove_class)(style)
         pages = {COLLECT: self._first} | {name: page for name, (_, page) in self._made.items()}
         for name, page in pages.items():
             page.layout.display = None if name == self._now else "none"
+        # That step has the lines of its tenant itself.
+        self.banner.layout.display = "none" if self._now == CHANGE else None
+        self._remember()
 
     def _watch(self, job: JobPanel) -> None:
         job.meter.words.observe(self._tell, "value")
@@ -303,10 +377,19 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
         return [self.collector, *(page for page in pages if isinstance(page, JobPanel))]
 
 
+def _job(page: _Page) -> Answer | Kept | ReportPanel | Execution | None:
+    """Return the part of a page that says whether its step is done, if it has an end."""
+    if isinstance(page, Explorer):
+        return None
+    return page.execution if isinstance(page, Admin) else page
+
+
 _TASKS = (COLLECT, ANSWER, PEOPLE, COMPARE, REPORT)
 
 
-def dashboard(out: Path | str | None = None, *, folder: Path | str = FOLDER) -> Dashboard:
+def dashboard(
+    out: Path | str | None = None, *, folder: Path | str = FOLDER, remember: bool = False
+) -> Dashboard:
     """Show the whole job in a notebook cell: collect, look around, report, choose a default.
 
     `picture-audit dashboard` shows the same in the browser.
@@ -314,8 +397,10 @@ def dashboard(out: Path | str | None = None, *, folder: Path | str = FOLDER) -> 
     Args:
         out: the file to propose, as for `toolkit.collector`.
         folder: where snapshots go without one.
+        remember: whether a page that is loaded again shows the same snapshot, step and filters:
+            for Voilà, where it has another kernel then.
 
     Returns:
         The panel.
     """
-    return Dashboard(None if out is None else Path(out), Path(folder))
+    return Dashboard(None if out is None else Path(out), Path(folder), remember=remember)

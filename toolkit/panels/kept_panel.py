@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 
 import ipywidgets
+import traitlets
 
 from toolkit.analysis.headline_words import difference
 from toolkit.collection.place import FOLDER, kept_files
@@ -29,15 +30,23 @@ class Kept(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         snapshot: the one that is shown now.
         folder: of the tenants' folders.
         show: called with a snapshot that shall be shown instead.
+        compared: two of the files, to compare at once.
+
+    Attributes:
+        compared: the two files that were compared last, or None.
+        done: whether two were compared; observe it.
     """
+
+    done = traitlets.Bool(default_value=False)
 
     def __init__(
         self,
         snapshot: Snapshot,
         folder: Path = FOLDER,
         show: Callable[[Snapshot], None] | None = None,
+        compared: tuple[Path, Path] | None = None,
     ) -> None:
-        self.snapshot = snapshot
+        self.snapshot, self.compared = snapshot, compared
         self._folder, self._open = folder, show
         self._kept: dict[Path, Snapshot] = {}
         self.alert, self.status, self.list = Alert(), ipywidgets.HTML(), ipywidgets.VBox()
@@ -74,6 +83,9 @@ class Kept(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         super().__init__([stylesheet(), above, self.below])
         self.add_class("pa-panel")
         self.refresh()
+        if compared is not None and self._kept.keys() >= {*compared}:
+            self.earlier.value, self.later.value = compared
+            self.compare()
 
     @guarded
     def refresh(self) -> None:
@@ -113,6 +125,7 @@ class Kept(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         old, new = sorted(
             (self._kept[one] for one in (first, second)), key=lambda one: one.provenance.taken_at
         )
+        self.compared = first, second
         self.status.value = muted("Comparing …", status=True)
         self.worker.ask(lambda: self._compare(old, new))
         self._update_buttons()
@@ -174,6 +187,7 @@ class Kept(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.moves.fill(found, old, new)
         self.below.layout.display = None
         self.status.value = ""
+        self.done = True
 
     def _compared(self) -> Chart:
         if self._flows is None:  # the button is hidden until then

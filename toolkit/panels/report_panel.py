@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 
 import ipywidgets
+import traitlets
 
 from toolkit.panels.widgets import Alert, button, check, guarded, heading, muted, stylesheet
 from toolkit.reporting.html_report import report
@@ -12,7 +13,13 @@ from toolkit.snapshots.snapshot import Snapshot
 
 
 class ReportPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
-    """A button that writes the report beside the snapshot, and a link to download it."""
+    """A button that writes the report beside the snapshot, and a link to download it.
+
+    Attributes:
+        done: whether a report was written; observe it.
+    """
+
+    done = traitlets.Bool(default_value=False)
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
@@ -47,3 +54,4 @@ class ReportPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             f"{named}{muted(f'It is also at {made.page}, and the numbers as JSON at {made.twin}.')}"
             "</div>"
         )
+        self.done = True

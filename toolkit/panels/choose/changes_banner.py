@@ -19,31 +19,39 @@ _RUNNING, _IDLE = 2.0, 5.0  # seconds between two looks
 
 
 class ChangesBanner(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
-    """A line for each change that runs in another page or stopped, and what can be done about it.
+    """A line for each change that runs or stopped, and what can be done about it.
 
     Args:
         domain: the tenant's.
-        folder: where plans and journals are.
-        is_own: whether this page runs a change itself: it has buttons for that.
+        folder: where its plans and journals are.
         go_on, put_back: called with a change that stopped.
+        is_own: whether a change has buttons of its own in this page.
+        everywhere: whether to show what runs at other tenants, too.
     """
 
     def __init__(
         self,
         domain: str,
         folder: Path,
-        is_own: Callable[[Change], bool],
         go_on: Callable[[Change], object],
         put_back: Callable[[Change], object],
+        *,
+        is_own: Callable[[Change], bool] = lambda _: False,
+        everywhere: bool = False,
     ) -> None:
         super().__init__()
         self.add_class("pa-changes")
         self.alert = Alert()
         self.children = [self.alert]
         self._domain, self._folder, self._is_own = domain, folder, is_own
-        self._go_on, self._put_back = go_on, put_back
+        self._go_on, self._put_back, self._everywhere = go_on, put_back, everywhere
         self._shown: list[tuple[Change, str]] = []
         self.worker = Worker("changes", self.alert.show)
+        self.look()
+
+    def about(self, domain: str, folder: Path) -> None:
+        """Look at the changes of another tenant."""
+        self._domain, self._folder = domain, folder
         self.look()
 
     def look(self) -> None:
@@ -57,18 +65,22 @@ class ChangesBanner(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no 
         super().close()
 
     def show(self, found: Sequence[Change]) -> None:
-        """Show those of these changes that run elsewhere or stopped."""
+        """Show those of these changes that run or stopped."""
         open_ones = [
-            (one, _words(one))
+            (one, _words(one, at=one.tenant if self._everywhere else ""))
             for one in found
-            if one.stage in {Stage.RUNNING, Stage.STOPPED} and not self._is_own(one)
+            if self._is_open(one) and not self._is_own(one)
         ]
         if open_ones != self._shown:  # or a button would lose the focus each time
             self._shown = open_ones
             self.children = [self._line(one, words) for one, words in open_ones] + [self.alert]
 
+    def _is_open(self, change: Change) -> bool:
+        stopped_here = change.stage is Stage.STOPPED and change.tenant == self._domain
+        return stopped_here or change.stage is Stage.RUNNING
+
     def _look(self) -> None:
-        found = changes(self._folder, self._domain)
+        found = changes(self._folder, None if self._everywhere else self._domain)
         self.show(found)
         runs = any(one.stage is Stage.RUNNING for one in found)
         if not self.worker.superseded:
@@ -76,7 +88,7 @@ class ChangesBanner(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no 
 
     def _glance(self) -> None:
         """Look whether anything has begun to run; reading all journals takes longer."""
-        if any(one.tenant == self._domain for one in holders()):
+        if any(self._everywhere or one.tenant == self._domain for one in holders()):
             self._look()
         elif not self.worker.superseded:
             self.worker.ask(self._glance, wait=_IDLE)
@@ -122,14 +134,15 @@ def _back(change: Change) -> str:
     return f"Put the {change.done:,} back"
 
 
-def _words(change: Change) -> str:
+def _words(change: Change, at: str) -> str:
     undo = "undo" if change.kind == "undo" else "change"
+    where, by = (f" at {at}", "") if at else ("", " by another page or command")
     if change.stage is Stage.RUNNING:
         since = f", started {change.holder.since:%H:%M} UTC" if change.holder else ""
         asked = {Request.PAUSE: "It is paused.", Request.STOP: "It is stopping."}
         more = asked[change.request] if change.request else ""
         running = "Undo running" if change.kind == "undo" else "Running"
-        return f"{running}: {change.count}{since} by another page or command. {more}".rstrip()
-    stopped = f"The {undo} of {change.when} ({change.what}) stopped at {change.count}."
+        return f"{running}{where}: {change.count}{since}{by}. {more}".rstrip()
+    stopped = f"The {undo} of {change.when} ({change.what}){where} stopped at {change.count}."
     left = change.skipped + change.refused
     return f"{stopped} {left:,} were left as they are." if left else stopped

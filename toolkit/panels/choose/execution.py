@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import ipywidgets
+import traitlets
 
 from toolkit.change.apply_plan import apply
 from toolkit.change.changes_made import Change, Stage, changes
@@ -56,7 +57,12 @@ class Execution(JobPanel):
         changed: called once something was written.
         ready: waits for the plan that the page makes itself: it would take the place of one with
             which somebody goes on.
+
+    Attributes:
+        done: whether a change of the tenant is in place; observe it.
     """
+
+    done = traitlets.Bool(default_value=False)
 
     def __init__(
         self,
@@ -116,7 +122,7 @@ class Execution(JobPanel):
         for field in (self.limit, self.only_first):
             field.observe(lambda _: self._disarm(), "value")
         self.applied.observe(lambda _: self._choose_applied(), "value")
-        self.banner = ChangesBanner(domain, folder, self._is_own, self._go_on, self._put_back)
+        self.banner = ChangesBanner(domain, folder, self.go_on, self.put_back, is_own=self._is_own)
         self._first = ipywidgets.HBox([self.only_first, self.limit]).add_class("pa-row")
         self.resumed = ipywidgets.HTML()
         name = f"Type {self._short_domain} to say that you mean it"
@@ -188,10 +194,10 @@ class Execution(JobPanel):
         return self.worker.working and written is not None and written.resolve() == change.plan
 
     @guarded
-    def _go_on(self, change: Change) -> None:
+    def go_on(self, change: Change) -> None:
         """Rehearse the rest of a change that stopped."""
         if change.kind == "undo":
-            self._put_back(change)
+            self.put_back(change)
             return
         plan = read_plan(change.plan)
         with self._lock:
@@ -210,7 +216,7 @@ class Execution(JobPanel):
         self._start("Rehearsing", steps)
 
     @guarded
-    def _put_back(self, change: Change) -> None:
+    def put_back(self, change: Change) -> None:
         """Rehearse the undo of a change."""
         self._list_applied()
         self.applied.value = str(change.plan)
@@ -322,9 +328,7 @@ class Execution(JobPanel):
                     one.layout.order = "1" if below else None
                 if not writes and what != "Checking":
                     self._disarm()
-                self.meter.bar.description = what
-                self.meter.layout.display = None
-                self.begin(lambda: self._work(steps, writes=writes), "")
+                self.begin(lambda: self._work(steps, writes=writes), "", what)
 
     def _work(self, steps: Callable[[Tenant], _Steps], *, writes: bool) -> None:
         outcome = ""
@@ -384,7 +388,9 @@ class Execution(JobPanel):
 
     def _list_applied(self) -> None:
         """List what was applied from plans in the folder, the newest first."""
-        found = [(_label(one), str(one.plan)) for one in self._changes()]
+        made = self._changes()
+        self.done = any(one.stage is Stage.COMPLETE for one in made)
+        found = [(_label(one), str(one.plan)) for one in made]
         if found == list(self.applied.options):
             return
         chosen = self.applied.value
