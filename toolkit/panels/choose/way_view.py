@@ -200,7 +200,7 @@ def _cost(way: Way, plan: Plan, speed: str) -> str:
             f"{plan.effect(way).first}, each from their next login"
         )
     cannot = plan.tally.of(CANNOT) if plan.way is way else 0
-    refused = f" · {cannot:,} cannot be changed" if cannot else ""
+    refused = f" · {cannot:,} others cannot be changed" if cannot else ""
     asked = f"{requests(way, users):,} requests"
     return f"{users:,} writes and as many reads, {asked} ≈ {took}{refused}"
 

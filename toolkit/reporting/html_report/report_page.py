@@ -36,8 +36,7 @@ _GROUPED = ("connection", "cohort", "activity")
 _SCRIPTS = 40
 _LONGEST_NAME = 80
 _LONGEST_NOTE, _NOTES = 500, 40
-_FITS = 0.13  # of the bar; what its name and share need
-_NUMBER_FITS = 0.055
+_NUMBER_FITS = 0.055  # of the bar; what the share of a part needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,14 +199,13 @@ def _seen(whole: Coverage) -> Iterator[dict[str, Any]]:
     """Return the parts of the bar of what people see."""
     for seen, users in people_see(whole).items() if whole.users else ():
         look, share = LOOKS[seen], users.middle / whole.users
-        text = f"{look.name} {percent(share)}" if share >= _FITS else percent(share)
         yield {
             "kind": seen,
             "name": look.name,
             "users": users.middle,
             "share": share,
             "style": " ".join([*_CLASSES.get(seen, (str(look.source),))]),
-            "label": text if share >= _NUMBER_FITS else "",
+            "labelled": share >= _NUMBER_FITS,
         }
 
 
