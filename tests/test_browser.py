@@ -423,7 +423,7 @@ def test_a_finding_shows_its_users_and_filters_take_more_values_or_their_contrar
     shown.click()
     expect(panel.locator(".pa-title", has_text=f"The {users} users of “Grav")).to_be_visible()
     expect(panel.locator(".pa-foot [role=status]")).to_contain_text(f"of {users}")
-    button(panel, "hash-mismatch ✕").click()
+    button(panel, "Gravatars of another e-mail address ✕").click()
     expect(panel.locator(".pa-big:visible")).to_have_text("5,000 users")
     counted = panel.locator(".pa-big:visible")
     for name in ("facebook", "linkedin"):

@@ -14,6 +14,7 @@ import ipywidgets
 import traitlets
 
 from toolkit.analysis.coverage_count import Coverage
+from toolkit.analysis.finding_checks import CHECKS
 from toolkit.analysis.finding_counts import Finding
 from toolkit.analysis.groups import ACTIVITY, UNKNOWN, Seen
 from toolkit.analysis.headline_words import headline
@@ -52,6 +53,7 @@ _FIELDS = {
 }
 _LABELS = {"seen": "people see", "activity": "last login"}
 _VALUES: Mapping[str, Mapping[str, str]] = {"seen": SEEN}
+_TITLES = {one.id: one.title for one in CHECKS}
 _ORDER = {name: place for names in (Source, Seen, ACTIVITY) for place, name in enumerate(names)}
 
 
@@ -167,7 +169,9 @@ class Filters(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             for name in _FIELDS.values()
         }
         if selection.finding:
-            chosen["finding"] = [(selection.finding, selection.finding)]
+            chosen["finding"] = [
+                (selection.finding, _TITLES.get(selection.finding, selection.finding))
+            ]
         if selection.user_ids:
             chosen["user_ids"] = [("", f"one of {len(selection.user_ids):,} in a list")]
         names = {name: _LABELS.get(by, by) for by, name in _FIELDS.items()} | {"user_ids": "user"}
