@@ -272,6 +272,7 @@ def ingest(
     What is in a file decides what it is, not its name. Which of its columns were taken for which of
     Auth0's attributes is said on stderr.
     """
+    from toolkit.collection.exports.field_names import names_of
     from toolkit.snapshots.storage import ensure_writable
 
     _ensure_apart(redacted, out, *exports)
@@ -287,7 +288,7 @@ def ingest(
             taken_at=when,
             force=force,
             show=show,
-            names=_names(names),
+            names=names_of(names or ()),
         )
     _print_collected(snapshot, output)
     _share(snapshot, redacted, force=force)
@@ -307,10 +308,11 @@ def explain(
     ] = None,
 ) -> None:
     """Say where a picture comes from, and why."""
+    from toolkit.collection.exports.field_names import names_of
     from toolkit.collection.exports.reader import user_objects
 
     words = sys.stdout.isatty() if output is None else output == "words"
-    users = user_objects(sys.stdin.buffer, "stdin", _names(names)) if url == "-" else [url]
+    users = user_objects(sys.stdin.buffer, "stdin", names_of(names or ())) if url == "-" else [url]
     for subject in users:
         told = toolkit.explain(subject)
         if words:
@@ -875,15 +877,6 @@ def _share(snapshot: "Snapshot", copy: Path | None, *, force: bool) -> None:
     if copy is not None:
         toolkit.redact(snapshot, copy, force=force)
         terminal.written(Redacted=copy)
-
-
-def _names(given: list[str] | None) -> dict[str, str]:
-    """Read the values of --map: Auth0's name, then what the file calls it."""
-    pairs = [one.partition("=") for one in given or ()]
-    for name, _, column in pairs:
-        if not (name and column):
-            raise SettingsError("--map takes NAME=COLUMN, such as --map picture=avatar_url.")
-    return {name: column for name, _, column in pairs}
 
 
 def _ensure_agreed(notice: str, *, yes: bool) -> None:

@@ -434,6 +434,27 @@ def test_a_file_is_proposed_read_and_kept_in_a_new_snapshot(of_file, tmp_path):
     assert of_file.snapshot.path == before.path
 
 
+def test_names_of_columns_and_the_time_of_an_export_are_taken_from_fields(of_file, tmp_path):
+    rows = "Kundennummer;Bild Adresse\nauth0|1;https://example.com/1.png\n"
+    (tmp_path / "kunden.csv").write_text(rows, "utf-8")
+    of_file.file.file.value = "kunden.csv"
+    of_file.start()
+    ended(of_file)
+    assert "--map" in of_file.alert.value
+    of_file.names.value = "user_id=Kundennummer; picture=Bild Adresse"
+    of_file.taken_at.value = datetime(2026, 5, 6, 7, 8, tzinfo=UTC)
+    of_file.start()
+    ended(of_file)
+    assert of_file.alert.value == ""
+    assert list(of_file.snapshot.users["picture"]) == ["https://example.com/1.png"]
+    assert of_file.snapshot.provenance.taken_at == of_file.taken_at.value
+    of_file.names.value = "picture"
+    of_file.start()
+    assert "takes NAME=COLUMN" in of_file.alert.value
+    of_file.origin.value = "A tenant"
+    assert of_file.names.layout.display == of_file.taken_at.layout.display == "none"
+
+
 def test_a_later_file_of_another_name_is_kept_with_the_first_one(of_file, tmp_path):
     of_file.file.file.value = "acme.ndjson"
     of_file.start()

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ import traitlets
 from toolkit.change.scopes import rights
 from toolkit.classification.sources import Source
 from toolkit.collection.collect_users import METHODS, collect, unfinished
+from toolkit.collection.exports.field_names import names_of
 from toolkit.collection.exports.ingest_files import ingest, tenant_of
 from toolkit.collection.place import FOLDER, latest_file, placed, unfinished_file
 from toolkit.errors import IncompleteError, PictureAuditError, UnreadableInputError
@@ -74,6 +76,14 @@ class Collector(Printed, JobPanel):
             placeholder="as the file is called",
             ensure_option=False,
         )
+        self.taken_at = ipywidgets.DatetimePicker(
+            description="exported at", tooltip="by default when the file was last changed"
+        )
+        self.names = ipywidgets.Text(
+            description="columns (--map)",
+            placeholder="picture=Avatar; user_id=Id",
+            tooltip="what the file calls Auth0's attributes, where they are not found",
+        )
         self.method = ipywidgets.Dropdown(description="method", options=METHODS)
         self.out = ipywidgets.Text(
             description="snapshot file",
@@ -97,7 +107,7 @@ class Collector(Printed, JobPanel):
             "Connect", "say what the credentials may do; no user is read", _WIDTH, self.connect
         )
         self.rights = ipywidgets.HTML()
-        named = (self.tenant, self.whose, self.method, self.out)
+        named = (self.tenant, self.whose, self.taken_at, self.names, self.method, self.out)
         fields = [field.add_class("pa-field") for field in named]
         buttons = [self.connect_button, self.start_button, self.pause_button, self.cancel_button]
         buttons.append(self.open_button)
@@ -137,7 +147,14 @@ class Collector(Printed, JobPanel):
             if path is None:
                 raise UnreadableInputError("Name the file of users, or upload it.")
             tenant = self._named(path)
-            self.begin(lambda: self._ingest(path, tenant, out), "Reading …", "Reading")
+            read = partial(
+                ingest,
+                path,
+                tenant=tenant,
+                taken_at=self.taken_at.value,
+                names=names_of(one for one in self.names.value.split(";") if one.strip()),
+            )
+            self.begin(lambda: self._ingest(read, tenant, out), "Reading …", "Reading")
         else:
             tenant, method = self.tenant.value, self.method.value
             self.begin(lambda: self._collect(tenant, method, out), "Connecting …", "Collecting")
@@ -161,13 +178,14 @@ class Collector(Printed, JobPanel):
         with self._lock:
             super().update_buttons()
             working, of_file = self.worker.working, self._of_file
-            choices = (self.origin, self.tenant, self.whose, self.method, self.out)
+            of_a_file = (self.whose, self.taken_at, self.names)
+            choices = (self.origin, self.tenant, *of_a_file, self.method, self.out)
             buttons = (self.connect_button, self.start_button)
             for widget in (*choices, *buttons, self.file.file, self.file.upload):
                 widget.disabled = working
             for widget, shown in (
                 (self.tenant, not of_file),
-                (self.whose, of_file),
+                *((field, of_file) for field in of_a_file),
                 (self.method, not of_file),
                 (self.connect_button, not of_file),
                 (self.rights, not of_file),
@@ -254,7 +272,7 @@ class Collector(Printed, JobPanel):
             self._say(f"Collected {len(snapshot):,} users, complete.")
             self._publish(snapshot)
 
-    def _ingest(self, path: Path, tenant: str, out: Path | None) -> None:
+    def _ingest(self, read: Callable[..., Snapshot], tenant: str, out: Path | None) -> None:
         def show(progress: Progress) -> None:
             if not self.worker.goes_on() and _version(place) == before:
                 raise _CancelledError
@@ -264,7 +282,7 @@ class Collector(Printed, JobPanel):
         with new if out is None else nullcontext(out) as place:
             before = _version(place)
             try:
-                snapshot = ingest(path, place, tenant=tenant, show=show)
+                snapshot = read(out=place, show=show)
             except _CancelledError:
                 self._say("Cancelled. Nothing was kept.")
                 return

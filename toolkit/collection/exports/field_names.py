@@ -447,6 +447,19 @@ class _Plan(NamedTuple):
     is_same: bool  # whether all values have their places already
 
 
+def names_of(pairs: Iterable[str]) -> dict[str, str]:
+    """Read pairs such as `picture=avatar_url`: Auth0's name, then what a file calls it.
+
+    Raises:
+        SettingsError: one of them is no such pair.
+    """
+    parts = [one.partition("=") for one in pairs]
+    for name, _, column in parts:
+        if not (name.strip() and column.strip()):
+            raise SettingsError("--map takes NAME=COLUMN, such as --map picture=avatar_url.")
+    return {name.strip(): column.strip() for name, _, column in parts}
+
+
 def _wanted(name: str) -> str:
     known = _CANONICAL.get(name, name)
     if known in _OTHERS or is_spare(known):
