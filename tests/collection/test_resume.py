@@ -86,7 +86,8 @@ def test_killed_at_any_moment_an_export_goes_on_and_ends_the_same(
 
 def test_what_is_closed_is_not_read_again(sandbox, tenant, undisturbed, tmp_path):
     out = tmp_path / "s.parquet"
-    killed(sandbox, out, "search", (round(undisturbed.provenance.requests * 0.9), 0))
+    # In the middle: near its end it may be finished before it is killed.
+    killed(sandbox, out, "search", (undisturbed.provenance.requests // 2, 0))
     closed = [json.loads(line)["window"]["users"] for line in lines(out) if b'"window"' in line]
     resumed = collect(tenant, out=out, method="search")
     spared = undisturbed.provenance.requests - resumed.provenance.requests
