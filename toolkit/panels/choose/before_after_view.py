@@ -76,14 +76,15 @@ class GalleryView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         with self._lock:
             self._gallery = None
             self._below.layout.display = "none"
-            self._title(words, answer=False)
+            self._title(words)
 
     def show(self, shown: Gallery) -> None:
         """Show a gallery: drawn at once, with pictures as they arrive."""
         with self._lock:
             self._gallery = shown
             self._known = {}
-            self._title(shown.headline, answer=True)
+            of = f", counted from the snapshot of {shown.plan.taken_at:%Y-%m-%d %H:%M} UTC"
+            self._title(shown.headline, of)
             self.bars.value = bars(shown.before, shown.after)
             self._draw()
             self._below.layout.display = None
@@ -134,10 +135,11 @@ class GalleryView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
                 self._known[view] = portrait
         self._draw()
 
-    def _title(self, words: str, *, answer: bool) -> None:
-        said = f'<span class="{"pa-answer" if answer else "pa-muted"}">{escape(words)}</span>'
+    def _title(self, words: str, of: str = "") -> None:
+        """Say the answer, and `of` which snapshot; or else what is waited for."""
+        said = f'<span class="{"pa-answer" if of else "pa-muted"}">{escape(words)}</span>'
         self.headline.value = (
-            '<div class="pa-heading"><span class="pa-title">3 · Before and after</span>'
+            f'<div class="pa-heading"><span class="pa-title">3 · Before and after{of}</span>'
             f'<span role="status">{said}</span></div>'
         )
 
