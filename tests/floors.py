@@ -1,7 +1,8 @@
 """Hold what is pure to full branch coverage by tests of its own.
 
 `uv run python -m tests.floors` runs the tests of the rooms and files below, and nothing else;
-it fails where one of their lines or branches is left out.
+it fails where one of their lines or branches is left out. `--others` prints what makes pytest run
+all other tests.
 """
 
 import os
@@ -35,12 +36,15 @@ PURE = {
 
 def main() -> int:
     """Run their tests and print what they leave out; return the exit code."""
+    tests = sorted({*PURE.values()})
+    if sys.argv[1:] == ["--others"]:
+        sys.stdout.write(" ".join(f"--ignore={one}" for one in tests))
+        return 0
     # -P: of the toolkit that is installed, which may be the built wheel, and not of the checkout.
     python = [sys.executable, "-P"]
     asked = [*python, "-c", "import toolkit; print(toolkit.__path__[0])"]
     folder = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
     places = ",".join(f"{folder}/{one}{'' if one.endswith('.py') else '/*'}" for one in PURE)
-    tests = sorted({*PURE.values()})
     with tempfile.TemporaryDirectory() as data:
         environment = os.environ | {"COVERAGE_FILE": f"{data}/coverage"}
         for command in (
