@@ -23,6 +23,7 @@ from tests.test_browser import (
     step,
     tab,
     token_in,
+    with_fewer_people,
 )
 from toolkit.images.drawing import emblem
 from toolkit.launch.notebook_pages import served
@@ -54,6 +55,8 @@ def page(browser, tmp_path):
     (tmp_path / "files").mkdir()
     port = free_port()
     command, paths = served(tmp_path / "files", tmp_path, "127.0.0.1", port)
+    shown = tmp_path / "files" / "page" / "dashboard.ipynb"
+    shown.write_text(with_fewer_people(shown.read_text("utf-8")), "utf-8")
     with (
         serving([*command, "--no-browser"], port, tmp_path, **paths) as url,
         tab(browser, accept_downloads=True) as page,
