@@ -83,7 +83,7 @@ conform: (tenant, *, agreed=False, connection=None, out=None, anyway=False, show
 connect: (settings=None, *, scopes=('read:users',), ceiling=None)
 coverage: (users, by='source', *, as_of=None, wiring=None, shared=None, absent=())
 coverage_on: (snapshot, by='source', *, scheduler='local')
-dashboard: (out=None, *, folder=...)
+dashboard: (out=None, *, folder=..., remember=False)
 demo: (out='out/demo', *, users=5000, seed=1, force=False, show=None)
 embedded_tenant: (users=5000, *, seed=1)
 explain: (subject)
