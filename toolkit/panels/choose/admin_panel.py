@@ -24,7 +24,7 @@ from toolkit.panels.choose.before_after_view import ChangeView, GalleryView, Sit
 from toolkit.panels.choose.candidate_view import CandidateView
 from toolkit.panels.choose.execution import Execution
 from toolkit.panels.choose.way_view import WayView
-from toolkit.panels.widgets import Alert, Printed, guarded, muted, stylesheet, text
+from toolkit.panels.widgets import MADE_UP, Alert, Printed, guarded, muted, stylesheet, text
 from toolkit.progress import Progress
 from toolkit.sandbox.picture_hosts import Hosts, hosts_of
 from toolkit.snapshots.snapshot import Snapshot
@@ -233,7 +233,8 @@ class Admin(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no
 
     def _head(self, *, written: bool = False) -> str:
         origin, users = self.snapshot.provenance, len(self.snapshot)
-        return render("panels/choose/head.html.j2", origin=origin, users=users, written=written)
+        values = {"origin": origin, "users": users, "written": written, "badge": MADE_UP}
+        return render("panels/choose/head.html.j2", **values)
 
     def _written(self) -> None:
         """Say that the tenant was written to, and read it again; plan anew what was undone."""

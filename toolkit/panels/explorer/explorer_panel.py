@@ -27,6 +27,7 @@ from toolkit.panels.explorer.finding_list import FindingList
 from toolkit.panels.explorer.user_table import SEEN, Table, Writer
 from toolkit.panels.saved_files import SaveChart
 from toolkit.panels.widgets import (
+    MADE_UP,
     Alert,
     Printed,
     button,
@@ -332,6 +333,7 @@ class Explorer(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has
                 users=coverage.users,
                 provenance=self.roster.provenance,
                 answer=headline(coverage),
+                badge=MADE_UP,
             )
             self.trend.value = trend(self.roster.coverage("cohort", chosen))
             self.filters.update(self.roster.choices(chosen))
