@@ -31,7 +31,7 @@ _SCRIPTS = (
 )
 _SMOOTHING = 2  # drawn so many times larger, and then reduced
 _SMALLEST, _LARGEST = 32, 512  # pixels at which it is drawn
-_LARGEST_PHOTO = 160  # nobody sees finer edges below blur and grain, and each takes 30 ms more
+_LARGEST_PHOTO = 112  # nobody sees finer edges below blur and grain
 _REMEMBERED = 512  # files that were drawn
 _Chance = np.random.Generator
 _Colour = tuple[int, int, int]
@@ -72,7 +72,8 @@ def file_of(
         ground = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(ground, image).convert("RGB")
     target = io.BytesIO()
-    options = {"quality": quality} if kind in ("jpeg", "webp") else {}
+    # What was drawn is served once, so time counts more than size.
+    options = {"quality": quality} if kind in ("jpeg", "webp") else {"compress_level": 1}
     image.save(target, kind, **options)
     return target.getvalue()
 
