@@ -7,11 +7,11 @@ import json
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import anywidget
 import traitlets
 
+from toolkit.analysis.file_header import read
 from toolkit.analysis.selection import Selection
 from toolkit.errors import SettingsError
 
@@ -28,13 +28,8 @@ class Shown:
     def from_json(cls, text: str) -> "Shown":
         """Read what `as_json` has written; raise `SettingsError` if it is something else."""
         try:
-            found: dict[str, Any] = json.loads(text)
-            filters: dict[str, Any] = {
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in found["filters"].items()
-            }
-            return cls(Path(found["snapshot"]), found["step"], Selection(**filters))
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            return read(cls, json.loads(text))
+        except (KeyError, TypeError, ValueError) as error:
             raise SettingsError("What this page showed before cannot be read.") from error
 
     def as_json(self) -> str:
