@@ -98,9 +98,10 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
         ).add_class("pa-steps")
         desk = ipywidgets.HBox([nav, self.stage]).add_class("pa-desk")
         self.memory = PageMemory()
+        tenant = self.collector.real or ""
         self.banner = ChangesBanner(
-            self.collector.real or "",
-            self._place_of(self.collector.real or ""),
+            tenant,
+            folder / folder_name(tenant),
             self._go_on,
             self._put_back,
             everywhere=True,
@@ -206,9 +207,9 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
             self._tidy()
             self._mark()
             self._enter()  # the button that was pressed is hidden now
-            tenant = snapshot.provenance.tenant
-            place = snapshot.path.parent if snapshot.path else self._place_of(tenant)
-            self.banner.about(tenant, place)
+            # Where `choose_default_picture` keeps plans.
+            beside = snapshot.path.parent if snapshot.path else Path.cwd()
+            self.banner.about(snapshot.provenance.tenant, beside)
 
     def _settle(self) -> None:
         """Ask about everybody of the embedded tenant: nobody but its own sandbox is asked."""
@@ -326,9 +327,6 @@ class Dashboard(Printed, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets ha
         if self.snapshot is None or self.snapshot.provenance.tenant != tenant:
             self._take(latest_snapshot(tenant, self._folder))
         self.go_to(CHANGE)
-
-    def _place_of(self, tenant: str) -> Path:
-        return self._folder / folder_name(tenant)
 
     def _tidy(self) -> None:
         """Close the pages of another snapshot, except a change that is under way."""
