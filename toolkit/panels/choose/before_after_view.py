@@ -83,8 +83,8 @@ class GalleryView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         with self._lock:
             self._gallery = shown
             self._known = {}
-            of = f", counted from the snapshot of {shown.plan.taken_at:%Y-%m-%d %H:%M} UTC"
-            self._title(shown.headline, of)
+            taken_at = f"{shown.plan.taken_at:%Y-%m-%d %H:%M} UTC"
+            self._title(shown.headline, f", counted from the snapshot of {taken_at}")
             self.bars.value = bars(shown.before, shown.after)
             self._draw()
             self._below.layout.display = None
@@ -135,11 +135,11 @@ class GalleryView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
                 self._known[view] = portrait
         self._draw()
 
-    def _title(self, words: str, of: str = "") -> None:
-        """Say the answer, and `of` which snapshot; or else what is waited for."""
-        said = f'<span class="{"pa-answer" if of else "pa-muted"}">{escape(words)}</span>'
+    def _title(self, words: str, source: str = "") -> None:
+        """Say the answer and its source; without a source, say what is waited for."""
+        said = f'<span class="{"pa-answer" if source else "pa-muted"}">{escape(words)}</span>'
         self.headline.value = (
-            f'<div class="pa-heading"><span class="pa-title">3 · Before and after{of}</span>'
+            f'<div class="pa-heading"><span class="pa-title">3 · Before and after{source}</span>'
             f'<span role="status">{said}</span></div>'
         )
 
